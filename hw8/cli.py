@@ -1,0 +1,135 @@
+"""What the entry points share: parsing, one-line errors and exit codes."""
+
+import contextlib
+import dataclasses
+import io
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
+
+from hw8.config import RunConfig, read_config
+from hw8.errors import InputError, Interrupted
+from hw8.presets import DEFAULT_PRESET, PRESETS, load_preset
+
+Arguments = TypeVar("Arguments")
+STYLE = (tyro.conf.OmitArgPrefixes, tyro.conf.SuppressFixed)
+
+
+def run(command: Callable[[], None]) -> None:
+    """Call an entry point and exit: 0 done, 2 bad usage or input (one line), 130 interrupted with the work saved."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        command()
+    except InputError as error:
+        _leave(f"error: {error}", 2)
+    except Interrupted as stop:
+        _leave(str(stop), 130)
+    except KeyboardInterrupt:
+        _leave("interrupted", 130)
+    except BrokenPipeError:
+        # Whoever read our output has gone (head, less); there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _leave(line: str, code: int) -> None:
+    print(" ".join(line.split("\n")), file=sys.stderr)
+    sys.exit(code)
+
+
+def parse(kind: type[Arguments], text: str, default: Any = None, argv: Sequence[str] | None = None) -> Arguments:
+    """Read the command line into a dataclass. Bad usage leaves with one line and exit code 2."""
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            given = {} if default is None else {"default": default}
+            parsed: Arguments = tyro.cli(kind, description=text, args=argv, config=STYLE, **given)
+            return parsed
+    except SystemExit as leaving:
+        if leaving.code in (0, None):
+            raise
+        raise InputError(f"{_first_line(box.getvalue())}; see --help") from None
+
+
+def _first_line(box: str) -> str:
+    """The message inside tyro's frame, without its frame and hints."""
+    lines = [line.strip("│╭╮╰╯─ ") for line in box.splitlines()]
+    message: list[str] = []
+    for line in lines[1:]:
+        if not line:
+            break
+        message.append(line)
+    return " ".join(message) or "bad usage"
+
+
+@dataclasses.dataclass
+class TrainArguments:
+    """The command line of scripts/train.py; every setting of the run besides."""
+
+    run: RunConfig
+    preset: Literal[tuple(PRESETS)] = DEFAULT_PRESET  # type: ignore[valid-type]
+    """The named run to start from; the options below change what differs."""
+    out: Path | None = None
+    """Folder of the new run. Default: runs/PRESET, or runs/PRESET-2 and so on."""
+    resume: Path | None = None
+    """Go on with this interrupted run, with its own settings."""
+    config: Path | None = None
+    """Start from this config.yaml instead of a preset."""
+    option: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
+    """Options of the model, for instance: latent=32 widths=[256,64]."""
+
+
+def parse_training(text: str, argv: Sequence[str]) -> TrainArguments:
+    """Read scripts/train.py's command line: the preset or file named there gives the defaults of all else."""
+    named = _peek(argv)
+    if named["resume"] is not None:
+        default = read_config(Path(named["resume"]) / "config.yaml")
+    elif named["config"] is not None:
+        default = read_config(Path(named["config"]))
+    else:
+        default = load_preset(named["preset"] or DEFAULT_PRESET)
+    known = default.preset if default.preset in PRESETS else DEFAULT_PRESET
+    arguments = parse(TrainArguments, text, TrainArguments(default, known), argv)
+    if arguments.resume and (arguments.out or arguments.config):
+        raise InputError(f"--resume {arguments.resume} goes on in its own folder; leave --out and --config away")
+    if arguments.option:
+        model = arguments.run.model
+        chosen = dataclasses.replace(model, options=model.options | _options(arguments.option))
+        arguments.run = dataclasses.replace(arguments.run, model=chosen)
+    return arguments
+
+
+def _peek(argv: Sequence[str]) -> dict[str, str | None]:
+    """What is given for --preset, --resume and --config, which decide the defaults of everything else."""
+    found: dict[str, str | None] = {"preset": None, "resume": None, "config": None}
+    for place, word in enumerate(argv):
+        name, joined, value = word.removeprefix("--").partition("=")
+        if word.startswith("--") and name in found:
+            found[name] = value if joined else (argv[place + 1] if place + 1 < len(argv) else None)
+    return found
+
+
+def _options(pairs: Sequence[str]) -> dict[str, Any]:
+    """Model options from NAME=VALUE words; values are YAML, so that numbers and lists come out as such."""
+    import yaml
+
+    options = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise InputError(f"--option {pair}: must be NAME=VALUE, for instance latent=32")
+        try:
+            options[name.replace("-", "_")] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InputError(f"--option {pair}: the value is not YAML; for instance widths=[256,64]") from None
+    return options
+
+
+def command_line() -> str:
+    """The command that started this process, as one would type it."""
+    return shlex.join(["python", *sys.argv])

@@ -1,0 +1,202 @@
+"""Every setting of a run: one dataclass a concern, each field with its meaning, unit and limits."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from hw8.errors import InputError
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+def _require(holds: bool, field: str, value: object, rule: str) -> None:
+    if not holds:
+        raise InputError(f"{field} = {value!r}: {rule}")
+
+
+def _require_number(section: Any, *fields: str) -> None:
+    """Reject strings, booleans and non-finite numbers that a YAML file may bring."""
+    for field in fields:
+        value = getattr(section, field)
+        whole = "float" not in str(section.__dataclass_fields__[field].type)
+        kinds: tuple[type, ...] = (int,) if whole else (int, float)
+        good = isinstance(value, kinds) and not isinstance(value, bool) and abs(value) < 1e18
+        _require(good, field, value, "must be a whole number" if whole else "must be a finite number")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which images, what part of each, and how the training set is cut."""
+
+    source: Annotated[str | None, tyro.conf.arg(name="data", metavar="WHERE")] = None
+    """Folder with trainingset.npy and testingset.npy, or the named source demo or hw8.
+    Default: data/ if it holds the homework, else demo."""
+    crop: int | None = None
+    """Side in pixels of the centre crop that the model sees; None keeps the whole image."""
+    flip: bool = False
+    """Mirror training images left to right at random."""
+    calibration_share: float = 0.05
+    """Share of the training set held out to calibrate scores."""
+    development_share: float = 0.05
+    """Share of the training set held out to measure them."""
+    held_out_minimum: int = 200
+    """Images in each held-out part at the least, where the data allow it (never over a fifth of them)."""
+    split_seed: int = 0
+    """Seed of the cut; apart from the run's seed, so that runs with other seeds hold out the same images."""
+
+    def __post_init__(self) -> None:
+        _require_number(self, "calibration_share", "development_share", "held_out_minimum", "split_seed")
+        _require(self.source is None or isinstance(self.source, str), "data", self.source, "must be a folder or name")
+        _require(self.crop is None or (isinstance(self.crop, int) and self.crop >= 1), "crop", self.crop, "pixels, >= 1")
+        _require(isinstance(self.flip, bool), "flip", self.flip, "must be true or false")
+        for name in ("calibration_share", "development_share"):
+            _require(0 < getattr(self, name) <= 0.4, name, getattr(self, name), "must lie in (0, 0.4]")
+        _require(self.held_out_minimum >= 1, "held_out_minimum", self.held_out_minimum, "must be at least 1")
+        _require(0 <= self.split_seed < 2**32, "split_seed", self.split_seed, "must lie in [0, 2**32)")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Which autoencoder, and its own options."""
+
+    name: Annotated[str, tyro.conf.arg(name="model")] = "resnet"
+    """A registered model (see hw8/models/)."""
+    options: Annotated[dict[str, Any], tyro.conf.Fixed] = dataclasses.field(default_factory=dict)
+    """The model's own options by name, for instance latent or widths."""
+
+    def __post_init__(self) -> None:
+        _require(isinstance(self.name, str), "model", self.name, "must be the name of a model")
+        good = isinstance(self.options, dict) and all(isinstance(key, str) for key in self.options)
+        _require(good, "model options", self.options, "must map option names to values")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Objective and optimisation."""
+
+    loss: Literal["mse", "l1", "bce"] = "mse"
+    """Reconstruction loss: mean squared or mean absolute error of pixels in [-1, 1], or binary
+    cross-entropy of pixels in [0, 1]."""
+    epochs: int = 12
+    """Passes over the training part."""
+    batch_size: int = 128
+    """Images a step, at the most."""
+    lr: float = 2e-3
+    """Peak learning rate of AdamW."""
+    final_lr_share: float = 0.02
+    """Learning rate at the last step, as a share of the peak (cosine between)."""
+    warmup_share: float = 0.05
+    """Share of all steps over which the learning rate climbs to its peak."""
+    weight_decay: float = 1e-4
+    """Decoupled weight decay of matrices and kernels (not of biases and normalisation)."""
+    clip_norm: float = 1.0
+    """Largest norm of the gradient; larger ones are scaled down to it."""
+    ema_decay: float = 0.995
+    """Decay a step of the averaged weights that are scored and saved; 0 uses the raw weights."""
+    patience: int | None = None
+    """Stop after this many epochs without a lower held-out loss; None trains to the end."""
+    save_minutes: float = 10.0
+    """Save the state for --resume at least this often, besides after every epoch."""
+
+    def __post_init__(self) -> None:
+        numbers = {field.name for field in dataclasses.fields(self)} - {"loss", "patience"}
+        _require_number(self, *sorted(numbers))
+        _require(self.loss in ("mse", "l1", "bce"), "loss", self.loss, "must be mse, l1 or bce")
+        for name in ("epochs", "batch_size", "lr", "clip_norm", "save_minutes"):
+            _require(getattr(self, name) > 0, name, getattr(self, name), "must be positive")
+        for name in ("final_lr_share", "warmup_share", "ema_decay"):
+            _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "must lie in [0, 1)")
+        _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "must not be negative")
+        good = self.patience is None or (isinstance(self.patience, int) and self.patience >= 1)
+        _require(good, "patience", self.patience, "must be a number of epochs >= 1, or None")
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreConfig:
+    """How an image becomes a score."""
+
+    score: Literal["rse", "mse", "l1"] = "rse"
+    """Reconstruction error of pixels in [-1, 1]: rse, the root of the summed squared error (the course's);
+    mse, its mean; l1, the mean absolute error."""
+    score_batch_size: int = 256
+    """Images scored at once."""
+
+    def __post_init__(self) -> None:
+        _require_number(self, "score_batch_size")
+        _require(self.score in ("rse", "mse", "l1"), "score", self.score, "must be rse, mse or l1")
+        _require(self.score_batch_size > 0, "score_batch_size", self.score_batch_size, "must be positive")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """One training run; `config.yaml` in its folder holds exactly this."""
+
+    preset: Annotated[str, tyro.conf.Fixed] = "resnet"
+    """The named run this one starts from (see hw8/presets.py)."""
+    seed: int = 0
+    """Seed of weights, order and augmentation: the same seed, data and machine give the same weights on CPU."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the model; auto takes bf16 autocast where the processor or GPU has it."""
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    scoring: ScoreConfig = dataclasses.field(default_factory=ScoreConfig)
+
+    def __post_init__(self) -> None:
+        _require_number(self, "seed")
+        _require(isinstance(self.preset, str), "preset", self.preset, "must be a name")
+        _require(0 <= self.seed < 2**32, "seed", self.seed, "must lie in [0, 2**32)")
+        _require(self.device in ("auto", "cpu", "cuda", "mps"), "device", self.device, "must be auto, cpu, cuda or mps")
+        _require(self.precision in ("auto", "fp32", "bf16"), "precision", self.precision, "must be auto, fp32 or bf16")
+
+
+SECTIONS = {"data": DataConfig, "model": ModelConfig, "train": TrainConfig, "scoring": ScoreConfig}
+
+
+def to_yaml(config: RunConfig) -> str:
+    """The run's settings as YAML text, sections in the order of RunConfig."""
+    import yaml
+
+    return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
+
+
+def read_config(path: Path) -> RunConfig:
+    """Read a `config.yaml`. Raises InputError for a file that is missing, not YAML, or holds an unknown or bad field."""
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a config.yaml that train.py wrote") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: must map field names to values")
+    try:
+        sections = {name: _build(kind, values.pop(name, {}), f"{name}.") for name, kind in SECTIONS.items()}
+        config: RunConfig = _build(RunConfig, values | sections, "")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return config
+
+
+def _build(kind: type[Any], values: Any, prefix: str) -> Any:
+    """Construct a config section from a mapping, naming any field it does not know."""
+    _require(isinstance(values, dict), prefix.rstrip("."), values, "must map field names to values")
+    known = [field.name for field in dataclasses.fields(kind)]
+    for name in values:
+        _require(name in known, f"{prefix}{name}", values[name], f"unknown field; known: {', '.join(known)}")
+    return kind(**values)
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, so that YAML stays plain."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,1 @@
+"""From files of images to batches: opening and checking, sources, splits, corruptions, loading."""

@@ -1,0 +1,140 @@
+"""Image arrays: memory-mapped uint8 NHWC on disk, checked at opening, scaled in one place."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hw8.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+CHANNELS = (1, 3)
+FINGERPRINT_IMAGES = 1024
+
+
+class Images:
+    """A memory-mapped array of images, read a batch at a time.
+
+    `crop` keeps the centre square of that side in pixels. Raises InputError if it does not fit.
+    """
+
+    def __init__(self, array_NHWC: np.ndarray, crop: int | None = None, name: str = "images") -> None:
+        full = array_NHWC.shape[1]
+        if crop is not None and crop > full:
+            raise InputError(f"--crop {crop}: larger than the {full}-pixel images of {name}; choose 1 to {full}")
+        self.array_NHWC = array_NHWC
+        self.name = name
+        self.side = crop or full
+        self.channels = array_NHWC.shape[3]
+        self._start = (full - self.side) // 2
+
+    def __len__(self) -> int:
+        return len(self.array_NHWC)
+
+    def read(self, rows_B: np.ndarray) -> np.ndarray:
+        """Copy the images of these rows: uint8 (B, side, side, C), contiguous."""
+        window = slice(self._start, self._start + self.side)
+        return np.ascontiguousarray(self.array_NHWC[rows_B][:, window, window])
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the shape and up to 1,024 evenly spaced whole images: names the data in a run."""
+        digest = hashlib.sha256(repr(self.array_NHWC.shape).encode())
+        for row in np.linspace(0, len(self) - 1, min(len(self), FINGERPRINT_IMAGES)).astype(int):
+            digest.update(np.ascontiguousarray(self.array_NHWC[row]))
+        return digest.hexdigest()
+
+
+def to_pixels(batch_BHWC: "torch.Tensor", device: "torch.device | str" = "cpu") -> "torch.Tensor":
+    """uint8 (B, H, W, C) to float32 (B, C, H, W) in [-1, 1] on `device`, channels_last in memory.
+
+    The only place where pixels are scaled: x / 127.5 - 1, the homework's 2x/255 - 1.
+    """
+    return batch_BHWC.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+
+
+def open_images(path: Path, crop: int | None = None) -> Images:
+    """Memory-map a .npy file of uint8 images (N, side, side, C) with C 1 or 3.
+
+    Only the header is read here, and no object is ever unpickled. Raises InputError, one line, for a
+    file that is missing, truncated or no .npy, and for a wrong dtype, rank, side or channel order.
+    """
+    shape, dtype, fortran, offset = _read_header(path)
+    if dtype.hasobject:
+        raise InputError(f"{path}: holds pickled Python objects, which are never loaded; save a plain uint8 array")
+    expected = offset + int(np.prod(shape, dtype=object)) * dtype.itemsize
+    actual = path.stat().st_size
+    if actual < expected:
+        raise InputError(
+            f"{path}: truncated: {actual:,} bytes of {expected:,}; download or copy the file again"
+        )
+    if dtype != np.uint8:
+        raise InputError(_dtype_problem(path, shape, dtype, offset))
+    _check_shape(path, shape, fortran)
+    array = np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=shape)
+    return Images(array, crop, str(path))
+
+
+def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype, bool, int]:
+    """Shape, dtype, Fortran order and data offset of a .npy file."""
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, fortran, dtype = reader(file)
+            return shape, dtype, fortran, file.tell()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; see data/README.md for what goes there") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, EOFError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"{path}: not a readable .npy file ({reason}); save it again with numpy.save") from None
+
+
+def _check_shape(path: Path, shape: tuple[int, ...], fortran: bool) -> None:
+    wanted = "expected (images, side, side, 1 or 3)"
+    if len(shape) != 4:
+        raise InputError(f"{path}: has {len(shape)} dimensions {shape}; {wanted}")
+    if shape[0] == 0:
+        raise InputError(f"{path}: holds no images")
+    if shape[3] not in CHANNELS and shape[1] in CHANNELS and shape[2] == shape[3]:
+        raise InputError(
+            f"{path}: channels come first {shape}; {wanted}; convert with {_rewrite(path, 'a.transpose(0, 2, 3, 1)')}"
+        )
+    if shape[3] not in CHANNELS or min(shape) < 1:
+        raise InputError(f"{path}: has shape {shape}; {wanted}")
+    if shape[1] != shape[2]:
+        raise InputError(f"{path}: images are {shape[1]}x{shape[2]}, not square; crop or pad them first")
+    if fortran:
+        raise InputError(f"{path}: is in Fortran order; convert with {_rewrite(path, 'np.ascontiguousarray(a)')}")
+
+
+def _dtype_problem(path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: int) -> str:
+    """Say what the array seems to hold, and the command that turns it into uint8."""
+    if dtype.kind != "f" or 0 in shape:
+        return f"{path}: dtype is {dtype}, expected uint8 with pixels 0 to 255"
+    count = min(int(np.prod(shape)), 2_000_000)
+    sample = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=(count,))
+    low, high = float(sample.min()), float(sample.max())
+    for name, bottom, top, formula in (
+        ("[0, 1]", 0, 1, "a * 255"),
+        ("[-1, 1]", -1, 1, "(a + 1) * 127.5"),
+        ("[0, 255]", 0, 255, "a"),
+    ):
+        if bottom - 1e-3 <= low and high <= top + 1e-3:
+            rounded = f"np.rint({formula}).clip(0, 255).astype(np.uint8)"
+            return f"{path}: {dtype} in {name}, expected uint8 0 to 255; convert with {_rewrite(path, rounded)}"
+    return f"{path}: {dtype} from {low:g} to {high:g}, expected uint8 0 to 255; rescale it to that range first"
+
+
+def _rewrite(path: Path, expression: str) -> str:
+    """A shell command that replaces the file by `expression` of its array `a`, aside first, then renamed."""
+    aside = f"{path}.new.npy"
+    return (
+        f'python -c "import os, numpy as np; a = np.load({os.fspath(path)!r}); '
+        f'np.save({aside!r}, {expression}); os.replace({aside!r}, {os.fspath(path)!r})"'
+    )

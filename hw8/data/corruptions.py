@@ -1,0 +1,134 @@
+"""Synthetic anomalies: normal images changed in seeded, labelled ways.
+
+Each function takes an image uint8 (S, S, C), another normal image of the same shape, and a random
+generator, and returns a changed uint8 image. They measure a run on its development split, where
+no labelled anomaly may be used.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import ndimage
+
+from hw8.data.arrays import Images
+
+Corruption = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
+CORRUPTIONS: dict[str, Corruption] = {}
+
+
+def corruption(function: Corruption) -> Corruption:
+    """Register a kind of synthetic anomaly; its name is the function's name."""
+    name = function.__name__  # type: ignore[attr-defined]
+    if name in CORRUPTIONS:
+        raise ValueError(f"corruption {name!r} is registered twice")
+    CORRUPTIONS[name] = function
+    return function
+
+
+def corrupt(kind: str, images: Images, rows_B: np.ndarray, pool: np.ndarray, seed: int) -> np.ndarray:
+    """The images of `rows_B`, each changed by `kind`: uint8 (B, side, side, C).
+
+    Where a second image is needed, it is another row of `pool`. A row's change depends on the seed,
+    the kind and the row alone, not on the batch it is in.
+    """
+    change, number = CORRUPTIONS[kind], list(CORRUPTIONS).index(kind)
+    rngs = [np.random.default_rng([seed, number, int(row)]) for row in rows_B]
+    partners = np.array([_other(row, pool, rng) for row, rng in zip(rows_B, rngs, strict=True)])
+    batch, others = images.read(rows_B), images.read(partners)
+    changed = [change(*item) for item in zip(batch, others, rngs, strict=True)]
+    return np.stack(changed)
+
+
+def _other(row: int, pool: np.ndarray, rng: np.random.Generator) -> int:
+    """A row of the pool other than `row` (which is in it)."""
+    chosen = int(pool[rng.integers(len(pool))])
+    return chosen if chosen != row else int(pool[(np.searchsorted(pool, row) + 1) % len(pool)])
+
+
+def _box(side: int, rng: np.random.Generator, low: float, high: float) -> tuple[slice, slice]:
+    """A random rectangle whose sides are `low` to `high` of the image's."""
+    height, width = (max(1, round(side * rng.uniform(low, high))) for _ in range(2))
+    top, left = rng.integers(0, side - height + 1), rng.integers(0, side - width + 1)
+    return slice(top, top + height), slice(left, left + width)
+
+
+def _uint8(values: np.ndarray) -> np.ndarray:
+    return np.rint(values).clip(0, 255).astype(np.uint8)
+
+
+@corruption
+def cut_paste(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A rectangle of another image, pasted elsewhere (CutPaste, Li et al. 2021, across images)."""
+    side, out = len(image), image.copy()
+    rows, columns = _box(side, rng, 0.2, 0.45)
+    patch = other[rows, columns]
+    top, left = (rng.integers(0, side - extent + 1) for extent in patch.shape[:2])
+    out[top : top + patch.shape[0], left : left + patch.shape[1]] = patch
+    return out
+
+
+@corruption
+def patch_shuffle(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The four by four tiles of the inner image, a few of them exchanged."""
+    tile, out = max(1, len(image) // 6), image.copy()
+    start = (len(image) - 4 * tile) // 2
+    cells = [(start + tile * (n // 4), start + tile * (n % 4)) for n in range(16)]
+    chosen = rng.choice(16, rng.integers(3, 7), replace=False)
+    for (y, x), (v, u) in zip((cells[n] for n in chosen), (cells[n] for n in np.roll(chosen, 1)), strict=True):
+        out[y : y + tile, x : x + tile] = image[v : v + tile, u : u + tile]
+    return out
+
+
+@corruption
+def local_warp(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The surroundings of one point pulled to a side, smoothly."""
+    side = len(image)
+    y, x = np.mgrid[:side, :side].astype(np.float64)
+    angle, centre = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 0.7, 2) * side
+    width = side * rng.uniform(0.1, 0.2)
+    pull = side * rng.uniform(0.07, 0.14) * np.exp(-((y - centre[0]) ** 2 + (x - centre[1]) ** 2) / (2 * width**2))
+    at = [y + pull * np.sin(angle), x + pull * np.cos(angle)]
+    bands = [ndimage.map_coordinates(image[..., c].astype(np.float64), at, order=1, mode="nearest")
+             for c in range(image.shape[2])]
+    return _uint8(np.stack(bands, axis=-1))
+
+
+@corruption
+def blur(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Gaussian blur of 0.7 to 1.8 pixels at side 64."""
+    sigma = rng.uniform(0.7, 1.8) * len(image) / 64
+    return _uint8(ndimage.gaussian_filter(image.astype(np.float64), (sigma, sigma, 0)))
+
+
+@corruption
+def noise(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Gaussian noise with a standard deviation of 8 to 25 grey levels."""
+    return _uint8(image + rng.normal(0, rng.uniform(8, 25), image.shape))
+
+
+@corruption
+def colour_shift(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Each channel scaled by 0.7 to 1.3 and moved by up to 25 grey levels, each its own way."""
+    channels = image.shape[2]
+    return _uint8(image * rng.uniform(0.7, 1.3, channels) + rng.uniform(-25, 25, channels))
+
+
+@corruption
+def occlusion(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A rectangle of one colour, taken from somewhere in another image."""
+    out, side = image.copy(), len(image)
+    out[_box(side, rng, 0.2, 0.4)] = other[rng.integers(side), rng.integers(side)]
+    return out
+
+
+@corruption
+def upside_down(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The image turned by half a circle."""
+    return np.ascontiguousarray(image[::-1, ::-1])
+
+
+@corruption
+def blend(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Two faces in one: a weighted mean with another image (mixup, Zhang et al. 2018)."""
+    share = rng.uniform(0.35, 0.65)
+    return _uint8(image * share + other * (1.0 - share))

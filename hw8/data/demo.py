@@ -1,0 +1,101 @@
+"""The demo data: generated portraits in the homework's format, with labelled anomalies.
+
+| kind | what |
+|---|---|
+| normal | people, lit and photographed by one recipe |
+| relit (near) | the same people under a harder light and another camera |
+| displaced (near) | the same recipe, with eyes, nose and mouth out of place |
+| cartoon (far) | drawn faces |
+| cat (far) | cats |
+"""
+
+import contextlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from hw8.data.portraits import SIDE, Camera, Scene, draw_cartoon, draw_cat, draw_person
+from hw8.files import write_text
+
+VERSION = 1
+TRAIN_COUNT, TEST_COUNT = 4000, 2000
+CHUNK = 20
+OTHER_CAMERA = Camera(
+    noise=(0.002, 0.012),
+    softness=(0.0, 0.3),
+    warmth=(-0.12, 0.0),
+    gamma=(0.75, 1.0),
+    light_x=(-1.4, 1.4),
+    light_y=(-0.3, 0.9),
+    ambient=(0.3, 0.55),
+)
+
+
+def _person(scene: Scene) -> None:
+    draw_person(scene)
+
+
+def _displaced(scene: Scene) -> None:
+    draw_person(scene, shift=0.13)
+
+
+KINDS: dict[str, tuple[Callable[[Scene], None], Camera]] = {
+    "normal": (_person, Camera()),
+    "relit": (_person, OTHER_CAMERA),
+    "displaced": (_displaced, Camera()),
+    "cartoon": (draw_cartoon, Camera()),
+    "cat": (draw_cat, Camera()),
+}
+
+
+def demo_images(kind: str, count: int, seed: int) -> np.ndarray:
+    """`count` images of a kind as uint8 (count, 64, 64, 3); the same seed gives the same images."""
+    draw, camera = KINDS[kind]
+    chunks = []
+    for start in range(0, count, CHUNK):
+        rng = np.random.default_rng([VERSION, seed, list(KINDS).index(kind), start])
+        scene = Scene(rng, min(CHUNK, count - start), camera)
+        draw(scene)
+        chunks.append(scene.photograph())
+    return np.concatenate(chunks) if chunks else np.empty((0, SIDE, SIDE, 3), np.uint8)
+
+
+def write_demo(folder: Path, train: int = TRAIN_COUNT, test: int = TEST_COUNT, seed: int = 0) -> Path:
+    """Generate the demo data into `folder` unless it is there already; return `folder`.
+
+    Writes trainingset.npy (all normal), testingset.npy (half normal, the rest evenly the anomalous
+    kinds, shuffled), testing_labels.csv (ID,label,kind) and demo.json. The folder appears whole or not at all.
+    """
+    recipe = {"version": VERSION, "train": train, "test": test, "seed": seed}
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads((folder / "demo.json").read_text()) == recipe:
+            return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        _write_files(aside, train, test, seed)
+        write_text(aside / "demo.json", json.dumps(recipe) + "\n")
+        if folder.exists():
+            shutil.rmtree(folder)
+        aside.chmod(0o755)
+        aside.rename(folder)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    return folder
+
+
+def _write_files(folder: Path, train: int, test: int, seed: int) -> None:
+    np.save(folder / "trainingset.npy", demo_images("normal", train, seed))
+    counts = {kind: (test - test // 2) // (len(KINDS) - 1) for kind in KINDS if kind != "normal"}
+    counts = {"normal": test - sum(counts.values()), **counts}
+    images = np.concatenate([demo_images(kind, count, seed + 1) for kind, count in counts.items()])
+    kinds = np.repeat(list(counts), list(counts.values()))
+    order = np.random.default_rng([VERSION, seed]).permutation(test)
+    np.save(folder / "testingset.npy", images[order])
+    rows = [f"{row},{int(kind != 'normal')},{kind}" for row, kind in enumerate(kinds[order])]
+    write_text(folder / "testing_labels.csv", "\n".join(["ID,label,kind", *rows]) + "\n")

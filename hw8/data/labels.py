@@ -1,0 +1,49 @@
+"""The labels of a test set, where they are known: `ID,label[,kind]`, label 0 normal and 1 anomalous."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from hw8.errors import InputError
+from hw8.tables import ids_in_order, numbers, read_table
+
+NORMAL = "normal"
+UNNAMED = "anomaly"
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """Labels in the order of the test set: `label_N` 0 or 1, `kind_N` the name of each image's kind."""
+
+    label_N: np.ndarray
+    kind_N: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.label_N)
+
+
+def read_labels(path: Path, count: int | None = None) -> Labels:
+    """Read a labels file, in the order of its IDs; its rows may stand in any order.
+
+    `count` is the number of test images, if known. Raises InputError if the file is missing or no
+    such table, has not `count` rows, misses or repeats an ID, has a label other than 0 and 1, names an
+    anomaly like a normal image, or labels all images alike.
+    """
+    table = read_table(path, ("ID", "label"), optional=("kind",))
+    if count is not None and len(table) != count:
+        raise InputError(f"{path}: labels {len(table):,} images, but the test set has {count:,}; use its own labels")
+    order = ids_in_order(path, table)
+    label_N = numbers(path, table, "label")[order]
+    if not np.isin(label_N, (0, 1)).all():
+        raise InputError(f"{path}: label must be 0 (normal) or 1 (anomalous), found {label_N[label_N > 0].max():g}")
+    if label_N.min() == label_N.max():
+        raise InputError(f"{path}: every label is {label_N[0]:g}; ROC-AUC needs normal and anomalous images")
+    label_N = label_N.astype(np.int64)
+    if "kind" not in table:
+        return Labels(label_N, np.where(label_N == 0, NORMAL, UNNAMED))
+    kind_N = table["kind"].str.strip().to_numpy(dtype=str)[order]
+    shared = set(kind_N[label_N == 0]) & set(kind_N[label_N == 1])
+    if shared:
+        raise InputError(f"{path}: kind {min(shared)!r} is labelled both 0 and 1; give anomalies kinds of their own")
+    return Labels(label_N, kind_N)

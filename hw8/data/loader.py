@@ -1,0 +1,32 @@
+"""Batches of row numbers, and the images behind them, as pure functions of seed, epoch and step."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from hw8.data.arrays import Images, to_pixels
+
+
+def epoch_batches(rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """This epoch's rows, shuffled, in batches of nearly equal size: none lost, none repeated, none tiny."""
+    order = np.random.default_rng([seed, epoch]).permutation(rows)
+    return np.array_split(order, -(-len(order) // batch_size))
+
+
+def training_batch(
+    images: Images, rows_B: np.ndarray, device: torch.device, flip: bool, seed: int, step: int
+) -> torch.Tensor:
+    """One training batch as float32 (B, C, side, side) in [-1, 1], mirrored at random if `flip`."""
+    batch_BHWC = images.read(rows_B)
+    if flip:
+        mirrored = np.random.default_rng([seed, step, 1]).random(len(batch_BHWC)) < 0.5
+        batch_BHWC[mirrored] = batch_BHWC[mirrored, :, ::-1]
+    tensor = torch.from_numpy(batch_BHWC)
+    return to_pixels(tensor.pin_memory() if device.type == "cuda" else tensor, device)
+
+
+def in_batches(rows: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Rows in order, `batch_size` at a time."""
+    for start in range(0, len(rows), batch_size):
+        yield rows[start : start + batch_size]

@@ -1,0 +1,59 @@
+"""Where images come from: a folder of the homework's files, or a named source."""
+
+import dataclasses
+from pathlib import Path
+
+from hw8.data.arrays import Images, open_images
+from hw8.data.labels import Labels, read_labels
+from hw8.errors import InputError
+
+HOMEWORK = Path("data")
+DEMO = Path("data/demo")
+NAMED = ("demo", "hw8")
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A folder with trainingset.npy, testingset.npy and, if known, testing_labels.csv."""
+
+    name: str
+    folder: Path
+
+    def training(self, crop: int | None = None) -> Images:
+        """The normal images to learn from, opened and checked. Raises InputError."""
+        return open_images(self.folder / "trainingset.npy", crop)
+
+    def testing(self, crop: int | None = None) -> Images:
+        """The images to score, opened and checked. Raises InputError."""
+        return open_images(self.folder / "testingset.npy", crop)
+
+    @property
+    def labels_file(self) -> Path:
+        """Where the test images' labels are, if they are known."""
+        return self.folder / "testing_labels.csv"
+
+    def labels(self, count: int | None = None) -> Labels | None:
+        """The test images' labels, or None where nobody knows them. Raises InputError if they do not match."""
+        return read_labels(self.labels_file, count) if self.labels_file.exists() else None
+
+
+def open_source(where: str | None) -> Source:
+    """Find a source by folder or name; `demo` is generated the first time it is asked for.
+
+    None means the homework in `data/` if it is there, else `demo`. Raises InputError for anything else.
+    """
+    if where is None:
+        where = "hw8" if (HOMEWORK / "trainingset.npy").exists() else "demo"
+    folder = Path(where)
+    if where == "demo":
+        from hw8.data.demo import write_demo
+
+        return Source("demo", write_demo(DEMO))
+    if where == "hw8":
+        if not (HOMEWORK / "trainingset.npy").exists():
+            raise InputError(f"--data hw8: {HOMEWORK}/trainingset.npy is not there; {HOMEWORK}/README.md says how to get it")
+        return Source("hw8", HOMEWORK)
+    if not folder.is_dir():
+        raise InputError(f"--data {where}: no such folder; give one with trainingset.npy and testingset.npy, "
+                         f"or a named source: {', '.join(NAMED)}")
+    return Source(where, folder)

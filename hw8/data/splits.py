@@ -1,0 +1,36 @@
+"""The training set, cut once by seed into train, calibration and development."""
+
+import dataclasses
+
+import numpy as np
+
+from hw8.config import DataConfig
+from hw8.errors import InputError
+
+SMALLEST = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """Row numbers of the three parts: disjoint, sorted, together every row once."""
+
+    train: np.ndarray
+    calibration: np.ndarray
+    development: np.ndarray
+
+
+def split_rows(count: int, config: DataConfig) -> Splits:
+    """Cut `count` rows by `config.split_seed`; the same on every machine and NumPy version.
+
+    A held-out part has its share of the rows, at least `held_out_minimum`, but never more than a
+    fifth of the rows unless its share asks for it. Raises InputError under 20 images.
+    """
+    if count < SMALLEST:
+        raise InputError(f"the training set has {count} images; at least {SMALLEST} are needed to hold some out")
+    # RandomState's stream is frozen (NEP 19), unlike Generator's: a cut made today holds tomorrow.
+    order = np.random.RandomState(config.split_seed).permutation(count)
+    held_out = []
+    for share in (config.calibration_share, config.development_share):
+        held_out.append(max(round(count * share), min(config.held_out_minimum, count // 5)))
+    calibration, development, train = np.split(order, np.cumsum(held_out))
+    return Splits(np.sort(train), np.sort(calibration), np.sort(development))

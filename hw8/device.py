@@ -1,0 +1,44 @@
+"""Where and in which arithmetic to compute."""
+
+import contextlib
+from pathlib import Path
+
+import torch
+
+from hw8.config import RunConfig
+from hw8.errors import InputError
+
+
+def choose_device(config: RunConfig) -> torch.device:
+    """The device a run asks for; auto takes CUDA, then Apple's GPU, then the CPU. Raises InputError if it is absent."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if config.device == "auto":
+        return torch.device(next(name for name, here in available.items() if here))
+    if not available[config.device]:
+        raise InputError(f"--device {config.device}: not available on this machine; use --device auto")
+    return torch.device(config.device)
+
+
+def choose_precision(config: RunConfig, device: torch.device) -> str:
+    """fp32 or bf16; auto takes bf16 only where the hardware multiplies it itself, since emulation is slower."""
+    if config.precision != "auto":
+        return config.precision
+    return "bf16" if _native_bf16(device) else "fp32"
+
+
+def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """The context in which models run: bfloat16 autocast, or nothing for fp32."""
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def _native_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu":
+        return False
+    with contextlib.suppress(OSError):
+        flags = Path("/proc/cpuinfo").read_text()
+        return "avx512_bf16" in flags or "amx_bf16" in flags
+    return False

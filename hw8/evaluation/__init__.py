@@ -1,0 +1,1 @@
+"""How well scores separate anomalies from normal images."""

@@ -1,0 +1,93 @@
+"""Pieces that the models share."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from hw8.models.output import Output
+
+Norm = Literal["none", "batch"]
+DOWNSAMPLING = 16
+
+
+class Autoencoder(nn.Module):
+    """An encoder from pixels to a latent (N, D), and a decoder from it to unbounded pixels (N, C, S, S)."""
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+
+    def forward(self, x_NCHW: Tensor) -> Output:
+        """Encode and decode."""
+        latent_ND = self.encoder(x_NCHW)
+        return Output(bounded(self.decoder(latent_ND)), latent_ND, {})
+
+
+def bounded(pixels_NCHW: Tensor) -> Tensor:
+    """Squash to [-1, 1] by tanh, in float32: in bfloat16 the tanh rounds to 1 and cross-entropy loses its gradient."""
+    return torch.tanh(pixels_NCHW.float())
+
+
+def check_positive(**sizes: int | Sequence[int]) -> None:
+    """Raise ValueError unless each size, and each entry of a list of sizes, is a whole number of at least 1."""
+    for name, value in sizes.items():
+        entries = value if isinstance(value, list | tuple) else [value]
+        if not all(isinstance(entry, int) and not isinstance(entry, bool) and entry >= 1 for entry in entries):
+            raise ValueError(f"{name} = {value!r} must be whole numbers of at least 1")
+
+
+def smallest_map(side: int) -> int:
+    """Side of the feature map after four halvings. Raises ValueError unless `side` is a multiple of 16."""
+    if side < DOWNSAMPLING or side % DOWNSAMPLING:
+        below = max(DOWNSAMPLING, side // DOWNSAMPLING * DOWNSAMPLING)
+        raise ValueError(f"the side must be a multiple of {DOWNSAMPLING} pixels; try --crop {below}")
+    return side // DOWNSAMPLING
+
+
+def dense(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
+    """Linear, then BatchNorm if asked for, then ReLU. Raises ValueError for an unknown norm."""
+    if norm not in ("none", "batch"):
+        raise ValueError(f"norm = {norm!r} must be none or batch")
+    layers: list[nn.Module] = [nn.Linear(inputs, outputs, bias=norm == "none")]
+    if norm == "batch":
+        layers.append(nn.BatchNorm1d(outputs))
+    return nn.Sequential(*layers, nn.ReLU())
+
+
+class ToMap(nn.Module):
+    """From a vector (N, D) to a feature map (N, width, side, side), channels_last in memory."""
+
+    def __init__(self, latent: int, width: int, side: int) -> None:
+        super().__init__()
+        self.width, self.side = width, side
+        self.linear = nn.Linear(latent, width * side * side, bias=False)
+        self.norm = nn.BatchNorm1d(width * side * side)
+
+    def forward(self, latent_ND: Tensor) -> Tensor:
+        """Project, normalise, fold."""
+        folded = self.norm(self.linear(latent_ND)).relu().view(-1, self.side, self.side, self.width)
+        return folded.permute(0, 3, 1, 2)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with BatchNorm around a shortcut (He 2016); `stride` 2 halves the map."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        plain = inputs == outputs and stride == 1
+        self.shortcut: nn.Module = nn.Identity()
+        if not plain:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Add what the convolutions find to what came in."""
+        return torch.relu(self.main(x_NCHW) + self.shortcut(x_NCHW))

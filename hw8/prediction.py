@@ -1,0 +1,118 @@
+"""Scoring a test set with one run or several, and writing the submission."""
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hw8.config import Device, RunConfig
+from hw8.data.arrays import Images
+from hw8.data.labels import Labels
+from hw8.data.sources import Source, open_source
+from hw8.device import choose_device, choose_precision
+from hw8.errors import InputError
+from hw8.evaluation.metrics import Evaluation, evaluate
+from hw8.runs import RunFolder, newest_run
+from hw8.scoring.calibration import Calibration
+from hw8.scoring.fusion import fuse
+from hw8.scoring.inference import Scorer, check_scores
+from hw8.submission import read_submission, write_submission
+
+log = logging.getLogger(__name__)
+ALPHA = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """One loaded run of an ensemble."""
+
+    folder: RunFolder
+    config: RunConfig
+    scorer: Scorer
+    calibration: Calibration
+
+    @classmethod
+    def load(cls, path: Path, device: Device) -> "Member":
+        """Load a finished run. Raises InputError if it is missing, damaged or unfinished."""
+        folder, config = RunFolder.open(path)
+        config = dataclasses.replace(config, device=device)
+        model, tensors = folder.load(config)
+        calibration = Calibration.from_tensors(tensors)
+        if calibration is None:
+            raise InputError(f"{path}: its training is not finished; go on with python scripts/train.py --resume {path}")
+        chosen = choose_device(config)
+        scorer = Scorer(model, chosen, choose_precision(config, chosen), config.scoring.score_batch_size)
+        return cls(folder, config, scorer, calibration)
+
+    def open_test(self, source: Source) -> Images:
+        """The test images as this run sees them. Raises InputError if their side or channels differ from its own."""
+        images = source.testing(self.config.data.crop)
+        if (images.side, images.channels) != (shape := self.folder.image_shape()):
+            raise InputError(
+                f"{images.name}: images of {images.side}x{images.side}x{images.channels}, but {self.folder.path} "
+                f"takes {shape[0]}x{shape[0]}x{shape[1]}; score the kind of images it was trained on"
+            )
+        return images
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """A written submission, and what it is worth where labels are known."""
+
+    out: Path
+    runs: list[Path]
+    source: str
+    score_N: np.ndarray
+    p_value_N: np.ndarray | None
+    labels: Labels | None
+    labels_file: Path
+    evaluation: Evaluation | None
+
+    def next_command(self) -> str:
+        """What one would do with the file now: measure it where labels are known, else check it for the upload."""
+        if self.labels is not None:
+            return f"python scripts/evaluate.py {self.out} --labels {self.labels_file}"
+        return f"python scripts/check.py {self.out} --rows {len(self.score_N)}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `predict.py --json` prints."""
+        flagged = None if self.p_value_N is None else float((self.p_value_N <= ALPHA).mean())
+        return {
+            "out": str(self.out),
+            "runs": [str(run) for run in self.runs],
+            "data": self.source,
+            "rows": len(self.score_N),
+            "flagged_at_p05": flagged,
+            **({} if self.evaluation is None else self.evaluation.as_json()),
+        }
+
+
+def predict(runs: list[Path], where: str | None, out: Path | None, device: Device = "auto") -> Prediction:
+    """Score a test set with the runs (none: the newest) and write `ID,score` to `out`.
+
+    `where` defaults to the data of the first run, `out` to submissions/NAME.csv. Several runs are
+    fused by `hw8.scoring.fusion.fuse`. Raises InputError; then no file is written.
+    """
+    members = [Member.load(run, device) for run in (runs or [newest_run()])]
+    source = open_source(where if where is not None else members[0].config.data.source)
+    opened = [member.open_test(source) for member in members]
+    labels = source.labels(len(opened[0]))
+    scores = [_score(member, images) for member, images in zip(members, opened, strict=True)]
+    score_N = fuse(scores, [member.calibration for member in members])
+    paths = [member.folder.path for member in members]
+    out = out or Path("submissions") / ("+".join(path.resolve().name for path in paths) + ".csv")
+    write_submission(out, score_N)
+    read_N = read_submission(out, len(opened[0]))
+    p_value_N = members[0].calibration.p_value(score_N) if len(members) == 1 else None
+    evaluation = None if labels is None else evaluate(read_N, labels)
+    return Prediction(out, paths, source.name, read_N, p_value_N, labels, source.labels_file, evaluation)
+
+
+def _score(member: Member, images: Images) -> np.ndarray:
+    """One run's scores of all images, in the order of their IDs."""
+    found = member.scorer.score(images, np.arange(len(images)), label=str(member.folder.path))
+    score_N = found[member.config.scoring.score]
+    check_scores(score_N, str(member.folder.path))
+    return score_N

@@ -1,0 +1,86 @@
+"""Pictures of a run: faces beside their reconstructions and error maps, score histograms, ROC curves."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hw8.data.arrays import Images
+from hw8.data.corruptions import CORRUPTIONS, corrupt
+from hw8.data.labels import Labels
+from hw8.evaluation.held_out import SEED
+from hw8.files import written_aside
+from hw8.scoring.inference import Scorer
+
+
+def draw_reconstructions(path: Path, scorer: Scorer, images: Images, rows: np.ndarray, score: str) -> None:
+    """Held-out normals and one synthetic anomaly of each kind, each above its reconstruction and error map.
+
+    The error map is the squared error summed over channels, on one colour scale for all.
+    """
+    normals = rows[:5]
+    changed = [corrupt(kind, images, rows[n + 5 : n + 6], rows, SEED) for n, kind in enumerate(CORRUPTIONS)]
+    batch_BHWC = np.concatenate([images.read(normals), *changed])
+    recon_BHWC, evidence = scorer.reconstruct(batch_BHWC)
+    error_BHW = np.square(recon_BHWC - (batch_BHWC / 127.5 - 1)).sum(axis=3)
+    shown_BHWC = np.rint((recon_BHWC + 1) * 127.5).clip(0, 255).astype(np.uint8)
+    names = ["normal"] * len(normals) + [kind.replace("_", "\n") for kind in CORRUPTIONS]
+    figure = _figure(1.05 * len(names), 3.9)
+    grid = figure.subplots(3, len(names))
+    for column, name in enumerate(names):
+        pictures = (batch_BHWC[column], shown_BHWC[column], error_BHW[column])
+        for axes, picture in zip(grid[:, column], pictures, strict=True):
+            axes.imshow(picture.squeeze(), cmap="magma", vmin=0, vmax=float(np.quantile(error_BHW, 0.995)))
+            axes.set_xticks([])
+            axes.set_yticks([])
+        grid[0, column].set_title(name, fontsize=8)
+        grid[2, column].set_xlabel(f"{evidence[score][column]:.3g}", fontsize=8)
+    for axes, label in zip(grid[:, 0], ("image", "reconstruction", f"error, {score}"), strict=True):
+        axes.set_ylabel(label, fontsize=8)
+    _save(figure, path)
+
+
+def draw_scores(path: Path, score_N: np.ndarray, labels: Labels | None) -> None:
+    """Histogram of the scores by kind and, where labels are known, each kind's ROC curve."""
+    figure = _figure(9 if labels else 5, 3.6)
+    axes = figure.subplots(1, 2 if labels else 1, squeeze=False)[0]
+    edges = np.linspace(score_N.min(), np.quantile(score_N, 0.998), 50)
+    groups = {"all": score_N}
+    if labels is not None:
+        kinds = dict.fromkeys([*labels.kind_N[labels.label_N == 0], *np.unique(labels.kind_N)])
+        groups = {str(kind): score_N[labels.kind_N == kind] for kind in kinds}
+    for kind, group in groups.items():
+        axes[0].hist(group, edges, density=True, histtype="stepfilled", alpha=0.35, label=kind)
+    axes[0].set(xlabel="anomaly score", ylabel="density")
+    axes[0].legend(fontsize=8)
+    if labels is not None:
+        _draw_roc(axes[1], score_N, labels)
+    _save(figure, path)
+
+
+def _draw_roc(axes: Any, score_N: np.ndarray, labels: Labels) -> None:
+    from sklearn.metrics import roc_curve
+
+    normal = labels.label_N == 0
+    for kind in np.unique(labels.kind_N[~normal]):
+        chosen = normal | (labels.kind_N == kind)
+        fpr, tpr, _ = roc_curve(labels.label_N[chosen], score_N[chosen])
+        axes.plot(fpr, tpr, label=kind)
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":")
+    axes.set(xlabel="share of normal images flagged", ylabel="share of anomalies flagged", aspect="equal")
+    axes.legend(fontsize=8)
+
+
+def _figure(width: float, height: float) -> Any:
+    """A figure of that size in inches that needs no screen."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Any, path: Path) -> None:
+    with written_aside(path) as aside:
+        figure.savefig(aside, format="png", dpi=130)

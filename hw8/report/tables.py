@@ -1,0 +1,22 @@
+"""Tables of results, as text."""
+
+from hw8.evaluation.metrics import Evaluation, Interval
+
+
+def auc_table(evaluation: Evaluation, title: str) -> str:
+    """ROC-AUC by kind with 95% confidence intervals, then over kinds and over all images."""
+    rows = [("kind", "images", "ROC-AUC", "95% interval")]
+    rows += [_row(kind, item) for kind, item in sorted(evaluation.kinds.items(), key=lambda pair: -pair[1].auc)]
+    rows.append(_row("macro (mean of kinds)", evaluation.macro))
+    rows.append(_row("all anomalies together", evaluation.overall))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = ["  ".join(cell.ljust(w) if n == 0 else cell.rjust(w) for n, (cell, w) in enumerate(zip(row, widths, strict=True)))
+             for row in rows]
+    rule = "-" * len(lines[0])
+    foot = (f"{evaluation.normals:,} normal images; average precision {evaluation.average_precision:.3f}; "
+            f"false alarms at 95% found {evaluation.fpr95:.3f}")
+    return "\n".join([title, rule, lines[0], rule, *lines[1:-2], rule, *lines[-2:], rule, foot])
+
+
+def _row(name: str, item: Interval) -> tuple[str, str, str, str]:
+    return name, f"{item.n:,}", f"{item.auc:.3f}", f"{item.low:.3f} to {item.high:.3f}"

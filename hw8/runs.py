@@ -1,0 +1,107 @@
+"""A run's folder: what is in it, how it is made, found and loaded."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hw8.config import RunConfig, read_config, to_yaml
+from hw8.data.arrays import Images
+from hw8.errors import InputError
+from hw8.files import write_text, written_aside
+from hw8.models import create_model
+
+RUNS = Path("runs")
+WEIGHTS, CALIBRATION = "weights.", "calibration."
+
+
+class RunFolder:
+    """`runs/NAME/`: config.yaml, model.safetensors (weights and calibration), resume.pt, metrics.csv, summary.json."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config, self.model = path / "config.yaml", path / "model.safetensors"
+        self.resume, self.metrics, self.summary = path / "resume.pt", path / "metrics.csv", path / "summary.json"
+
+    @classmethod
+    def create(cls, config: RunConfig, out: Path | None) -> "RunFolder":
+        """Make a new run's folder and write its config.yaml.
+
+        Without `out` it is runs/PRESET, or runs/PRESET-2 and so on. Raises InputError if `out` holds something.
+        """
+        if out is None:
+            names = (f"{config.preset}{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 10_000))))
+            out = next(path for path in map(RUNS.joinpath, names) if not path.exists())
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            hint = f"go on with --resume {out}, or " if (out / "resume.pt").exists() else ""
+            raise InputError(f"--out {out}: already there and not empty; {hint}choose another folder")
+        folder = cls(out)
+        write_text(folder.config, to_yaml(config))
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> tuple["RunFolder", RunConfig]:
+        """An existing run and its settings. Raises InputError if there is none."""
+        folder = cls(path)
+        if not folder.config.exists():
+            raise InputError(f"{path}: no run here (config.yaml is missing); python scripts/train.py makes one")
+        return folder, read_config(folder.config)
+
+    def save_weights(self, model: nn.Module, images: Images, calibration: dict[str, Tensor] | None = None) -> None:
+        """Write model.safetensors, whole or not at all; without calibration the run counts as unfinished.
+
+        `images` are those the model was trained on: their side and channels stand in the file's header.
+        """
+        from safetensors.torch import save_file
+
+        tensors = {WEIGHTS + name: value for name, value in model.state_dict().items()}
+        tensors |= {CALIBRATION + name: value for name, value in (calibration or {}).items()}
+        header = {"side": str(images.side), "channels": str(images.channels)}
+        with written_aside(self.model) as aside:
+            save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, aside, header)
+
+    def load(self, config: RunConfig) -> tuple[nn.Module, dict[str, Tensor]]:
+        """The trained model on the CPU, ready to score, and its calibration (empty if unfinished). Raises InputError."""
+        tensors, (side, channels) = self._read_tensors()
+        model = create_model(config.model.name, side, channels, **config.model.options)
+        weights = {name.removeprefix(WEIGHTS): value for name, value in tensors.items() if name.startswith(WEIGHTS)}
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:160]
+            raise InputError(f"{self.model}: does not fit {self.config} ({reason}); train again") from None
+        calibration = {name.removeprefix(CALIBRATION): v for name, v in tensors.items() if name.startswith(CALIBRATION)}
+        return model.to(memory_format=torch.channels_last).eval(), calibration
+
+    def image_shape(self) -> tuple[int, int]:
+        """Side in pixels and channels of the images that the run's model takes. Raises InputError."""
+        return self._read_tensors()[1]
+
+    def _read_tensors(self) -> tuple[dict[str, Tensor], tuple[int, int]]:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.model, "pt") as file:
+                header = file.metadata() or {}
+                shape = int(header["side"]), int(header["channels"])
+                return {name: file.get_tensor(name) for name in file.keys()}, shape  # noqa: SIM118 (no mapping)
+        except FileNotFoundError:
+            hint = f"go on with python scripts/train.py --resume {self.path}"
+            raise InputError(f"{self.model}: no weights yet; {hint}") from None
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise InputError(f"{self.model}: cannot be loaded ({reason}); train again") from None
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """Write summary.json, whole or not at all."""
+        write_text(self.summary, json.dumps(summary, indent=2) + "\n")
+
+
+def newest_run(runs: Path = RUNS) -> Path:
+    """The run finished last. Raises InputError if there is none."""
+    summaries = sorted(runs.glob("*/summary.json"), key=lambda path: path.stat().st_mtime)
+    if not summaries:
+        raise InputError(f"--run: no finished run in {runs}/; train one first: python scripts/train.py")
+    return summaries[-1].parent

@@ -1,0 +1,1 @@
+"""From a trained model and images to anomaly scores: evidence, calibration, fusion."""

@@ -1,0 +1,66 @@
+"""Scoring a stream of images: constant memory, whatever their number."""
+
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from hw8.data.arrays import Images, to_pixels
+from hw8.data.loader import in_batches
+from hw8.device import autocast
+from hw8.errors import InputError
+from hw8.scoring.evidence import evidence
+
+
+class Scorer:
+    """A trained model on its device, turning uint8 images into evidence."""
+
+    def __init__(self, model: nn.Module, device: torch.device, precision: str, batch_size: int) -> None:
+        self.model = model.to(device).eval()
+        self.device, self.precision, self.batch_size = device, precision, batch_size
+
+    @torch.inference_mode()
+    def reconstruct(self, batch_BHWC: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Reconstructions as float32 (B, H, W, C) in [-1, 1], and the evidence of each image as float64 (B,)."""
+        x_NCHW = to_pixels(torch.from_numpy(batch_BHWC), self.device)
+        with autocast(self.precision, self.device):
+            output = self.model(x_NCHW)
+        named = {name: value_N.cpu().double().numpy() for name, value_N in evidence(x_NCHW, output).items()}
+        return output.recon_NCHW.float().permute(0, 2, 3, 1).cpu().numpy(), named
+
+    def score(
+        self,
+        images: Images,
+        rows: np.ndarray,
+        change: Callable[[np.ndarray], np.ndarray] | None = None,
+        label: str | None = None,
+    ) -> dict[str, np.ndarray]:
+        """The evidence of these rows, in their order: float64 (len(rows),) each.
+
+        `change` maps a batch of row numbers to images to score in their place (uint8, as `Images.read`
+        gives them); `label` shows a progress bar of that name on standard error.
+        """
+        parts: list[dict[str, np.ndarray]] = []
+        with tqdm(total=len(rows), desc=label, unit="img", disable=label is None, file=sys.stderr) as bar:
+            for rows_B in in_batches(rows, self.batch_size):
+                parts.append(self.reconstruct((change or images.read)(rows_B))[1])
+                bar.update(len(rows_B))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def check_scores(score_N: np.ndarray, name: str) -> None:
+    """Refuse scores that rank nothing. Raises InputError if any is not finite or all are the same."""
+    bad = ~np.isfinite(score_N)
+    if bad.any():
+        raise InputError(
+            f"{name}: {bad.sum():,} of {len(score_N):,} scores are not finite, the first at ID {bad.argmax()}; "
+            "the model is broken: train again with a lower --lr"
+        )
+    if len(score_N) > 1 and score_N.max() == score_N.min():
+        raise InputError(
+            f"{name}: every score is {score_N[0]:g}, so they rank nothing; the test images are all the same, "
+            "or the model has collapsed: look at them, or train again"
+        )

@@ -1,0 +1,62 @@
+"""Small CSV files of text, read with one clear line for what is wrong in them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hw8.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def read_table(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> "pd.DataFrame":
+    """Read a CSV file with exactly these columns, in this order, as text.
+
+    Raises InputError if it is missing, no CSV, has other columns, or no rows.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or 'no such file'}); check the name") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a CSV file ({' '.join(str(error).split())[:120]})") from None
+    columns = list(table.columns)
+    if columns not in (list(required), [*required, *optional]):
+        ask = ",".join(required) + "".join(f"[,{name}]" for name in optional)
+        raise InputError(f"{path}: its header is {','.join(columns)[:80]!r}; it must be {ask}")
+    if table.empty:
+        raise InputError(f"{path}: holds no rows")
+    return table
+
+
+def numbers(path: Path, table: "pd.DataFrame", column: str) -> np.ndarray:
+    """A column as float64 (N,). Raises InputError naming the first line that is not a finite number."""
+    import pandas as pd
+
+    text = table[column].str.strip()
+    values = pd.to_numeric(text, errors="coerce").to_numpy(np.float64)
+    bad = ~np.isfinite(values)
+    if bad.any():
+        row = int(bad.argmax())
+        raise InputError(f"{path}: line {row + 2}: {column} {text[row]!r} is not a finite number")
+    return values
+
+
+def ids_in_order(path: Path, table: "pd.DataFrame") -> np.ndarray:
+    """Rows (N,) that put the table in the order of its IDs.
+
+    Raises InputError unless every ID from 0 to N-1 stands exactly once.
+    """
+    ids = numbers(path, table, "ID")
+    order = np.argsort(ids, kind="stable")
+    wrong = ids[order] != np.arange(len(ids))
+    if wrong.any():
+        expected = int(wrong.argmax())
+        found = ids[order][expected]
+        reason = f"ID {expected} is missing" if found > expected else f"ID {found:g} stands twice or is no row number"
+        raise InputError(f"{path}: every ID from 0 to {len(ids) - 1} must stand once; {reason}")
+    return order

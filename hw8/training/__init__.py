@@ -1,0 +1,1 @@
+"""Learning from normal images: one loop, its schedule, and what it saves."""

@@ -1,0 +1,98 @@
+"""The state of a training, saved so that a resumed one ends in the same weights, bit for bit."""
+
+import copy
+import dataclasses
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hw8.config import TrainConfig
+from hw8.errors import InputError
+from hw8.files import written_aside
+from hw8.training.history import Row
+from hw8.training.schedule import averaging_decay
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far a training has come; plain numbers only, so that it loads without unpickling code."""
+
+    step: int = 0
+    seconds: float = 0.0
+    epoch_seconds: float = 0.0
+    epoch_sums: dict[str, float] = dataclasses.field(default_factory=dict)
+    best_loss: float = float("inf")
+    best_epoch: int = 0
+    stopped_early: bool = False
+    history: list[Row] = dataclasses.field(default_factory=list)
+
+
+class TrainingState:
+    """Model, its averaged copy (which is scored and saved), optimizer and progress."""
+
+    def __init__(self, model: nn.Module, config: TrainConfig, fingerprint: str) -> None:
+        self.model, self.config, self.fingerprint = model, config, fingerprint
+        self.average = copy.deepcopy(model).eval().requires_grad_(False)
+        matrices = [p for p in model.parameters() if p.ndim >= 2]
+        vectors = [p for p in model.parameters() if p.ndim < 2]
+        groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=config.lr, fused=next(model.parameters()).device.type != "mps")
+        self.progress = Progress()
+
+    def update_average(self) -> None:
+        """Move the averaged weights and normalisation statistics towards the current ones."""
+        share = 1 - averaging_decay(self.progress.step, self.config)
+        pairs = zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True)
+        floats, others = [], []
+        for averaged, current in pairs:
+            (floats if averaged.is_floating_point() else others).append((averaged, current))
+        torch._foreach_lerp_([a for a, _ in floats], [c for _, c in floats], share)
+        for averaged, current in others:
+            averaged.copy_(current)
+
+    def save(self, path: Path) -> None:
+        """Write everything needed to go on to `path`, whole or not at all.
+
+        The random number generators need no place in it: every draw is a function of seed and step.
+        """
+        content = {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "progress": dataclasses.asdict(self.progress),
+            "fingerprint": self.fingerprint,
+        }
+        with written_aside(path) as aside:
+            torch.save(content, aside)
+
+    def load(self, path: Path) -> None:
+        """Take up a saved state. Raises InputError if it is missing, damaged, or of other data or another model."""
+        device = next(self.model.parameters()).device
+        content = _read(path, device)
+        if content["fingerprint"] != self.fingerprint:
+            raise InputError(f"{path}: was trained on other images than these; give the same --data as before")
+        try:
+            self.model.load_state_dict(content["model"])
+            self.average.load_state_dict(content["average"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            self.progress = Progress(**content["progress"])
+        except (RuntimeError, TypeError, ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise InputError(f"{path}: does not fit this run's config.yaml ({reason}); train again") from None
+
+
+def _read(path: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: nothing to resume: no epoch was finished; start the training again") from None
+    except (OSError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"{path}: cannot be loaded ({reason}); start the training again") from None
+    if not isinstance(content, dict) or {"model", "average", "optimizer", "progress", "fingerprint"} - content.keys():
+        raise InputError(f"{path}: is not a state that train.py wrote; start the training again")
+    return content

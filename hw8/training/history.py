@@ -1,0 +1,44 @@
+"""What training measured: one row an epoch, kept in metrics.csv and TensorBoard."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hw8.files import write_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+COLUMNS = ("epoch", "step", "lr", "train_loss", "held_out_loss", "gradient_norm", "images_per_second", "seconds")
+Row = dict[str, float]
+
+
+def write_metrics(path: Path, rows: list[Row]) -> None:
+    """Write all rows as CSV, whole or not at all, so that a resumed run repeats none."""
+    names = [*COLUMNS, *(name for name in (rows[0] if rows else ()) if name not in COLUMNS)]
+    lines = [",".join(names), *(",".join(f"{row[name]:.8g}" for name in names) for row in rows)]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+class Board:
+    """TensorBoard events of one run; a resumed run hides what it repeats."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer: Any = SummaryWriter(str(folder), purge_step=step or None)
+
+    def log_step(self, step: int, loss: float, lr: float) -> None:
+        """A mean training loss, and the learning rate, at a step."""
+        self._writer.add_scalar("step/train_loss", loss, step)
+        self._writer.add_scalar("step/lr", lr, step)
+
+    def log_epoch(self, row: Row, pictures_NCHW: "Tensor") -> None:
+        """A row of the history, and held-out images (in [-1, 1]) above their reconstructions."""
+        for name, value in row.items():
+            if name not in ("epoch", "step"):
+                self._writer.add_scalar(f"epoch/{name}", value, int(row["step"]))
+        self._writer.add_images("held_out/images_and_reconstructions", (pictures_NCHW + 1) / 2, int(row["step"]))
+
+    def close(self) -> None:
+        """Write out what is pending."""
+        self._writer.close()

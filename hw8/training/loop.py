@@ -1,0 +1,221 @@
+"""The only training loop: read a batch, reconstruct it, step; evaluate and save after every epoch."""
+
+import math
+import sys
+import time
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from hw8.config import RunConfig
+from hw8.data.arrays import Images, to_pixels
+from hw8.data.loader import epoch_batches, in_batches, training_batch
+from hw8.data.splits import Splits
+from hw8.device import autocast
+from hw8.errors import InputError, Interrupted
+from hw8.losses import LOSSES
+from hw8.runs import RunFolder
+from hw8.training.checkpoint import TrainingState
+from hw8.training.history import Board, Row, write_metrics
+from hw8.training.interrupt import stop_signals
+from hw8.training.schedule import learning_rate
+
+LOG_EVERY = 20
+STILL = 1e-7  # relative change of a loss that counts as none at all
+
+
+class Trainer:
+    """One training: `fit` runs it from where its state stands to the end."""
+
+    def __init__(
+        self, config: RunConfig, folder: RunFolder, images: Images, splits: Splits, state: TrainingState, precision: str
+    ) -> None:
+        self.config, self.folder, self.images, self.splits, self.state = config, folder, images, splits, state
+        self.precision = precision
+        self.device = next(state.model.parameters()).device
+        self.loss = LOSSES[config.train.loss]
+        self.per_epoch = -(-len(splits.train) // config.train.batch_size)
+        self.steps = self.per_epoch * config.train.epochs
+        self.pending: list[torch.Tensor] = []
+        self.lowest, self.highest = math.inf, -math.inf
+        self.clock = self.saved_at = time.monotonic()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last epoch is done, or early stopping ended the training."""
+        return len(self.state.progress.history) >= self.config.train.epochs or self.state.progress.stopped_early
+
+    def fit(self) -> None:
+        """Train to the end.
+
+        Raises Interrupted, with the state saved, when asked to stop, and InputError when the loss is
+        not a finite number or never moves.
+        """
+        progress = self.state.progress
+        board = Board(self.folder.path, progress.step)
+        self.clock = self.saved_at = time.monotonic()
+        try:
+            with stop_signals() as stopping, self._bar() as bar:
+                while not self.finished:
+                    bar.set_description(f"epoch {len(progress.history) + 1}/{self.config.train.epochs}")
+                    for rows_B in self._remaining_batches():
+                        self._step(rows_B)
+                        bar.update(len(rows_B))
+                        if progress.step % LOG_EVERY == 0:
+                            loss = self._settle()
+                            bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
+                            board.log_step(progress.step, loss, self._lr())
+                        if stopping() or time.monotonic() - self.saved_at > 60 * self.config.train.save_minutes:
+                            self._save()
+                        if stopping():
+                            raise Interrupted(
+                                f"stopped at step {progress.step:,} of {self.steps:,} with the work saved; "
+                                f"go on with: python scripts/train.py --resume {self.folder.path}"
+                            )
+                    self._finish_epoch(board)
+        finally:
+            board.close()
+
+    def _bar(self) -> "tqdm[None]":
+        """Progress over all epochs in images, with their rate and the time left, on standard error."""
+        count = len(self.splits.train)
+        epoch, position = self._position()
+        done = count * epoch + sum(map(len, self._batches(epoch)[:position])) if not self.finished else 0
+        quiet = 0.1 if sys.stderr.isatty() else 15.0
+        return tqdm(total=count * self.config.train.epochs, initial=done, unit="img", mininterval=quiet, smoothing=0.05)
+
+    def _position(self) -> tuple[int, int]:
+        """Epochs finished, and steps done in the next one."""
+        epoch = len(self.state.progress.history)
+        return epoch, self.state.progress.step - epoch * self.per_epoch
+
+    def _batches(self, epoch: int) -> list[np.ndarray]:
+        return epoch_batches(self.splits.train, self.config.train.batch_size, self.config.seed, epoch)
+
+    def _remaining_batches(self) -> list[np.ndarray]:
+        epoch, position = self._position()
+        return self._batches(epoch)[position:]
+
+    def _lr(self) -> float:
+        return learning_rate(self.state.progress.step, self.steps, self.config.train)
+
+    def _step(self, rows_B: np.ndarray) -> None:
+        """One optimisation step on these rows; its loss and gradient norm wait in `pending`."""
+        state, train = self.state, self.config.train
+        # Random layers draw from a generator seeded by the step, so that resuming has no stream to lose.
+        torch.manual_seed((self.config.seed << 32) + state.progress.step)
+        x_NCHW = training_batch(
+            self.images, rows_B, self.device, self.config.data.flip, self.config.seed, state.progress.step
+        )
+        state.model.train()
+        with autocast(self.precision, self.device):
+            output = state.model(x_NCHW)
+        loss_N = self.loss(output.recon_NCHW, x_NCHW)
+        for term_N in output.terms.values():
+            loss_N = loss_N + term_N
+        loss = loss_N.mean()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), train.clip_norm)
+        for group in state.optimizer.param_groups:
+            group["lr"] = self._lr()
+        state.optimizer.step()
+        state.optimizer.zero_grad()
+        state.update_average()
+        state.progress.step += 1
+        self.pending.append(torch.stack([loss.detach(), norm]))
+
+    def _settle(self) -> float:
+        """Fetch the pending losses from the device, check and add them up; return their mean."""
+        if not self.pending:
+            return math.nan
+        losses, norms = torch.stack(self.pending).cpu().double().T
+        self.pending = []
+        if not bool(torch.isfinite(losses).all() and torch.isfinite(norms).all()):
+            raise InputError(
+                f"the loss is no longer a finite number at step {self.state.progress.step:,}; nothing of it was saved; "
+                f"train again with a lower --lr (now {self.config.train.lr:g}) or with --precision fp32"
+            )
+        sums = self.state.progress.epoch_sums
+        for name, value in (("loss", losses.sum()), ("norm", norms.sum()), ("steps", len(losses))):
+            sums[name] = sums.get(name, 0.0) + float(value)
+        self.lowest, self.highest = min(self.lowest, float(losses.min())), max(self.highest, float(losses.max()))
+        return float(losses.mean())
+
+    def _finish_epoch(self, board: Board) -> None:
+        """Measure the held-out loss, keep the best weights, and save."""
+        self._settle()
+        progress, train = self.state.progress, self.config.train
+        self._tick()
+        row = self._measure(progress.epoch_sums, progress.epoch_seconds)
+        progress.history.append(row)
+        self._check_it_learns(row)
+        if row["held_out_loss"] < progress.best_loss:
+            progress.best_loss, progress.best_epoch = row["held_out_loss"], len(progress.history)
+            self.folder.save_weights(self.state.average, self.images)
+        waited = len(progress.history) - progress.best_epoch
+        progress.stopped_early = train.patience is not None and waited >= train.patience
+        progress.epoch_sums, progress.epoch_seconds = {}, 0.0
+        self._save()
+        write_metrics(self.folder.metrics, progress.history)
+        board.log_epoch(row, self._pictures())
+
+    def _measure(self, sums: dict[str, float], seconds: float) -> Row:
+        return {
+            "epoch": len(self.state.progress.history) + 1,
+            "step": self.state.progress.step,
+            "lr": self._lr(),
+            "train_loss": sums["loss"] / sums["steps"],
+            "held_out_loss": self._held_out_loss(),
+            "gradient_norm": sums["norm"] / sums["steps"],
+            "images_per_second": len(self.splits.train) / max(seconds, 1e-9),
+            "seconds": self.state.progress.seconds,
+        }
+
+    @torch.no_grad()
+    def _held_out_loss(self) -> float:
+        """Mean reconstruction loss of the averaged weights on the development images."""
+        total, rows = 0.0, self.splits.development
+        for rows_B in in_batches(rows, self.config.scoring.score_batch_size):
+            x_NCHW = to_pixels(torch.from_numpy(self.images.read(rows_B)), self.device)
+            with autocast(self.precision, self.device):
+                recon_NCHW = self.state.average(x_NCHW).recon_NCHW
+            total += float(self.loss(recon_NCHW, x_NCHW).sum())
+        return total / len(rows)
+
+    def _check_it_learns(self, row: Row) -> None:
+        """Stop a training that cannot succeed. Raises InputError."""
+        progress = self.state.progress
+        if not math.isfinite(row["held_out_loss"]):
+            raise InputError(f"the held-out loss is not finite after epoch {row['epoch']}; train again with a lower --lr")
+        first = progress.history[0]["held_out_loss"]
+        still = len(progress.history) > 1 and abs(row["held_out_loss"] - first) <= STILL * abs(first)
+        flat = self.per_epoch > 1 and self.highest - self.lowest <= STILL * abs(self.highest)
+        self.lowest, self.highest = math.inf, -math.inf
+        if still or flat:
+            raise InputError(
+                f"the loss has not moved from {first:.6g} in {len(progress.history)} epochs; "
+                f"the model does not learn: try another --lr (now {self.config.train.lr:g}), --loss or --model"
+            )
+
+    @torch.no_grad()
+    def _pictures(self) -> torch.Tensor:
+        """A few development images beside their reconstructions, stacked one above the other."""
+        x_NCHW = to_pixels(torch.from_numpy(self.images.read(self.splits.development[:8])), self.device)
+        with autocast(self.precision, self.device):
+            recon_NCHW = self.state.average(x_NCHW).recon_NCHW
+        return torch.cat([x_NCHW, recon_NCHW.float()], dim=2).cpu()
+
+    def _tick(self) -> None:
+        """Add the time since the last tick to the run's and the epoch's."""
+        now = time.monotonic()
+        self.state.progress.seconds += now - self.clock
+        self.state.progress.epoch_seconds += now - self.clock
+        self.clock = now
+
+    def _save(self) -> None:
+        """Write the state for --resume; a state with a bad loss is refused first."""
+        self._settle()
+        self._tick()
+        self.state.save(self.folder.resume)
+        self.saved_at = time.monotonic()

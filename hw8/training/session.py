@@ -1,0 +1,154 @@
+"""A whole training: data to run folder, then calibration and the held-out measurement."""
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hw8.config import RunConfig
+from hw8.data.arrays import Images
+from hw8.data.sources import open_source
+from hw8.data.splits import Splits, split_rows
+from hw8.device import choose_device, choose_precision
+from hw8.environment import describe_environment
+from hw8.errors import InputError
+from hw8.evaluation.held_out import evaluate_held_out
+from hw8.evaluation.metrics import Evaluation
+from hw8.models import create_model
+from hw8.runs import RunFolder
+from hw8.scoring.calibration import Calibration
+from hw8.scoring.inference import Scorer, check_scores
+from hw8.training.checkpoint import TrainingState
+from hw8.training.loop import Trainer
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A finished run and what it is worth on the held-out development split."""
+
+    folder: RunFolder
+    config: RunConfig
+    held_out: Evaluation
+    summary: dict[str, Any]
+    scorer: Scorer
+    images: Images
+    splits: Splits
+
+
+def train_run(config: RunConfig, out: Path | None = None, command: str = "") -> Trained:
+    """Train from the start into a new run folder. Raises InputError, or Interrupted with the work saved."""
+    source = open_source(config.data.source)
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source.name))
+    trainer = _prepare(config, source.training(config.data.crop), None)
+    trainer.folder = RunFolder.create(config, out)
+    return _run(trainer, command)
+
+
+def resume_run(path: Path, given: RunConfig | None = None, command: str = "") -> Trained:
+    """Go on with an interrupted run; it ends in the weights that it would have had.
+
+    `given` are the settings on the command line, which must be the run's own. Raises InputError or Interrupted.
+    """
+    folder, config = RunFolder.open(path)
+    _check_unchanged(given or config, config, path)
+    trainer = _prepare(config, open_source(config.data.source).training(config.data.crop), folder)
+    if folder.resume.exists():
+        trainer.state.load(folder.resume)
+    return _run(trainer, command)
+
+
+def _prepare(config: RunConfig, images: Images, folder: RunFolder | None) -> Trainer:
+    """Everything that training needs, checked before anything is written."""
+    splits = split_rows(len(images), config.data)
+    device = choose_device(config)
+    precision = choose_precision(config, device)
+    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
+    torch.manual_seed(config.seed)
+    model = create_model(config.model.name, images.side, images.channels, **config.model.options)
+    model = model.to(device, memory_format=torch.channels_last)
+    state = TrainingState(model, config.train, images.fingerprint())
+    return Trainer(config, folder or RunFolder(Path()), images, splits, state, precision)
+
+
+def _run(trainer: Trainer, command: str) -> Trained:
+    """Train what is left, then calibrate, measure and summarise."""
+    config, folder, images, splits = trainer.config, trainer.folder, trainer.images, trainer.splits
+    log.info(
+        "%s: %s on %s images of %s, %s pixels; %s held out to calibrate, %s to measure; %s, %s",
+        folder.path, config.model.name, f"{len(splits.train):,}", images.name, f"{images.side}x{images.side}",
+        f"{len(splits.calibration):,}", f"{len(splits.development):,}", trainer.device, trainer.precision,
+    )  # fmt: skip
+    trainer.fit()
+    best, _ = folder.load(config)
+    scorer = Scorer(best, trainer.device, trainer.precision, config.scoring.score_batch_size)
+    calibration = _calibrate(scorer, trainer)
+    folder.save_weights(best, images, calibration.tensors())
+    evidence = evaluate_held_out(scorer, images, splits.development)
+    held_out = evidence[config.scoring.score]
+    summary = _summarise(trainer, evidence, command)
+    folder.write_summary(summary)
+    return Trained(folder, config, held_out, summary, scorer, images, splits)
+
+
+def _calibrate(scorer: Scorer, trainer: Trainer) -> Calibration:
+    """Learn which scores normal images get, from images that no weight has seen."""
+    config = trainer.config
+    score_C = scorer.score(trainer.images, trainer.splits.calibration)[config.scoring.score]
+    check_scores(score_C, str(trainer.folder.path))
+    return Calibration.fit(score_C)
+
+
+def _summarise(trainer: Trainer, evidence: dict[str, Evaluation], command: str) -> dict[str, Any]:
+    """What summary.json holds."""
+    progress, config = trainer.state.progress, trainer.config
+    held_out = evidence[config.scoring.score]
+    return {
+        "preset": config.preset,
+        "model": config.model.name,
+        "parameters": sum(p.numel() for p in trainer.state.model.parameters()),
+        "seed": config.seed,
+        "data": {
+            "source": config.data.source,
+            "images": len(trainer.images),
+            "side": trainer.images.side,
+            "fingerprint": trainer.state.fingerprint,
+            "train": len(trainer.splits.train),
+            "calibration": len(trainer.splits.calibration),
+            "development": len(trainer.splits.development),
+        },
+        "epochs": len(progress.history),
+        "best_epoch": progress.best_epoch,
+        "best_held_out_loss": progress.best_loss,
+        "stopped_early": progress.stopped_early,
+        "train_minutes": progress.seconds / 60,
+        "images_per_second": float(np.median([row["images_per_second"] for row in progress.history])),
+        "score": config.scoring.score,
+        "held_out": held_out.as_json(),
+        "held_out_macro_auc_by_evidence": {name: item.macro.auc for name, item in evidence.items()},
+        "device": str(trainer.device),
+        "precision": trainer.precision,
+        "command": command,
+        **describe_environment(),
+    }
+
+
+def _check_unchanged(given: RunConfig, saved: RunConfig, path: Path) -> None:
+    """Refuse settings given beside --resume that differ from the run's own. Raises InputError naming the first."""
+    pairs = zip(_flat(given), _flat(saved), strict=True)
+    for (name, new), (_, old) in pairs:
+        if new != old:
+            raise InputError(f"--resume {path} goes on with the run's own settings, but {name} = {new!r} is given "
+                             f"(the run has {old!r}); leave it away, or train a new run")
+
+
+def _flat(config: RunConfig) -> list[tuple[str, object]]:
+    return [
+        (f"{section}.{name}" if isinstance(value, dict) else section, item)
+        for section, value in dataclasses.asdict(config).items()
+        for name, item in (value.items() if isinstance(value, dict) else [("", value)])
+    ]

@@ -1,0 +1,55 @@
+"""Score a test set with a run, or with several fused into one, and write the Kaggle file.
+
+Where the test set's labels are known, ends with a table of ROC-AUC by kind.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from hw8.cli import parse, run
+from hw8.config import Device
+
+
+@dataclasses.dataclass
+class Arguments:
+    """The command line of scripts/predict.py."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.arg(name="run", metavar="RUN ...")] = ()
+    """Folders of finished runs; several are one ensemble. Default: the run finished last."""
+    data: Annotated[str | None, tyro.conf.arg(metavar="WHERE")] = None
+    """Folder with testingset.npy, or a named source. Default: the data of the (first) run."""
+    out: Path | None = None
+    """File to write. Default: submissions/RUN.csv."""
+    device: Device = "auto"
+    """Where to compute."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+
+def main() -> None:
+    """Parse, predict, and print where the file is and what it is worth."""
+    arguments = parse(Arguments, __doc__ or "")
+    from hw8.prediction import predict
+    from hw8.report.figures import draw_scores
+    from hw8.report.tables import auc_table
+
+    done = predict(list(arguments.runs), arguments.data, arguments.out, arguments.device)
+    picture = done.out.with_suffix(".png")
+    draw_scores(picture, done.score_N, done.labels)
+    if arguments.json:
+        print(json.dumps(done.as_json()))
+        return
+    if done.evaluation:
+        print(auc_table(done.evaluation, f"ROC-AUC on the test images of {done.source}"))
+    print(f"Wrote:    {done.out} ({len(done.score_N):,} rows, validated)\nPictures: {picture}")
+    if done.p_value_N is not None:
+        print(f"Flagged:  {(done.p_value_N <= 0.05).mean():.1%} of the images at p <= 0.05 (normal images alone: 5%)")
+    print(f"Next:     {done.next_command()}")
+
+
+if __name__ == "__main__":
+    run(main)

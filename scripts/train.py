@@ -1,0 +1,34 @@
+"""Train an autoencoder on normal images and measure it on images held out from them.
+
+Ends with a table of held-out ROC-AUC, the run's folder, and the next command.
+"""
+
+import sys
+
+from hw8.cli import command_line, parse_training, run
+
+
+def main() -> None:
+    """Parse, train or resume, and print what came of it."""
+    arguments = parse_training(__doc__ or "", sys.argv[1:])
+    from hw8.report.figures import draw_reconstructions
+    from hw8.report.tables import auc_table
+    from hw8.training.session import resume_run, train_run
+
+    if arguments.resume:
+        done = resume_run(arguments.resume, arguments.run, command_line())
+    else:
+        done = train_run(arguments.run, arguments.out, command_line())
+    folder, summary = done.folder.path, done.summary
+    picture = folder / "reconstructions.png"
+    draw_reconstructions(picture, done.scorer, done.images, done.splits.development, done.config.scoring.score)
+    print(auc_table(done.held_out, "Held-out ROC-AUC: development images against synthetic anomalies made from them"))
+    print(
+        f"{summary['preset']}: {summary['parameters']:,} parameters, best of {summary['epochs']} epochs: "
+        f"{summary['best_epoch']}, {summary['train_minutes']:.1f} min, {summary['images_per_second']:,.0f} images/s"
+    )
+    print(f"Run:      {folder}\nPictures: {picture}\nNext:     python scripts/predict.py --run {folder}")
+
+
+if __name__ == "__main__":
+    run(main)
