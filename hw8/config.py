@@ -19,10 +19,10 @@ def _require(holds: bool, field: str, value: object, rule: str) -> None:
 def _require_number(section: Any, *fields: str) -> None:
     """Reject strings, booleans and non-finite numbers that a YAML file may bring."""
     for field in fields:
-        value = getattr(section, field)
+        value: Any = getattr(section, field)
         whole = "float" not in str(section.__dataclass_fields__[field].type)
         kinds: tuple[type, ...] = (int,) if whole else (int, float)
-        good = isinstance(value, kinds) and not isinstance(value, bool) and abs(value) < 1e18
+        good = type(value) in kinds and abs(value) < 1e18  # a bool is no number here, and nan is below nothing
         _require(good, field, value, "must be a whole number" if whole else "must be a finite number")
 
 
@@ -49,7 +49,9 @@ class DataConfig:
     def __post_init__(self) -> None:
         _require_number(self, "calibration_share", "development_share", "held_out_minimum", "split_seed")
         _require(self.source is None or isinstance(self.source, str), "data", self.source, "must be a folder or name")
-        _require(self.crop is None or (isinstance(self.crop, int) and self.crop >= 1), "crop", self.crop, "pixels, >= 1")
+        _require(
+            self.crop is None or (isinstance(self.crop, int) and self.crop >= 1), "crop", self.crop, "pixels, >= 1"
+        )
         _require(isinstance(self.flip, bool), "flip", self.flip, "must be true or false")
         for name in ("calibration_share", "development_share"):
             _require(0 < getattr(self, name) <= 0.4, name, getattr(self, name), "must lie in (0, 0.4]")
@@ -136,7 +138,7 @@ class RunConfig:
     preset: Annotated[str, tyro.conf.Fixed] = "resnet"
     """The named run this one starts from (see hw8/presets.py)."""
     seed: int = 0
-    """Seed of weights, order and augmentation: the same seed, data and machine give the same weights on CPU."""
+    """Seed of weights, order and augmentation; the same one gives the same weights on the same CPU and data."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -165,7 +167,7 @@ def to_yaml(config: RunConfig) -> str:
 
 
 def read_config(path: Path) -> RunConfig:
-    """Read a `config.yaml`. Raises InputError for a file that is missing, not YAML, or holds an unknown or bad field."""
+    """Read a `config.yaml`. Raises InputError if it is missing, not YAML, or holds an unknown or bad field."""
     import yaml
 
     try:

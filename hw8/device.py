@@ -4,6 +4,7 @@ import contextlib
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from hw8.config import RunConfig
 from hw8.errors import InputError
@@ -31,6 +32,11 @@ def autocast(precision: str, device: torch.device) -> contextlib.AbstractContext
     if precision == "fp32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def channels_last(model: nn.Module) -> nn.Module:
+    """Lay the model's kernels out as NHWC, which is how the images lie and what convolutions are fastest with."""
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _native_bf16(device: torch.device) -> bool:

@@ -38,7 +38,16 @@ def describe_environment() -> dict[str, Any]:
 def git_commit() -> str | None:
     """The commit of hw8's checkout, with "-dirty" for uncommitted changes, or None outside of one."""
     try:
-        words = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        words = [
+            "git",
+            "-C",
+            str(Path(__file__).parent),
+            "describe",
+            "--always",
+            "--dirty",
+            "--abbrev=12",
+            "--exclude=*",
+        ]
         answer = subprocess.run(words, capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -28,7 +28,7 @@ def written_aside(path: Path) -> Iterator[Path]:
         with aside.open("rb+") as written:
             os.fsync(written.fileno())
         aside.chmod(0o666 & ~_umask())
-        os.replace(aside, path)
+        aside.replace(path)
     except OSError as error:
         aside.unlink(missing_ok=True)
         raise InputError(f"{path}: could not be written ({error.strerror}); free some space or choose --out") from None

@@ -41,7 +41,9 @@ class Member:
         model, tensors = folder.load(config)
         calibration = Calibration.from_tensors(tensors)
         if calibration is None:
-            raise InputError(f"{path}: its training is not finished; go on with python scripts/train.py --resume {path}")
+            raise InputError(
+                f"{path}: its training is not finished; go on with python scripts/train.py --resume {path}"
+            )
         chosen = choose_device(config)
         scorer = Scorer(model, chosen, choose_precision(config, chosen), config.scoring.score_batch_size)
         return cls(folder, config, scorer, calibration)

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from hw8.config import RunConfig, read_config, to_yaml
 from hw8.data.arrays import Images
+from hw8.device import channels_last
 from hw8.errors import InputError
 from hw8.files import write_text, written_aside
 from hw8.models import create_model
@@ -58,12 +58,16 @@ class RunFolder:
 
         tensors = {WEIGHTS + name: value for name, value in model.state_dict().items()}
         tensors |= {CALIBRATION + name: value for name, value in (calibration or {}).items()}
-        header = {"side": str(images.side), "channels": str(images.channels)}
+        # One entry only: safetensors writes several in an order that changes from process to process.
+        header = {"images": f"{images.side}x{images.side}x{images.channels}"}
         with written_aside(self.model) as aside:
             save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, aside, header)
 
     def load(self, config: RunConfig) -> tuple[nn.Module, dict[str, Tensor]]:
-        """The trained model on the CPU, ready to score, and its calibration (empty if unfinished). Raises InputError."""
+        """The trained model on the CPU, ready to score, and its calibration (empty if unfinished).
+
+        Raises InputError if there is none, or it does not fit the run's settings.
+        """
         tensors, (side, channels) = self._read_tensors()
         model = create_model(config.model.name, side, channels, **config.model.options)
         weights = {name.removeprefix(WEIGHTS): value for name, value in tensors.items() if name.startswith(WEIGHTS)}
@@ -73,7 +77,7 @@ class RunFolder:
             reason = " ".join(str(error).split())[:160]
             raise InputError(f"{self.model}: does not fit {self.config} ({reason}); train again") from None
         calibration = {name.removeprefix(CALIBRATION): v for name, v in tensors.items() if name.startswith(CALIBRATION)}
-        return model.to(memory_format=torch.channels_last).eval(), calibration
+        return channels_last(model).eval(), calibration
 
     def image_shape(self) -> tuple[int, int]:
         """Side in pixels and channels of the images that the run's model takes. Raises InputError."""
@@ -84,9 +88,8 @@ class RunFolder:
 
         try:
             with safe_open(self.model, "pt") as file:
-                header = file.metadata() or {}
-                shape = int(header["side"]), int(header["channels"])
-                return {name: file.get_tensor(name) for name in file.keys()}, shape  # noqa: SIM118 (no mapping)
+                side, _, channels = (int(size) for size in (file.metadata() or {})["images"].split("x"))
+                return {name: file.get_tensor(name) for name in file.keys()}, (side, channels)  # noqa: SIM118 (no mapping)
         except FileNotFoundError:
             hint = f"go on with python scripts/train.py --resume {self.path}"
             raise InputError(f"{self.model}: no weights yet; {hint}") from None

@@ -42,7 +42,10 @@ def read_submission(path: Path, rows: int | None = None) -> np.ndarray:
 
 
 def check_submission(path: Path, rows: int) -> np.ndarray:
-    """The scores (rows,) of a submission that is fit to upload. Raises InputError if it is not, or if it ranks nothing."""
+    """The scores (rows,) of a submission that is fit to upload.
+
+    Raises InputError if it is not valid, or ranks nothing.
+    """
     score_N = read_submission(path, rows)
     check_scores(score_N, str(path))
     return score_N

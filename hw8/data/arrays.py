@@ -36,15 +36,23 @@ class Images:
         return len(self.array_NHWC)
 
     def read(self, rows_B: np.ndarray) -> np.ndarray:
-        """Copy the images of these rows: uint8 (B, side, side, C), contiguous."""
+        """Copy the images of these rows, cropped: uint8 (B, side, side, C), contiguous."""
+        return self.cropped(self.read_whole(rows_B))
+
+    def read_whole(self, rows_B: np.ndarray) -> np.ndarray:
+        """Copy the images of these rows, uncropped: uint8 (B, H, W, C)."""
+        return np.asarray(self.array_NHWC[rows_B])
+
+    def cropped(self, batch_BHWC: np.ndarray) -> np.ndarray:
+        """The centre of whole images, as `read` gives it: uint8 (B, side, side, C), contiguous."""
         window = slice(self._start, self._start + self.side)
-        return np.ascontiguousarray(self.array_NHWC[rows_B][:, window, window])
+        return np.ascontiguousarray(batch_BHWC[:, window, window])
 
     def fingerprint(self) -> str:
         """SHA-256 over the shape and up to 1,024 evenly spaced whole images: names the data in a run."""
         digest = hashlib.sha256(repr(self.array_NHWC.shape).encode())
         for row in np.linspace(0, len(self) - 1, min(len(self), FINGERPRINT_IMAGES)).astype(int):
-            digest.update(np.ascontiguousarray(self.array_NHWC[row]))
+            digest.update(self.array_NHWC[row].tobytes())
         return digest.hexdigest()
 
 
@@ -68,9 +76,7 @@ def open_images(path: Path, crop: int | None = None) -> Images:
     expected = offset + int(np.prod(shape, dtype=object)) * dtype.itemsize
     actual = path.stat().st_size
     if actual < expected:
-        raise InputError(
-            f"{path}: truncated: {actual:,} bytes of {expected:,}; download or copy the file again"
-        )
+        raise InputError(f"{path}: truncated: {actual:,} bytes of {expected:,}; download or copy the file again")
     if dtype != np.uint8:
         raise InputError(_dtype_problem(path, shape, dtype, offset))
     _check_shape(path, shape, fortran)

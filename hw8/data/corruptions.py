@@ -18,7 +18,7 @@ CORRUPTIONS: dict[str, Corruption] = {}
 
 def corruption(function: Corruption) -> Corruption:
     """Register a kind of synthetic anomaly; its name is the function's name."""
-    name = function.__name__  # type: ignore[attr-defined]
+    name = function.__name__
     if name in CORRUPTIONS:
         raise ValueError(f"corruption {name!r} is registered twice")
     CORRUPTIONS[name] = function
@@ -26,17 +26,18 @@ def corruption(function: Corruption) -> Corruption:
 
 
 def corrupt(kind: str, images: Images, rows_B: np.ndarray, pool: np.ndarray, seed: int) -> np.ndarray:
-    """The images of `rows_B`, each changed by `kind`: uint8 (B, side, side, C).
+    """The images of `rows_B`, each changed by `kind`, as `images.read` would give them: uint8 (B, side, side, C).
 
-    Where a second image is needed, it is another row of `pool`. A row's change depends on the seed,
-    the kind and the row alone, not on the batch it is in.
+    The whole image is changed before it is cropped, so that runs with other crops meet the same anomalies,
+    and a crop that misses one pays for it. Where a second image is needed, it is another row of `pool`, which
+    is sorted and holds `rows_B`. A row's change depends on seed, kind and row alone, not on its batch.
     """
     change, number = CORRUPTIONS[kind], list(CORRUPTIONS).index(kind)
     rngs = [np.random.default_rng([seed, number, int(row)]) for row in rows_B]
     partners = np.array([_other(row, pool, rng) for row, rng in zip(rows_B, rngs, strict=True)])
-    batch, others = images.read(rows_B), images.read(partners)
+    batch, others = images.read_whole(rows_B), images.read_whole(partners)
     changed = [change(*item) for item in zip(batch, others, rngs, strict=True)]
-    return np.stack(changed)
+    return images.cropped(np.stack(changed))
 
 
 def _other(row: int, pool: np.ndarray, rng: np.random.Generator) -> int:
@@ -88,8 +89,10 @@ def local_warp(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -
     width = side * rng.uniform(0.1, 0.2)
     pull = side * rng.uniform(0.07, 0.14) * np.exp(-((y - centre[0]) ** 2 + (x - centre[1]) ** 2) / (2 * width**2))
     at = [y + pull * np.sin(angle), x + pull * np.cos(angle)]
-    bands = [ndimage.map_coordinates(image[..., c].astype(np.float64), at, order=1, mode="nearest")
-             for c in range(image.shape[2])]
+    bands = [
+        ndimage.map_coordinates(image[..., c].astype(np.float64), at, order=1, mode="nearest")
+        for c in range(image.shape[2])
+    ]
     return _uint8(np.stack(bands, axis=-1))
 
 

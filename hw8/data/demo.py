@@ -58,10 +58,10 @@ def demo_images(kind: str, count: int, seed: int) -> np.ndarray:
     chunks = []
     for start in range(0, count, CHUNK):
         rng = np.random.default_rng([VERSION, seed, list(KINDS).index(kind), start])
-        scene = Scene(rng, min(CHUNK, count - start), camera)
+        scene = Scene(rng, CHUNK, camera)
         draw(scene)
         chunks.append(scene.photograph())
-    return np.concatenate(chunks) if chunks else np.empty((0, SIDE, SIDE, 3), np.uint8)
+    return np.concatenate(chunks)[:count] if chunks else np.empty((0, SIDE, SIDE, 3), np.uint8)
 
 
 def write_demo(folder: Path, train: int = TRAIN_COUNT, test: int = TEST_COUNT, seed: int = 0) -> Path:

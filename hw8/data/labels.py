@@ -45,5 +45,5 @@ def read_labels(path: Path, count: int | None = None) -> Labels:
     kind_N = table["kind"].str.strip().to_numpy(dtype=str)[order]
     shared = set(kind_N[label_N == 0]) & set(kind_N[label_N == 1])
     if shared:
-        raise InputError(f"{path}: kind {min(shared)!r} is labelled both 0 and 1; give anomalies kinds of their own")
+        raise InputError(f"{path}: kind '{min(shared)}' is labelled both 0 and 1; give anomalies kinds of their own")
     return Labels(label_N, kind_N)

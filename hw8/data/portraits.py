@@ -105,7 +105,14 @@ class Scene:
 
 
 SKIN = ((0.96, 0.8, 0.69), (0.87, 0.66, 0.52), (0.72, 0.5, 0.36), (0.5, 0.32, 0.22), (0.33, 0.21, 0.15))
-HAIR = ((0.08, 0.06, 0.05), (0.25, 0.16, 0.1), (0.45, 0.3, 0.16), (0.78, 0.62, 0.38), (0.55, 0.52, 0.5), (0.5, 0.2, 0.1))
+HAIR = (
+    (0.08, 0.06, 0.05),
+    (0.25, 0.16, 0.1),
+    (0.45, 0.3, 0.16),
+    (0.78, 0.62, 0.38),
+    (0.55, 0.52, 0.5),
+    (0.5, 0.2, 0.1),
+)
 CLOTH = ((0.15, 0.17, 0.25), (0.7, 0.7, 0.72), (0.5, 0.12, 0.14), (0.15, 0.35, 0.3), (0.35, 0.35, 0.4))
 
 
@@ -132,6 +139,7 @@ def draw_person(scene: Scene, shift: float = 0.0) -> None:
 
 def _features(scene: Scene, skin: Colour, hair: Colour, shift: float) -> None:
     """Brows, eyes, nose, mouth and, on some, glasses or a beard."""
+
     def moved() -> Field:
         size = scene.uniform(0.75, 1.25) * shift
         return size * np.where(scene.rng.random((scene.count, 1, 1)) < 0.5, -1, 1).astype(np.float32)
@@ -155,7 +163,9 @@ def _features(scene: Scene, skin: Colour, hair: Colour, shift: float) -> None:
     _mouth(scene, yaw + moved() * 0.7, scene.uniform(0.5, 0.58) + moved() * 0.6, skin)
     worn = (scene.rng.random((scene.count, 1, 1)) < 0.15) * 0.8
     for side in (-1, 1):
-        rim = scene.ellipse(side * apart + yaw, height, 0.25, 0.2) - scene.ellipse(side * apart + yaw, height, 0.2, 0.15)
+        rim = scene.ellipse(side * apart + yaw, height, 0.25, 0.2) - scene.ellipse(
+            side * apart + yaw, height, 0.2, 0.15
+        )
         scene.paint(rim.clip(0, 1) * worn, iris * 0.4)
 
 

@@ -51,9 +51,13 @@ def open_source(where: str | None) -> Source:
         return Source("demo", write_demo(DEMO))
     if where == "hw8":
         if not (HOMEWORK / "trainingset.npy").exists():
-            raise InputError(f"--data hw8: {HOMEWORK}/trainingset.npy is not there; {HOMEWORK}/README.md says how to get it")
+            raise InputError(
+                f"--data hw8: {HOMEWORK}/trainingset.npy is not there; {HOMEWORK}/README.md says how to get it"
+            )
         return Source("hw8", HOMEWORK)
     if not folder.is_dir():
-        raise InputError(f"--data {where}: no such folder; give one with trainingset.npy and testingset.npy, "
-                         f"or a named source: {', '.join(NAMED)}")
+        raise InputError(
+            f"--data {where}: no such folder; give one with trainingset.npy and testingset.npy, "
+            f"or a named source: {', '.join(NAMED)}"
+        )
     return Source(where, folder)

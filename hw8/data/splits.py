@@ -29,8 +29,7 @@ def split_rows(count: int, config: DataConfig) -> Splits:
         raise InputError(f"the training set has {count} images; at least {SMALLEST} are needed to hold some out")
     # RandomState's stream is frozen (NEP 19), unlike Generator's: a cut made today holds tomorrow.
     order = np.random.RandomState(config.split_seed).permutation(count)
-    held_out = []
-    for share in (config.calibration_share, config.development_share):
-        held_out.append(max(round(count * share), min(config.held_out_minimum, count // 5)))
+    least = min(config.held_out_minimum, count // 5)
+    held_out = [max(round(count * share), least) for share in (config.calibration_share, config.development_share)]
     calibration, development, train = np.split(order, np.cumsum(held_out))
     return Splits(np.sort(train), np.sort(calibration), np.sort(development))

@@ -1,5 +1,7 @@
 """ROC-AUC without labels: development normals against synthetic anomalies made from them."""
 
+import functools
+
 import numpy as np
 
 from hw8.data.arrays import Images
@@ -22,10 +24,13 @@ def held_out_labels(rows: np.ndarray) -> Labels:
 def score_held_out(scorer: Scorer, images: Images, rows: np.ndarray) -> dict[str, np.ndarray]:
     """The evidence of the development rows and of up to 500 of them under each corruption, float64."""
     chosen = rows[:: max(1, len(rows) // PER_KIND)][:PER_KIND]
-    parts = [scorer.score(images, rows)]
-    for kind in CORRUPTIONS:
-        parts.append(scorer.score(images, chosen, lambda rows_B, kind=kind: corrupt(kind, images, rows_B, rows, SEED)))
+    changes = [functools.partial(_corrupted, kind, images, rows) for kind in CORRUPTIONS]
+    parts = [scorer.score(images, rows), *(scorer.score(images, chosen, change) for change in changes)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _corrupted(kind: str, images: Images, pool: np.ndarray, rows_B: np.ndarray) -> np.ndarray:
+    return corrupt(kind, images, rows_B, pool, SEED)
 
 
 def evaluate_held_out(scorer: Scorer, images: Images, rows: np.ndarray) -> dict[str, Evaluation]:

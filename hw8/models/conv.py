@@ -1,6 +1,7 @@
 """Convolutional autoencoder (Masci 2011): strided convolutions down, transposed ones up."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -14,7 +15,7 @@ class ConvEncoder(nn.Module):
     def __init__(self, side: int, channels: int, widths: Sequence[int], latent: int) -> None:
         super().__init__()
         sizes, layers = [channels, *widths], []
-        for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+        for inputs, outputs in pairwise(sizes):
             layers += [nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(sizes[-1] * smallest_map(side) ** 2, latent))
 
@@ -31,7 +32,7 @@ class ConvDecoder(nn.Module):
         super().__init__()
         sizes = [*reversed(widths)]
         layers: list[nn.Module] = [ToMap(latent, sizes[0], smallest_map(side))]
-        for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+        for inputs, outputs in pairwise(sizes):
             layers += [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(sizes[-1], channels, 4, 2, 1))
 
@@ -42,9 +43,7 @@ class ConvDecoder(nn.Module):
 
 
 @register_model
-def conv(
-    side: int, channels: int = 3, *, widths: Sequence[int] = (32, 64, 128, 128), latent: int = 128
-) -> Autoencoder:
+def conv(side: int, channels: int = 3, *, widths: Sequence[int] = (32, 64, 128, 128), latent: int = 128) -> Autoencoder:
     """Plain convolutional autoencoder; `widths` are the four feature maps' channels, from the image inwards."""
     check_positive(side=side, channels=channels, widths=widths, latent=latent)
     if len(widths) != 4:

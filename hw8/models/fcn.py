@@ -1,6 +1,7 @@
 """Fully connected autoencoder (Rumelhart 1986; Hinton and Salakhutdinov 2006), for any side."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -14,7 +15,7 @@ class FcnEncoder(nn.Module):
     def __init__(self, side: int, channels: int, widths: Sequence[int], latent: int, norm: Norm) -> None:
         super().__init__()
         sizes = [channels * side * side, *widths]
-        hidden = [dense(inputs, outputs, norm) for inputs, outputs in zip(sizes, sizes[1:], strict=False)]
+        hidden = [dense(inputs, outputs, norm) for inputs, outputs in pairwise(sizes)]
         self.layers = nn.Sequential(nn.Flatten(), *hidden, nn.Linear(sizes[-1], latent))
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
@@ -29,7 +30,7 @@ class FcnDecoder(nn.Module):
     def __init__(self, side: int, channels: int, widths: Sequence[int], latent: int, norm: Norm) -> None:
         super().__init__()
         sizes = [latent, *reversed(widths)]
-        hidden = [dense(inputs, outputs, norm) for inputs, outputs in zip(sizes, sizes[1:], strict=False)]
+        hidden = [dense(inputs, outputs, norm) for inputs, outputs in pairwise(sizes)]
         pixels = nn.Linear(sizes[-1], channels * side * side)
         self.layers = nn.Sequential(*hidden, pixels, nn.Unflatten(1, (channels, side, side)))
 

@@ -1,6 +1,7 @@
 """Residual autoencoder (blocks of He 2016) around a narrow latent."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -14,7 +15,7 @@ class ResnetEncoder(nn.Module):
     def __init__(self, side: int, channels: int, widths: Sequence[int], latent: int) -> None:
         super().__init__()
         stem = [nn.Conv2d(channels, widths[0], 4, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()]
-        stages = [ResidualBlock(inputs, outputs, 2) for inputs, outputs in zip(widths, widths[1:], strict=False)]
+        stages = [ResidualBlock(inputs, outputs, 2) for inputs, outputs in pairwise(widths)]
         head = nn.Linear(widths[-1] * smallest_map(side) ** 2, latent)
         self.layers = nn.Sequential(*stem, *stages, nn.Flatten(), head)
 
@@ -35,7 +36,7 @@ class ResnetDecoder(nn.Module):
         super().__init__()
         sizes = [*reversed(widths)]
         layers: list[nn.Module] = [ToMap(latent, sizes[0], smallest_map(side))]
-        for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+        for inputs, outputs in pairwise(sizes):
             layers += [nn.Upsample(scale_factor=2), ResidualBlock(inputs, outputs)]
         self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(sizes[-1], channels, 4, 2, 1))
 

@@ -50,7 +50,7 @@ def draw_scores(path: Path, score_N: np.ndarray, labels: Labels | None) -> None:
         kinds = dict.fromkeys([*labels.kind_N[labels.label_N == 0], *np.unique(labels.kind_N)])
         groups = {str(kind): score_N[labels.kind_N == kind] for kind in kinds}
     for kind, group in groups.items():
-        axes[0].hist(group, edges, density=True, histtype="stepfilled", alpha=0.35, label=kind)
+        axes[0].hist(group, edges, density=True, histtype="step", linewidth=1.5, label=kind)
     axes[0].set(xlabel="anomaly score", ylabel="density")
     axes[0].legend(fontsize=8)
     if labels is not None:

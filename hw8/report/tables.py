@@ -10,13 +10,20 @@ def auc_table(evaluation: Evaluation, title: str) -> str:
     rows.append(_row("macro (mean of kinds)", evaluation.macro))
     rows.append(_row("all anomalies together", evaluation.overall))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = ["  ".join(cell.ljust(w) if n == 0 else cell.rjust(w) for n, (cell, w) in enumerate(zip(row, widths, strict=True)))
-             for row in rows]
+    lines = [_aligned(row, widths) for row in rows]
     rule = "-" * len(lines[0])
-    foot = (f"{evaluation.normals:,} normal images; average precision {evaluation.average_precision:.3f}; "
-            f"false alarms at 95% found {evaluation.fpr95:.3f}")
+    foot = (
+        f"{evaluation.normals:,} normal images; average precision {evaluation.average_precision:.3f}; "
+        f"false alarms at 95% found {evaluation.fpr95:.3f}"
+    )
     return "\n".join([title, rule, lines[0], rule, *lines[1:-2], rule, *lines[-2:], rule, foot])
 
 
 def _row(name: str, item: Interval) -> tuple[str, str, str, str]:
     return name, f"{item.n:,}", f"{item.auc:.3f}", f"{item.low:.3f} to {item.high:.3f}"
+
+
+def _aligned(row: tuple[str, ...], widths: list[int]) -> str:
+    """A row's first cell to the left, the others to the right."""
+    numbers = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+    return "  ".join([row[0].ljust(widths[0]), *numbers])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hw8.config import TrainConfig
 from hw8.errors import InputError
@@ -47,7 +47,8 @@ class TrainingState:
         """Move the averaged weights and normalisation statistics towards the current ones."""
         share = 1 - averaging_decay(self.progress.step, self.config)
         pairs = zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True)
-        floats, others = [], []
+        floats: list[tuple[Tensor, Tensor]] = []
+        others: list[tuple[Tensor, Tensor]] = []
         for averaged, current in pairs:
             (floats if averaged.is_floating_point() else others).append((averaged, current))
         torch._foreach_lerp_([a for a, _ in floats], [c for _, c in floats], share)

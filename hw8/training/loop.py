@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,6 @@ class Trainer:
         self.per_epoch = -(-len(splits.train) // config.train.batch_size)
         self.steps = self.per_epoch * config.train.epochs
         self.pending: list[torch.Tensor] = []
-        self.lowest, self.highest = math.inf, -math.inf
         self.clock = self.saved_at = time.monotonic()
 
     @property
@@ -68,16 +68,21 @@ class Trainer:
                             board.log_step(progress.step, loss, self._lr())
                         if stopping() or time.monotonic() - self.saved_at > 60 * self.config.train.save_minutes:
                             self._save()
-                        if stopping():
-                            raise Interrupted(
-                                f"stopped at step {progress.step:,} of {self.steps:,} with the work saved; "
-                                f"go on with: python scripts/train.py --resume {self.folder.path}"
-                            )
+                        if stopping() and progress.step < self.steps:
+                            raise self._interrupted()
                     self._finish_epoch(board)
+                    if stopping() and not self.finished:
+                        raise self._interrupted()
         finally:
             board.close()
 
-    def _bar(self) -> "tqdm[None]":
+    def _interrupted(self) -> Interrupted:
+        return Interrupted(
+            f"stopped at step {self.state.progress.step:,} of {self.steps:,} with the work saved; "
+            f"go on with: python scripts/train.py --resume {self.folder.path}"
+        )
+
+    def _bar(self) -> "tqdm[Any]":
         """Progress over all epochs in images, with their rate and the time left, on standard error."""
         count = len(self.splits.train)
         epoch, position = self._position()
@@ -139,7 +144,8 @@ class Trainer:
         sums = self.state.progress.epoch_sums
         for name, value in (("loss", losses.sum()), ("norm", norms.sum()), ("steps", len(losses))):
             sums[name] = sums.get(name, 0.0) + float(value)
-        self.lowest, self.highest = min(self.lowest, float(losses.min())), max(self.highest, float(losses.max()))
+        sums["lowest"] = min(sums.get("lowest", math.inf), float(losses.min()))
+        sums["highest"] = max(sums.get("highest", -math.inf), float(losses.max()))
         return float(losses.mean())
 
     def _finish_epoch(self, board: Board) -> None:
@@ -187,11 +193,13 @@ class Trainer:
         """Stop a training that cannot succeed. Raises InputError."""
         progress = self.state.progress
         if not math.isfinite(row["held_out_loss"]):
-            raise InputError(f"the held-out loss is not finite after epoch {row['epoch']}; train again with a lower --lr")
+            raise InputError(
+                f"the held-out loss is not finite after epoch {row['epoch']}; train again with a lower --lr"
+            )
         first = progress.history[0]["held_out_loss"]
         still = len(progress.history) > 1 and abs(row["held_out_loss"] - first) <= STILL * abs(first)
-        flat = self.per_epoch > 1 and self.highest - self.lowest <= STILL * abs(self.highest)
-        self.lowest, self.highest = math.inf, -math.inf
+        sums = progress.epoch_sums
+        flat = sums["steps"] > 1 and sums["highest"] - sums["lowest"] <= STILL * abs(sums["highest"])
         if still or flat:
             raise InputError(
                 f"the loss has not moved from {first:.6g} in {len(progress.history)} epochs; "

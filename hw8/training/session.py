@@ -12,7 +12,7 @@ from hw8.config import RunConfig
 from hw8.data.arrays import Images
 from hw8.data.sources import open_source
 from hw8.data.splits import Splits, split_rows
-from hw8.device import choose_device, choose_precision
+from hw8.device import channels_last, choose_device, choose_precision
 from hw8.environment import describe_environment
 from hw8.errors import InputError
 from hw8.evaluation.held_out import evaluate_held_out
@@ -70,7 +70,7 @@ def _prepare(config: RunConfig, images: Images, folder: RunFolder | None) -> Tra
     torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
     torch.manual_seed(config.seed)
     model = create_model(config.model.name, images.side, images.channels, **config.model.options)
-    model = model.to(device, memory_format=torch.channels_last)
+    model = channels_last(model.to(device))
     state = TrainingState(model, config.train, images.fingerprint())
     return Trainer(config, folder or RunFolder(Path()), images, splits, state, precision)
 
@@ -142,8 +142,10 @@ def _check_unchanged(given: RunConfig, saved: RunConfig, path: Path) -> None:
     pairs = zip(_flat(given), _flat(saved), strict=True)
     for (name, new), (_, old) in pairs:
         if new != old:
-            raise InputError(f"--resume {path} goes on with the run's own settings, but {name} = {new!r} is given "
-                             f"(the run has {old!r}); leave it away, or train a new run")
+            raise InputError(
+                f"--resume {path} goes on with the run's own settings, but {name} = {new!r} is given "
+                f"(the run has {old!r}); leave it away, or train a new run"
+            )
 
 
 def _flat(config: RunConfig) -> list[tuple[str, object]]:

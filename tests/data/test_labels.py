@@ -1,0 +1,49 @@
+import pytest
+
+from hw8.data.labels import read_labels
+from hw8.errors import InputError
+
+
+def test_rows_are_put_in_the_order_of_their_ids(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("ID,label,kind\n2,1,cat\n0,0,normal\n1,1,anime\n")
+    labels = read_labels(path, 3)
+    assert labels.label_N.tolist() == [0, 1, 1]
+    assert labels.kind_N.tolist() == ["normal", "anime", "cat"]
+
+
+def test_kinds_may_be_unknown(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("ID,label\n0,0\n1,1\n")
+    assert read_labels(path).kind_N.tolist() == ["normal", "anomaly"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ID,label\n0,0\n1,1\n", "labels 2 images, but the test set has 3"),
+        ("ID,label\n0,0\n1,1\n1,1\n", "stands twice"),
+        ("ID,label\n0,0\n1,1\n3,1\n", "ID 2 is missing"),
+        ("ID,label\n0,0\n1,1\n2,2\n", "label must be 0"),
+        ("ID,label\n0,0\n1,1\n2,\n", "line 4: label '' is not a finite number"),
+        ("ID,label\n0,0\n1,0\n2,0\n", "every label is 0"),
+        ("ID,label\n0,1\n1,1\n2,1\n", "every label is 1"),
+        ("id,label\n0,0\n1,1\n2,1\n", "its header is 'id,label'; it must be ID,label[,kind]"),
+        ("ID,label,kind\n0,0,x\n1,1,x\n2,1,y\n", "kind 'x' is labelled both 0 and 1"),
+        ("ID,label,kind\n", "holds no rows"),
+        ("", "not a CSV file"),
+        ("ID,label\n0,0\n1,1,5,6,7\n2,1\n", "not a CSV file"),
+    ],
+)
+def test_bad_labels_get_one_line(tmp_path, text, words):
+    path = tmp_path / "labels.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words.replace("[", r"\[")) as caught:
+        read_labels(path, 3)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        read_labels(tmp_path / "none.csv")

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from hw8.data.sources import open_source
+from hw8.errors import InputError
+
+
+def test_the_homework_is_the_default_if_it_is_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    np.save(tmp_path / "data" / "trainingset.npy", np.zeros((30, 16, 16, 3), np.uint8))
+    source = open_source(None)
+    assert source.name == "hw8"
+    assert len(source.training()) == 30
+
+
+def test_the_demo_is_the_default_otherwise(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = []
+    monkeypatch.setattr("hw8.data.demo.write_demo", lambda folder: asked.append(folder) or folder)
+    assert open_source(None).name == "demo"
+    assert len(asked) == 1
+
+
+def test_unknown_names_and_missing_homework(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="--data nowhere: no such folder"):
+        open_source("nowhere")
+    with pytest.raises(InputError, match=r"data/README\.md says how to get it"):
+        open_source("hw8")
+
+
+def test_labels_that_do_not_match_the_images(demo, tmp_path):
+    for name in ("testingset.npy", "testing_labels.csv"):
+        (tmp_path / name).write_bytes((demo / name).read_bytes())
+    source = open_source(str(tmp_path))
+    with pytest.raises(InputError, match="labels 120 images, but the test set has 119"):
+        source.labels(119)
+
+
+def test_labels_may_be_unknown(tmp_path):
+    assert open_source(str(tmp_path)).labels(3) is None

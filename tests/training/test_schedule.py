@@ -1,0 +1,30 @@
+import pytest
+
+from hw8.config import TrainConfig
+from hw8.training.schedule import averaging_decay, learning_rate
+
+CONFIG = TrainConfig(lr=1.0, warmup_share=0.1, final_lr_share=0.02)
+
+
+def test_climbs_then_falls():
+    rates = [learning_rate(step, 100, CONFIG) for step in range(100)]
+    assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert rates[10] == pytest.approx(1.0)
+    assert rates[-1] == pytest.approx(0.02)
+    assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert rates[10 + 45] == pytest.approx(0.02 + 0.98 * 0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_very_short_trainings(steps):
+    assert all(0 < learning_rate(step, steps, CONFIG) <= 1 for step in range(steps))
+
+
+def test_without_warm_up():
+    assert learning_rate(0, 10, TrainConfig(lr=1.0, warmup_share=0.0)) == 1.0
+
+
+def test_the_average_forgets_its_first_weights():
+    assert averaging_decay(0, CONFIG) == pytest.approx(0.1)
+    assert averaging_decay(10_000, CONFIG) == CONFIG.ema_decay
+    assert averaging_decay(50, TrainConfig(ema_decay=0.0)) == 0

@@ -1,0 +1,282 @@
+"""The loop, its checkpoints and its refusals."""
+
+import dataclasses
+import functools
+import os
+import pickle
+import signal
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hw8.config import read_config
+from hw8.errors import InputError, Interrupted
+from hw8.models.blocks import Autoencoder
+from hw8.models.registry import MODELS
+from hw8.presets import changed
+from hw8.training import loop
+from hw8.training.session import resume_run, train_run
+
+
+def weights(folder) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """Make the training receive a signal at one step."""
+
+    def arm(step: int, number: int) -> None:
+        original = loop.Trainer._step
+
+        def stepped(self, rows_B):
+            original(self, rows_B)
+            if self.state.progress.step == step:
+                os.kill(os.getpid(), number)
+
+        monkeypatch.setattr(loop.Trainer, "_step", stepped)
+
+    return arm
+
+
+def test_writes_what_a_run_folder_holds(trained):
+    folder = trained.folder
+    names = {path.name for path in folder.path.iterdir()}
+    assert {"config.yaml", "model.safetensors", "resume.pt", "metrics.csv", "summary.json"} <= names
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    assert not [name for name in names if name.endswith(".part")]
+    assert read_config(folder.config) == trained.config
+    lines = folder.metrics.read_text().splitlines()
+    assert lines[0].split(",")[:5] == ["epoch", "step", "lr", "train_loss", "held_out_loss"]
+    assert len(lines) == 1 + trained.config.train.epochs
+
+
+def test_summary_says_what_was_done(trained):
+    summary = trained.summary
+    assert summary["held_out"]["macro_auc"] == trained.held_out.macro.auc
+    assert summary["data"]["train"] + summary["data"]["calibration"] + summary["data"]["development"] == 400
+    assert len(summary["data"]["fingerprint"]) == 64
+    assert summary["parameters"] == sum(p.numel() for p in trained.scorer.model.parameters())
+    assert summary["versions"]["torch"] == torch.__version__
+    assert summary["command"] == "python scripts/train.py"
+
+
+def test_the_loss_falls(trained):
+    rows = np.genfromtxt(trained.folder.metrics, delimiter=",", names=True)
+    assert rows["train_loss"][-1] < 0.7 * rows["train_loss"][0]
+    assert rows["held_out_loss"][-1] < rows["held_out_loss"][0]
+
+
+def test_same_seed_same_bytes_other_seed_other_bytes(quick, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train_run(dataclasses.replace(quick, seed=seed), tmp_path / name)
+    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+    assert weights(tmp_path / "a") != weights(tmp_path / "c")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("step", [1, 5, 7, 10, 14])
+def test_interrupted_and_resumed_it_ends_in_the_same_bytes(quick, tmp_path, stop_at, step, number):
+    """Five steps an epoch, three epochs: within an epoch, at its end, and just before the very end."""
+    train_run(quick, tmp_path / "whole")
+    stop_at(step, number)
+    with pytest.raises(Interrupted, match=r"go on with: python scripts/train\.py --resume"):
+        train_run(quick, tmp_path / "cut")
+    resume_run(tmp_path / "cut")
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+    rows = [(tmp_path / name / "metrics.csv").read_text().splitlines() for name in ("cut", "whole")]
+    losses = [[line.split(",")[:5] for line in lines] for lines in rows]
+    assert losses[0] == losses[1]
+
+
+def test_a_stop_in_the_last_step_finishes_the_run(quick, tmp_path, stop_at):
+    stop_at(15, signal.SIGINT)
+    assert train_run(quick, tmp_path / "run").summary["epochs"] == 3
+
+
+def test_a_crash_between_saves_repeats_only_lost_steps(quick, tmp_path, monkeypatch):
+    """As after kill -9: nothing is saved at the moment of the crash."""
+    train_run(quick, tmp_path / "whole")
+    original = loop.Trainer._step
+
+    def crash(self, rows_B):
+        if self.state.progress.step == 8:
+            raise RuntimeError("power cut")
+        original(self, rows_B)
+
+    monkeypatch.setattr(loop.Trainer, "_step", crash)
+    with pytest.raises(RuntimeError, match="power cut"):
+        train_run(quick, tmp_path / "cut")
+    monkeypatch.setattr(loop.Trainer, "_step", original)
+    resume_run(tmp_path / "cut")
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+
+
+def test_resuming_before_the_first_save_starts_again(quick, tmp_path, monkeypatch):
+    train_run(quick, tmp_path / "whole")
+    original = loop.Trainer._step
+    monkeypatch.setattr(loop.Trainer, "_step", lambda self, rows_B: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train_run(quick, tmp_path / "cut")
+    monkeypatch.setattr(loop.Trainer, "_step", original)
+    resume_run(tmp_path / "cut")
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+
+
+def test_resuming_a_finished_run_changes_nothing(quick, tmp_path):
+    train_run(quick, tmp_path / "run")
+    before = weights(tmp_path / "run")
+    resume_run(tmp_path / "run")
+    assert weights(tmp_path / "run") == before
+
+
+def test_resume_refuses_other_settings_and_other_data(quick, tmp_path):
+    train_run(quick, tmp_path / "run")
+    other = changed(quick, train={"lr": 0.5})
+    with pytest.raises(InputError, match=r"train\.lr = 0\.5 is given \(the run has 0\.002\)"):
+        resume_run(tmp_path / "run", other)
+    source = quick.data.source
+    elsewhere = tmp_path / "data"
+    elsewhere.mkdir()
+    array = np.load(f"{source}/trainingset.npy")
+    array[0] ^= 255
+    np.save(elsewhere / "trainingset.npy", array)
+    config = (tmp_path / "run" / "config.yaml").read_text().replace(str(source), str(elsewhere))
+    (tmp_path / "run" / "config.yaml").write_text(config)
+    with pytest.raises(InputError, match="was trained on other images than these"):
+        resume_run(tmp_path / "run")
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.mkdir, ("exploded",)
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", pickle.dumps(Bomb())], ids=["empty", "text", "pickle"])
+def test_a_bad_resume_state_is_refused_and_runs_nothing(quick, tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    train_run(quick, tmp_path / "run")
+    (tmp_path / "run" / "resume.pt").write_bytes(content)
+    with pytest.raises(InputError, match=r"resume\.pt: cannot be loaded"):
+        resume_run(tmp_path / "run")
+    torch.save({"model": Bomb()}, tmp_path / "run" / "resume.pt")
+    with pytest.raises(InputError, match=r"resume\.pt: cannot be loaded"):
+        resume_run(tmp_path / "run")
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_folder_in_use_is_refused(quick, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("all of it")
+    with pytest.raises(InputError, match="already there and not empty"):
+        train_run(quick, tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.tex"]
+
+
+def test_bad_settings_leave_no_folder(quick, tmp_path):
+    for wrong in ({"crop": 500}, {"source": str(tmp_path / "none")}):
+        with pytest.raises(InputError):
+            train_run(changed(quick, data=wrong), tmp_path / "run")
+    with pytest.raises(InputError):
+        train_run(changed(quick, model={"options": {"depth": 9}}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_nan_stops_the_run_and_is_not_saved(quick, tmp_path, monkeypatch):
+    original = loop.Trainer._step
+
+    def poison(self, rows_B):
+        if self.state.progress.step == 7:
+            with torch.no_grad():
+                next(self.state.model.parameters()).fill_(float("nan"))
+        original(self, rows_B)
+
+    monkeypatch.setattr(loop.Trainer, "_step", poison)
+    with pytest.raises(InputError, match=r"no longer a finite number at step \d+.*lower --lr"):
+        train_run(quick, tmp_path / "run")
+    saved = torch.load(tmp_path / "run" / "resume.pt", weights_only=True)
+    assert saved["progress"]["step"] == 5
+    assert all(torch.isfinite(value).all() for value in saved["model"].values())
+
+
+class Deaf(nn.Module):
+    """A layer whose output never depends on its weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        return x * 0 + self.weight.detach() + self.weight * 0
+
+
+def test_a_loss_that_never_moves_stops_the_run(quick, tmp_path, monkeypatch):
+    monkeypatch.setitem(
+        MODELS, "deaf", lambda side, channels: Autoencoder(nn.Flatten(), nn.Sequential(Deaf(), Fold(side)))
+    )
+    config = changed(quick, model={"name": "deaf", "options": {}}, data={"flip": False})
+    with pytest.raises(InputError, match=r"the loss has not moved from .* in 2 epochs"):
+        train_run(config, tmp_path / "run")
+
+
+class Fold(nn.Module):
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, x):
+        return x.view(len(x), -1, self.side, self.side)
+
+
+def test_early_stopping(quick, tmp_path):
+    config = changed(quick, train={"epochs": 40, "patience": 2, "lr": 0.3})
+    done = train_run(config, tmp_path / "run")
+    assert done.summary["stopped_early"]
+    assert done.summary["epochs"] == done.summary["best_epoch"] + 2
+    assert done.summary["epochs"] < 40
+
+
+def test_best_is_the_lowest_held_out_loss(quick, tmp_path):
+    done = train_run(changed(quick, train={"epochs": 6, "lr": 0.1}), tmp_path / "run")
+    rows = np.genfromtxt(done.folder.metrics, delimiter=",", names=True)
+    assert done.summary["best_epoch"] == 1 + rows["held_out_loss"].argmin()
+
+
+def test_terms_that_a_model_names_are_added_to_its_loss(quick, tmp_path, monkeypatch):
+    class WithTerm(Autoencoder):
+        def forward(self, x_NCHW):
+            output = super().forward(x_NCHW)
+            return output._replace(terms={"latent": 100 + output.latent_ND.square().mean(1)})
+
+    original = MODELS["fcn"]
+
+    @functools.wraps(original)
+    def with_term(side, channels, **options):
+        plain = original(side, channels, **options)
+        return WithTerm(plain.encoder, plain.decoder)
+
+    monkeypatch.setitem(MODELS, "fcn", with_term)
+    done = train_run(quick, tmp_path / "run")
+    rows = np.genfromtxt(done.folder.metrics, delimiter=",", names=True)
+    assert (rows["train_loss"] > 100).all()
+    assert (rows["held_out_loss"] < 10).all(), "the held-out loss is the reconstruction's alone"
+
+
+def test_weights_are_averaged(quick, tmp_path):
+    raw = train_run(changed(quick, train={"ema_decay": 0.0}), tmp_path / "raw")
+    saved = torch.load(raw.folder.resume, weights_only=True)
+    for name, value in saved["model"].items():
+        torch.testing.assert_close(saved["average"][name], value, rtol=0, atol=0)
+    averaged = torch.load(train_run(quick, tmp_path / "averaged").folder.resume, weights_only=True)
+    assert any((averaged["average"][name] != value).any() for name, value in averaged["model"].items())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("loss", ["mse", "l1", "bce"])
+def test_every_objective_in_every_precision(quick, tmp_path, precision, loss):
+    config = dataclasses.replace(changed(quick, train={"loss": loss}), precision=precision)
+    done = train_run(config, tmp_path / "run")
+    rows = np.genfromtxt(done.folder.metrics, delimiter=",", names=True)
+    assert rows["held_out_loss"][-1] < rows["held_out_loss"][0]
