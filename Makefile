@@ -13,7 +13,7 @@ baseline: $(VENV)/.installed
 	$(BIN)/python scripts/predict.py --run $$out
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -q
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

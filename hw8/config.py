@@ -119,9 +119,9 @@ class TrainConfig:
 class ScoreConfig:
     """How an image becomes a score."""
 
-    score: Literal["rse", "mse", "l1"] = "rse"
-    """Reconstruction error of pixels in [-1, 1]: rse, the root of the summed squared error (the course's);
-    mse, its mean; l1, the mean absolute error."""
+    score: Literal["rse", "mse", "l1"] = "l1"
+    """Reconstruction error of pixels in [-1, 1]: l1, the mean absolute error; mse, the mean squared error;
+    rse, the root of the summed squared error (the course's)."""
     score_batch_size: int = 256
     """Images scored at once."""
 
@@ -135,8 +135,8 @@ class ScoreConfig:
 class RunConfig:
     """One training run; `config.yaml` in its folder holds exactly this."""
 
-    preset: Annotated[str, tyro.conf.Fixed] = "resnet"
-    """The named run this one starts from (see hw8/presets.py)."""
+    preset: Annotated[str, tyro.conf.Fixed] = ""
+    """The named run this one starts from (see hw8/presets.py); empty for none."""
     seed: int = 0
     """Seed of weights, order and augmentation; the same one gives the same weights on the same CPU and data."""
     device: Device = "auto"

@@ -49,15 +49,21 @@ def fcn_crop() -> RunConfig:
     """Fully connected, BatchNorm, narrow latent, on the centre of the face: what the published scores favour."""
     return changed(
         fcn(),
-        data={"crop": 36, "flip": True},
+        data={"crop": 32, "flip": True},
         model={"options": {"widths": [512], "latent": 32, "norm": "batch"}},
+        train={"epochs": 20},
     )
 
 
 @preset
 def resnet() -> RunConfig:
-    """Residual encoder and decoder around a narrow latent: the strong one."""
-    return changed(RunConfig(), data={"flip": True}, model={"name": "resnet", "options": {"latent": 64}})
+    """Residual encoder and decoder around a narrow latent, on the centre of the face."""
+    return changed(
+        RunConfig(),
+        data={"crop": 32, "flip": True},
+        model={"name": "resnet", "options": {"latent": 64}},
+        train={"loss": "l1"},
+    )
 
 
-DEFAULT_PRESET = "resnet"
+DEFAULT_PRESET = "fcn_crop"

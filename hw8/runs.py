@@ -1,5 +1,6 @@
 """A run's folder: what is in it, how it is made, found and loaded."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ class RunFolder:
         Without `out` it is runs/PRESET, or runs/PRESET-2 and so on. Raises InputError if `out` holds something.
         """
         if out is None:
-            names = (f"{config.preset}{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 10_000))))
+            name = config.preset or config.model.name
+            names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
             out = next(path for path in map(RUNS.joinpath, names) if not path.exists())
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             hint = f"go on with --resume {out}, or " if (out / "resume.pt").exists() else ""

@@ -11,6 +11,7 @@
 
 import contextlib
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -21,6 +22,7 @@ import numpy as np
 from hw8.data.portraits import SIDE, Camera, Scene, draw_cartoon, draw_cat, draw_person
 from hw8.files import write_text
 
+log = logging.getLogger(__name__)
 VERSION = 1
 TRAIN_COUNT, TEST_COUNT = 4000, 2000
 CHUNK = 20
@@ -74,6 +76,7 @@ def write_demo(folder: Path, train: int = TRAIN_COUNT, test: int = TEST_COUNT, s
     with contextlib.suppress(OSError, ValueError):
         if json.loads((folder / "demo.json").read_text()) == recipe:
             return folder
+    log.info("%s: drawing %s training and %s test faces", folder, f"{train:,}", f"{test:,}")
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:

@@ -1,12 +1,14 @@
 """Where images come from: a folder of the homework's files, or a named source."""
 
 import dataclasses
+import logging
 from pathlib import Path
 
 from hw8.data.arrays import Images, open_images
 from hw8.data.labels import Labels, read_labels
 from hw8.errors import InputError
 
+log = logging.getLogger(__name__)
 HOMEWORK = Path("data")
 DEMO = Path("data/demo")
 NAMED = ("demo", "hw8")
@@ -44,6 +46,10 @@ def open_source(where: str | None) -> Source:
     """
     if where is None:
         where = "hw8" if (HOMEWORK / "trainingset.npy").exists() else "demo"
+        reason = (
+            "the homework in data/" if where == "hw8" else "generated faces, since data/ does not hold the homework"
+        )
+        log.info("--data %s: %s", where, reason)
     folder = Path(where)
     if where == "demo":
         from hw8.data.demo import write_demo

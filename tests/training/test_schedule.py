@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from hw8.config import TrainConfig
@@ -11,7 +13,7 @@ def test_climbs_then_falls():
     assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
     assert rates[10] == pytest.approx(1.0)
     assert rates[-1] == pytest.approx(0.02)
-    assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(rates[10:]))
     assert rates[10 + 45] == pytest.approx(0.02 + 0.98 * 0.5, abs=0.02)
 
 

@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hw8.data.arrays import Images, to_pixels
+from hw8.errors import InputError
+from hw8.models.output import Output
+from hw8.scoring.calibration import Calibration
+from hw8.scoring.evidence import evidence
+from hw8.scoring.fusion import fuse
+from hw8.scoring.inference import Scorer, check_scores
+
+CPU = torch.device("cpu")
+
+
+class Grey(nn.Module):
+    """Reconstructs every image as middle grey."""
+
+    def forward(self, x_NCHW):
+        return Output(torch.zeros_like(x_NCHW), torch.zeros(len(x_NCHW), 1), {})
+
+
+def test_evidence_by_hand():
+    x = torch.tensor([[[[0.5, -0.5], [0.0, 1.0]]], [[[0.0, 0.0], [0.0, 0.0]]]])
+    found = evidence(x, Grey()(x))
+    torch.testing.assert_close(found["rse"], torch.tensor([1.5**0.5, 0.0]))
+    torch.testing.assert_close(found["mse"], torch.tensor([1.5 / 4, 0.0]))
+    torch.testing.assert_close(found["l1"], torch.tensor([0.5, 0.0]))
+
+
+def test_rse_is_the_courses_score(faces):
+    """Square root of the summed squared error of 2x/255 - 1, as the sample notebook has it."""
+    batch = faces.array_NHWC.astype(np.float32)
+    expected = np.sqrt(np.square(2 * batch / 255 - 1).sum(axis=(1, 2, 3)))
+    scores = Scorer(Grey(), CPU, "fp32", 16).score(faces, np.arange(60))
+    np.testing.assert_allclose(scores["rse"], expected, rtol=1e-5)
+
+
+def test_scores_stand_in_the_order_asked_for_whatever_the_batch(trained, faces):
+    crop = Images(faces.array_NHWC, trained.config.data.crop)
+    rows = np.array([9, 2, 40, 2])
+    together = trained.scorer.score(crop, np.arange(60))["l1"]
+    np.testing.assert_allclose(trained.scorer.score(crop, rows)["l1"], together[rows], rtol=2e-3)
+    small = Scorer(trained.scorer.model, CPU, "fp32", 7).score(crop, np.arange(60))["l1"]
+    large = Scorer(trained.scorer.model, CPU, "fp32", 60).score(crop, np.arange(60))["l1"]
+    np.testing.assert_allclose(small, large, rtol=1e-5)
+
+
+def test_scoring_reads_one_batch_at_a_time(faces):
+    class Counting(Images):
+        largest = 0
+
+        def read(self, rows_B):
+            self.largest = max(self.largest, len(rows_B))
+            return super().read(rows_B)
+
+    counting = Counting(faces.array_NHWC)
+    Scorer(Grey(), CPU, "fp32", 16).score(counting, np.arange(60))
+    assert counting.largest == 16
+
+
+def test_reconstruct_gives_pixels_back(faces):
+    class Copy(nn.Module):
+        def forward(self, x_NCHW):
+            return Output(x_NCHW, torch.zeros(len(x_NCHW), 1), {})
+
+    recon, found = Scorer(Copy(), CPU, "fp32", 16).reconstruct(faces.array_NHWC[:3])
+    np.testing.assert_allclose(recon, to_pixels(torch.from_numpy(faces.array_NHWC[:3])).permute(0, 2, 3, 1).numpy())
+    assert found["rse"].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        ([1.0, np.nan, 2.0], "1 of 3 scores are not finite, the first at ID 1"),
+        ([np.inf, 1.0, 2.0], "the first at ID 0"),
+        ([3.5, 3.5, 3.5], r"every score is 3\.5"),
+    ],
+)
+def test_useless_scores_are_refused(scores, words):
+    with pytest.raises(InputError, match=words):
+        check_scores(np.array(scores), "runs/x")
+
+
+def test_p_values_by_hand():
+    calibration = Calibration.fit(np.array([3.0, 1.0, 2.0, 2.0]))
+    np.testing.assert_allclose(
+        calibration.p_value(np.array([0.0, 1.0, 2.0, 2.5, 3.0, 9.0])), np.array([5, 5, 4, 2, 2, 1]) / 5
+    )
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.05, 0.2])
+def test_no_more_false_alarms_than_promised(alpha):
+    """Averaged over calibrations, at most alpha of fresh normals are flagged, within four standard errors."""
+    rng = np.random.default_rng(0)
+    rates = []
+    for _ in range(400):
+        calibration = Calibration.fit(rng.gamma(3, size=199))
+        rates.append((calibration.p_value(rng.gamma(3, size=500)) <= alpha).mean())
+    assert np.mean(rates) <= alpha + 4 * np.std(rates) / 20
+    assert np.mean(rates) >= alpha * 0.8
+
+
+def test_calibration_survives_saving():
+    calibration = Calibration.fit(np.random.default_rng(0).normal(size=50))
+    loaded = Calibration.from_tensors(calibration.tensors())
+    assert loaded is not None
+    np.testing.assert_array_equal(loaded.sorted_C, calibration.sorted_C)
+    assert Calibration.from_tensors({}) is None
+
+
+def test_the_saved_calibration_is_that_of_the_held_out_normals(trained):
+    _, tensors = trained.folder.load(trained.config)
+    calibration = Calibration.from_tensors(tensors)
+    scores = trained.scorer.score(trained.images, trained.splits.calibration)[trained.config.scoring.score]
+    np.testing.assert_array_equal(calibration.sorted_C, np.sort(scores))
+
+
+def test_standardised_scores_are_in_units_of_the_normals_spread():
+    rng = np.random.default_rng(0)
+    calibration = Calibration.fit(rng.normal(100, 7, 20_000))
+    np.testing.assert_allclose(calibration.standardise(np.array([100.0, 107.0, 79.0])), [0, 1, -3], atol=0.05)
+
+
+def test_fusion_gives_unlike_units_the_same_say():
+    rng = np.random.default_rng(0)
+    small, large = Calibration.fit(rng.normal(0, 1, 5000)), Calibration.fit(rng.normal(500, 100, 5000))
+    fused = fuse([np.array([0.0, 3.0]), np.array([500.0, 500.0])], [small, large])
+    np.testing.assert_allclose(fused, [0, 1.5], atol=0.1)
+    alone = np.array([7.0, 8.0])
+    assert fuse([alone], [small]) is alone

@@ -1,0 +1,197 @@
+"""The scripts, as a user runs them: in a folder of one's own, as processes."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hw8.presets import DEFAULT_PRESET
+
+SCRIPTS = Path(__file__).parent.parent / "scripts"
+ENTRY_POINTS = sorted(path.stem for path in SCRIPTS.glob("*.py"))
+QUICK = ["--preset", "fcn_crop", "--epochs", "3", "--held-out-minimum", "40"]
+
+
+def command(name: str, *words: object) -> list[str]:
+    return [sys.executable, str(SCRIPTS / f"{name}.py"), *map(str, words)]
+
+
+def call(name: str, *words: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command(name, *words), cwd=cwd, capture_output=True, text=True, timeout=300)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_help_is_quick_and_says_what_the_script_does(name, tmp_path):
+    best = min(_timed_help(name, tmp_path) for _ in range(3))
+    assert best < 1.5
+
+
+def _timed_help(name, cwd) -> float:
+    started = time.perf_counter()
+    done = call(name, "--help", cwd=cwd)
+    assert "usage:" in done.stdout
+    assert list(cwd.iterdir()) == []
+    return time.perf_counter() - started
+
+
+def test_the_whole_road(demo, tmp_path):
+    trained = call("train", *QUICK, "--data", demo, cwd=tmp_path)
+    assert "Held-out ROC-AUC" in trained.stdout
+    assert "python scripts/predict.py --run runs/fcn_crop" in trained.stdout
+    predicted = call("predict", "--json", cwd=tmp_path)
+    found = json.loads(predicted.stdout)
+    assert found["rows"] == 120
+    assert found["out"] == "submissions/fcn_crop.csv"
+    evaluated = call("evaluate", found["out"], "--labels", demo / "testing_labels.csv", "--json", cwd=tmp_path)
+    measured = json.loads(evaluated.stdout)
+    assert {"auc", "macro_auc", "average_precision", "fpr95", "kinds"} <= measured.keys()
+    assert set(measured["kinds"]["cat"]) == {"auc", "low", "high", "n"}
+    for name, value in measured.items():
+        assert found[name] == value
+    assert "valid, 120 scores" in call("check", found["out"], "--rows", 120, cwd=tmp_path).stdout
+    assert "macro" in call("evaluate", found["out"], "--labels", demo / "testing_labels.csv", cwd=tmp_path).stdout
+    again = call("train", *QUICK, "--data", demo, cwd=tmp_path)
+    assert "runs/fcn_crop-2" in again.stdout
+    both = [(tmp_path / "runs" / name / "model.safetensors").read_bytes() for name in ("fcn_crop", "fcn_crop-2")]
+    assert both[0] == both[1]
+    assert "submissions/fcn_crop-2.csv" in call("predict", cwd=tmp_path).stdout
+    call("predict", "--run", "runs/fcn_crop", "runs/fcn_crop-2", "--out", "both.csv", cwd=tmp_path)
+    repeated = call("train", "--config", "runs/fcn_crop/config.yaml", "--out", "runs/repeated", cwd=tmp_path)
+    assert "runs/repeated" in repeated.stdout
+    assert (tmp_path / "runs" / "repeated" / "model.safetensors").read_bytes() == both[0]
+
+
+def test_options_reach_the_run(demo, tmp_path):
+    words = ["--option", "latent=5", "widths=[16,8]", "--crop", "20", "--no-flip", "--loss", "l1", "--seed", "4"]
+    call("train", *QUICK, *words, "--data", demo, "--out", "run", cwd=tmp_path)
+    import yaml
+
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert config["model"]["options"] == {"widths": [16, 8], "latent": 5, "norm": "batch"}
+    assert (config["data"]["crop"], config["data"]["flip"], config["seed"]) == (20, False, 4)
+    assert config["train"]["loss"] == "l1"
+    assert config["preset"] == "fcn_crop"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["train", "--epoch", "3"], "Unrecognized options: --epoch"),
+        (["train", "--epochs", "many"], "--epochs"),
+        (["train", "--epochs", "0"], "epochs = 0: must be positive"),
+        (["train", "--preset", "best"], "--preset best: unknown"),
+        (["train", "--data", "nowhere"], "--data nowhere: no such folder"),
+        (["train", "--resume", "nowhere"], "nowhere/config.yaml: cannot be read"),
+        (["train", "--config", "none.yaml"], "none.yaml: cannot be read"),
+        (["train", "--option", "latent"], "must be NAME=VALUE"),
+        (["train", "--device", "cuda", "--data", "."], "trainingset.npy: no such file"),
+        (["predict"], "no finished run in runs/"),
+        (["predict", "--run", "nowhere"], "nowhere: no run here"),
+        (["evaluate", "a.csv", "--labels", "b.csv"], "a.csv: cannot be read"),
+        (["evaluate"], "see --help"),
+        (["check", "a.csv"], "a.csv: cannot be read"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_code_2(words, expected, tmp_path):
+    done = call(*words, cwd=tmp_path, code=2)
+    assert expected in one_line(done)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_images_are_one_line_and_exit_code_2(tmp_path):
+    np.save(tmp_path / "trainingset.npy", np.zeros((50, 3, 64, 64), np.uint8))
+    assert "channels come first" in one_line(call("train", "--data", ".", cwd=tmp_path, code=2))
+    assert [path.name for path in tmp_path.iterdir()] == ["trainingset.npy"]
+
+
+def started(*words: object, cwd: Path, when: Path) -> subprocess.Popen[str]:
+    """Start a training and wait until the file `when` is there."""
+    process = subprocess.Popen(command("train", *words), cwd=cwd, stdout=-3, stderr=subprocess.PIPE, text=True)
+    for _ in range(1200):
+        if when.exists() or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    assert process.poll() is None, process.stderr.read()
+    return process
+
+
+LONG = ["--preset", "conv", "--crop", "32", "--epochs", "6", "--batch-size", "32", "--held-out-minimum", "40"]
+
+
+def test_killed_or_interrupted_and_resumed_it_ends_in_the_same_bytes(demo, tmp_path):
+    call("train", *LONG, "--data", demo, "--out", "whole", cwd=tmp_path)
+    expected = (tmp_path / "whole" / "model.safetensors").read_bytes()
+    for name, number in (("killed", signal.SIGKILL), ("stopped", signal.SIGINT)):
+        folder = tmp_path / name
+        process = started(*LONG, "--data", demo, "--out", name, cwd=tmp_path, when=folder / "resume.pt")
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == (-9 if number == signal.SIGKILL else 130)
+        assert not (folder / "summary.json").exists()
+        if number == signal.SIGINT:
+            assert errors.splitlines()[-1].endswith("go on with: python scripts/train.py --resume stopped")
+        call("train", "--resume", name, cwd=tmp_path)
+        assert (folder / "model.safetensors").read_bytes() == expected
+        assert (folder / "summary.json").exists()
+
+
+def test_resume_refuses_other_settings(demo, tmp_path):
+    call("train", *QUICK, "--data", demo, "--out", "run", cwd=tmp_path)
+    done = call("train", "--resume", "run", "--lr", "0.1", cwd=tmp_path, code=2)
+    assert "train.lr = 0.1 is given" in one_line(done)
+
+
+def private_peak_mb(process: subprocess.Popen[str]) -> float:
+    """Largest RssAnon of a process until it ends, in MB."""
+    peak = 0.0
+    while process.poll() is None:
+        try:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+        except OSError:
+            break
+        peak = max([peak, *(int(line.split()[1]) / 1000 for line in status.splitlines() if line.startswith("RssAnon"))])
+        time.sleep(0.02)
+    return peak
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="private memory is read from /proc")
+def test_memory_does_not_grow_with_the_number_of_images(demo, tmp_path):
+    faces = np.load(demo / "trainingset.npy")
+    peaks = []
+    for name, copies in (("few", 5), ("many", 50)):
+        (tmp_path / name).mkdir()
+        shape = (len(faces) * copies, *faces.shape[1:])
+        file = np.lib.format.open_memmap(tmp_path / name / "trainingset.npy", "w+", np.uint8, shape)
+        for copy in range(copies):
+            file[copy * len(faces) : (copy + 1) * len(faces)] = faces
+        file.flush()
+        del file
+        words = ["--preset", "fcn_crop", "--epochs", "1", "--data", name, "--out", f"run-{name}"]
+        process = subprocess.Popen(command("train", *words), cwd=tmp_path, stdout=-3, stderr=-3, text=True)
+        peaks.append(private_peak_mb(process))
+        assert process.returncode == 0
+        (tmp_path / name / "trainingset.npy").unlink()
+    assert peaks[1] - peaks[0] < 60, (
+        f"private memory grew from {peaks[0]:.0f} to {peaks[1]:.0f} MB for 221 MB more images"
+    )
+    assert peaks[1] < 1500
+
+
+def test_the_default_preset_is_registered_and_named_in_the_readme():
+    readme = (SCRIPTS.parent / "README.md").read_text()
+    assert f"The default preset is `{DEFAULT_PRESET}`" in readme
