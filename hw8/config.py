@@ -108,7 +108,8 @@ class TrainConfig:
         _require(self.loss in ("mse", "l1", "bce"), "loss", self.loss, "must be mse, l1 or bce")
         for name in ("epochs", "batch_size", "lr", "clip_norm", "save_minutes"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "must be positive")
-        for name in ("final_lr_share", "warmup_share", "ema_decay"):
+        _require(0 <= self.final_lr_share <= 1, "final_lr_share", self.final_lr_share, "must lie in [0, 1]")
+        for name in ("warmup_share", "ema_decay"):
             _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "must lie in [0, 1)")
         _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "must not be negative")
         good = self.patience is None or (isinstance(self.patience, int) and self.patience >= 1)
@@ -119,15 +120,16 @@ class TrainConfig:
 class ScoreConfig:
     """How an image becomes a score."""
 
-    score: Literal["rse", "mse", "l1"] = "l1"
-    """Reconstruction error of pixels in [-1, 1]: l1, the mean absolute error; mse, the mean squared error;
-    rse, the root of the summed squared error (the course's)."""
+    score: str = "l1"
+    """Evidence that is the score: l1, mean absolute error of pixels in [-1, 1]; mse, mean squared error; rse, root of
+    the summed squared error (the course's); or what the model gives besides (see docs/methods.md)."""
     score_batch_size: int = 256
     """Images scored at once."""
 
     def __post_init__(self) -> None:
         _require_number(self, "score_batch_size")
-        _require(self.score in ("rse", "mse", "l1"), "score", self.score, "must be rse, mse or l1")
+        good = isinstance(self.score, str) and self.score.isidentifier()
+        _require(good, "score", self.score, "must be the name of a piece of evidence, for instance l1")
         _require(self.score_batch_size > 0, "score_batch_size", self.score_batch_size, "must be positive")
 
 

@@ -2,12 +2,15 @@
 
 import contextlib
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from hw8.config import RunConfig
 from hw8.errors import InputError
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def choose_device(config: RunConfig) -> torch.device:
@@ -34,7 +37,7 @@ def autocast(precision: str, device: torch.device) -> contextlib.AbstractContext
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-def channels_last(model: nn.Module) -> nn.Module:
+def channels_last(model: Module) -> Module:
     """Lay the model's kernels out as NHWC, which is how the images lie and what convolutions are fastest with."""
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from hw8.models.output import Output
 
 
 def mse(recon_NCHW: Tensor, x_NCHW: Tensor) -> Tensor:
@@ -24,6 +27,23 @@ def bce(recon_NCHW: Tensor, x_NCHW: Tensor) -> Tensor:
     """
     mean, target = (recon_NCHW.float() + 1) / 2, (x_NCHW + 1) / 2
     return F.binary_cross_entropy(mean, target, reduction="none").flatten(1).mean(1)
+
+
+def objective(name: str, output: Output, x_NCHW: Tensor) -> Tensor:
+    """What training minimises: the reconstruction loss, if there is a reconstruction, plus the model's terms: (N,)."""
+    loss_N = torch.zeros(len(x_NCHW), device=x_NCHW.device)
+    if output.recon_NCHW is not None:
+        loss_N = LOSSES[name](output.recon_NCHW, x_NCHW)
+    for term_N in output.terms.values():
+        loss_N = loss_N + term_N
+    return loss_N
+
+
+def reconstruction_loss(name: str, output: Output, x_NCHW: Tensor) -> Tensor:
+    """What decides the best epoch: the reconstruction loss alone or, without one, the model's terms: (N,)."""
+    if output.recon_NCHW is None:
+        return objective(name, output, x_NCHW)
+    return LOSSES[name](output.recon_NCHW, x_NCHW)
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": mse, "l1": l1, "bce": bce}

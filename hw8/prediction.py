@@ -16,6 +16,7 @@ from hw8.errors import InputError
 from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.runs import RunFolder, newest_run
 from hw8.scoring.calibration import Calibration
+from hw8.scoring.evidence import chosen
 from hw8.scoring.fusion import fuse
 from hw8.scoring.inference import Scorer, check_scores
 from hw8.submission import read_submission, write_submission
@@ -115,6 +116,6 @@ def predict(runs: list[Path], where: str | None, out: Path | None, device: Devic
 def _score(member: Member, images: Images) -> np.ndarray:
     """One run's scores of all images, in the order of their IDs."""
     found = member.scorer.score(images, np.arange(len(images)), label=str(member.folder.path))
-    score_N = found[member.config.scoring.score]
+    score_N = chosen(found, member.config.scoring.score)
     check_scores(score_N, str(member.folder.path))
     return score_N

@@ -66,4 +66,206 @@ def resnet() -> RunConfig:
     )
 
 
+@preset
+def centre() -> RunConfig:
+    """The ground on which the models below are compared: the inner 32 pixels, twelve epochs, mean squared error."""
+    return changed(RunConfig(), data={"crop": 32, "flip": True}, model={"name": "conv", "options": {"latent": 64}})
+
+
+def _bce(config: RunConfig) -> RunConfig:
+    """The same run with binary cross-entropy."""
+    return changed(config, train={"loss": "bce"})
+
+
+def _centre(model: str, **options: Any) -> RunConfig:
+    """The common ground with another model."""
+    return changed(centre(), model={"name": model, "options": options})
+
+
+@preset
+def fcn_bce() -> RunConfig:
+    """`fcn_crop` with binary cross-entropy."""
+    return _bce(fcn_crop())
+
+
+@preset
+def conv_bce() -> RunConfig:
+    """The convolutional autoencoder with binary cross-entropy."""
+    return _bce(centre())
+
+
+@preset
+def resnet_bce() -> RunConfig:
+    """`resnet` with binary cross-entropy."""
+    return _bce(resnet())
+
+
+def _denoising(corruption: str, strength: float) -> RunConfig:
+    ground = _centre("denoising", latent=64, corruption=corruption, strength=strength)
+    return changed(ground, scoring={"score": "denoising_l1"})
+
+
+@preset
+def denoise_gaussian() -> RunConfig:
+    """Denoising autoencoder: normal noise of 25 grey levels."""
+    return _denoising("gaussian", 25.0)
+
+
+@preset
+def denoise_gaussian_bce() -> RunConfig:
+    """`denoise_gaussian` with binary cross-entropy."""
+    return _bce(denoise_gaussian())
+
+
+@preset
+def denoise_salt_pepper() -> RunConfig:
+    """Denoising autoencoder: a tenth of the pixels black or white."""
+    return _denoising("salt_pepper", 0.1)
+
+
+@preset
+def denoise_mask() -> RunConfig:
+    """Denoising autoencoder: a quarter of the pixels to zero."""
+    return _denoising("mask_pixels", 0.25)
+
+
+@preset
+def denoise_blocks() -> RunConfig:
+    """Denoising autoencoder: a quarter of the blocks to zero."""
+    return _denoising("mask_blocks", 0.25)
+
+
+@preset
+def denoise_dropout() -> RunConfig:
+    """Denoising autoencoder: a fifth of the latent's features dropped."""
+    return _denoising("dropout", 0.2)
+
+
+@preset
+def vae() -> RunConfig:
+    """Variational autoencoder, normal likelihood, scored by the negative ELBO."""
+    return changed(_centre("vae", latent=64), scoring={"score": "nelbo"})
+
+
+@preset
+def vae_bce() -> RunConfig:
+    """Variational autoencoder, Bernoulli likelihood."""
+    return _bce(changed(vae(), model={"options": {"latent": 64, "likelihood": "bernoulli"}}))
+
+
+@preset
+def multi_encoder() -> RunConfig:
+    """Fully connected, convolutional and residual encoders before one decoder."""
+    return _centre("multi_encoder", latent=64)
+
+
+@preset
+def resnet_auxiliary() -> RunConfig:
+    """Residual autoencoder with an auxiliary decoder, scored by both."""
+    return changed(_centre("auxiliary", latent=64), scoring={"score": "both_l1"})
+
+
+@preset
+def classifier() -> RunConfig:
+    """Residual autoencoder with an extra classifier of near-misses, scored by the classifier."""
+    return changed(_centre("classifier", latent=64), scoring={"score": "classifier_logit"})
+
+
+@preset
+def classifier_noise() -> RunConfig:
+    """The same with pixel noise instead of near-misses: solved at once, and blind to faces."""
+    return changed(classifier(), model={"options": {"latent": 64, "negatives": "pixel_noise"}})
+
+
+@preset
+def memae() -> RunConfig:
+    """Memory-augmented autoencoder with nearly uniform addressing."""
+    return _centre("memae")
+
+
+@preset
+def memae_sparse() -> RunConfig:
+    """Memory-augmented autoencoder with sharp, shrunk addressing and the entropy term."""
+    return _centre("memae", shrink=1.0, temperature=0.1, entropy_weight=2e-4)
+
+
+@preset
+def vqvae() -> RunConfig:
+    """Vector-quantised autoencoder."""
+    return _centre("vqvae")
+
+
+@preset
+def aae() -> RunConfig:
+    """Adversarial autoencoder."""
+    return _centre("aae")
+
+
+@preset
+def deep_svdd() -> RunConfig:
+    """Deep SVDD, the neighbour that reconstructs nothing."""
+    return changed(_centre("deep_svdd"), scoring={"score": "distance"}, train={"lr": 1e-3})
+
+
+def _course(model: str, **options: Any) -> RunConfig:
+    """The sample notebook's training: Adam at 1e-3, batches of 2000, 50 epochs, no tricks, its score."""
+    return changed(
+        RunConfig(),
+        model={"name": model, "options": options},
+        train={
+            "epochs": 50,
+            "batch_size": 2000,
+            "lr": 1e-3,
+            "final_lr_share": 1.0,
+            "warmup_share": 0.0,
+            "weight_decay": 0.0,
+            "clip_norm": 1e9,
+            "ema_decay": 0.0,
+        },
+        scoring={"score": "rse"},
+    )
+
+
+@preset
+def course_fcn() -> RunConfig:
+    """The sample notebook's fully connected model."""
+    return _course("fcn", widths=[128, 64, 12], latent=3)
+
+
+@preset
+def course_cnn() -> RunConfig:
+    """The sample notebook's convolutional model."""
+    return _course("course_cnn")
+
+
+@preset
+def course_vae() -> RunConfig:
+    """The sample notebook's variational model."""
+    return _course("course_vae")
+
+
+@preset
+def simple() -> RunConfig:
+    """The course's ladder, first step: the sample code."""
+    return course_cnn()
+
+
+@preset
+def medium() -> RunConfig:
+    """Second step: the sample model adjusted (crop, BatchNorm, another latent)."""
+    return fcn_crop()
+
+
+@preset
+def strong() -> RunConfig:
+    """Third step: the multi-encoder autoencoder."""
+    return multi_encoder()
+
+
+@preset
+def boss_course() -> RunConfig:
+    """Last step of the slides: a residual encoder, and a second head that learns beside the decoder."""
+    return resnet_auxiliary()
+
+
 DEFAULT_PRESET = "fcn_crop"

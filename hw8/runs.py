@@ -12,7 +12,7 @@ from hw8.data.arrays import Images
 from hw8.device import channels_last
 from hw8.errors import InputError
 from hw8.files import write_text, written_aside
-from hw8.models import create_model
+from hw8.models import Model, create_model
 
 RUNS = Path("runs")
 WEIGHTS, CALIBRATION = "weights.", "calibration."
@@ -65,7 +65,7 @@ class RunFolder:
         with written_aside(self.model) as aside:
             save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, aside, header)
 
-    def load(self, config: RunConfig) -> tuple[nn.Module, dict[str, Tensor]]:
+    def load(self, config: RunConfig) -> tuple[Model, dict[str, Tensor]]:
         """The trained model on the CPU, ready to score, and its calibration (empty if unfinished).
 
         Raises InputError if there is none, or it does not fit the run's settings.
@@ -79,7 +79,8 @@ class RunFolder:
             reason = " ".join(str(error).split())[:160]
             raise InputError(f"{self.model}: does not fit {self.config} ({reason}); train again") from None
         calibration = {name.removeprefix(CALIBRATION): v for name, v in tensors.items() if name.startswith(CALIBRATION)}
-        return channels_last(model).eval(), calibration
+        channels_last(model).eval()
+        return model, calibration
 
     def image_shape(self) -> tuple[int, int]:
         """Side in pixels and channels of the images that the run's model takes. Raises InputError."""

@@ -1,7 +1,40 @@
 """The zoo. Importing this package registers every model; a new one adds its import here."""
 
-from hw8.models import conv, fcn, resnet
-from hw8.models.output import Output
+from hw8.models import (
+    adversarial,
+    auxiliary,
+    classifier,
+    conv,
+    course,
+    denoising,
+    fcn,
+    memae,
+    multi_encoder,
+    resnet,
+    svdd,
+    vae,
+    vqvae,
+)
+from hw8.models.output import Model, Output
 from hw8.models.registry import MODELS, create_model, register_model
 
-__all__ = ["MODELS", "Output", "conv", "create_model", "fcn", "register_model", "resnet"]
+__all__ = [
+    "MODELS",
+    "Model",
+    "Output",
+    "adversarial",
+    "auxiliary",
+    "classifier",
+    "conv",
+    "course",
+    "create_model",
+    "denoising",
+    "fcn",
+    "memae",
+    "multi_encoder",
+    "register_model",
+    "resnet",
+    "svdd",
+    "vae",
+    "vqvae",
+]

@@ -6,13 +6,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from hw8.models.output import Output
+from hw8.models.output import Model, Output
 
 Norm = Literal["none", "batch"]
 DOWNSAMPLING = 16
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(Model):
     """An encoder from pixels to a latent (N, D), and a decoder from it to unbounded pixels (N, C, S, S)."""
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
@@ -22,7 +22,11 @@ class Autoencoder(nn.Module):
     def forward(self, x_NCHW: Tensor) -> Output:
         """Encode and decode."""
         latent_ND = self.encoder(x_NCHW)
-        return Output(bounded(self.decoder(latent_ND)), latent_ND, {})
+        return Output(self.decode(latent_ND), latent_ND, {})
+
+    def decode(self, latent_ND: Tensor) -> Tensor:
+        """Latent to pixels in [-1, 1]."""
+        return bounded(self.decoder(latent_ND))
 
 
 def bounded(pixels_NCHW: Tensor) -> Tensor:

@@ -1,17 +1,34 @@
-"""The contract of every model: what a forward pass returns."""
+"""The contract of every model: what a forward pass returns, and what a model may say besides."""
 
 from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Output(NamedTuple):
     """What a model makes of a batch `x_NCHW` of pixels in [-1, 1].
 
-    `recon_NCHW` is its reconstruction, float32 in [-1, 1]; `latent_ND` the latent of each image; `terms` maps a
-    name to a loss per image (N,) that the training loop adds to the reconstruction loss.
+    `recon_NCHW` is its reconstruction, float32 in [-1, 1], or None for a model that has none; `latent_ND` the latent
+    of each image; `terms` maps a name to a loss per image (N,) that the training loop adds to the
+    reconstruction loss.
     """
 
-    recon_NCHW: Tensor
+    recon_NCHW: Tensor | None
     latent_ND: Tensor
     terms: dict[str, Tensor]
+
+
+class Model(nn.Module):
+    """A module whose `forward(x_NCHW)` returns an `Output`; it may have evidence and diagnoses of its own."""
+
+    def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
+        """What the model says of each image besides its reconstruction error: name to (N,), larger is less normal.
+
+        An image's numbers must not depend on the others in the batch; what is random draws from a seeded
+        generator, the same for every image.
+        """
+        return {}
+
+    def diagnose(self, x_NCHW: Tensor) -> dict[str, float]:  # noqa: ARG002
+        """Numbers about the trained model on held-out images, for summary.json: codes in use, active units."""
+        return {}

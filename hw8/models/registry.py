@@ -4,12 +4,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from torch import nn
-
 from hw8.errors import InputError
+from hw8.models.output import Model
 
-MODELS: dict[str, Callable[..., nn.Module]] = {}
-Builder = TypeVar("Builder", bound=Callable[..., nn.Module])
+MODELS: dict[str, Callable[..., Model]] = {}
+Builder = TypeVar("Builder", bound=Callable[..., Model])
 
 
 def register_model(builder: Builder) -> Builder:
@@ -24,7 +23,7 @@ def register_model(builder: Builder) -> Builder:
     return builder
 
 
-def create_model(name: str, side: int, channels: int = 3, **options: Any) -> nn.Module:
+def create_model(name: str, side: int, channels: int = 3, **options: Any) -> Model:
     """Build a registered model for images of `side` x `side` pixels.
 
     Raises InputError for an unknown name, an option the model does not have, or a value it cannot take.

@@ -22,6 +22,8 @@ def draw_reconstructions(path: Path, scorer: Scorer, images: Images, rows: np.nd
     changed = [corrupt(kind, images, rows[n + 5 : n + 6], rows, SEED) for n, kind in enumerate(CORRUPTIONS)]
     batch_BHWC = np.concatenate([images.read(normals), *changed])
     recon_BHWC, evidence = scorer.reconstruct(batch_BHWC)
+    if recon_BHWC is None:  # nothing to compare with: the pictures show the images and their scores alone
+        recon_BHWC = np.zeros(batch_BHWC.shape, np.float32)
     error_BHW = np.square(recon_BHWC - (batch_BHWC / 127.5 - 1)).sum(axis=3)
     shown_BHWC = np.rint((recon_BHWC + 1) * 127.5).clip(0, 255).astype(np.uint8)
     names = ["normal"] * len(normals) + [kind.replace("_", "\n") for kind in CORRUPTIONS]

@@ -5,31 +5,33 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import in_batches
 from hw8.device import autocast
 from hw8.errors import InputError
+from hw8.models.output import Model
 from hw8.scoring.evidence import evidence
 
 
 class Scorer:
     """A trained model on its device, turning uint8 images into evidence."""
 
-    def __init__(self, model: nn.Module, device: torch.device, precision: str, batch_size: int) -> None:
+    def __init__(self, model: Model, device: torch.device, precision: str, batch_size: int) -> None:
         self.model = model.to(device).eval()
         self.device, self.precision, self.batch_size = device, precision, batch_size
 
     @torch.inference_mode()
-    def reconstruct(self, batch_BHWC: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Reconstructions as float32 (B, H, W, C) in [-1, 1], and the evidence of each image as float64 (B,)."""
+    def reconstruct(self, batch_BHWC: np.ndarray) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
+        """Reconstructions as float32 (B, H, W, C) in [-1, 1], if any, and each image's evidence as float64 (B,)."""
         x_NCHW = to_pixels(torch.from_numpy(batch_BHWC), self.device)
         with autocast(self.precision, self.device):
             output = self.model(x_NCHW)
-        named = {name: value_N.cpu().double().numpy() for name, value_N in evidence(x_NCHW, output).items()}
-        return output.recon_NCHW.float().permute(0, 2, 3, 1).cpu().numpy(), named
+            found = evidence(self.model, x_NCHW, output)
+        named = {name: value_N.cpu().double().numpy() for name, value_N in found.items()}
+        recon_NCHW = output.recon_NCHW
+        return None if recon_NCHW is None else recon_NCHW.permute(0, 2, 3, 1).cpu().numpy(), named
 
     def score(
         self,
@@ -49,6 +51,13 @@ class Scorer:
                 parts.append(self.reconstruct((change or images.read)(rows_B))[1])
                 bar.update(len(rows_B))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    @torch.inference_mode()
+    def diagnose(self, images: Images, rows: np.ndarray) -> dict[str, float]:
+        """What the model says of itself on up to 512 of these rows."""
+        x_NCHW = to_pixels(torch.from_numpy(images.read(rows[:512])), self.device)
+        with autocast(self.precision, self.device):
+            return self.model.diagnose(x_NCHW)
 
 
 def check_scores(score_N: np.ndarray, name: str) -> None:

@@ -15,7 +15,7 @@ from hw8.data.loader import epoch_batches, in_batches, training_batch
 from hw8.data.splits import Splits
 from hw8.device import autocast
 from hw8.errors import InputError, Interrupted
-from hw8.losses import LOSSES
+from hw8.losses import objective, reconstruction_loss
 from hw8.runs import RunFolder
 from hw8.training.checkpoint import TrainingState
 from hw8.training.history import Board, Row, write_metrics
@@ -35,7 +35,6 @@ class Trainer:
         self.config, self.folder, self.images, self.splits, self.state = config, folder, images, splits, state
         self.precision = precision
         self.device = next(state.model.parameters()).device
-        self.loss = LOSSES[config.train.loss]
         self.per_epoch = -(-len(splits.train) // config.train.batch_size)
         self.steps = self.per_epoch * config.train.epochs
         self.pending: list[torch.Tensor] = []
@@ -116,10 +115,7 @@ class Trainer:
         state.model.train()
         with autocast(self.precision, self.device):
             output = state.model(x_NCHW)
-        loss_N = self.loss(output.recon_NCHW, x_NCHW)
-        for term_N in output.terms.values():
-            loss_N = loss_N + term_N
-        loss = loss_N.mean()
+        loss = objective(train.loss, output, x_NCHW).mean()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), train.clip_norm)
         for group in state.optimizer.param_groups:
@@ -185,8 +181,8 @@ class Trainer:
         for rows_B in in_batches(rows, self.config.scoring.score_batch_size):
             x_NCHW = to_pixels(torch.from_numpy(self.images.read(rows_B)), self.device)
             with autocast(self.precision, self.device):
-                recon_NCHW = self.state.average(x_NCHW).recon_NCHW
-            total += float(self.loss(recon_NCHW, x_NCHW).sum())
+                output = self.state.average(x_NCHW)
+            total += float(reconstruction_loss(self.config.train.loss, output, x_NCHW).sum())
         return total / len(rows)
 
     def _check_it_learns(self, row: Row) -> None:
@@ -212,7 +208,7 @@ class Trainer:
         x_NCHW = to_pixels(torch.from_numpy(self.images.read(self.splits.development[:8])), self.device)
         with autocast(self.precision, self.device):
             recon_NCHW = self.state.average(x_NCHW).recon_NCHW
-        return torch.cat([x_NCHW, recon_NCHW.float()], dim=2).cpu()
+        return x_NCHW.cpu() if recon_NCHW is None else torch.cat([x_NCHW, recon_NCHW], dim=2).cpu()
 
     def _tick(self) -> None:
         """Add the time since the last tick to the run's and the epoch's."""

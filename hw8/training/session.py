@@ -20,6 +20,7 @@ from hw8.evaluation.metrics import Evaluation
 from hw8.models import create_model
 from hw8.runs import RunFolder
 from hw8.scoring.calibration import Calibration
+from hw8.scoring.evidence import chosen
 from hw8.scoring.inference import Scorer, check_scores
 from hw8.training.checkpoint import TrainingState
 from hw8.training.loop import Trainer
@@ -89,8 +90,9 @@ def _run(trainer: Trainer, command: str) -> Trained:
     calibration = _calibrate(scorer, trainer)
     folder.save_weights(best, images, calibration.tensors())
     evidence = evaluate_held_out(scorer, images, splits.development)
-    held_out = evidence[config.scoring.score]
-    summary = _summarise(trainer, evidence, command)
+    held_out = chosen(evidence, config.scoring.score)
+    diagnosis = scorer.diagnose(images, splits.development)
+    summary = _summarise(trainer, evidence, diagnosis, command)
     folder.write_summary(summary)
     return Trained(folder, config, held_out, summary, scorer, images, splits)
 
@@ -98,12 +100,14 @@ def _run(trainer: Trainer, command: str) -> Trained:
 def _calibrate(scorer: Scorer, trainer: Trainer) -> Calibration:
     """Learn which scores normal images get, from images that no weight has seen."""
     config = trainer.config
-    score_C = scorer.score(trainer.images, trainer.splits.calibration)[config.scoring.score]
+    score_C = chosen(scorer.score(trainer.images, trainer.splits.calibration), config.scoring.score)
     check_scores(score_C, str(trainer.folder.path))
     return Calibration.fit(score_C)
 
 
-def _summarise(trainer: Trainer, evidence: dict[str, Evaluation], command: str) -> dict[str, Any]:
+def _summarise(
+    trainer: Trainer, evidence: dict[str, Evaluation], diagnosis: dict[str, float], command: str
+) -> dict[str, Any]:
     """What summary.json holds."""
     progress, config = trainer.state.progress, trainer.config
     held_out = evidence[config.scoring.score]
@@ -129,6 +133,7 @@ def _summarise(trainer: Trainer, evidence: dict[str, Evaluation], command: str) 
         "images_per_second": float(np.median([row["images_per_second"] for row in progress.history])),
         "score": config.scoring.score,
         "held_out": held_out.as_json(),
+        "diagnosis": diagnosis,
         "held_out_macro_auc_by_evidence": {name: item.macro.auc for name, item in evidence.items()},
         "device": str(trainer.device),
         "precision": trainer.precision,

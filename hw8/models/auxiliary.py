@@ -1,0 +1,60 @@
+"""Autoencoder with an auxiliary decoder: a second reconstruction from the same latent, learned beside the first."""
+
+from torch import Tensor, nn
+
+from hw8.losses import l1, mse
+from hw8.models.backbones import make_decoder, make_encoder
+from hw8.models.blocks import Autoencoder, bounded
+from hw8.models.output import Output
+from hw8.models.registry import register_model
+
+
+class AuxiliaryAutoencoder(Autoencoder):
+    """The auxiliary decoder learns from the latent without moving it, most where the main one fails.
+
+    Its term is its own error, weighted for each image by the main error over the batch's mean main error.
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, auxiliary: nn.Module, weight: float) -> None:
+        super().__init__(encoder, decoder)
+        if not weight > 0:
+            raise ValueError(f"weight = {weight!r} must be positive")
+        self.auxiliary, self.weight = auxiliary, weight
+
+    def forward(self, x_NCHW: Tensor) -> Output:
+        """Reconstruct by the main decoder; the auxiliary one's weighted error is the term."""
+        latent_ND = self.encoder(x_NCHW)
+        recon_NCHW = self.decode(latent_ND)
+        main_N = mse(recon_NCHW, x_NCHW).detach()
+        error_N = mse(self._second(latent_ND), x_NCHW)
+        share_N = main_N / main_N.mean().clamp_min(1e-8)
+        return Output(recon_NCHW, latent_ND, {"auxiliary": self.weight * share_N * error_N})
+
+    def _second(self, latent_ND: Tensor) -> Tensor:
+        return bounded(self.auxiliary(latent_ND.detach()))
+
+    def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:
+        """The auxiliary decoder's errors, and the mean of both decoders' L1."""
+        second_NCHW = self._second(output.latent_ND)
+        error_N = l1(second_NCHW, x_NCHW)
+        both_N = (error_N + l1(self.decode(output.latent_ND), x_NCHW)) / 2
+        return {"auxiliary_l1": error_N, "auxiliary_mse": mse(second_NCHW, x_NCHW), "both_l1": both_N}
+
+
+@register_model
+def auxiliary(
+    side: int,
+    channels: int = 3,
+    *,
+    backbone: str = "resnet",
+    second: str = "fcn",
+    latent: int = 64,
+    weight: float = 1.0,
+) -> AuxiliaryAutoencoder:
+    """Autoencoder of one backbone with an auxiliary decoder of a `second` one; `weight` multiplies its loss."""
+    return AuxiliaryAutoencoder(
+        make_encoder(backbone, side, channels, latent),
+        make_decoder(backbone, side, channels, latent),
+        make_decoder(second, side, channels, latent),
+        weight,
+    )

@@ -1,0 +1,111 @@
+"""Autoencoder with an extra classifier that tells real images from near-misses by their latents."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hw8.models import noise
+from hw8.models.backbones import make_decoder, make_encoder
+from hw8.models.blocks import Autoencoder
+from hw8.models.output import Output
+from hw8.models.registry import register_model
+
+
+def near_misses(x_NCHW: Tensor) -> Tensor:
+    """Each image changed in one of four plausible ways: blended with, or pasted from, another; locally moved; dimmed.
+
+    Other images are the batch's, turned by one place.
+    """
+    count, _, height, width = x_NCHW.shape
+    other_NCHW = x_NCHW.roll(1, 0)
+    share_N = 0.35 + 0.3 * torch.rand(count, 1, 1, 1, device=x_NCHW.device)
+    blended = share_N * x_NCHW + (1 - share_N) * other_NCHW
+    inside_N1HW = _boxes(count, height, width, x_NCHW.device)
+    pasted = torch.where(inside_N1HW, other_NCHW, x_NCHW)
+    dimmed = torch.where(inside_N1HW, x_NCHW * 0.5 - 0.25, x_NCHW)
+    variants = torch.stack([blended, pasted, _moved(x_NCHW), dimmed])
+    chosen = torch.randint(len(variants), (count,), device=x_NCHW.device)
+    return variants[chosen, torch.arange(count, device=x_NCHW.device)].contiguous(memory_format=torch.channels_last)
+
+
+def _boxes(count: int, height: int, width: int, device: torch.device) -> Tensor:
+    """A random rectangle an image, 25% to 60% of each side, as a mask (N, 1, H, W)."""
+    y, x = torch.arange(height, device=device).view(1, 1, -1, 1), torch.arange(width, device=device).view(1, 1, 1, -1)
+    size = 0.25 + 0.35 * torch.rand(2, count, 1, 1, 1, device=device)
+    start = torch.rand(2, count, 1, 1, 1, device=device) * (1 - size)
+    rows = (y >= start[0] * height) & (y < (start[0] + size[0]) * height)
+    columns = (x >= start[1] * width) & (x < (start[1] + size[1]) * width)
+    return rows & columns
+
+
+def _moved(x_NCHW: Tensor) -> Tensor:
+    """The surroundings of a random point pulled to a side, smoothly, by 8% to 16% of the image."""
+    count, _, height, width = x_NCHW.shape
+    device = x_NCHW.device
+    identity = torch.eye(2, 3, device=device).expand(count, 2, 3)
+    grid_NHW2 = F.affine_grid(identity, [count, 1, height, width], align_corners=False)
+    centre = torch.rand(count, 1, 1, 2, device=device) - 0.5
+    angle = 2 * math.pi * torch.rand(count, 1, 1, device=device)
+    pull = 2 * (0.08 + 0.08 * torch.rand(count, 1, 1, device=device))
+    bump = pull * torch.exp(-(grid_NHW2 - centre).square().sum(-1) / 0.18)
+    shift = torch.stack([bump * angle.cos(), bump * angle.sin()], dim=-1)
+    return F.grid_sample(x_NCHW, grid_NHW2 + shift, padding_mode="border", align_corners=False)
+
+
+class ClassifyingAutoencoder(Autoencoder):
+    """While training, the encoder also meets a changed copy of each image, and a classifier tells the two apart."""
+
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, latent: int, negatives: str, strength: float, weight: float
+    ) -> None:
+        super().__init__(encoder, decoder)
+        if negatives not in ("near_miss", "pixel_noise"):
+            raise ValueError(f"negatives = {negatives!r} must be near_miss or pixel_noise")
+        self.negatives, self.strength, self.weight = negatives, strength, weight
+        self.classifier = nn.Sequential(nn.Linear(latent, 64), nn.ReLU(), nn.Linear(64, 1))
+
+    def forward(self, x_NCHW: Tensor) -> Output:
+        """Reconstruct; while training, the term is the classifier's cross-entropy on the image and its changed copy."""
+        if not self.training:
+            output = super().forward(x_NCHW)
+            return output._replace(terms={"classifier": F.softplus(self._logit(output.latent_ND)) * self.weight})
+        if self.negatives == "near_miss":
+            changed_NCHW = near_misses(x_NCHW)
+        else:
+            changed_NCHW = noise.gaussian(x_NCHW, self.strength, noise.Randomness(x_NCHW))
+        # One pass over both halves, so that BatchNorm gives no half away by its statistics.
+        both_ND = self.encoder(torch.cat([x_NCHW, changed_NCHW]))
+        real_N, changed_N = self._logit(both_ND).chunk(2)
+        loss_N = (F.softplus(real_N) + F.softplus(-changed_N)) / 2
+        latent_ND = both_ND[: len(x_NCHW)]
+        return Output(self.decode(latent_ND), latent_ND, {"classifier": self.weight * loss_N})
+
+    def _logit(self, latent_ND: Tensor) -> Tensor:
+        """Log-odds of being a changed image: (N,), float32."""
+        return self.classifier(latent_ND).float().squeeze(1)
+
+    def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
+        """The classifier's log-odds that the image is not real."""
+        return {"classifier_logit": self._logit(output.latent_ND)}
+
+
+@register_model
+def classifier(
+    side: int,
+    channels: int = 3,
+    *,
+    backbone: str = "resnet",
+    latent: int = 64,
+    negatives: str = "near_miss",
+    strength: float = 50.0,
+    weight: float = 0.1,
+) -> ClassifyingAutoencoder:
+    """Autoencoder with an extra classifier on its latent; `weight` multiplies the classifier's loss.
+
+    `negatives` are near_miss (blended, pasted, locally moved, dimmed images) or pixel_noise of `strength` grey levels,
+    which is told apart within two epochs and teaches nothing about faces.
+    """
+    encoder, decoder = make_encoder(backbone, side, channels, latent), make_decoder(backbone, side, channels, latent)
+    return ClassifyingAutoencoder(encoder, decoder, latent, negatives, strength, weight)

@@ -1,0 +1,97 @@
+"""Memory-augmented autoencoder (Gong 2019): the decoder sees mixtures of remembered latents only."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hw8.models.backbones import MapDecoder, MapEncoder
+from hw8.models.blocks import bounded, check_positive
+from hw8.models.output import Model, Output
+from hw8.models.registry import register_model
+
+WIDTHS = (32, 64, 128)
+
+
+def hard_shrink(weight: Tensor, threshold: float) -> Tensor:
+    """Weights under the threshold to zero, the rest rescaled to sum to 1 (Gong 2019, equations 6 and 7)."""
+    shrunk = F.relu(weight - threshold) * weight / ((weight - threshold).abs() + 1e-12)
+    return F.normalize(shrunk, p=1, dim=-1)
+
+
+def entropy(weight: Tensor) -> Tensor:
+    """Entropy in nats of addressing weights over the last dimension (Gong 2019, equation 9)."""
+    return -(weight * (weight + 1e-12).log()).sum(-1)
+
+
+class Memory(nn.Module):
+    """`slots` remembered vectors of `dim` numbers, addressed by cosine similarity (Gong 2019, equations 3 to 5).
+
+    The softmax of cosines is nearly uniform over many slots; `temperature` divides them to sharpen it.
+    """
+
+    def __init__(self, slots: int, dim: int, shrink: float, temperature: float) -> None:
+        super().__init__()
+        check_positive(slots=slots, dim=dim)
+        if not (shrink >= 0 and temperature > 0):
+            raise ValueError("shrink must not be negative and temperature must be positive")
+        self.slots = nn.Parameter(torch.randn(slots, dim) * dim**-0.5)
+        self.threshold, self.temperature = shrink / slots, temperature
+
+    def forward(self, query_QD: Tensor) -> tuple[Tensor, Tensor]:
+        """What is remembered for each query (Q, dim), and the addressing weights (Q, slots)."""
+        cosine = F.normalize(query_QD.float(), dim=1) @ F.normalize(self.slots, dim=1).T
+        weight = F.softmax(cosine / self.temperature, dim=1)
+        if self.threshold > 0:
+            weight = hard_shrink(weight, self.threshold)
+        return weight @ self.slots, weight
+
+
+class MemoryAutoencoder(Model):
+    """Every place of the latent map queries the memory; the decoder sees the answers."""
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, memory: Memory, weight: float) -> None:
+        super().__init__()
+        self.encoder, self.decoder, self.memory, self.weight = encoder, decoder, memory, weight
+
+    def _address(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Latent map, remembered map, and the addressing entropy of each image (N,)."""
+        map_NDhw = self.encoder(x_NCHW)
+        count, dim, height, width = map_NDhw.shape
+        answer_QD, weight_QM = self.memory(map_NDhw.permute(0, 2, 3, 1).reshape(-1, dim))
+        remembered = answer_QD.view(count, height, width, dim).permute(0, 3, 1, 2)
+        return map_NDhw, remembered, entropy(weight_QM).view(count, -1).mean(1)
+
+    def forward(self, x_NCHW: Tensor) -> Output:
+        """Reconstruct from memory; the term is the addressing entropy, times its weight."""
+        map_NDhw, remembered, entropy_N = self._address(x_NCHW)
+        return Output(bounded(self.decoder(remembered)), map_NDhw.flatten(1), {"entropy": self.weight * entropy_N})
+
+    def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
+        """Entropy of the addressing, and the distance of the latents from what is remembered for them."""
+        map_NDhw, remembered, entropy_N = self._address(x_NCHW)
+        distance_N = (map_NDhw.float() - remembered).square().flatten(1).mean(1)
+        return {"address_entropy": entropy_N, "memory_distance": distance_N}
+
+    def diagnose(self, x_NCHW: Tensor) -> dict[str, float]:
+        """Slots that an image's place uses on average: the exponential of the entropy."""
+        return {"slots_in_use": float(self._address(x_NCHW)[2].exp().mean()), "slots": len(self.memory.slots)}
+
+
+@register_model
+def memae(
+    side: int,
+    channels: int = 3,
+    *,
+    dim: int = 64,
+    slots: int = 256,
+    shrink: float = 0.0,
+    temperature: float = 1.0,
+    entropy_weight: float = 0.0,
+) -> MemoryAutoencoder:
+    """Memory-augmented autoencoder on a convolutional map of latents.
+
+    `shrink` is the threshold in multiples of 1/slots (the paper takes 1 to 3); 0 leaves the addressing nearly uniform.
+    """
+    memory = Memory(slots, dim, shrink, temperature)
+    encoder, decoder = MapEncoder(side, channels, WIDTHS, dim), MapDecoder(channels, WIDTHS, dim)
+    return MemoryAutoencoder(encoder, decoder, memory, entropy_weight)

@@ -1,0 +1,139 @@
+"""Variational autoencoder (Kingma and Welling 2014), with the importance-weighted bound (Burda 2016)."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hw8.models.backbones import make_decoder, make_encoder
+from hw8.models.blocks import bounded
+from hw8.models.noise import seeded
+from hw8.models.output import Model, Output
+from hw8.models.registry import register_model
+
+SEED = 8
+ACTIVE = 0.01
+
+
+def kl_to_standard_normal(mean_ND: Tensor, log_variance_ND: Tensor) -> Tensor:
+    """KL(N(mean, variance) || N(0, I)) in nats: (N,). Kingma and Welling 2014, appendix B."""
+    return 0.5 * (log_variance_ND.exp() + mean_ND.square() - 1 - log_variance_ND).sum(-1)
+
+
+def normal_log_density(x: Tensor, mean: Tensor, log_variance: Tensor | float) -> Tensor:
+    """log N(x; mean, variance), summed over all but the first dimension: (N,)."""
+    log_variance = torch.as_tensor(log_variance, device=x.device)
+    return (-0.5 * ((x - mean).square() / log_variance.exp() + log_variance + math.log(2 * math.pi))).flatten(1).sum(1)
+
+
+class VariationalAutoencoder(Model):
+    """An encoder to a normal distribution over latents, and a decoder to a distribution over images.
+
+    The likelihood is gaussian (standard deviation `sigma`, in pixels of [-1, 1]) or bernoulli (pixels moved to [0, 1]).
+    In evaluation the latent is the mean.
+    """
+
+    steps: Tensor
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        likelihood: str,
+        sigma: float,
+        beta: float,
+        warmup: int,
+        draws: int,
+    ) -> None:
+        super().__init__()
+        if likelihood not in ("gaussian", "bernoulli"):
+            raise ValueError(f"likelihood = {likelihood!r} must be gaussian or bernoulli")
+        if not (sigma > 0 and beta >= 0 and warmup >= 0 and draws >= 1):
+            raise ValueError("sigma must be positive, beta and warmup not negative, draws at least 1")
+        self.encoder, self.decoder = encoder, decoder
+        self.likelihood, self.sigma, self.beta, self.warmup, self.draws = likelihood, sigma, beta, warmup, draws
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+
+    def encode(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of the latent: (N, D) each, float32."""
+        mean_ND, log_variance_ND = self.encoder(x_NCHW).float().chunk(2, dim=1)
+        return mean_ND, log_variance_ND.clamp(-12, 12)
+
+    def decode(self, latent_ND: Tensor) -> Tensor:
+        """Mean of the image's distribution, in [-1, 1]."""
+        return bounded(self.decoder(latent_ND))
+
+    def forward(self, x_NCHW: Tensor) -> Output:
+        """Reconstruct from a sample of the latent while training, from its mean in evaluation.
+
+        The term is the KL divergence in the units of the reconstruction loss beside it: the negative ELBO
+        SSE / (2 sigma^2) + KL, times 2 sigma^2 / pixels, is MSE + 2 sigma^2 KL / pixels; for the
+        bernoulli likelihood it is the mean BCE + KL / pixels.
+        """
+        mean_ND, log_variance_ND = self.encode(x_NCHW)
+        latent_ND = mean_ND
+        if self.training:
+            latent_ND = mean_ND + torch.randn_like(mean_ND) * (0.5 * log_variance_ND).exp()
+        scale = 2 * self.sigma**2 if self.likelihood == "gaussian" else 1.0
+        kl_N = kl_to_standard_normal(mean_ND, log_variance_ND) * (scale * self._beta() / x_NCHW[0].numel())
+        return Output(self.decode(latent_ND), mean_ND, {"kl": kl_N})
+
+    def _beta(self) -> float:
+        """Weight of the KL (Higgins 2017), climbing to `beta` over the first `warmup` steps (Bowman 2016)."""
+        if not self.training or self.warmup == 0:
+            return self.beta
+        self.steps += 1
+        return self.beta * min(1.0, int(self.steps) / self.warmup)
+
+    def log_likelihood(self, x_NCHW: Tensor, recon_NCHW: Tensor) -> Tensor:
+        """log p(x | z) in nats: (N,)."""
+        if self.likelihood == "gaussian":
+            return normal_log_density(x_NCHW, recon_NCHW, 2 * math.log(self.sigma))
+        mean, target = (recon_NCHW + 1) / 2, (x_NCHW + 1) / 2
+        return -F.binary_cross_entropy(mean, target, reduction="none").flatten(1).sum(1)
+
+    def log_weights(self, x_NCHW: Tensor, draws: int) -> Tensor:
+        """log p(x, z) - log q(z | x) for seeded samples z of q: (draws, N)."""
+        mean_ND, log_variance_ND = self.encode(x_NCHW)
+        found = []
+        for number in range(draws):
+            noise_1D = seeded(x_NCHW, SEED + number).normal(mean_ND.shape[1])
+            latent_ND = mean_ND + noise_1D * (0.5 * log_variance_ND).exp()
+            prior_N = normal_log_density(latent_ND, torch.zeros_like(latent_ND), 0.0)
+            posterior_N = normal_log_density(latent_ND, mean_ND, log_variance_ND)
+            found.append(self.log_likelihood(x_NCHW, self.decode(latent_ND)) + prior_N - posterior_N)
+        return torch.stack(found)
+
+    def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
+        """Nats an image: kl; nelbo, the negative ELBO; iwae, the negative importance-weighted bound of K samples."""
+        weights_KN = self.log_weights(x_NCHW, self.draws)
+        bound_N = torch.logsumexp(weights_KN, 0) - math.log(self.draws)
+        return {"kl": kl_to_standard_normal(*self.encode(x_NCHW)), "nelbo": -weights_KN.mean(0), "iwae": -bound_N}
+
+    def diagnose(self, x_NCHW: Tensor) -> dict[str, float]:
+        """Active units: latents whose mean varies over images by more than 0.01 (Burda 2016, section 5.2)."""
+        mean_ND, _ = self.encode(x_NCHW)
+        return {"active_units": int((mean_ND.var(0) > ACTIVE).sum()), "latent_units": mean_ND.shape[1]}
+
+
+@register_model
+def vae(
+    side: int,
+    channels: int = 3,
+    *,
+    backbone: str = "conv",
+    latent: int = 64,
+    likelihood: str = "gaussian",
+    sigma: float = 0.2,
+    beta: float = 1.0,
+    warmup: int = 200,
+    draws: int = 8,
+) -> VariationalAutoencoder:
+    """Variational autoencoder on any backbone; train it with loss mse (gaussian) or bce (bernoulli).
+
+    `beta` weighs the KL divergence and is reached after `warmup` steps; scoring takes `draws` samples.
+    """
+    encoder = make_encoder(backbone, side, channels, 2 * latent)
+    decoder = make_decoder(backbone, side, channels, latent)
+    return VariationalAutoencoder(encoder, decoder, likelihood, sigma, beta, warmup, draws)
