@@ -26,6 +26,7 @@ def run(command: Callable[[], None]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         command()
+        sys.stdout.flush()
     except InputError as error:
         _leave(f"error: {error}", 2)
     except Interrupted as stop:
@@ -35,6 +36,9 @@ def run(command: Callable[[], None]) -> None:
     except BrokenPipeError:
         # Whoever read our output has gone (head, less); there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave(f"error: {error.filename or 'standard output'}: {error.strerror}", 2)
 
 
 def _leave(line: str, code: int) -> None:
@@ -93,6 +97,10 @@ def parse_training(text: str, argv: Sequence[str]) -> TrainArguments:
         default = read_config(Path(named["config"]))
     else:
         default = load_preset(named["preset"] or DEFAULT_PRESET)
+    if named["preset"] not in (None, default.preset):
+        raise InputError(
+            f"--preset {named['preset']}: the settings come from --resume or --config; leave --preset away"
+        )
     known = default.preset if default.preset in PRESETS else DEFAULT_PRESET
     arguments = parse(TrainArguments, text, TrainArguments(default, known), argv)
     if arguments.resume and (arguments.out or arguments.config):
@@ -124,8 +132,10 @@ def _options(pairs: Sequence[str]) -> dict[str, Any]:
         if not name or not equals:
             raise InputError(f"--option {pair}: must be NAME=VALUE, for instance latent=32")
         try:
+            if "&" in value or "*" in value:
+                raise ValueError("no anchors and aliases in an option")
             options[name.replace("-", "_")] = yaml.safe_load(value)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):
             raise InputError(f"--option {pair}: the value is not YAML; for instance widths=[256,64]") from None
     return options
 

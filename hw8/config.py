@@ -23,7 +23,12 @@ def _require_number(section: Any, *fields: str) -> None:
         whole = "float" not in str(section.__dataclass_fields__[field].type)
         kinds: tuple[type, ...] = (int,) if whole else (int, float)
         good = type(value) in kinds and abs(value) < 1e18  # a bool is no number here, and nan is below nothing
-        _require(good, field, value, "must be a whole number" if whole else "must be a finite number")
+        _require(
+            good,
+            field,
+            value,
+            "must be a whole number" if whole else "must be a finite number, in YAML for instance 1.0e-3",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +54,8 @@ class DataConfig:
     def __post_init__(self) -> None:
         _require_number(self, "calibration_share", "development_share", "held_out_minimum", "split_seed")
         _require(self.source is None or isinstance(self.source, str), "data", self.source, "must be a folder or name")
-        _require(
-            self.crop is None or (isinstance(self.crop, int) and self.crop >= 1), "crop", self.crop, "pixels, >= 1"
-        )
+        good = self.crop is None or (type(self.crop) is int and self.crop >= 4)
+        _require(good, "crop", self.crop, "must be a side of at least 4 pixels, or None")
         _require(isinstance(self.flip, bool), "flip", self.flip, "must be true or false")
         for name in ("calibration_share", "development_share"):
             _require(0 < getattr(self, name) <= 0.4, name, getattr(self, name), "must lie in (0, 0.4]")
@@ -106,13 +110,14 @@ class TrainConfig:
         numbers = {field.name for field in dataclasses.fields(self)} - {"loss", "patience"}
         _require_number(self, *sorted(numbers))
         _require(self.loss in ("mse", "l1", "bce"), "loss", self.loss, "must be mse, l1 or bce")
-        for name in ("epochs", "batch_size", "lr", "clip_norm", "save_minutes"):
+        _require(self.batch_size >= 2, "batch_size", self.batch_size, "must be at least 2 (BatchNorm needs two images)")
+        for name in ("epochs", "lr", "clip_norm", "save_minutes"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "must be positive")
         _require(0 <= self.final_lr_share <= 1, "final_lr_share", self.final_lr_share, "must lie in [0, 1]")
         for name in ("warmup_share", "ema_decay"):
             _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "must lie in [0, 1)")
         _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "must not be negative")
-        good = self.patience is None or (isinstance(self.patience, int) and self.patience >= 1)
+        good = self.patience is None or (type(self.patience) is int and self.patience >= 1)
         _require(good, "patience", self.patience, "must be a number of epochs >= 1, or None")
 
 
@@ -176,7 +181,7 @@ def read_config(path: Path) -> RunConfig:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give a config.yaml that train.py wrote") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: must map field names to values")

@@ -34,19 +34,20 @@ class Member:
     scorer: Scorer
     calibration: Calibration
 
+    @property
+    def score_name(self) -> str:
+        """The evidence that is this run's score."""
+        return self.config.scoring.score
+
     @classmethod
     def load(cls, path: Path, device: Device) -> "Member":
         """Load a finished run. Raises InputError if it is missing, damaged or unfinished."""
         folder, config = RunFolder.open(path)
         config = dataclasses.replace(config, device=device)
         model, tensors = folder.load(config)
-        calibration = Calibration.from_tensors(tensors)
-        if calibration is None:
-            raise InputError(
-                f"{path}: its training is not finished; go on with python scripts/train.py --resume {path}"
-            )
-        chosen = choose_device(config)
-        scorer = Scorer(model, chosen, choose_precision(config, chosen), config.scoring.score_batch_size)
+        calibration = Calibration.from_tensors(tensors, config.scoring.score, str(path))
+        where = choose_device(config)
+        scorer = Scorer(model, where, choose_precision(config, where), config.scoring.score_batch_size)
         return cls(folder, config, scorer, calibration)
 
     def open_test(self, source: Source) -> Images:
@@ -77,7 +78,8 @@ class Prediction:
         """What one would do with the file now: measure it where labels are known, else check it for the upload."""
         if self.labels is not None:
             return f"python scripts/evaluate.py {self.out} --labels {self.labels_file}"
-        return f"python scripts/check.py {self.out} --rows {len(self.score_N)}"
+        rows = "" if self.source == "hw8" else f" --rows {len(self.score_N)}"
+        return f"python scripts/check.py {self.out}{rows}"
 
     def as_json(self) -> dict[str, Any]:
         """The object that `predict.py --json` prints."""
@@ -98,17 +100,23 @@ def predict(runs: list[Path], where: str | None, out: Path | None, device: Devic
     `where` defaults to the data of the first run, `out` to submissions/NAME.csv. Several runs are
     fused by `hw8.scoring.fusion.fuse`. Raises InputError; then no file is written.
     """
-    members = [Member.load(run, device) for run in (runs or [newest_run()])]
+    paths = runs or [newest_run()]
+    out = out or Path("submissions") / ("+".join(path.resolve().name for path in paths) + ".csv")
+    if out.suffix != ".csv":
+        raise InputError(f"--out {out}: must end in .csv; the picture goes beside it as .png")
+    members = [Member.load(run, device) for run in paths]
     source = open_source(where if where is not None else members[0].config.data.source)
     opened = [member.open_test(source) for member in members]
     labels = source.labels(len(opened[0]))
     scores = [_score(member, images) for member, images in zip(members, opened, strict=True)]
-    score_N = fuse(scores, [member.calibration for member in members])
-    paths = [member.folder.path for member in members]
-    out = out or Path("submissions") / ("+".join(path.resolve().name for path in paths) + ".csv")
+    score_N, p_value_N = scores[0], None
+    if len(members) == 1:
+        p_value_N = members[0].calibration.p_value(members[0].score_name, score_N)
+    else:
+        pairs = zip(members, scores, strict=True)
+        score_N = fuse([member.calibration.standardise(member.score_name, score) for member, score in pairs])
     write_submission(out, score_N)
     read_N = read_submission(out, len(opened[0]))
-    p_value_N = members[0].calibration.p_value(score_N) if len(members) == 1 else None
     evaluation = None if labels is None else evaluate(read_N, labels)
     return Prediction(out, paths, source.name, read_N, p_value_N, labels, source.labels_file, evaluation)
 
@@ -116,6 +124,6 @@ def predict(runs: list[Path], where: str | None, out: Path | None, device: Devic
 def _score(member: Member, images: Images) -> np.ndarray:
     """One run's scores of all images, in the order of their IDs."""
     found = member.scorer.score(images, np.arange(len(images)), label=str(member.folder.path))
-    score_N = chosen(found, member.config.scoring.score)
+    score_N = chosen(found, member.score_name)
     check_scores(score_N, str(member.folder.path))
     return score_N

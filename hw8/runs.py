@@ -35,7 +35,7 @@ class RunFolder:
         if out is None:
             name = config.preset or config.model.name
             names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
-            out = next(path for path in map(RUNS.joinpath, names) if not path.exists())
+            out = next(path for path in map(RUNS.joinpath, names) if _claimed(path))
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             hint = f"go on with --resume {out}, or " if (out / "resume.pt").exists() else ""
             raise InputError(f"--out {out}: already there and not empty; {hint}choose another folder")
@@ -56,14 +56,15 @@ class RunFolder:
 
         `images` are those the model was trained on: their side and channels stand in the file's header.
         """
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         tensors = {WEIGHTS + name: value for name, value in model.state_dict().items()}
         tensors |= {CALIBRATION + name: value for name, value in (calibration or {}).items()}
         # One entry only: safetensors writes several in an order that changes from process to process.
         header = {"images": f"{images.side}x{images.side}x{images.channels}"}
+        content = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, header)
         with written_aside(self.model) as aside:
-            save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, aside, header)
+            aside.write_bytes(content)
 
     def load(self, config: RunConfig) -> tuple[Model, dict[str, Tensor]]:
         """The trained model on the CPU, ready to score, and its calibration (empty if unfinished).
@@ -71,7 +72,7 @@ class RunFolder:
         Raises InputError if there is none, or it does not fit the run's settings.
         """
         tensors, (side, channels) = self._read_tensors()
-        model = create_model(config.model.name, side, channels, **config.model.options)
+        model = create_model(config.model.name, side, channels, config.model.options)
         weights = {name.removeprefix(WEIGHTS): value for name, value in tensors.items() if name.startswith(WEIGHTS)}
         try:
             model.load_state_dict(weights)
@@ -103,6 +104,17 @@ class RunFolder:
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write summary.json, whole or not at all."""
         write_text(self.summary, json.dumps(summary, indent=2) + "\n")
+
+
+def _claimed(path: Path) -> bool:
+    """Make the folder, unless it is there already: then it is another training's, perhaps one that just started."""
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise InputError(f"{path}: cannot be made ({error.strerror}); choose another folder with --out") from None
+    return True
 
 
 def newest_run(runs: Path = RUNS) -> Path:

@@ -20,6 +20,8 @@ def read_table(path: Path, required: tuple[str, ...], optional: tuple[str, ...] 
 
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
+        if not isinstance(table.index, pd.RangeIndex):
+            raise ValueError("its rows have more fields than its header")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or 'no such file'}); check the name") from None
     except (ValueError, UnicodeDecodeError) as error:
@@ -51,12 +53,16 @@ def ids_in_order(path: Path, table: "pd.DataFrame") -> np.ndarray:
 
     Raises InputError unless every ID from 0 to N-1 stands exactly once.
     """
-    ids = numbers(path, table, "ID")
+    digits = table["ID"].str.fullmatch("[0-9]{1,15}").to_numpy(bool)
+    if not digits.all():
+        row = int((~digits).argmax())
+        raise InputError(f"{path}: line {row + 2}: ID {table['ID'][row]!r} is not a row number")
+    ids = table["ID"].to_numpy().astype(np.int64)
     order = np.argsort(ids, kind="stable")
     wrong = ids[order] != np.arange(len(ids))
     if wrong.any():
         expected = int(wrong.argmax())
         found = ids[order][expected]
-        reason = f"ID {expected} is missing" if found > expected else f"ID {found:g} stands twice or is no row number"
+        reason = f"ID {expected} is missing" if found > expected else f"ID {found} stands twice"
         raise InputError(f"{path}: every ID from 0 to {len(ids) - 1} must stand once; {reason}")
     return order

@@ -33,7 +33,7 @@ class Arguments:
 def main() -> None:
     """Parse, predict, and print where the file is and what it is worth."""
     arguments = parse(Arguments, __doc__ or "")
-    from hw8.prediction import predict
+    from hw8.prediction import ALPHA, predict
     from hw8.report.figures import draw_scores
     from hw8.report.tables import auc_table
 
@@ -47,7 +47,8 @@ def main() -> None:
         print(auc_table(done.evaluation, f"ROC-AUC on the test images of {done.source}"))
     print(f"Wrote:    {done.out} ({len(done.score_N):,} rows, validated)\nPictures: {picture}")
     if done.p_value_N is not None:
-        print(f"Flagged:  {(done.p_value_N <= 0.05).mean():.1%} of the images at p <= 0.05 (normal images alone: 5%)")
+        share = (done.p_value_N <= ALPHA).mean()
+        print(f"Flagged:  {share:.1%} of the images at p <= {ALPHA} (of normal images alone: {ALPHA:.0%})")
     print(f"Next:     {done.next_command()}")
 
 

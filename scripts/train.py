@@ -16,7 +16,7 @@ def main() -> None:
     from hw8.training.session import resume_run, train_run
 
     if arguments.resume:
-        done = resume_run(arguments.resume, arguments.run, command_line())
+        done = resume_run(arguments.resume, arguments.run)
     else:
         done = train_run(arguments.run, arguments.out, command_line())
     folder, summary = done.folder.path, done.summary

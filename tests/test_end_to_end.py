@@ -1,6 +1,8 @@
 """The scripts, as a user runs them: in a folder of one's own, as processes."""
 
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw8.presets import DEFAULT_PRESET
+from hw8.presets import DEFAULT_PRESET, PRESETS
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 ENTRY_POINTS = sorted(path.stem for path in SCRIPTS.glob("*.py"))
@@ -119,6 +121,62 @@ def test_bad_images_are_one_line_and_exit_code_2(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["trainingset.npy"]
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--option", "side=3"], "has no option 'side'"),
+        (["--option", "latent=2024-99-99"], "the value is not YAML"),
+        (["--option", "latent=[&a [*a]]"], "the value is not YAML"),
+        (["--score", "nelbo"], "--score nelbo: this model does not give it; it gives l1"),
+        (["--crop", "65"], "--crop 65: larger than the 64-pixel images"),
+        (["--preset", "conv", "--crop", "40"], "try --crop 32"),
+        (["--out", "/proc/run"], "/proc/run"),
+    ],
+)
+def test_bad_settings_are_one_line_and_leave_nothing(words, expected, demo, tmp_path):
+    done = call("train", "--data", demo, *words, cwd=tmp_path, code=2)
+    assert expected in one_line(done)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_preset_beside_a_config_is_refused(trained, tmp_path):
+    for word, value in (("--config", trained.folder.config), ("--resume", trained.folder.path)):
+        done = call("train", word, value, "--preset", "resnet", cwd=tmp_path, code=2)
+        assert "--preset resnet: the settings come from" in one_line(done)
+
+
+@pytest.mark.parametrize(("side", "channels", "count"), [(8, 1, 20), (20, 3, 31)])
+def test_small_and_grey_images_take_the_whole_road(tmp_path, side, channels, count):
+    rng = np.random.default_rng(0)
+    for name in ("trainingset", "testingset"):
+        np.save(tmp_path / f"{name}.npy", rng.integers(0, 256, (count, side, side, channels), np.uint8))
+    call("train", "--data", ".", "--preset", "fcn", "--epochs", "2", "--batch-size", "2", cwd=tmp_path)
+    assert json.loads(call("predict", "--json", cwd=tmp_path).stdout)["rows"] == count
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file size limits are tested on Linux")
+def test_a_full_disk_is_one_line(demo, tmp_path):
+    script = f"ulimit -f 60; exec {' '.join(command('train', *QUICK, '--data', demo, '--out', 'run'))}"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "could not be written" in done.stderr.splitlines()[-1]
+    assert not [path.name for path in (tmp_path / "run").iterdir() if path.name.endswith((".part", ".pt"))]
+
+
+def test_output_that_nobody_reads(demo, tmp_path):
+    path = tmp_path / "scores.csv"
+    path.write_text("ID,score\n0,1\n1,2\n")
+    words = command("check", path, "--rows", 2)
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    shown = f"{words[0]} {words[1]} {path} --rows 2"
+    for line, code in ((f"{shown} | true; exit ${{PIPESTATUS[0]}}", 0), (f"{shown} > /dev/full", 2)):
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, env=environment)
+        assert done.returncode == code, (line, done.stderr)
+        assert "Traceback" not in done.stderr
+        assert "Exception ignored" not in done.stderr
+
+
 def started(*words: object, cwd: Path, when: Path) -> subprocess.Popen[str]:
     """Start a training and wait until the file `when` is there."""
     process = subprocess.Popen(command("train", *words), cwd=cwd, stdout=-3, stderr=subprocess.PIPE, text=True)
@@ -195,3 +253,5 @@ def test_memory_does_not_grow_with_the_number_of_images(demo, tmp_path):
 def test_the_default_preset_is_registered_and_named_in_the_readme():
     readme = (SCRIPTS.parent / "README.md").read_text()
     assert f"The default preset is `{DEFAULT_PRESET}`" in readme
+    assert DEFAULT_PRESET in PRESETS
+    assert not re.search(r"[A-Z]+_(TABLE|NOTE)", readme), "a place of the README still waits for its figures"

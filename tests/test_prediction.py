@@ -49,7 +49,8 @@ def test_an_ensemble_is_fused(trained, quick, tmp_path):
         assert np.corrcoef(scores, done.score_N)[0, 1] > 0.5
 
 
-def test_runs_that_cannot_score(trained, quick, demo, tmp_path):
+def test_runs_that_cannot_score(trained, quick, demo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="no run here"):
         predict([tmp_path], None, None)
     half = tmp_path / "half"
@@ -88,6 +89,13 @@ def test_identical_test_images_are_refused_before_anything_is_written(trained, t
     with pytest.raises(InputError, match="every score is"):
         predict([trained.folder.path], str(tmp_path), tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_the_picture_cannot_take_the_files_place(trained, tmp_path):
+    for name in ("scores.png", "scores"):
+        with pytest.raises(InputError, match=r"must end in \.csv"):
+            predict([trained.folder.path], None, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_newest_run_is_the_default(tmp_path):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 CHANNELS = (1, 3)
+SMALLEST_SIDE = 4
 FINGERPRINT_IMAGES = 1024
 
 
@@ -73,6 +74,8 @@ def open_images(path: Path, crop: int | None = None) -> Images:
     shape, dtype, fortran, offset = _read_header(path)
     if dtype.hasobject:
         raise InputError(f"{path}: holds pickled Python objects, which are never loaded; save a plain uint8 array")
+    if min(shape, default=1) < 0:
+        raise InputError(f"{path}: claims a negative size {shape}; save it again with numpy.save")
     expected = offset + int(np.prod(shape, dtype=object)) * dtype.itemsize
     actual = path.stat().st_size
     if actual < expected:
@@ -96,23 +99,28 @@ def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype, bool, int]:
         raise InputError(f"{path}: no such file; see data/README.md for what goes there") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, EOFError) as error:
+    except Exception as error:  # a damaged header fails in numpy's parser in many ways
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"{path}: not a readable .npy file ({reason}); save it again with numpy.save") from None
 
 
 def _check_shape(path: Path, shape: tuple[int, ...], fortran: bool) -> None:
     wanted = "expected (images, side, side, 1 or 3)"
+    if len(shape) == 3 and shape[1] == shape[2]:
+        hint = _rewrite(path, "a[..., None]")
+        raise InputError(f"{path}: has no channel axis {shape}; {wanted}; convert with {hint}")
     if len(shape) != 4:
-        raise InputError(f"{path}: has {len(shape)} dimensions {shape}; {wanted}")
+        raise InputError(f"{path}: has {len(shape)} dimensions {shape}; {wanted}; reshape it and save it again")
     if shape[0] == 0:
-        raise InputError(f"{path}: holds no images")
+        raise InputError(f"{path}: holds no images; save some with numpy.save")
     if shape[3] not in CHANNELS and shape[1] in CHANNELS and shape[2] == shape[3]:
         raise InputError(
             f"{path}: channels come first {shape}; {wanted}; convert with {_rewrite(path, 'a.transpose(0, 2, 3, 1)')}"
         )
-    if shape[3] not in CHANNELS or min(shape) < 1:
-        raise InputError(f"{path}: has shape {shape}; {wanted}")
+    if shape[3] in CHANNELS and min(shape[1:3]) < SMALLEST_SIDE:
+        raise InputError(f"{path}: images of {shape[1]}x{shape[2]} pixels; at least {SMALLEST_SIDE} a side are needed")
+    if shape[3] not in CHANNELS:
+        raise InputError(f"{path}: has shape {shape}; {wanted}; drop other channels and save it again")
     if shape[1] != shape[2]:
         raise InputError(f"{path}: images are {shape[1]}x{shape[2]}, not square; crop or pad them first")
     if fortran:
@@ -122,7 +130,8 @@ def _check_shape(path: Path, shape: tuple[int, ...], fortran: bool) -> None:
 def _dtype_problem(path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: int) -> str:
     """Say what the array seems to hold, and the command that turns it into uint8."""
     if dtype.kind != "f" or 0 in shape:
-        return f"{path}: dtype is {dtype}, expected uint8 with pixels 0 to 255"
+        hint = _rewrite(path, "a.astype(np.uint8)")
+        return f"{path}: dtype is {dtype}, expected uint8; if its pixels go from 0 to 255, convert with {hint}"
     count = min(int(np.prod(shape)), 2_000_000)
     sample = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=(count,))
     low, high = float(sample.min()), float(sample.max())

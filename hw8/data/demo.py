@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from hw8.data.portraits import SIDE, Camera, Scene, draw_cartoon, draw_cat, draw_person
+from hw8.errors import InputError
 from hw8.files import write_text
 
 log = logging.getLogger(__name__)
@@ -71,25 +72,40 @@ def write_demo(folder: Path, train: int = TRAIN_COUNT, test: int = TEST_COUNT, s
 
     Writes trainingset.npy (all normal), testingset.npy (half normal, the rest evenly the anomalous
     kinds, shuffled), testing_labels.csv (ID,label,kind) and demo.json. The folder appears whole or not at all.
+    Raises InputError if it cannot be written, or holds something else.
     """
     recipe = {"version": VERSION, "train": train, "test": test, "seed": seed}
-    with contextlib.suppress(OSError, ValueError):
-        if json.loads((folder / "demo.json").read_text()) == recipe:
-            return folder
+    if _recipe(folder) == recipe:
+        return folder
+    if folder.exists() and _recipe(folder) is None:
+        raise InputError(
+            f"{folder}: holds something else than demo data; move it away, or name it with --data {folder}"
+        )
     log.info("%s: drawing %s training and %s test faces", folder, f"{train:,}", f"{test:,}")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    aside = None
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         _write_files(aside, train, test, seed)
         write_text(aside / "demo.json", json.dumps(recipe) + "\n")
-        if folder.exists():
-            shutil.rmtree(folder)
         aside.chmod(0o755)
-        aside.rename(folder)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
+        if _recipe(folder) != recipe:  # unless another process has just made the same
+            if folder.exists():
+                shutil.rmtree(folder)
+            aside.rename(folder)
+    except OSError as error:
+        raise InputError(f"{folder}: the demo data cannot be written here ({error.strerror})") from None
+    finally:
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
     return folder
+
+
+def _recipe(folder: Path) -> object:
+    """The settings that a folder of demo data was generated with, or None if it is none."""
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads((folder / "demo.json").read_text())
+    return None
 
 
 def _write_files(folder: Path, train: int, test: int, seed: int) -> None:

@@ -35,8 +35,9 @@ def read_labels(path: Path, count: int | None = None) -> Labels:
         raise InputError(f"{path}: labels {len(table):,} images, but the test set has {count:,}; use its own labels")
     order = ids_in_order(path, table)
     label_N = numbers(path, table, "label")[order]
-    if not np.isin(label_N, (0, 1)).all():
-        raise InputError(f"{path}: label must be 0 (normal) or 1 (anomalous), found {label_N[label_N > 0].max():g}")
+    unknown = label_N[~np.isin(label_N, (0, 1))]
+    if len(unknown):
+        raise InputError(f"{path}: label must be 0 (normal) or 1 (anomalous), found {unknown[0]:g}")
     if label_N.min() == label_N.max():
         raise InputError(f"{path}: every label is {label_N[0]:g}; ROC-AUC needs normal and anomalous images")
     label_N = label_N.astype(np.int64)

@@ -9,9 +9,17 @@ from hw8.data.arrays import Images, to_pixels
 
 
 def epoch_batches(rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """This epoch's rows, shuffled, in batches of nearly equal size: none lost, none repeated, none tiny."""
+    """This epoch's rows, shuffled, in batches of nearly equal size: none lost, none repeated."""
     order = np.random.default_rng([seed, epoch]).permutation(rows)
-    return np.array_split(order, -(-len(order) // batch_size))
+    return np.array_split(order, batch_count(len(order), batch_size))
+
+
+def batch_count(rows: int, batch_size: int) -> int:
+    """Batches in an epoch of so many rows: as few as `batch_size` allows, but none of a single image.
+
+    Batch normalisation has no statistics of one image, so a batch may hold one more than `batch_size` 2.
+    """
+    return max(1, min(-(-rows // batch_size), rows // 2))
 
 
 def training_batch(

@@ -10,6 +10,7 @@ from hw8.errors import InputError
 
 log = logging.getLogger(__name__)
 HOMEWORK = Path("data")
+HOMEWORK_IMAGES = {"trainingset.npy": 100_000, "testingset.npy": 19_636}
 DEMO = Path("data/demo")
 NAMED = ("demo", "hw8")
 
@@ -23,11 +24,20 @@ class Source:
 
     def training(self, crop: int | None = None) -> Images:
         """The normal images to learn from, opened and checked. Raises InputError."""
-        return open_images(self.folder / "trainingset.npy", crop)
+        return self._open("trainingset.npy", crop)
 
     def testing(self, crop: int | None = None) -> Images:
         """The images to score, opened and checked. Raises InputError."""
-        return open_images(self.folder / "testingset.npy", crop)
+        return self._open("testingset.npy", crop)
+
+    def _open(self, name: str, crop: int | None) -> Images:
+        images = open_images(self.folder / name, crop)
+        if self.name == "hw8" and len(images) != HOMEWORK_IMAGES[name]:
+            raise InputError(
+                f"{images.name}: has {len(images):,} images, but the homework's has {HOMEWORK_IMAGES[name]:,}; "
+                f"download it again or, if they are images of your own, say so: --data {self.folder}"
+            )
+        return images
 
     @property
     def labels_file(self) -> Path:

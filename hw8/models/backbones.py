@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from hw8.models.blocks import check_positive
+from hw8.models.blocks import check_positive, smallest_map
 from hw8.models.conv import ConvDecoder, ConvEncoder
 from hw8.models.fcn import FcnDecoder, FcnEncoder
 from hw8.models.resnet import ResnetDecoder, ResnetEncoder
@@ -45,8 +45,7 @@ class MapEncoder(nn.Module):
 
     def __init__(self, side: int, channels: int, widths: Sequence[int], dim: int) -> None:
         super().__init__()
-        if side % 16:
-            raise ValueError(f"the side must be a multiple of 16 pixels; try --crop {max(16, side // 16 * 16)}")
+        smallest_map(side)
         sizes, layers = [channels, *widths], []
         for inputs, outputs in zip(sizes, widths, strict=False):
             layers += [nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]

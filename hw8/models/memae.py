@@ -74,7 +74,7 @@ class MemoryAutoencoder(Model):
 
     def diagnose(self, x_NCHW: Tensor) -> dict[str, float]:
         """Slots that an image's place uses on average: the exponential of the entropy."""
-        return {"slots_in_use": float(self._address(x_NCHW)[2].exp().mean()), "slots": len(self.memory.slots)}
+        return {"slots_in_use": self._address(x_NCHW)[2].exp().mean().item(), "slots": len(self.memory.slots)}
 
 
 @register_model

@@ -1,7 +1,7 @@
 """Models by name: one decorator registers a builder, one function calls it."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from hw8.errors import InputError
@@ -23,7 +23,7 @@ def register_model(builder: Builder) -> Builder:
     return builder
 
 
-def create_model(name: str, side: int, channels: int = 3, **options: Any) -> Model:
+def create_model(name: str, side: int, channels: int = 3, options: Mapping[str, Any] | None = None) -> Model:
     """Build a registered model for images of `side` x `side` pixels.
 
     Raises InputError for an unknown name, an option the model does not have, or a value it cannot take.
@@ -32,6 +32,7 @@ def create_model(name: str, side: int, channels: int = 3, **options: Any) -> Mod
         raise InputError(f"--model {name}: unknown; choose one of {', '.join(sorted(MODELS))}")
     builder = MODELS[name]
     known = [item for item in inspect.signature(builder).parameters if item not in ("side", "channels")]
+    options = options or {}
     for option in options:
         if option not in known:
             raise InputError(f"model {name} has no option {option!r}; it has {', '.join(known)}")
@@ -39,4 +40,4 @@ def create_model(name: str, side: int, channels: int = 3, **options: Any) -> Mod
         return builder(side, channels, **options)
     except (TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"model {name} cannot be built at side {side} with {options}: {reason}") from None
+        raise InputError(f"model {name} cannot be built at side {side} with {dict(options)}: {reason}") from None

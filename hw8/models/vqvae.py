@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from hw8.models.backbones import MapDecoder, MapEncoder
 from hw8.models.blocks import bounded, check_positive
@@ -43,9 +42,9 @@ class Codebook(nn.Module):
     @torch.no_grad()
     def update(self, latent_QD: Tensor, chosen_Q: Tensor) -> None:
         """Move codes to the moving mean of their latents, and codes out of use to latents of this batch."""
-        used = F.one_hot(chosen_Q, len(self.codes)).to(latent_QD.dtype)
-        self.count.lerp_(used.sum(0), 1 - self.decay)
-        self.total.lerp_(used.T @ latent_QD, 1 - self.decay)
+        total = torch.zeros_like(self.total).index_add_(0, chosen_Q, latent_QD)
+        self.count.lerp_(torch.bincount(chosen_Q, minlength=len(self.codes)).float(), 1 - self.decay)
+        self.total.lerp_(total, 1 - self.decay)
         dead = self.count < DEAD * self.count.mean()
         picked = torch.randint(len(latent_QD), (len(self.codes),), device=latent_QD.device)
         fair = self.count.mean()

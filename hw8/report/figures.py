@@ -18,8 +18,9 @@ def draw_reconstructions(path: Path, scorer: Scorer, images: Images, rows: np.nd
 
     The error map is the squared error summed over channels, on one colour scale for all.
     """
-    normals = rows[:5]
-    changed = [corrupt(kind, images, rows[n + 5 : n + 6], rows, SEED) for n, kind in enumerate(CORRUPTIONS)]
+    shown = np.resize(rows, 5 + len(CORRUPTIONS))  # a small split shows its images more than once
+    normals = shown[:5]
+    changed = [corrupt(kind, images, shown[n + 5 : n + 6], rows, SEED) for n, kind in enumerate(CORRUPTIONS)]
     batch_BHWC = np.concatenate([images.read(normals), *changed])
     recon_BHWC, evidence = scorer.reconstruct(batch_BHWC)
     if recon_BHWC is None:  # nothing to compare with: the pictures show the images and their scores alone
@@ -32,7 +33,12 @@ def draw_reconstructions(path: Path, scorer: Scorer, images: Images, rows: np.nd
     for column, name in enumerate(names):
         pictures = (batch_BHWC[column], shown_BHWC[column], error_BHW[column])
         for axes, picture in zip(grid[:, column], pictures, strict=True):
-            axes.imshow(picture.squeeze(), cmap="magma", vmin=0, vmax=float(np.quantile(error_BHW, 0.995)))
+            axes.imshow(
+                picture[..., 0] if picture.shape[-1] == 1 and picture.ndim == 3 else picture,
+                cmap="magma",
+                vmin=0,
+                vmax=float(np.quantile(error_BHW, 0.995)),
+            )
             axes.set_xticks([])
             axes.set_yticks([])
         grid[0, column].set_title(name, fontsize=8)

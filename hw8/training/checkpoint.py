@@ -2,17 +2,17 @@
 
 import copy
 import dataclasses
-import pickle
-import zipfile
+import io
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hw8.config import TrainConfig
 from hw8.errors import InputError
 from hw8.files import written_aside
+from hw8.models.output import Model
 from hw8.training.history import Row
 from hw8.training.schedule import averaging_decay
 
@@ -21,6 +21,7 @@ from hw8.training.schedule import averaging_decay
 class Progress:
     """How far a training has come; plain numbers only, so that it loads without unpickling code."""
 
+    command: str = ""
     step: int = 0
     seconds: float = 0.0
     epoch_seconds: float = 0.0
@@ -34,7 +35,7 @@ class Progress:
 class TrainingState:
     """Model, its averaged copy (which is scored and saved), optimizer and progress."""
 
-    def __init__(self, model: nn.Module, config: TrainConfig, fingerprint: str) -> None:
+    def __init__(self, model: Model, config: TrainConfig, fingerprint: str) -> None:
         self.model, self.config, self.fingerprint = model, config, fingerprint
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         matrices = [p for p in model.parameters() if p.ndim >= 2]
@@ -67,8 +68,10 @@ class TrainingState:
             "progress": dataclasses.asdict(self.progress),
             "fingerprint": self.fingerprint,
         }
+        buffer = io.BytesIO()  # in memory first: torch reports a full disk as an error of its own kind
+        torch.save(content, buffer)
         with written_aside(path) as aside:
-            torch.save(content, aside)
+            aside.write_bytes(buffer.getbuffer())
 
     def load(self, path: Path) -> None:
         """Take up a saved state. Raises InputError if it is missing, damaged, or of other data or another model."""
@@ -89,9 +92,7 @@ class TrainingState:
 def _read(path: Path, device: torch.device) -> dict[str, Any]:
     try:
         content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: nothing to resume: no epoch was finished; start the training again") from None
-    except (OSError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+    except Exception as error:  # a damaged file fails inside the reader in more ways than it documents
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"{path}: cannot be loaded ({reason}); start the training again") from None
     if not isinstance(content, dict) or {"model", "average", "optimizer", "progress", "fingerprint"} - content.keys():

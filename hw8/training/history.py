@@ -14,8 +14,7 @@ Row = dict[str, float]
 
 def write_metrics(path: Path, rows: list[Row]) -> None:
     """Write all rows as CSV, whole or not at all, so that a resumed run repeats none."""
-    names = [*COLUMNS, *(name for name in (rows[0] if rows else ()) if name not in COLUMNS)]
-    lines = [",".join(names), *(",".join(f"{row[name]:.8g}" for name in names) for row in rows)]
+    lines = [",".join(COLUMNS), *(",".join(f"{row[name]:.8g}" for name in COLUMNS) for row in rows)]
     write_text(path, "\n".join(lines) + "\n")
 
 
@@ -25,7 +24,7 @@ class Board:
     def __init__(self, folder: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer: Any = SummaryWriter(str(folder), purge_step=step or None)
+        self._writer: Any = SummaryWriter(str(folder), purge_step=step + 1)
 
     def log_step(self, step: int, loss: float, lr: float) -> None:
         """A mean training loss, and the learning rate, at a step."""

@@ -5,10 +5,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 
+from hw8.errors import Interrupted
+
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether a stop was asked for. A second Ctrl-C stops at once, unsaved."""
+    """Yield a function that says whether a stop was asked for. A second Ctrl-C stops at once."""
     asked = False
 
     def ask(number: int, _frame: object) -> None:
@@ -26,3 +28,17 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def stopping_as_interrupted(message: str) -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM within the block into Interrupted with this message."""
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if main else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(message) from None
+    finally:
+        if main:
+            signal.signal(signal.SIGTERM, before)

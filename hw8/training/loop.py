@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from hw8.config import RunConfig
 from hw8.data.arrays import Images, to_pixels
-from hw8.data.loader import epoch_batches, in_batches, training_batch
+from hw8.data.loader import batch_count, epoch_batches, in_batches, training_batch
 from hw8.data.splits import Splits
 from hw8.device import autocast
 from hw8.errors import InputError, Interrupted
@@ -35,7 +35,7 @@ class Trainer:
         self.config, self.folder, self.images, self.splits, self.state = config, folder, images, splits, state
         self.precision = precision
         self.device = next(state.model.parameters()).device
-        self.per_epoch = -(-len(splits.train) // config.train.batch_size)
+        self.per_epoch = batch_count(len(splits.train), config.train.batch_size)
         self.steps = self.per_epoch * config.train.epochs
         self.pending: list[torch.Tensor] = []
         self.clock = self.saved_at = time.monotonic()
@@ -52,6 +52,8 @@ class Trainer:
         not a finite number or never moves.
         """
         progress = self.state.progress
+        if self.finished:
+            return
         board = Board(self.folder.path, progress.step)
         self.clock = self.saved_at = time.monotonic()
         try:
@@ -64,7 +66,7 @@ class Trainer:
                         if progress.step % LOG_EVERY == 0:
                             loss = self._settle()
                             bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
-                            board.log_step(progress.step, loss, self._lr())
+                            board.log_step(progress.step, loss, self._lr(progress.step - 1))
                         if stopping() or time.monotonic() - self.saved_at > 60 * self.config.train.save_minutes:
                             self._save()
                         if stopping() and progress.step < self.steps:
@@ -85,7 +87,7 @@ class Trainer:
         """Progress over all epochs in images, with their rate and the time left, on standard error."""
         count = len(self.splits.train)
         epoch, position = self._position()
-        done = count * epoch + sum(map(len, self._batches(epoch)[:position])) if not self.finished else 0
+        done = count * epoch + sum(map(len, self._batches(epoch)[:position]))
         quiet = 0.1 if sys.stderr.isatty() else 15.0
         return tqdm(total=count * self.config.train.epochs, initial=done, unit="img", mininterval=quiet, smoothing=0.05)
 
@@ -101,8 +103,8 @@ class Trainer:
         epoch, position = self._position()
         return self._batches(epoch)[position:]
 
-    def _lr(self) -> float:
-        return learning_rate(self.state.progress.step, self.steps, self.config.train)
+    def _lr(self, step: int) -> float:
+        return learning_rate(step, self.steps, self.config.train)
 
     def _step(self, rows_B: np.ndarray) -> None:
         """One optimisation step on these rows; its loss and gradient norm wait in `pending`."""
@@ -119,7 +121,7 @@ class Trainer:
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), train.clip_norm)
         for group in state.optimizer.param_groups:
-            group["lr"] = self._lr()
+            group["lr"] = self._lr(state.progress.step)
         state.optimizer.step()
         state.optimizer.zero_grad()
         state.update_average()
@@ -158,15 +160,15 @@ class Trainer:
         waited = len(progress.history) - progress.best_epoch
         progress.stopped_early = train.patience is not None and waited >= train.patience
         progress.epoch_sums, progress.epoch_seconds = {}, 0.0
-        self._save()
         write_metrics(self.folder.metrics, progress.history)
+        self._save()
         board.log_epoch(row, self._pictures())
 
     def _measure(self, sums: dict[str, float], seconds: float) -> Row:
         return {
             "epoch": len(self.state.progress.history) + 1,
             "step": self.state.progress.step,
-            "lr": self._lr(),
+            "lr": self._lr(self.state.progress.step - 1),
             "train_loss": sums["loss"] / sums["steps"],
             "held_out_loss": self._held_out_loss(),
             "gradient_norm": sums["norm"] / sums["steps"],

@@ -23,6 +23,7 @@ from hw8.scoring.calibration import Calibration
 from hw8.scoring.evidence import chosen
 from hw8.scoring.inference import Scorer, check_scores
 from hw8.training.checkpoint import TrainingState
+from hw8.training.interrupt import stopping_as_interrupted
 from hw8.training.loop import Trainer
 
 log = logging.getLogger(__name__)
@@ -45,39 +46,49 @@ def train_run(config: RunConfig, out: Path | None = None, command: str = "") -> 
     """Train from the start into a new run folder. Raises InputError, or Interrupted with the work saved."""
     source = open_source(config.data.source)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source.name))
-    trainer = _prepare(config, source.training(config.data.crop), None)
-    trainer.folder = RunFolder.create(config, out)
-    return _run(trainer, command)
+    images = source.training(config.data.crop)
+    splits, state, precision = _prepare(config, images)
+    state.progress.command = command
+    return _run(Trainer(config, RunFolder.create(config, out), images, splits, state, precision))
 
 
-def resume_run(path: Path, given: RunConfig | None = None, command: str = "") -> Trained:
+def resume_run(path: Path, given: RunConfig | None = None) -> Trained:
     """Go on with an interrupted run; it ends in the weights that it would have had.
 
     `given` are the settings on the command line, which must be the run's own. Raises InputError or Interrupted.
     """
     folder, config = RunFolder.open(path)
     _check_unchanged(given or config, config, path)
-    trainer = _prepare(config, open_source(config.data.source).training(config.data.crop), folder)
+    images = open_source(config.data.source).training(config.data.crop)
+    splits, state, precision = _prepare(config, images)
     if folder.resume.exists():
-        trainer.state.load(folder.resume)
-    return _run(trainer, command)
+        state.load(folder.resume)
+    return _run(Trainer(config, folder, images, splits, state, precision))
 
 
-def _prepare(config: RunConfig, images: Images, folder: RunFolder | None) -> Trainer:
-    """Everything that training needs, checked before anything is written."""
+def _prepare(config: RunConfig, images: Images) -> tuple[Splits, TrainingState, str]:
+    """What training needs besides a folder, checked before anything is written; the precision comes last."""
     splits = split_rows(len(images), config.data)
     device = choose_device(config)
     precision = choose_precision(config, device)
     torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
     torch.manual_seed(config.seed)
-    model = create_model(config.model.name, images.side, images.channels, **config.model.options)
+    model = create_model(config.model.name, images.side, images.channels, config.model.options)
     model = channels_last(model.to(device))
     state = TrainingState(model, config.train, images.fingerprint())
-    return Trainer(config, folder or RunFolder(Path()), images, splits, state, precision)
+    chosen(Scorer(state.average, device, precision, 2).score(images, splits.train[:2]), config.scoring.score)
+    return splits, state, precision
 
 
-def _run(trainer: Trainer, command: str) -> Trained:
+def _run(trainer: Trainer) -> Trained:
     """Train what is left, then calibrate, measure and summarise."""
+    folder = trainer.folder
+    hint = f"stopped with the work saved; go on with: python scripts/train.py --resume {folder.path}"
+    with stopping_as_interrupted(hint):
+        return _train_and_measure(trainer)
+
+
+def _train_and_measure(trainer: Trainer) -> Trained:
     config, folder, images, splits = trainer.config, trainer.folder, trainer.images, trainer.splits
     log.info(
         "%s: %s on %s images of %s, %s pixels; %s held out to calibrate, %s to measure; %s, %s",
@@ -87,27 +98,23 @@ def _run(trainer: Trainer, command: str) -> Trained:
     trainer.fit()
     best, _ = folder.load(config)
     scorer = Scorer(best, trainer.device, trainer.precision, config.scoring.score_batch_size)
-    calibration = _calibrate(scorer, trainer)
-    folder.save_weights(best, images, calibration.tensors())
+    folder.save_weights(best, images, _calibrate(scorer, trainer).tensors())
     evidence = evaluate_held_out(scorer, images, splits.development)
     held_out = chosen(evidence, config.scoring.score)
     diagnosis = scorer.diagnose(images, splits.development)
-    summary = _summarise(trainer, evidence, diagnosis, command)
+    summary = _summarise(trainer, evidence, diagnosis)
     folder.write_summary(summary)
     return Trained(folder, config, held_out, summary, scorer, images, splits)
 
 
 def _calibrate(scorer: Scorer, trainer: Trainer) -> Calibration:
-    """Learn which scores normal images get, from images that no weight has seen."""
-    config = trainer.config
-    score_C = chosen(scorer.score(trainer.images, trainer.splits.calibration), config.scoring.score)
-    check_scores(score_C, str(trainer.folder.path))
-    return Calibration.fit(score_C)
+    """Learn what evidence normal images give, from images that no weight has seen."""
+    found = scorer.score(trainer.images, trainer.splits.calibration)
+    check_scores(chosen(found, trainer.config.scoring.score), str(trainer.folder.path))
+    return Calibration.fit(found)
 
 
-def _summarise(
-    trainer: Trainer, evidence: dict[str, Evaluation], diagnosis: dict[str, float], command: str
-) -> dict[str, Any]:
+def _summarise(trainer: Trainer, evidence: dict[str, Evaluation], diagnosis: dict[str, float]) -> dict[str, Any]:
     """What summary.json holds."""
     progress, config = trainer.state.progress, trainer.config
     held_out = evidence[config.scoring.score]
@@ -121,6 +128,7 @@ def _summarise(
             "images": len(trainer.images),
             "side": trainer.images.side,
             "fingerprint": trainer.state.fingerprint,
+            "split_seed": config.data.split_seed,
             "train": len(trainer.splits.train),
             "calibration": len(trainer.splits.calibration),
             "development": len(trainer.splits.development),
@@ -137,7 +145,7 @@ def _summarise(
         "held_out_macro_auc_by_evidence": {name: item.macro.auc for name, item in evidence.items()},
         "device": str(trainer.device),
         "precision": trainer.precision,
-        "command": command,
+        "command": progress.command,
         **describe_environment(),
     }
 

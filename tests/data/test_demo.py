@@ -3,6 +3,7 @@ import pytest
 
 from hw8.data.demo import KINDS, demo_images, write_demo
 from hw8.data.sources import open_source
+from hw8.errors import InputError
 
 
 def test_files_are_the_homeworks(demo):
@@ -41,6 +42,17 @@ def test_generated_once_and_again_for_other_settings(tmp_path):
     write_demo(folder, train=24, test=10)
     assert len(np.load(folder / "trainingset.npy")) == 24
     assert [path.name for path in tmp_path.iterdir()] == ["demo"], "nothing is left aside"
+
+
+def test_what_is_not_demo_data_is_left_alone(tmp_path):
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds something else than demo data"):
+        write_demo(tmp_path / "demo", train=20, test=10)
+    assert (tmp_path / "demo" / "notes.txt").read_text() == "mine"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written here"):
+        write_demo(tmp_path / "file" / "demo", train=20, test=10)
 
 
 def test_same_seed_same_bytes(tmp_path):

@@ -11,7 +11,9 @@ def test_the_homework_is_the_default_if_it_is_there(tmp_path, monkeypatch):
     np.save(tmp_path / "data" / "trainingset.npy", np.zeros((30, 16, 16, 3), np.uint8))
     source = open_source(None)
     assert source.name == "hw8"
-    assert len(source.training()) == 30
+    with pytest.raises(InputError, match="has 30 images, but the homework's has 100,000; .* --data data"):
+        source.training()
+    assert len(open_source("data").training()) == 30
 
 
 def test_the_demo_is_the_default_otherwise(tmp_path, monkeypatch):

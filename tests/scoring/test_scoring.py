@@ -1,20 +1,19 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from hw8.data.arrays import Images, to_pixels
 from hw8.errors import InputError
-from hw8.models.output import Output
+from hw8.models.output import Model, Output
 from hw8.scoring.calibration import Calibration
-from hw8.scoring.evidence import evidence
+from hw8.scoring.evidence import chosen, evidence
 from hw8.scoring.fusion import fuse
 from hw8.scoring.inference import Scorer, check_scores
 
 CPU = torch.device("cpu")
 
 
-class Grey(nn.Module):
+class Grey(Model):
     """Reconstructs every image as middle grey."""
 
     def forward(self, x_NCHW):
@@ -23,7 +22,7 @@ class Grey(nn.Module):
 
 def test_evidence_by_hand():
     x = torch.tensor([[[[0.5, -0.5], [0.0, 1.0]]], [[[0.0, 0.0], [0.0, 0.0]]]])
-    found = evidence(x, Grey()(x))
+    found = evidence(Grey(), x, Grey()(x))
     torch.testing.assert_close(found["rse"], torch.tensor([1.5**0.5, 0.0]))
     torch.testing.assert_close(found["mse"], torch.tensor([1.5 / 4, 0.0]))
     torch.testing.assert_close(found["l1"], torch.tensor([0.5, 0.0]))
@@ -61,7 +60,7 @@ def test_scoring_reads_one_batch_at_a_time(faces):
 
 
 def test_reconstruct_gives_pixels_back(faces):
-    class Copy(nn.Module):
+    class Copy(Model):
         def forward(self, x_NCHW):
             return Output(x_NCHW, torch.zeros(len(x_NCHW), 1), {})
 
@@ -84,10 +83,9 @@ def test_useless_scores_are_refused(scores, words):
 
 
 def test_p_values_by_hand():
-    calibration = Calibration.fit(np.array([3.0, 1.0, 2.0, 2.0]))
-    np.testing.assert_allclose(
-        calibration.p_value(np.array([0.0, 1.0, 2.0, 2.5, 3.0, 9.0])), np.array([5, 5, 4, 2, 2, 1]) / 5
-    )
+    calibration = Calibration.fit({"l1": np.array([3.0, 1.0, 2.0, 2.0])})
+    scores = np.array([0.0, 1.0, 2.0, 2.5, 3.0, 9.0])
+    np.testing.assert_allclose(calibration.p_value("l1", scores), np.array([5, 5, 4, 2, 2, 1]) / 5)
 
 
 @pytest.mark.parametrize("alpha", [0.01, 0.05, 0.2])
@@ -96,37 +94,44 @@ def test_no_more_false_alarms_than_promised(alpha):
     rng = np.random.default_rng(0)
     rates = []
     for _ in range(400):
-        calibration = Calibration.fit(rng.gamma(3, size=199))
-        rates.append((calibration.p_value(rng.gamma(3, size=500)) <= alpha).mean())
+        calibration = Calibration.fit({"l1": rng.gamma(3, size=199)})
+        rates.append((calibration.p_value("l1", rng.gamma(3, size=500)) <= alpha).mean())
     assert np.mean(rates) <= alpha + 4 * np.std(rates) / 20
     assert np.mean(rates) >= alpha * 0.8
 
 
 def test_calibration_survives_saving():
-    calibration = Calibration.fit(np.random.default_rng(0).normal(size=50))
-    loaded = Calibration.from_tensors(calibration.tensors())
-    assert loaded is not None
-    np.testing.assert_array_equal(loaded.sorted_C, calibration.sorted_C)
-    assert Calibration.from_tensors({}) is None
+    calibration = Calibration.fit({"l1": np.random.default_rng(0).normal(size=50)})
+    loaded = Calibration.from_tensors(calibration.tensors(), "l1", "runs/x")
+    np.testing.assert_array_equal(loaded.sorted_C["l1"], calibration.sorted_C["l1"])
+    with pytest.raises(InputError, match="training is not finished"):
+        Calibration.from_tensors({}, "l1", "runs/x")
+    with pytest.raises(InputError, match="score 'rse' was not calibrated; it has l1"):
+        Calibration.from_tensors(calibration.tensors(), "rse", "runs/x")
 
 
 def test_the_saved_calibration_is_that_of_the_held_out_normals(trained):
     _, tensors = trained.folder.load(trained.config)
-    calibration = Calibration.from_tensors(tensors)
-    scores = trained.scorer.score(trained.images, trained.splits.calibration)[trained.config.scoring.score]
-    np.testing.assert_array_equal(calibration.sorted_C, np.sort(scores))
+    calibration = Calibration.from_tensors(tensors, "l1", "run")
+    found = trained.scorer.score(trained.images, trained.splits.calibration)
+    assert set(calibration.sorted_C) == set(found) >= {"l1", "mse", "rse"}
+    for name, score_C in found.items():
+        np.testing.assert_array_equal(calibration.sorted_C[name], np.sort(score_C))
 
 
 def test_standardised_scores_are_in_units_of_the_normals_spread():
     rng = np.random.default_rng(0)
-    calibration = Calibration.fit(rng.normal(100, 7, 20_000))
-    np.testing.assert_allclose(calibration.standardise(np.array([100.0, 107.0, 79.0])), [0, 1, -3], atol=0.05)
+    calibration = Calibration.fit({"l1": rng.normal(100, 7, 20_000)})
+    np.testing.assert_allclose(calibration.standardise("l1", np.array([100.0, 107.0, 79.0])), [0, 1, -3], atol=0.05)
 
 
 def test_fusion_gives_unlike_units_the_same_say():
     rng = np.random.default_rng(0)
-    small, large = Calibration.fit(rng.normal(0, 1, 5000)), Calibration.fit(rng.normal(500, 100, 5000))
-    fused = fuse([np.array([0.0, 3.0]), np.array([500.0, 500.0])], [small, large])
-    np.testing.assert_allclose(fused, [0, 1.5], atol=0.1)
-    alone = np.array([7.0, 8.0])
-    assert fuse([alone], [small]) is alone
+    small, large = (Calibration.fit({"l1": rng.normal(*shape, 5000)}) for shape in ((0, 1), (500, 100)))
+    parts = [small.standardise("l1", np.array([0.0, 3.0])), large.standardise("l1", np.array([500.0, 500.0]))]
+    np.testing.assert_allclose(fuse(parts), [0, 1.5], atol=0.1)
+
+
+def test_an_unknown_score_names_those_there_are():
+    with pytest.raises(InputError, match="--score nelbo: this model does not give it; it gives l1, mse"):
+        chosen({"l1": 1, "mse": 2}, "nelbo")
