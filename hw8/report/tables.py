@@ -14,7 +14,7 @@ def auc_table(evaluation: Evaluation, title: str) -> str:
     rule = "-" * len(lines[0])
     foot = (
         f"{evaluation.normals:,} normal images; average precision {evaluation.average_precision:.3f}; "
-        f"false alarms at 95% found {evaluation.fpr95:.3f}"
+        f"FPR at 95% TPR {evaluation.fpr95:.3f}"
     )
     return "\n".join([title, rule, lines[0], rule, *lines[1:-2], rule, *lines[-2:], rule, foot])
 
