@@ -8,6 +8,10 @@ import torch
 from torch import nn
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
+from hw8.data.arrays import to_pixels
+from hw8.data.demo import demo_images
+from hw8.evaluation.metrics import roc_auc
+from hw8.losses import objective
 from hw8.models import create_model
 from hw8.models import noise as noises
 from hw8.models.adversarial import reverse_gradient
@@ -257,6 +261,23 @@ def test_near_misses_stay_near():
     assert (difference.max(1).values > 0.01).float().mean() > 0.97
     assert changed.abs().max() <= 1
     assert difference.mean() < 0.35
+
+
+def test_the_classifier_learns_to_tell_near_misses():
+    """After 120 steps on 100 generated faces, its log-odds rank near-misses of other faces above the faces."""
+    torch.manual_seed(0)
+    model = create_model("classifier", 32, 3, {"backbone": "conv", "weight": 1.0})
+    faces = to_pixels(torch.from_numpy(demo_images("normal", 150, seed=1)[:, 16:48, 16:48].copy()))
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
+    for _ in range(120):
+        x_NCHW = faces[torch.randint(100, (32,))]
+        objective("mse", model(x_NCHW), x_NCHW).mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval()
+    with torch.no_grad():
+        logits = [model.evidence(x, model(x))["classifier_logit"] for x in (faces[100:], near_misses(faces[100:]))]
+    assert roc_auc(*(logit.numpy() for logit in logits)) > 0.65
 
 
 class TestDeepSvdd:

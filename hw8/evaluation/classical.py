@@ -1,0 +1,116 @@
+"""Detectors without gradient, from scikit-learn: the neighbours that every autoencoder has to beat.
+
+Each is fitted on the training part alone, on at most 8,000 images of it, drawn by seed.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from hw8.data.arrays import Images
+from hw8.data.loader import in_batches
+
+FIT_IMAGES = 8000
+COMPONENTS = 50
+BATCH = 256
+
+Score = Callable[[np.ndarray], np.ndarray]
+CLASSICAL: dict[str, Callable[[np.ndarray, int], Score]] = {}
+CROPS = {"pca_crop": 44}
+
+
+def classical(fit: Callable[[np.ndarray, int], Score]) -> Callable[[np.ndarray, int], Score]:
+    """Register a detector; its name is the function's name."""
+    CLASSICAL[fit.__name__] = fit
+    return fit
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassicalScorer:
+    """A fitted detector that scores images as `hw8.scoring.inference.Scorer` does."""
+
+    detect: Score
+
+    def score(
+        self, images: Images, rows: np.ndarray, change: Callable[[np.ndarray], np.ndarray] | None = None
+    ) -> dict[str, np.ndarray]:
+        """The detector's score of these rows, or of what `change` makes of them: float64 (len(rows),)."""
+        batches = [_flat((change or images.read)(rows_B)) for rows_B in in_batches(rows, BATCH)]
+        return {"score": np.concatenate([self.detect(x_BP) for x_BP in batches])}
+
+
+def fit_classical(name: str, images: Images, rows: np.ndarray, seed: int) -> ClassicalScorer:
+    """Fit a registered detector on these training rows."""
+    chosen = np.random.default_rng(seed).permutation(rows)[:FIT_IMAGES]
+    return ClassicalScorer(CLASSICAL[name](_flat(images.read(np.sort(chosen))), seed))
+
+
+def _flat(batch_BHWC: np.ndarray) -> np.ndarray:
+    """Images as rows of pixels in [-1, 1], float32 (B, H * W * C)."""
+    return batch_BHWC.reshape(len(batch_BHWC), -1).astype(np.float32) / 127.5 - 1
+
+
+@classical
+def mean_image(x_NP: np.ndarray, seed: int) -> Score:
+    """Root of the summed squared distance from the mean training image."""
+    del seed  # nothing is drawn
+    mean_P = x_NP.mean(axis=0)
+    return lambda x_BP: np.sqrt(np.square(x_BP - mean_P, dtype=np.float64).sum(axis=1))
+
+
+@classical
+def pca(x_NP: np.ndarray, seed: int) -> Score:
+    """Root of the summed squared reconstruction error of the first 50 principal components."""
+    model = _components(x_NP, seed)
+
+    def detect(x_BP: np.ndarray) -> np.ndarray:
+        error_BP = x_BP - model.inverse_transform(model.transform(x_BP))
+        return np.sqrt(np.square(error_BP, dtype=np.float64).sum(axis=1))
+
+    return detect
+
+
+@classical
+def pca_crop(x_NP: np.ndarray, seed: int) -> Score:
+    """`pca` after a centre crop to 44 pixels."""
+    return pca(x_NP, seed)
+
+
+@classical
+def isolation_forest(x_NP: np.ndarray, seed: int) -> Score:
+    """Isolation forest (Liu 2008) on 50 whitened principal components."""
+    from sklearn.ensemble import IsolationForest
+
+    model = _components(x_NP, seed, whiten=True)
+    forest = IsolationForest(n_estimators=200, random_state=seed).fit(model.transform(x_NP))
+    return lambda x_BP: -forest.score_samples(model.transform(x_BP))
+
+
+@classical
+def one_class_svm(x_NP: np.ndarray, seed: int) -> Score:
+    """One-class support vector machine (Schölkopf 2001) on 50 whitened principal components."""
+    from sklearn.svm import OneClassSVM
+
+    model = _components(x_NP, seed, whiten=True)
+    machine = OneClassSVM(nu=0.1, gamma="scale").fit(model.transform(x_NP))
+    return lambda x_BP: -machine.decision_function(model.transform(x_BP)).astype(np.float64)
+
+
+@classical
+def nearest_neighbours(x_NP: np.ndarray, seed: int) -> Score:
+    """Mean distance to the five nearest training images in 50 principal components."""
+    from sklearn.neighbors import NearestNeighbors
+
+    model = _components(x_NP, seed)
+    index = NearestNeighbors(n_neighbors=min(5, len(x_NP))).fit(model.transform(x_NP))
+    return lambda x_BP: index.kneighbors(model.transform(x_BP))[0].mean(axis=1).astype(np.float64)
+
+
+def _components(x_NP: np.ndarray, seed: int, whiten: bool = False) -> Any:
+    """Principal components of the training images."""
+    from sklearn.decomposition import PCA
+
+    count = min(COMPONENTS, len(x_NP) - 1, x_NP.shape[1])
+    return PCA(count, whiten=whiten, svd_solver="randomized", random_state=seed).fit(x_NP)

@@ -1,0 +1,51 @@
+"""Train and score several presets with several seeds, and put them in one table.
+
+Goes on where it stopped: finished runs are kept in runs/NAME, NAME being the last part of --out.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from hw8.cli import command_line, parse, run
+
+
+@dataclasses.dataclass
+class Arguments:
+    """The command line of scripts/compare.py."""
+
+    presets: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")]
+    """Presets, and detectors without gradient: mean_image, pca, pca_crop, isolation_forest, one_class_svm,
+    nearest_neighbours."""
+    data: Annotated[str | None, tyro.conf.arg(metavar="WHERE")] = None
+    """Folder or named source. Default: as in scripts/train.py."""
+    seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N ...")] = (0,)
+    """Seeds of each preset."""
+    epochs: int | None = None
+    """Epochs of every run. Default: each preset's own."""
+    out: Path = Path("submissions/leaderboard")
+    """Files to write, without their endings: .csv, .md and .html."""
+
+
+def main() -> None:
+    """Parse, compare, write and print."""
+    arguments = parse(Arguments, __doc__ or "")
+    from tqdm import tqdm
+
+    from hw8.evaluation.leaderboard import Contest, compare
+    from hw8.report.leaderboard import write_leaderboard
+    from hw8.runs import RUNS
+
+    folder = RUNS / arguments.out.name
+    contest = Contest(arguments.presets, arguments.seeds, arguments.data, arguments.epochs, folder)
+    with tqdm(total=len(contest.entries()), desc="compare", unit="run", file=sys.stderr) as bar:
+        rows = compare(contest, bar.update)
+    print(write_leaderboard(rows, arguments.out, command_line()))
+    print(f"Wrote:    {arguments.out}.csv, .md, .html\nRuns:     {folder}\nNext:     open {arguments.out}.html")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,122 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hw8.data.labels import read_labels
+from hw8.data.sources import open_source
+from hw8.errors import InputError, Interrupted
+from hw8.evaluation import leaderboard
+from hw8.evaluation.classical import CLASSICAL, fit_classical
+from hw8.evaluation.leaderboard import Contest, compare, rank_correlation, summarise
+from hw8.evaluation.metrics import evaluate, roc_auc
+from hw8.report.leaderboard import write_leaderboard
+from hw8.submission import read_submission
+
+
+@pytest.fixture
+def contest(demo, tmp_path) -> Contest:
+    return Contest(("fcn_crop", "pca"), (0, 1), str(demo), 1, tmp_path / "runs")
+
+
+def test_every_preset_and_seed_gets_a_row_that_equals_its_file(contest, demo):
+    rows = compare(contest)
+    assert rows[["preset", "seed"]].to_numpy().tolist() == [["fcn_crop", 0], ["pca", 0], ["fcn_crop", 1], ["pca", 1]]
+    for row in rows.itertuples():
+        scores = read_submission(contest.folder / f"{row.preset}-{row.seed}" / "scores.csv", 120)
+        found = evaluate(scores, read_labels(demo / "testing_labels.csv"))
+        assert row.macro_auc == found.macro.auc
+        assert row.auc_cat == found.kinds["cat"].auc
+
+
+def test_finished_runs_are_kept_and_the_rest_goes_on(contest, monkeypatch):
+    original, trained = leaderboard.train_run, []
+
+    def train_once(config, folder, command):
+        if len(trained) == 1:
+            raise Interrupted("stopped")
+        trained.append(folder.name)
+        return original(config, folder, command)
+
+    monkeypatch.setattr(leaderboard, "train_run", train_once)
+    with pytest.raises(Interrupted):
+        compare(contest)
+    monkeypatch.setattr(leaderboard, "train_run", lambda *words: trained.append(words[1].name) or original(*words))
+    rows = compare(contest)
+    assert trained == ["fcn_crop-0", "fcn_crop-1"]
+    assert len(rows) == 4
+    pd.testing.assert_frame_equal(compare(contest), rows)
+    assert trained == ["fcn_crop-0", "fcn_crop-1"]
+
+
+def test_a_failed_preset_is_a_row_with_its_reason(contest, monkeypatch, tmp_path):
+    def fail(config, folder, command):
+        raise InputError("the loss is no longer a finite number")
+
+    monkeypatch.setattr(leaderboard, "train_run", fail)
+    rows = compare(contest)
+    failed = rows[rows["preset"] == "fcn_crop"]
+    assert (failed["failure"] == "the loss is no longer a finite number").all()
+    assert summarise(rows)["preset"].tolist() == ["pca"]
+    write_leaderboard(rows, tmp_path / "board", "python scripts/compare.py")
+    assert "Failed: fcn_crop, seed 0: the loss is no longer" in (tmp_path / "board.md").read_text()
+
+
+def test_results_made_with_other_settings_are_not_taken_for_these(contest):
+    compare(contest)
+    other = Contest(("pca",), (0,), contest.data, 2, contest.folder)
+    assert "made with other settings" in compare(other)["failure"][0]
+    with pytest.raises(InputError, match="--preset nothing: unknown"):
+        compare(Contest(("nothing",), (0,), contest.data, 1, contest.folder))
+
+
+def test_the_table_has_means_spreads_and_order(tmp_path):
+    rows = pd.DataFrame(
+        {
+            "preset": ["a", "b", "a", "b", "c", "c"],
+            "seed": [0, 0, 1, 1, 0, 1],
+            "held_out_auc": [0.5, 0.6, 0.5, 0.6, 0.8, 0.8],
+            "macro_auc": [0.6, 0.7, 0.64, 0.7, 0.9, 0.8],
+            "auc_cat": [0.6, 0.7, 0.64, 0.7, 0.9, 0.8],
+        }
+    )
+    table = summarise(rows)
+    assert table["preset"].tolist() == ["c", "b", "a"]
+    assert table["macro_auc"].to_numpy() == pytest.approx([0.85, 0.7, 0.62])
+    assert table["spread"].to_numpy() == pytest.approx([0.1, 0, 0.04])
+    assert rank_correlation(table) == pytest.approx(1)
+    text = write_leaderboard(rows, tmp_path / "board", "python scripts/compare.py --presets a b c")
+    assert max(map(len, text.splitlines())) <= 100
+    page, words = (tmp_path / "board.html").read_text(), (tmp_path / "board.md").read_text()
+    for content in (page, words):
+        assert "python scripts/compare.py --presets a b c" in content
+        assert "0.850" in content
+    assert len(pd.read_csv(tmp_path / "board.csv")) == 6
+
+
+@pytest.mark.parametrize("name", sorted(CLASSICAL))
+def test_classical_detectors_beat_chance_on_far_anomalies(name, demo):
+    source = open_source(str(demo))
+    images, test, labels = source.training(), source.testing(), source.labels()
+    scorer = fit_classical(name, images, np.arange(len(images)), seed=0)
+    score_N = scorer.score(test, np.arange(len(test)))["score"]
+    assert score_N.shape == (120,)
+    far = np.isin(labels.kind_N, ["cat", "cartoon"])
+    assert roc_auc(score_N[labels.label_N == 0], score_N[far]) > 0.6
+
+
+def test_pca_error_is_the_distance_from_its_subspace(demo):
+    images = open_source(str(demo)).training(16)
+    scorer = fit_classical("pca", images, np.arange(200), seed=0)
+    x_NP = images.read(np.arange(200)).reshape(200, -1) / 127.5 - 1
+    centred = x_NP - x_NP.mean(0)
+    _, _, directions = np.linalg.svd(centred, full_matrices=False)
+    expected = np.linalg.norm(centred - centred @ directions[:50].T @ directions[:50], axis=1)
+    np.testing.assert_allclose(scorer.score(images, np.arange(200))["score"], expected, rtol=0.05)
+
+
+def test_results_are_plain_json(contest):
+    compare(contest)
+    for path in contest.folder.glob("*/result.json"):
+        assert json.loads(path.read_text())["asked"] == {"data": contest.data, "epochs": 1}
