@@ -1,16 +1,20 @@
 """Train and score several presets with several seeds, and put them in one table.
 
-Goes on where it stopped: finished runs are kept in runs/NAME, NAME being the last part of --out.
+Goes on where it stopped: finished runs are kept in runs/NAME, NAME being the last part of --out. The files hold
+what is finished so far.
 """
 
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from hw8.cli import command_line, parse, run
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclasses.dataclass
@@ -41,9 +45,15 @@ def main() -> None:
 
     folder = RUNS / arguments.out.name
     contest = Contest(arguments.presets, arguments.seeds, arguments.data, arguments.epochs, folder)
+    tables: list[str] = []
     with tqdm(total=len(contest.entries()), desc="compare", unit="run", file=sys.stderr) as bar:
-        rows = compare(contest, bar.update)
-    print(write_leaderboard(rows, arguments.out, command_line()))
+
+        def advance(rows: "pandas.DataFrame") -> None:
+            tables.append(write_leaderboard(rows, arguments.out, command_line()))
+            bar.update()
+
+        compare(contest, advance)
+    print(tables[-1])
     print(f"Wrote:    {arguments.out}.csv, .md, .html\nRuns:     {folder}\nNext:     open {arguments.out}.html")
 
 

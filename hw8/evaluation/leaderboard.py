@@ -14,7 +14,7 @@ import pandas as pd
 from hw8.config import RunConfig, read_config
 from hw8.data.sources import Source, open_source
 from hw8.data.splits import split_rows
-from hw8.errors import InputError
+from hw8.errors import InputError, Interrupted
 from hw8.evaluation.classical import CLASSICAL, CROPS, fit_classical
 from hw8.evaluation.held_out import evaluate_held_out
 from hw8.evaluation.metrics import Evaluation, evaluate
@@ -61,19 +61,24 @@ class Contest:
         return [(name, seed) for seed in self.seeds for name in self.presets]
 
 
-def compare(contest: Contest, advance: Callable[[], object] = lambda: None) -> pd.DataFrame:
+def compare(contest: Contest, advance: Callable[[pd.DataFrame], object] = lambda _: None) -> pd.DataFrame:
     """Run every entry that is not finished yet; one row an entry, with `failure` saying why where there is no result.
 
-    Raises InputError for bad names or data, and Interrupted when asked to stop; what is finished is kept.
+    `advance` gets the rows so far after each. Raises InputError for bad names or data, and Interrupted when
+    asked to stop; what is finished is kept.
     """
     source, rows = open_source(contest.data), []
-    for name, seed in contest.entries():
+    entries = contest.entries()
+    for name, seed in entries:
         try:
             rows.append(_entry(contest, source, name, seed))
         except InputError as error:
             log.warning("%s, seed %s: %s", name, seed, error)
             rows.append({"preset": name, "seed": seed, "failure": str(error)})
-        advance()
+        except Interrupted:
+            done = f"stopped with {len(rows)} of {len(entries)} runs finished and the work saved"
+            raise Interrupted(f"{done}; the same command goes on") from None
+        advance(pd.DataFrame(rows))
     return pd.DataFrame(rows)
 
 
@@ -156,6 +161,8 @@ def _figures(labelled: Evaluation | None, held_out: Evaluation) -> dict[str, Any
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     """One row a preset: means over its seeds, the spread of the macro AUC over them, best first."""
     done = rows[rows["failure"].isna()] if "failure" in rows else rows
+    if done.empty:
+        return pd.DataFrame({"preset": []})
     order = "macro_auc" if "macro_auc" in done else "held_out_auc"
     numeric = done.drop(columns=["seed", "score", "failure"], errors="ignore").groupby("preset", sort=False)
     table = numeric.mean(numeric_only=True)
@@ -167,7 +174,7 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
 
 def rank_correlation(table: pd.DataFrame) -> float | None:
     """Spearman's correlation of held-out and labelled macro AUC over presets, or None for fewer than three."""
-    if "macro_auc" not in table or len(table) < 3:
+    if len(table) < 3 or "macro_auc" not in table:
         return None
     return float(table["held_out_auc"].corr(table["macro_auc"], method="spearman"))
 

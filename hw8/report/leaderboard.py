@@ -62,7 +62,7 @@ def _readable(table: pd.DataFrame) -> pd.DataFrame:
     text = table.copy().astype(object)
     for name in table.columns[1:]:
         form = "{:,.0f}" if name in ("seeds", "parameters") or name.endswith("per_second") else "{:.3f}"
-        form = "{:.1f}" if name == "minutes" else form
+        form = "{:.2f}" if name == "minutes" else form
         text[name] = ["" if pd.isna(value) else form.format(value) for value in table[name]]
     return text.rename(columns=SHORT).rename(columns=lambda name: name.removeprefix("auc_"))
 

@@ -40,7 +40,7 @@ def test_finished_runs_are_kept_and_the_rest_goes_on(contest, monkeypatch):
         return original(config, folder, command)
 
     monkeypatch.setattr(leaderboard, "train_run", train_once)
-    with pytest.raises(Interrupted):
+    with pytest.raises(Interrupted, match="stopped with 2 of 4 runs finished"):
         compare(contest)
     monkeypatch.setattr(leaderboard, "train_run", lambda *words: trained.append(words[1].name) or original(*words))
     rows = compare(contest)
