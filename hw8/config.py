@@ -186,10 +186,15 @@ def read_config(path: Path) -> RunConfig:
     if not isinstance(values, dict):
         raise InputError(f"{path}: must map field names to values")
     try:
-        sections = {name: _build(kind, values.pop(name, {}), f"{name}.") for name, kind in SECTIONS.items()}
-        config: RunConfig = _build(RunConfig, values | sections, "")
+        return from_mapping(values)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def from_mapping(values: dict[str, Any]) -> RunConfig:
+    """The run's settings from nested plain values, as `to_yaml` writes them. Raises InputError for a bad field."""
+    sections = {name: _build(kind, values.get(name, {}), f"{name}.") for name, kind in SECTIONS.items()}
+    config: RunConfig = _build(RunConfig, values | sections, "")
     return config
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ class Prediction:
     labels: Labels | None
     labels_file: Path
     evaluation: Evaluation | None
+    scoring_seconds: float
 
     def next_command(self) -> str:
         """What one would do with the file now: measure it where labels are known, else check it for the upload."""
@@ -108,7 +110,9 @@ def predict(runs: list[Path], where: str | None, out: Path | None, device: Devic
     source = open_source(where if where is not None else members[0].config.data.source)
     opened = [member.open_test(source) for member in members]
     labels = source.labels(len(opened[0]))
+    started = time.perf_counter()
     scores = [_score(member, images) for member, images in zip(members, opened, strict=True)]
+    seconds = time.perf_counter() - started
     score_N, p_value_N = scores[0], None
     if len(members) == 1:
         p_value_N = members[0].calibration.p_value(members[0].score_name, score_N)
@@ -118,7 +122,7 @@ def predict(runs: list[Path], where: str | None, out: Path | None, device: Devic
     write_submission(out, score_N)
     read_N = read_submission(out, len(opened[0]))
     evaluation = None if labels is None else evaluate(read_N, labels)
-    return Prediction(out, paths, source.name, read_N, p_value_N, labels, source.labels_file, evaluation)
+    return Prediction(out, paths, source.name, read_N, p_value_N, labels, source.labels_file, evaluation, seconds)
 
 
 def _score(member: Member, images: Images) -> np.ndarray:

@@ -67,6 +67,12 @@ def resnet() -> RunConfig:
 
 
 @preset
+def resnet_mse() -> RunConfig:
+    """`resnet` with mean squared error."""
+    return changed(resnet(), train={"loss": "mse"})
+
+
+@preset
 def centre() -> RunConfig:
     """The ground on which the models below are compared: the inner 32 pixels, twelve epochs, mean squared error."""
     return changed(RunConfig(), data={"crop": 32, "flip": True}, model={"name": "conv", "options": {"latent": 64}})
@@ -90,7 +96,7 @@ def fcn_bce() -> RunConfig:
 
 @preset
 def conv_bce() -> RunConfig:
-    """The convolutional autoencoder with binary cross-entropy."""
+    """`centre` with binary cross-entropy."""
     return _bce(centre())
 
 
@@ -264,7 +270,7 @@ def strong() -> RunConfig:
 
 @preset
 def boss_course() -> RunConfig:
-    """Last step of the slides: a residual encoder, and a second head that learns beside the decoder."""
+    """Last step: a residual encoder (a hint of the slides), with a second decoder that learns beside the first."""
     return resnet_auxiliary()
 
 

@@ -57,10 +57,15 @@ class Images:
         return digest.hexdigest()
 
 
+def scaled(batch_BHWC: np.ndarray) -> np.ndarray:
+    """uint8 images to float32 in [-1, 1], as `to_pixels` scales them: x / 127.5 - 1."""
+    return batch_BHWC.astype(np.float32) / 127.5 - 1
+
+
 def to_pixels(batch_BHWC: "torch.Tensor", device: "torch.device | str" = "cpu") -> "torch.Tensor":
     """uint8 (B, H, W, C) to float32 (B, C, H, W) in [-1, 1] on `device`, channels_last in memory.
 
-    The only place where pixels are scaled: x / 127.5 - 1, the homework's 2x/255 - 1.
+    This and `scaled` are the only places where pixels are scaled: x / 127.5 - 1, the homework's 2x/255 - 1.
     """
     return batch_BHWC.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
 

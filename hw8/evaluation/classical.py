@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hw8.data.arrays import Images
+from hw8.data.arrays import Images, scaled
 from hw8.data.loader import in_batches
 
 FIT_IMAGES = 8000
@@ -49,7 +49,7 @@ def fit_classical(name: str, images: Images, rows: np.ndarray, seed: int) -> Cla
 
 def _flat(batch_BHWC: np.ndarray) -> np.ndarray:
     """Images as rows of pixels in [-1, 1], float32 (B, H * W * C)."""
-    return batch_BHWC.reshape(len(batch_BHWC), -1).astype(np.float32) / 127.5 - 1
+    return scaled(batch_BHWC).reshape(len(batch_BHWC), -1)
 
 
 @classical

@@ -18,23 +18,4 @@ from hw8.models import (
 from hw8.models.output import Model, Output
 from hw8.models.registry import MODELS, create_model, register_model
 
-__all__ = [
-    "MODELS",
-    "Model",
-    "Output",
-    "adversarial",
-    "auxiliary",
-    "classifier",
-    "conv",
-    "course",
-    "create_model",
-    "denoising",
-    "fcn",
-    "memae",
-    "multi_encoder",
-    "register_model",
-    "resnet",
-    "svdd",
-    "vae",
-    "vqvae",
-]
+__all__ = ["MODELS", "Model", "Output", "create_model", "register_model"]

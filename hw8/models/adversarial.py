@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from hw8.models.backbones import make_decoder, make_encoder
-from hw8.models.blocks import Autoencoder
+from hw8.models.blocks import Autoencoder, in_float32
 from hw8.models.output import Output
 from hw8.models.registry import register_model
 
@@ -58,7 +58,8 @@ class AdversarialAutoencoder(Autoencoder):
 
     def _logit(self, latent_ND: Tensor) -> Tensor:
         """Log-odds that a latent was drawn from the standard normal: (N,), float32."""
-        return self.discriminator(latent_ND).float().squeeze(1)
+        with in_float32(latent_ND):
+            return self.discriminator(latent_ND.float()).squeeze(1)
 
     def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
         """The discriminator's log-odds against the prior, and the latent's squared length."""

@@ -40,6 +40,9 @@ def _widths(backbone: str, side: int, channels: int, latent: int) -> tuple[int, 
     return WIDTHS[backbone]
 
 
+MAP_STRIDE = 8
+
+
 class MapEncoder(nn.Module):
     """Three strided convolutions to a map of latent vectors: (N, channels, S, S) to (N, dim, S/8, S/8)."""
 

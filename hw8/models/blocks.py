@@ -29,6 +29,11 @@ class Autoencoder(Model):
         return bounded(self.decoder(latent_ND))
 
 
+def in_float32(x: Tensor) -> torch.autocast:
+    """The context for small sums that bfloat16 would round away: distances, addressing weights, log-odds."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
 def bounded(pixels_NCHW: Tensor) -> Tensor:
     """Squash to [-1, 1] by tanh, in float32: in bfloat16 the tanh rounds to 1 and cross-entropy loses its gradient."""
     return torch.tanh(pixels_NCHW.float())

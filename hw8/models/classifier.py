@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from hw8.models import noise
 from hw8.models.backbones import make_decoder, make_encoder
-from hw8.models.blocks import Autoencoder
+from hw8.models.blocks import Autoencoder, in_float32
 from hw8.models.output import Output
 from hw8.models.registry import register_model
 
@@ -84,7 +84,8 @@ class ClassifyingAutoencoder(Autoencoder):
 
     def _logit(self, latent_ND: Tensor) -> Tensor:
         """Log-odds of being a changed image: (N,), float32."""
-        return self.classifier(latent_ND).float().squeeze(1)
+        with in_float32(latent_ND):
+            return self.classifier(latent_ND.float()).squeeze(1)
 
     def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
         """The classifier's log-odds that the image is not real."""

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hw8.models.backbones import MapDecoder, MapEncoder
-from hw8.models.blocks import bounded, check_positive
+from hw8.models.backbones import MAP_STRIDE, MapDecoder, MapEncoder
+from hw8.models.blocks import bounded, check_positive, in_float32
 from hw8.models.output import Model, Output
 from hw8.models.registry import register_model
 
@@ -39,11 +39,12 @@ class Memory(nn.Module):
 
     def forward(self, query_QD: Tensor) -> tuple[Tensor, Tensor]:
         """What is remembered for each query (Q, dim), and the addressing weights (Q, slots)."""
-        cosine = F.normalize(query_QD.float(), dim=1) @ F.normalize(self.slots, dim=1).T
-        weight = F.softmax(cosine / self.temperature, dim=1)
-        if self.threshold > 0:
-            weight = hard_shrink(weight, self.threshold)
-        return weight @ self.slots, weight
+        with in_float32(query_QD):
+            cosine = F.normalize(query_QD.float(), dim=1) @ F.normalize(self.slots, dim=1).T
+            weight = F.softmax(cosine / self.temperature, dim=1)
+            if self.threshold > 0:
+                weight = hard_shrink(weight, self.threshold)
+            return weight @ self.slots, weight
 
 
 class MemoryAutoencoder(Model):
@@ -53,28 +54,34 @@ class MemoryAutoencoder(Model):
         super().__init__()
         self.encoder, self.decoder, self.memory, self.weight = encoder, decoder, memory, weight
 
-    def _address(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Latent map, remembered map, and the addressing entropy of each image (N,)."""
-        map_NDhw = self.encoder(x_NCHW)
+    def _address(self, map_NDhw: Tensor) -> tuple[Tensor, Tensor]:
+        """What is remembered for a latent map, and the addressing entropy of each image (N,)."""
         count, dim, height, width = map_NDhw.shape
         answer_QD, weight_QM = self.memory(map_NDhw.permute(0, 2, 3, 1).reshape(-1, dim))
         remembered = answer_QD.view(count, height, width, dim).permute(0, 3, 1, 2)
-        return map_NDhw, remembered, entropy(weight_QM).view(count, -1).mean(1)
+        with in_float32(map_NDhw):
+            return remembered, entropy(weight_QM).view(count, -1).mean(1)
 
     def forward(self, x_NCHW: Tensor) -> Output:
         """Reconstruct from memory; the term is the addressing entropy, times its weight."""
-        map_NDhw, remembered, entropy_N = self._address(x_NCHW)
+        map_NDhw = self.encoder(x_NCHW).float()
+        remembered, entropy_N = self._address(map_NDhw)
         return Output(bounded(self.decoder(remembered)), map_NDhw.flatten(1), {"entropy": self.weight * entropy_N})
 
-    def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
+    def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:
         """Entropy of the addressing, and the distance of the latents from what is remembered for them."""
-        map_NDhw, remembered, entropy_N = self._address(x_NCHW)
-        distance_N = (map_NDhw.float() - remembered).square().flatten(1).mean(1)
+        side = x_NCHW.shape[2] // MAP_STRIDE
+        map_NDhw = output.latent_ND.unflatten(1, (-1, side, side))
+        remembered, entropy_N = self._address(map_NDhw)
+        distance_N = (map_NDhw - remembered).square().flatten(1).mean(1)
         return {"address_entropy": entropy_N, "memory_distance": distance_N}
 
     def diagnose(self, x_NCHW: Tensor) -> dict[str, float]:
         """Slots that an image's place uses on average: the exponential of the entropy."""
-        return {"slots_in_use": self._address(x_NCHW)[2].exp().mean().item(), "slots": len(self.memory.slots)}
+        return {
+            "slots_in_use": self._address(self.encoder(x_NCHW))[1].exp().mean().item(),
+            "slots": len(self.memory.slots),
+        }
 
 
 @register_model

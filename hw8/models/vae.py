@@ -4,10 +4,10 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from hw8.losses import bce
 from hw8.models.backbones import make_decoder, make_encoder
-from hw8.models.blocks import bounded
+from hw8.models.blocks import bounded, in_float32
 from hw8.models.noise import seeded
 from hw8.models.output import Model, Output
 from hw8.models.registry import register_model
@@ -90,12 +90,11 @@ class VariationalAutoencoder(Model):
         """log p(x | z) in nats: (N,)."""
         if self.likelihood == "gaussian":
             return normal_log_density(x_NCHW, recon_NCHW, 2 * math.log(self.sigma))
-        mean, target = (recon_NCHW + 1) / 2, (x_NCHW + 1) / 2
-        return -F.binary_cross_entropy(mean, target, reduction="none").flatten(1).sum(1)
+        with in_float32(x_NCHW):
+            return -bce(recon_NCHW, x_NCHW) * x_NCHW[0].numel()
 
-    def log_weights(self, x_NCHW: Tensor, draws: int) -> Tensor:
-        """log p(x, z) - log q(z | x) for seeded samples z of q: (draws, N)."""
-        mean_ND, log_variance_ND = self.encode(x_NCHW)
+    def log_weights(self, x_NCHW: Tensor, mean_ND: Tensor, log_variance_ND: Tensor, draws: int) -> Tensor:
+        """log p(x, z) - log q(z | x) for seeded samples z of q, whose mean and log-variance are given: (draws, N)."""
         found = []
         for number in range(draws):
             noise_1D = seeded(x_NCHW, SEED + number).normal(mean_ND.shape[1])
@@ -107,9 +106,10 @@ class VariationalAutoencoder(Model):
 
     def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
         """Nats an image: kl; nelbo, the negative ELBO; iwae, the negative importance-weighted bound of K samples."""
-        weights_KN = self.log_weights(x_NCHW, self.draws)
+        mean_ND, log_variance_ND = self.encode(x_NCHW)
+        weights_KN = self.log_weights(x_NCHW, mean_ND, log_variance_ND, self.draws)
         bound_N = torch.logsumexp(weights_KN, 0) - math.log(self.draws)
-        return {"kl": kl_to_standard_normal(*self.encode(x_NCHW)), "nelbo": -weights_KN.mean(0), "iwae": -bound_N}
+        return {"kl": kl_to_standard_normal(mean_ND, log_variance_ND), "nelbo": -weights_KN.mean(0), "iwae": -bound_N}
 
     def diagnose(self, x_NCHW: Tensor) -> dict[str, float]:
         """Active units: latents whose mean varies over images by more than 0.01 (Burda 2016, section 5.2)."""
@@ -127,7 +127,7 @@ def vae(
     likelihood: str = "gaussian",
     sigma: float = 0.2,
     beta: float = 1.0,
-    warmup: int = 200,
+    warmup: int = 100,
     draws: int = 8,
 ) -> VariationalAutoencoder:
     """Variational autoencoder on any backbone; train it with loss mse (gaussian) or bce (bernoulli).

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from hw8.models.backbones import MapDecoder, MapEncoder
-from hw8.models.blocks import bounded, check_positive
+from hw8.models.backbones import MAP_STRIDE, MapDecoder, MapEncoder
+from hw8.models.blocks import bounded, check_positive, in_float32
 from hw8.models.output import Model, Output
 from hw8.models.registry import register_model
 
@@ -36,7 +36,8 @@ class Codebook(nn.Module):
 
     def assign(self, latent_QD: Tensor) -> Tensor:
         """Number of the nearest code of each latent: (Q,)."""
-        distance = self.codes.square().sum(1) - 2 * latent_QD @ self.codes.T
+        with in_float32(latent_QD):
+            distance = self.codes.square().sum(1) - 2 * latent_QD @ self.codes.T
         return distance.argmin(1)
 
     @torch.no_grad()
@@ -54,7 +55,7 @@ class Codebook(nn.Module):
 
     def perplexity(self, chosen_Q: Tensor) -> float:
         """Exponential of the entropy of code use: how many codes are in even use."""
-        share = torch.bincount(chosen_Q, minlength=len(self.codes)).double() / len(chosen_Q)
+        share = torch.bincount(chosen_Q, minlength=len(self.codes)).cpu().double() / len(chosen_Q)
         return float((-(share * (share + 1e-12).log()).sum()).exp())
 
 
@@ -67,7 +68,9 @@ class VectorQuantisedAutoencoder(Model):
 
     def _quantise(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Latent map and quantised map (N, D, h, w), float32, and the codes chosen (N * h * w,)."""
-        map_NDhw = self.encoder(x_NCHW).float()
+        return self._assign(self.encoder(x_NCHW).float())
+
+    def _assign(self, map_NDhw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         count, dim, height, width = map_NDhw.shape
         latent_QD = map_NDhw.permute(0, 2, 3, 1).reshape(-1, dim)
         chosen_Q = self.codebook.assign(latent_QD)
@@ -83,9 +86,10 @@ class VectorQuantisedAutoencoder(Model):
         recon_NCHW = bounded(self.decoder(straight_through(map_NDhw, quantised)))
         return Output(recon_NCHW, map_NDhw.flatten(1), {"commitment": self.commitment * commitment_N})
 
-    def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
+    def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:
         """Mean squared distance of the latents from their codes."""
-        map_NDhw, quantised, _ = self._quantise(x_NCHW)
+        side = x_NCHW.shape[2] // MAP_STRIDE
+        map_NDhw, quantised, _ = self._assign(output.latent_ND.unflatten(1, (-1, side, side)))
         return {"code_distance": (map_NDhw - quantised).square().flatten(1).mean(1)}
 
     def diagnose(self, x_NCHW: Tensor) -> dict[str, float]:

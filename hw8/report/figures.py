@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from hw8.data.arrays import Images
+from hw8.data.arrays import Images, scaled
 from hw8.data.corruptions import CORRUPTIONS, corrupt
 from hw8.data.labels import Labels
 from hw8.evaluation.held_out import SEED
@@ -16,29 +16,25 @@ from hw8.scoring.inference import Scorer
 def draw_reconstructions(path: Path, scorer: Scorer, images: Images, rows: np.ndarray, score: str) -> None:
     """Held-out normals and one synthetic anomaly of each kind, each above its reconstruction and error map.
 
-    The error map is the squared error summed over channels, on one colour scale for all.
+    The error map is the squared error summed over channels, on one colour scale for all. Without a reconstruction
+    the lower rows stay empty.
     """
     shown = np.resize(rows, 5 + len(CORRUPTIONS))  # a small split shows its images more than once
     normals = shown[:5]
     changed = [corrupt(kind, images, shown[n + 5 : n + 6], rows, SEED) for n, kind in enumerate(CORRUPTIONS)]
     batch_BHWC = np.concatenate([images.read(normals), *changed])
     recon_BHWC, evidence = scorer.reconstruct(batch_BHWC)
-    if recon_BHWC is None:  # nothing to compare with: the pictures show the images and their scores alone
-        recon_BHWC = np.zeros(batch_BHWC.shape, np.float32)
-    error_BHW = np.square(recon_BHWC - (batch_BHWC / 127.5 - 1)).sum(axis=3)
-    shown_BHWC = np.rint((recon_BHWC + 1) * 127.5).clip(0, 255).astype(np.uint8)
+    if recon_BHWC is None:
+        shown_BHWC, error_BHW = np.ones(batch_BHWC.shape), np.zeros(batch_BHWC.shape[:3])
+    else:
+        shown_BHWC, error_BHW = (recon_BHWC + 1) / 2, np.square(recon_BHWC - scaled(batch_BHWC)).sum(axis=3)
     names = ["normal"] * len(normals) + [kind.replace("_", "\n") for kind in CORRUPTIONS]
     figure = _figure(1.05 * len(names), 3.9)
     grid = figure.subplots(3, len(names))
     for column, name in enumerate(names):
-        pictures = (batch_BHWC[column], shown_BHWC[column], error_BHW[column])
+        pictures = (_coloured(batch_BHWC[column]), _coloured(shown_BHWC[column]), error_BHW[column])
         for axes, picture in zip(grid[:, column], pictures, strict=True):
-            axes.imshow(
-                picture[..., 0] if picture.shape[-1] == 1 and picture.ndim == 3 else picture,
-                cmap="magma",
-                vmin=0,
-                vmax=float(np.quantile(error_BHW, 0.995)),
-            )
+            axes.imshow(picture, cmap="magma", vmin=0, vmax=max(1e-6, float(np.quantile(error_BHW, 0.995))))
             axes.set_xticks([])
             axes.set_yticks([])
         grid[0, column].set_title(name, fontsize=8)
@@ -46,6 +42,11 @@ def draw_reconstructions(path: Path, scorer: Scorer, images: Images, rows: np.nd
     for axes, label in zip(grid[:, 0], ("image", "reconstruction", f"error, {score}"), strict=True):
         axes.set_ylabel(label, fontsize=8)
     _save(figure, path)
+
+
+def _coloured(image_HWC: np.ndarray) -> np.ndarray:
+    """Three channels, whether the image has one or three."""
+    return image_HWC if image_HWC.shape[2] == 3 else image_HWC.repeat(3, axis=2)
 
 
 def draw_scores(path: Path, score_N: np.ndarray, labels: Labels | None) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from hw8.environment import describe_environment
-from hw8.evaluation.leaderboard import failures, rank_correlation, summarise
+from hw8.evaluation.leaderboard import TRAINED_ON_HELD_OUT_KINDS, failures, rank_correlation, summarise
 from hw8.files import write_text
 
 SHORT = {
@@ -31,36 +31,38 @@ def write_leaderboard(rows: pd.DataFrame, out: Path, command: str) -> str:
 
 def _head(command: str, rows: pd.DataFrame) -> list[str]:
     """Command, date, versions, hardware and commit."""
-    found = describe_environment()
-    hardware, versions = found["hardware"], found["versions"]
-    seeds = ", ".join(map(str, sorted(rows["seed"].unique())))
+    versions = describe_environment()["versions"]
     return [
         "# Comparison",
         "",
-        f"- Command: `{command}`",
-        f"- Seeds {seeds}; {found['finished'][:10]}; commit {found['commit']}",
-        f"- {hardware['processor']}, {hardware['threads']} threads, GPU: {hardware['gpu'] or 'none'}; "
-        f"PyTorch {versions['torch']}, Python {versions['python']}",
+        f"- Last command: `{command}`",
+        f"- {describe_environment()['finished'][:10]}; PyTorch {versions['torch']}, Python {versions['python']}",
+        *(
+            f"- {name}: {', '.join(map(str, rows[name].dropna().unique()))}"
+            for name in ("commit", "hardware")
+            if name in rows
+        ),
         "- macro: mean ROC-AUC over anomaly kinds on labelled test images, mean over seeds; spread: largest less "
-        "smallest over seeds; low, high: 95% interval over images; published: public Kaggle score of that method in "
-        "the homework, not ours and on other data.",
+        "smallest over seeds; low, high: 95% interval over images; published: public Kaggle score of the nearest "
+        "published method in the homework, not ours, on other data, often with another crop.",
     ]
 
 
 def _notes(rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     """The rank correlation of held-out and labelled AUC, and what failed."""
     notes = [f"- Failed: {line}" for line in failures(rows)]
-    correlation = rank_correlation(table)
-    if correlation is not None:
-        over = f"over {len(table)} presets"
-        notes.append(f"- Spearman rank correlation of held-out and labelled macro AUC {over}: {correlation:.2f}")
+    found = rank_correlation(table)
+    if found is not None:
+        left_out = f" (without {', '.join(TRAINED_ON_HELD_OUT_KINDS)}, trained on like anomalies)"
+        over = f"over {found[1]} rows{left_out}"
+        notes.append(f"- Spearman rank correlation of held-out and labelled macro AUC {over}: {found[0]:.2f}")
     return notes
 
 
 def _readable(table: pd.DataFrame) -> pd.DataFrame:
     """Numbers as people read them, columns by their short names."""
-    text = table.copy().astype(object)
-    for name in table.columns[1:]:
+    text = table.drop(columns="same", errors="ignore").astype(object)
+    for name in text.columns[1:]:
         form = "{:,.0f}" if name in ("seeds", "parameters") or name.endswith("per_second") else "{:.3f}"
         form = "{:.2f}" if name == "minutes" else form
         text[name] = ["" if pd.isna(value) else form.format(value) for value in table[name]]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from hw8.config import TrainConfig
 from hw8.errors import InputError
@@ -45,16 +44,17 @@ class TrainingState:
         self.progress = Progress()
 
     def update_average(self) -> None:
-        """Move the averaged weights and normalisation statistics towards the current ones."""
+        """Move the averaged weights and normalisation statistics towards the current ones.
+
+        Other buffers (codebooks, centres, unit vectors, counters) mean nothing as an average, and are copied.
+        """
         share = 1 - averaging_decay(self.progress.step, self.config)
-        pairs = zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True)
-        floats: list[tuple[Tensor, Tensor]] = []
-        others: list[tuple[Tensor, Tensor]] = []
-        for averaged, current in pairs:
-            (floats if averaged.is_floating_point() else others).append((averaged, current))
-        torch._foreach_lerp_([a for a, _ in floats], [c for _, c in floats], share)
-        for averaged, current in others:
-            averaged.copy_(current)
+        averaged, current = self.average.state_dict(), self.model.state_dict()
+        learned = {name for name, _ in self.model.named_parameters()}
+        blended = [name for name in current if name in learned or name.endswith(("running_mean", "running_var"))]
+        torch._foreach_lerp_([averaged[name] for name in blended], [current[name] for name in blended], share)
+        for name in current.keys() - set(blended):
+            averaged[name].copy_(current[name])
 
     def save(self, path: Path) -> None:
         """Write everything needed to go on to `path`, whole or not at all.

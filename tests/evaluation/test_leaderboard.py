@@ -8,7 +8,7 @@ from hw8.data.labels import read_labels
 from hw8.data.sources import open_source
 from hw8.errors import InputError, Interrupted
 from hw8.evaluation import leaderboard
-from hw8.evaluation.classical import CLASSICAL, fit_classical
+from hw8.evaluation.classical import CLASSICAL, CROPS, fit_classical
 from hw8.evaluation.leaderboard import Contest, compare, rank_correlation, summarise
 from hw8.evaluation.metrics import evaluate, roc_auc
 from hw8.report.leaderboard import write_leaderboard
@@ -63,42 +63,59 @@ def test_a_failed_preset_is_a_row_with_its_reason(contest, monkeypatch, tmp_path
     assert "Failed: fcn_crop, seed 0: the loss is no longer" in (tmp_path / "board.md").read_text()
 
 
-def test_results_made_with_other_settings_are_not_taken_for_these(contest):
-    compare(contest)
-    other = Contest(("pca",), (0,), contest.data, 2, contest.folder)
-    assert "made with other settings" in compare(other)["failure"][0]
+def test_results_made_with_other_settings_stop_the_comparison_before_it_writes(contest, demo):
+    compare(Contest(("pca", "deep_svdd"), (0,), contest.data, 1, contest.folder))
+    other = Contest(("pca", "deep_svdd"), (0,), contest.data, 2, contest.folder)
+    written = []
+    with pytest.raises(InputError, match="deep_svdd-0: was made with other settings or data; choose another --out"):
+        compare(other, written.append)
+    assert written == []
     with pytest.raises(InputError, match="--preset nothing: unknown"):
         compare(Contest(("nothing",), (0,), contest.data, 1, contest.folder))
+    (contest.folder / "pca-0" / "result.json").write_text("{")
+    with pytest.raises(InputError, match="is no result of a comparison"):
+        compare(contest)
+
+
+def test_a_later_comparison_adds_to_the_table(contest):
+    compare(Contest(("pca",), (0, 0), contest.data, 1, contest.folder))
+    rows = compare(Contest(("mean_image", "mean_image"), (0, 1), contest.data, 1, contest.folder))
+    assert rows[["preset", "seed"]].to_numpy().tolist() == [["pca", 0], ["mean_image", 0], ["mean_image", 1]]
+    assert summarise(rows).set_index("preset")["seeds"].to_dict() == {"pca": 1, "mean_image": 2}
 
 
 def test_the_table_has_means_spreads_and_order(tmp_path):
     rows = pd.DataFrame(
         {
-            "preset": ["a", "b", "a", "b", "c", "c"],
-            "seed": [0, 0, 1, 1, 0, 1],
-            "held_out_auc": [0.5, 0.6, 0.5, 0.6, 0.8, 0.8],
-            "macro_auc": [0.6, 0.7, 0.64, 0.7, 0.9, 0.8],
-            "auc_cat": [0.6, 0.7, 0.64, 0.7, 0.9, 0.8],
+            "preset": ["a", "b", "a", "b", "c", "c", "d", "classifier"],
+            "seed": [0, 0, 1, 1, 0, 1, 0, 0],
+            "held_out_auc": [0.5, 0.6, 0.5, 0.6, 0.8, 0.8, 0.5, 1.0],
+            "macro_auc": [0.6, 0.7, 0.64, 0.7, 0.9, 0.8, 0.62, 0.1],
+            "auc_cat": [0.6, 0.7, 0.64, 0.7, 0.9, 0.8, 0.62, 0.1],
+            "same": ["1", "2", "1", "2", "3", "3", "1", "4"],
+            "commit": ["abc"] * 8,
         }
     )
     table = summarise(rows)
-    assert table["preset"].tolist() == ["c", "b", "a"]
-    assert table["macro_auc"].to_numpy() == pytest.approx([0.85, 0.7, 0.62])
-    assert table["spread"].to_numpy() == pytest.approx([0.1, 0, 0.04])
-    assert rank_correlation(table) == pytest.approx(1)
+    assert table["preset"].tolist() == ["c", "b", "a", "d", "classifier"]
+    assert table["macro_auc"].to_numpy() == pytest.approx([0.85, 0.7, 0.62, 0.62, 0.1])
+    assert table["spread"].to_numpy() == pytest.approx([0.1, 0, 0.04, np.nan, np.nan], nan_ok=True)
+    assert rank_correlation(table) == (pytest.approx(1), 3), "d is a again, and the classifier is left out"
     text = write_leaderboard(rows, tmp_path / "board", "python scripts/compare.py --presets a b c")
     assert max(map(len, text.splitlines())) <= 100
     page, words = (tmp_path / "board.html").read_text(), (tmp_path / "board.md").read_text()
     for content in (page, words):
         assert "python scripts/compare.py --presets a b c" in content
         assert "0.850" in content
-    assert len(pd.read_csv(tmp_path / "board.csv")) == 6
+        assert "commit: abc" in content
+    assert len(pd.read_csv(tmp_path / "board.csv")) == 8
 
 
 @pytest.mark.parametrize("name", sorted(CLASSICAL))
 def test_classical_detectors_beat_chance_on_far_anomalies(name, demo):
     source = open_source(str(demo))
-    images, test, labels = source.training(), source.testing(), source.labels()
+    crop = CROPS.get(name)
+    images, test, labels = source.training(crop), source.testing(crop), source.labels()
     scorer = fit_classical(name, images, np.arange(len(images)), seed=0)
     score_N = scorer.score(test, np.arange(len(test)))["score"]
     assert score_N.shape == (120,)
@@ -116,7 +133,10 @@ def test_pca_error_is_the_distance_from_its_subspace(demo):
     np.testing.assert_allclose(scorer.score(images, np.arange(200))["score"], expected, rtol=0.05)
 
 
-def test_results_are_plain_json(contest):
+def test_a_result_says_how_it_was_made(contest):
     compare(contest)
     for path in contest.folder.glob("*/result.json"):
-        assert json.loads(path.read_text())["asked"] == {"data": contest.data, "epochs": 1}
+        found = json.loads(path.read_text())
+        assert found["settings"]["config"]["data"]["source"] == contest.data
+        assert len(found["settings"]["fingerprint"]) == 64
+        assert found["hardware"]

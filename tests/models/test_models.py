@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hw8.config import ModelConfig, RunConfig
+from hw8.data.arrays import Images
 from hw8.data.corruptions import CORRUPTIONS
 from hw8.data.sources import open_source
 from hw8.errors import InputError
@@ -14,8 +15,10 @@ from hw8.evaluation.metrics import roc_auc
 from hw8.losses import LOSSES, objective
 from hw8.models import MODELS, create_model, register_model
 from hw8.presets import PRESETS, changed, load_preset
-from hw8.scoring.evidence import evidence
-from hw8.training.session import train_run
+from hw8.runs import RunFolder
+from hw8.scoring.evidence import chosen, evidence
+from hw8.training import loop
+from hw8.training.session import resume_run, train_run
 
 NAMES = sorted(MODELS)
 
@@ -96,7 +99,77 @@ def test_diagnoses_are_finite_numbers(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_trained_it_beats_chance_and_survives_saving(name, demo, tmp_path):
+def test_saved_and_loaded_it_gives_the_same(name, faces, tmp_path):
+    """A trained model in memory against itself from the file: nothing that it learned is left out of the file."""
+    model, config = build(name, 32), RunConfig(model=ModelConfig(name))
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+    for seed in range(3):
+        torch.manual_seed(seed)
+        objective("mse", model(batch(32)), batch(32)).mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    folder = RunFolder(tmp_path)
+    folder.save_weights(model.eval(), Images(faces.array_NHWC, crop=32))
+    loaded, _ = folder.load(config)
+    expected = everything(model.to(memory_format=torch.channels_last), batch(32))
+    for key, value in everything(loaded, batch(32)).items():
+        torch.testing.assert_close(value, expected[key], rtol=0, atol=0, msg=key)
+    if name != "fcn":
+        assert any(
+            value.ne(everything(build(name, 32).eval(), batch(32))[key]).any() for key, value in expected.items()
+        )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bfloat16_changes_its_evidence_little(name):
+    """Evidence under autocast ranks images as in float32, with no more than a few ties."""
+    model, x_NCHW = build(name, 32).eval(), batch(32, count=40) * torch.linspace(0.1, 1, 40)[:, None, None, None]
+    exact = everything(model, x_NCHW)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = everything(model, x_NCHW)
+    for key, value in exact.items():
+        if value.ndim == 1:
+            assert rounded[key].dtype == torch.float32, key
+            assert len(rounded[key].unique()) >= 0.9 * len(value.unique()), key
+            assert np.corrcoef(value, rounded[key])[0, 1] > 0.98 or value.std() < 0.02 * value.abs().mean(), key
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_resumed_it_ends_in_the_same_bytes(name, demo, tmp_path, monkeypatch):
+    config = changed(
+        RunConfig(device="cpu"),
+        data={"source": str(demo), "crop": 16, "held_out_minimum": 40, "flip": True},
+        model={"name": name},
+        train={"epochs": 2, "batch_size": 80},
+        scoring={"score": "l1" if build(name, 16).eval()(batch(16)).recon_NCHW is not None else "distance"},
+    )
+    whole = train_run(config, tmp_path / "whole")
+    original = loop.Trainer._step
+
+    def crash(self, rows_B):
+        if self.state.progress.step == 6:
+            raise RuntimeError("power cut")
+        original(self, rows_B)
+
+    monkeypatch.setattr(loop.Trainer, "_step", crash)
+    with pytest.raises(RuntimeError, match="power cut"):
+        train_run(config, tmp_path / "cut")
+    monkeypatch.setattr(loop.Trainer, "_step", original)
+    cut = resume_run(tmp_path / "cut")
+    assert cut.folder.model.read_bytes() == whole.folder.model.read_bytes()
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_preset_builds_and_gives_its_score(name):
+    config = load_preset(name)
+    side = config.data.crop or 64
+    torch.manual_seed(0)
+    model = create_model(config.model.name, side, 3, config.model.options).eval()
+    assert torch.isfinite(chosen(everything(model, batch(side)), config.scoring.score)).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_trained_it_beats_chance(name, demo, tmp_path):
     """On the demo's far anomalies, by reconstruction error or, without a reconstruction, by its preset's score."""
     score = "l1"
     if build(name, 32).eval()(batch(32)).recon_NCHW is None:
@@ -109,10 +182,6 @@ def test_trained_it_beats_chance_and_survives_saving(name, demo, tmp_path):
         scoring={"score": score},
     )
     done = train_run(config, tmp_path / "run")
-    loaded, _ = done.folder.load(config)
-    expected = everything(done.scorer.model, batch(32))
-    for key, value in everything(loaded, batch(32)).items():
-        torch.testing.assert_close(value, expected[key], rtol=0, atol=0, msg=key)
     source = open_source(str(demo))
     images, labels = source.testing(32), source.labels()
     assert labels is not None
