@@ -106,7 +106,7 @@ def classifier(
     """Autoencoder with an extra classifier on its latent; `weight` multiplies the classifier's loss.
 
     `negatives` are near_miss (blended, pasted, locally moved, dimmed images) or pixel_noise of `strength` grey levels,
-    which is told apart within two epochs and teaches nothing about faces.
+    which students of the homework found soon solved and of little use there.
     """
     encoder, decoder = make_encoder(backbone, side, channels, latent), make_decoder(backbone, side, channels, latent)
     return ClassifyingAutoencoder(encoder, decoder, latent, negatives, strength, weight)
