@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
 
 from torch import Tensor, nn
 
@@ -11,7 +10,6 @@ from hw8.models.conv import ConvDecoder, ConvEncoder
 from hw8.models.fcn import FcnDecoder, FcnEncoder
 from hw8.models.resnet import ResnetDecoder, ResnetEncoder
 
-Backbone = Literal["fcn", "conv", "resnet"]
 WIDTHS: dict[str, tuple[int, ...]] = {"fcn": (512,), "conv": (32, 64, 128, 128), "resnet": (32, 64, 128, 128)}
 
 
