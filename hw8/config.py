@@ -127,7 +127,10 @@ class ScoreConfig:
 
     score: str = "l1"
     """Evidence that is the score: l1, mean absolute error of pixels in [-1, 1]; mse, mean squared error; rse, root of
-    the summed squared error (the course's); or what the model gives besides (see docs/methods.md)."""
+    the summed squared error (the course's); joint, the distance of all `parts` from normal images; or what
+    else there is (see docs/methods.md and docs/scoring.md)."""
+    parts: tuple[str, ...] = ()
+    """Evidence, by name, that the score `joint` puts together."""
     score_batch_size: int = 256
     """Images scored at once."""
 
@@ -135,6 +138,12 @@ class ScoreConfig:
         _require_number(self, "score_batch_size")
         good = isinstance(self.score, str) and self.score.isidentifier()
         _require(good, "score", self.score, "must be the name of a piece of evidence, for instance l1")
+        named = isinstance(self.parts, list | tuple) and all(
+            isinstance(n, str) and n.isidentifier() for n in self.parts
+        )
+        _require(named, "parts", self.parts, "must be a list of names of evidence")
+        object.__setattr__(self, "parts", tuple(self.parts))  # a list, if it comes from YAML
+        _require(self.score != "joint" or bool(self.parts), "parts", self.parts, "the score joint needs some")
         _require(self.score_batch_size > 0, "score_batch_size", self.score_batch_size, "must be positive")
 
 

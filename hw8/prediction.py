@@ -16,7 +16,7 @@ from hw8.device import choose_device, choose_precision
 from hw8.errors import InputError
 from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.runs import RunFolder, newest_run
-from hw8.scoring.calibration import Calibration
+from hw8.scoring.calibration import Calibration, needed_evidence
 from hw8.scoring.evidence import chosen
 from hw8.scoring.fusion import fuse
 from hw8.scoring.inference import Scorer, check_scores
@@ -46,9 +46,10 @@ class Member:
         folder, config = RunFolder.open(path)
         config = dataclasses.replace(config, device=device)
         model, tensors = folder.load(config)
-        calibration = Calibration.from_tensors(tensors, config.scoring.score, str(path))
-        where = choose_device(config)
-        scorer = Scorer(model, where, choose_precision(config, where), config.scoring.score_batch_size)
+        scoring, where = config.scoring, choose_device(config)
+        calibration = Calibration.from_tensors(tensors, scoring.score, scoring.parts, str(path))
+        wanted = needed_evidence(scoring.score, scoring.parts)
+        scorer = Scorer(model, where, choose_precision(config, where), scoring.score_batch_size, wanted)
         return cls(folder, config, scorer, calibration)
 
     def open_test(self, source: Source) -> Images:
@@ -127,7 +128,7 @@ def predict(runs: list[Path], where: str | None, out: Path | None, device: Devic
 
 def _score(member: Member, images: Images) -> np.ndarray:
     """One run's scores of all images, in the order of their IDs."""
-    found = member.scorer.score(images, np.arange(len(images)), label=str(member.folder.path))
-    score_N = chosen(found, member.score_name)
+    table = member.scorer.table(images, np.arange(len(images)), label=str(member.folder.path))
+    score_N = chosen(member.calibration.scores(table), member.score_name)
     check_scores(score_N, str(member.folder.path))
     return score_N

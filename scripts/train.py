@@ -22,7 +22,12 @@ def main() -> None:
     folder, summary = done.folder.path, done.summary
     picture = folder / "reconstructions.png"
     draw_reconstructions(picture, done.scorer, done.images, done.splits.development, done.config.scoring.score)
-    print(auc_table(done.held_out, "Held-out ROC-AUC: development images against synthetic anomalies made from them"))
+    print(
+        auc_table(
+            done.held_out.common, "Held-out ROC-AUC: development images against synthetic anomalies made from them"
+        )
+    )
+    print(auc_table(done.held_out.unseen, "The same against kinds of anomaly that no preset is trained on"))
     print(
         f"{summary['preset']}: {summary['parameters']:,} parameters, best of {summary['epochs']} epochs: "
         f"{summary['best_epoch']}, {summary['train_minutes']:.1f} min, {summary['images_per_second']:,.0f} images/s"

@@ -109,8 +109,8 @@ def test_the_newest_run_is_the_default(tmp_path):
 
 
 def test_the_table_shows_every_kind_and_its_interval(trained):
-    text = auc_table(trained.held_out, "Title")
-    for kind, item in trained.held_out.kinds.items():
+    text = auc_table(trained.held_out.common, "Title")
+    for kind, item in trained.held_out.common.kinds.items():
         row = next(line for line in text.splitlines() if line.startswith(kind))
         assert row.split()[1:] == [str(item.n), f"{item.auc:.3f}", f"{item.low:.3f}", "to", f"{item.high:.3f}"]
     assert max(map(len, text.splitlines())) <= 100

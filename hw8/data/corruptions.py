@@ -14,14 +14,25 @@ from hw8.data.arrays import Images
 
 Corruption = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
 CORRUPTIONS: dict[str, Corruption] = {}
+UNSEEN: dict[str, Corruption] = {}
+FIRST_UNSEEN = 1000
 
 
 def corruption(function: Corruption) -> Corruption:
     """Register a kind of synthetic anomaly; its name is the function's name."""
+    return _register(function, CORRUPTIONS)
+
+
+def unseen_corruption(function: Corruption) -> Corruption:
+    """Register a kind of synthetic anomaly that no model is trained on."""
+    return _register(function, UNSEEN)
+
+
+def _register(function: Corruption, kinds: dict[str, Corruption]) -> Corruption:
     name = function.__name__
-    if name in CORRUPTIONS:
+    if name in CORRUPTIONS or name in UNSEEN:
         raise ValueError(f"corruption {name!r} is registered twice")
-    CORRUPTIONS[name] = function
+    kinds[name] = function
     return function
 
 
@@ -32,7 +43,9 @@ def corrupt(kind: str, images: Images, rows_B: np.ndarray, pool: np.ndarray, see
     and a crop that misses one pays for it. Where a second image is needed, it is another row of `pool`, which
     is sorted and holds `rows_B`. A row's change depends on seed, kind and row alone, not on its batch.
     """
-    change, number = CORRUPTIONS[kind], list(CORRUPTIONS).index(kind)
+    known = kind in CORRUPTIONS
+    change = CORRUPTIONS[kind] if known else UNSEEN[kind]
+    number = list(CORRUPTIONS).index(kind) if known else FIRST_UNSEEN + list(UNSEEN).index(kind)
     rngs = [np.random.default_rng([seed, number, int(row)]) for row in rows_B]
     partners = np.array([_other(row, pool, rng) for row, rng in zip(rows_B, rngs, strict=True)])
     batch, others = images.read_whole(rows_B), images.read_whole(partners)
@@ -53,8 +66,16 @@ def _box(side: int, rng: np.random.Generator, low: float, high: float) -> tuple[
     return slice(top, top + height), slice(left, left + width)
 
 
-def _uint8(values: np.ndarray) -> np.ndarray:
+def to_uint8(values: np.ndarray) -> np.ndarray:
+    """Rounded and cut to what a file can hold."""
     return np.rint(values).clip(0, 255).astype(np.uint8)
+
+
+def resampled(image: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The image at these places (S, S) in pixels, bilinear: uint8 (S, S, C)."""
+    planes = np.moveaxis(image.astype(np.float64), 2, 0)
+    bands = [ndimage.map_coordinates(plane, [y, x], order=1, mode="nearest") for plane in planes]
+    return to_uint8(np.stack(bands, axis=-1))
 
 
 @corruption
@@ -88,32 +109,27 @@ def local_warp(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -
     angle, centre = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 0.7, 2) * side
     width = side * rng.uniform(0.1, 0.2)
     pull = side * rng.uniform(0.07, 0.14) * np.exp(-((y - centre[0]) ** 2 + (x - centre[1]) ** 2) / (2 * width**2))
-    at = [y + pull * np.sin(angle), x + pull * np.cos(angle)]
-    bands = [
-        ndimage.map_coordinates(image[..., c].astype(np.float64), at, order=1, mode="nearest")
-        for c in range(image.shape[2])
-    ]
-    return _uint8(np.stack(bands, axis=-1))
+    return resampled(image, y + pull * np.sin(angle), x + pull * np.cos(angle))
 
 
 @corruption
 def blur(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Gaussian blur of 0.7 to 1.8 pixels at side 64."""
     sigma = rng.uniform(0.7, 1.8) * len(image) / 64
-    return _uint8(ndimage.gaussian_filter(image.astype(np.float64), (sigma, sigma, 0)))
+    return to_uint8(ndimage.gaussian_filter(image.astype(np.float64), (sigma, sigma, 0)))
 
 
 @corruption
 def noise(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Gaussian noise with a standard deviation of 8 to 25 grey levels."""
-    return _uint8(image + rng.normal(0, rng.uniform(8, 25), image.shape))
+    return to_uint8(image + rng.normal(0, rng.uniform(8, 25), image.shape))
 
 
 @corruption
 def colour_shift(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Each channel scaled by 0.7 to 1.3 and moved by up to 25 grey levels, each its own way."""
     channels = image.shape[2]
-    return _uint8(image * rng.uniform(0.7, 1.3, channels) + rng.uniform(-25, 25, channels))
+    return to_uint8(image * rng.uniform(0.7, 1.3, channels) + rng.uniform(-25, 25, channels))
 
 
 @corruption
@@ -134,4 +150,4 @@ def upside_down(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) 
 def blend(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Two faces in one: a weighted mean with another image (mixup, Zhang et al. 2018)."""
     share = rng.uniform(0.35, 0.65)
-    return _uint8(image * share + other * (1.0 - share))
+    return to_uint8(image * share + other * (1.0 - share))

@@ -1,50 +1,96 @@
 """ROC-AUC without labels: development normals against synthetic anomalies made from them."""
 
+import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 import numpy as np
 
+from hw8.data import unseen  # noqa: F401 (registers its kinds)
 from hw8.data.arrays import Images
-from hw8.data.corruptions import CORRUPTIONS, corrupt
+from hw8.data.corruptions import CORRUPTIONS, UNSEEN, corrupt
 from hw8.data.labels import NORMAL, Labels
 from hw8.evaluation.metrics import Evaluation, evaluate
 
 PER_KIND = 500
 SEED = 8
+Change = Callable[[np.ndarray], np.ndarray]
+Named = Mapping[str, np.ndarray]
+
+
+class Taker(Protocol):
+    """Whatever turns rows of images, or what `change` makes of them, into named arrays, a row an image."""
+
+    def __call__(self, images: Images, rows: np.ndarray, change: Change | None = None) -> Named:
+        """Named arrays of these rows, in their order."""
+        ...
 
 
 class Scores(Protocol):
-    """Whatever turns rows of images, or what `change` makes of them, into named scores."""
+    """Whatever has named scores of images: larger is less normal."""
 
-    def score(
-        self, images: Images, rows: np.ndarray, change: Callable[[np.ndarray], np.ndarray] | None = None
-    ) -> dict[str, np.ndarray]:
+    def score(self, images: Images, rows: np.ndarray, change: Change | None = None) -> Named:
         """Scores of these rows: (len(rows),) each."""
         ...
 
 
-def held_out_labels(rows: np.ndarray) -> Labels:
-    """Labels of the development normals followed by the synthetic anomalies, in the order `score_held_out` has them."""
-    count = min(len(rows), PER_KIND)
-    kinds = np.concatenate([np.full(len(rows), NORMAL), np.repeat(list(CORRUPTIONS), count)])
-    return Labels((kinds != NORMAL).astype(np.int64), kinds)
+@dataclasses.dataclass(frozen=True)
+class Development:
+    """Named arrays of the development normals, and of the anomalies of both sets, one kind after the other."""
+
+    normal: Named
+    common: Named
+    unseen: Named
+
+    @classmethod
+    def measure(cls, take: Taker, images: Images, rows: np.ndarray) -> "Development":
+        """Take the rows, and up to 500 of them under each corruption of either set."""
+        return cls(
+            take(images, rows), _corrupted(take, images, rows, CORRUPTIONS), _corrupted(take, images, rows, UNSEEN)
+        )
+
+    def mapped(self, change: Callable[[Named], Named]) -> "Development":
+        """The same with each part changed, for instance from evidence to scores."""
+        return Development(change(self.normal), change(self.common), change(self.unseen))
 
 
-def score_held_out(scorer: Scores, images: Images, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """The evidence of the development rows and of up to 500 of them under each corruption, float64."""
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """What a score is worth on the development split, against two sets of synthetic anomalies.
+
+    All presets are compared on the `common` kinds; no model is trained on the `unseen` ones.
+    """
+
+    common: Evaluation
+    unseen: Evaluation
+
+    @classmethod
+    def of(cls, scores: Development, name: str) -> "HeldOut":
+        """What the score of that name is worth."""
+        return cls(
+            _evaluate(scores.normal[name], scores.common[name], CORRUPTIONS),
+            _evaluate(scores.normal[name], scores.unseen[name], UNSEEN),
+        )
+
+
+def evaluate_held_out(scorer: Scores, images: Images, rows: np.ndarray) -> dict[str, HeldOut]:
+    """What each score is worth on the development rows."""
+    scores = Development.measure(scorer.score, images, rows)
+    return {name: HeldOut.of(scores, name) for name in scores.normal}
+
+
+def _evaluate(normal_M: np.ndarray, anomalous_N: np.ndarray, kinds: Collection[str]) -> Evaluation:
+    kind_N = np.repeat([NORMAL, *kinds], [len(normal_M)] + [len(anomalous_N) // len(kinds)] * len(kinds))
+    labels = Labels((kind_N != NORMAL).astype(np.int64), kind_N)
+    return evaluate(np.concatenate([normal_M, anomalous_N]), labels)
+
+
+def _corrupted(take: Taker, images: Images, rows: np.ndarray, kinds: Collection[str]) -> Named:
     chosen = rows[:: max(1, len(rows) // PER_KIND)][:PER_KIND]
-    changes = [functools.partial(_corrupted, kind, images, rows) for kind in CORRUPTIONS]
-    parts = [scorer.score(images, rows), *(scorer.score(images, chosen, change) for change in changes)]
+    parts = [take(images, chosen, functools.partial(_corrupt, kind, images, rows)) for kind in kinds]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _corrupted(kind: str, images: Images, pool: np.ndarray, rows_B: np.ndarray) -> np.ndarray:
+def _corrupt(kind: str, images: Images, pool: np.ndarray, rows_B: np.ndarray) -> np.ndarray:
     return corrupt(kind, images, rows_B, pool, SEED)
-
-
-def evaluate_held_out(scorer: Scores, images: Images, rows: np.ndarray) -> dict[str, Evaluation]:
-    """What each piece of evidence is worth on the development split."""
-    labels = held_out_labels(rows)
-    return {name: evaluate(score, labels) for name, score in score_held_out(scorer, images, rows).items()}

@@ -10,6 +10,7 @@ from hw8.models import (
     fcn,
     memae,
     multi_encoder,
+    recogniser,
     resnet,
     svdd,
     vae,

@@ -22,11 +22,16 @@ class Model(nn.Module):
     """A module whose `forward(x_NCHW)` returns an `Output`; it may have evidence and diagnoses of its own."""
 
     def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
-        """What the model says of each image besides its reconstruction error: name to (N,), larger is less normal.
+        """What the model says of each image besides its reconstruction error, by name.
 
+        A number an image (N,), larger for less normal; or a vector (N, D), of which calibration learns what is normal.
         An image's numbers must not depend on the others in the batch; what is random draws from a seeded
         generator, the same for every image.
         """
+        return {}
+
+    def components(self) -> dict[str, tuple[str, ...]]:
+        """Names of the columns of vector evidence, where they mean something: for explaining a score."""
         return {}
 
     def diagnose(self, x_NCHW: Tensor) -> dict[str, float]:  # noqa: ARG002

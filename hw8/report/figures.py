@@ -10,10 +10,10 @@ from hw8.data.corruptions import CORRUPTIONS, corrupt
 from hw8.data.labels import Labels
 from hw8.evaluation.held_out import SEED
 from hw8.files import written_aside
-from hw8.scoring.inference import Scorer
+from hw8.scoring.inference import CalibratedScorer
 
 
-def draw_reconstructions(path: Path, scorer: Scorer, images: Images, rows: np.ndarray, score: str) -> None:
+def draw_reconstructions(path: Path, scorer: CalibratedScorer, images: Images, rows: np.ndarray, score: str) -> None:
     """Held-out normals and one synthetic anomaly of each kind, each above its reconstruction and error map.
 
     The error map is the squared error summed over channels, on one colour scale for all. Without a reconstruction
@@ -23,7 +23,8 @@ def draw_reconstructions(path: Path, scorer: Scorer, images: Images, rows: np.nd
     normals = shown[:5]
     changed = [corrupt(kind, images, shown[n + 5 : n + 6], rows, SEED) for n, kind in enumerate(CORRUPTIONS)]
     batch_BHWC = np.concatenate([images.read(normals), *changed])
-    recon_BHWC, evidence = scorer.reconstruct(batch_BHWC)
+    recon_BHWC, table = scorer.scorer.reconstruct(batch_BHWC)
+    score_B = scorer.calibration.scores(table)[score]
     if recon_BHWC is None:
         shown_BHWC, error_BHW = np.ones(batch_BHWC.shape), np.zeros(batch_BHWC.shape[:3])
     else:
@@ -38,7 +39,7 @@ def draw_reconstructions(path: Path, scorer: Scorer, images: Images, rows: np.nd
             axes.set_xticks([])
             axes.set_yticks([])
         grid[0, column].set_title(name, fontsize=8)
-        grid[2, column].set_xlabel(f"{evidence[score][column]:.3g}", fontsize=8)
+        grid[2, column].set_xlabel(f"{score_B[column]:.3g}", fontsize=8)
     for axes, label in zip(grid[:, 0], ("image", "reconstruction", f"error, {score}"), strict=True):
         axes.set_ylabel(label, fontsize=8)
     _save(figure, path)

@@ -1,23 +1,100 @@
-"""What evidence normal images give, learned from the held-out calibration split and saved with the run."""
+"""What evidence normal images give, learned from the held-out calibration split and saved with the run.
+
+No label, and no guess at the share of anomalies, is needed: a score says how unlike the held-out normal images an image
+is, and its p-value what share of them is at least as unlike.
+"""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
 from hw8.errors import InputError
 
+JOINT = "joint"
+FOLDS = 5
+SEED = 8
+FAR = 8.0
+FIT = "fit."
+TWO_SIDED = "_two_sided"
+Table = Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Gaussian:
+    """Location, scale and correlation of evidence over normal images: (D,), (D,) and the inverse, (D, D)."""
+
+    location_D: np.ndarray
+    scale_D: np.ndarray
+    precision_DD: np.ndarray
+
+    @classmethod
+    def fit(cls, value_CD: np.ndarray) -> "Gaussian":
+        """Median, interquartile range / 1.349, and a covariance shrunk towards a multiple of the identity.
+
+        The shrinkage is Ledoit and Wolf's (2004). Values are cut at 8 scales first, so that no single odd normal
+        image stretches it.
+        """
+        from sklearn.covariance import LedoitWolf
+
+        low_D, location_D, high_D = np.percentile(value_CD, (25, 50, 75), axis=0)
+        scale_D, spread_D = (high_D - low_D) / 1.349, value_CD.std(axis=0)
+        # Counts that are mostly zero have no interquartile range; what never varies is left in its own unit.
+        scale_D = np.where(scale_D > 0.1 * spread_D, scale_D, np.where(spread_D > 1e-9, spread_D, 1.0))
+        standard_CD = ((value_CD - location_D) / scale_D).clip(-FAR, FAR)
+        return cls(location_D, scale_D, LedoitWolf(assume_centered=True).fit(standard_CD).precision_)
+
+    def standardise(self, value_ND: np.ndarray) -> np.ndarray:
+        """In units of the normals' spread, from their median: (N, D)."""
+        return (value_ND - self.location_D) / self.scale_D
+
+    def distance(self, value_ND: np.ndarray) -> np.ndarray:
+        """Mahalanobis distance (1936) from the normals: (N,). In one dimension, both tails are far."""
+        standard_ND = self.standardise(value_ND)
+        return np.sqrt(np.einsum("nd,de,ne->n", standard_ND, self.precision_DD, standard_ND).clip(0))
+
+
+def columns(table: Table, names: Sequence[str]) -> np.ndarray:
+    """Evidence of these names side by side: float64 (N, D)."""
+    return np.concatenate([np.asarray(table[name], np.float64).reshape(len(table[name]), -1) for name in names], axis=1)
+
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """The calibration normals' evidence by name, sorted, float64 (C,) each."""
+    """What is known of the normals: each score's values on them, sorted, (C,); and the fits behind the distances.
+
+    Numbers are scores as they stand. Every vector becomes its Mahalanobis distance. `joint` is the distance of all
+    `parts` together; a number among them has its own two-sided distance too, NAME_two_sided.
+    """
 
     sorted_C: dict[str, np.ndarray]
+    fits: dict[str, Gaussian] = dataclasses.field(default_factory=dict)
+    parts: tuple[str, ...] = ()
 
     @classmethod
-    def fit(cls, evidence: dict[str, np.ndarray]) -> "Calibration":
-        """Learn from the evidence of held-out normal images, (C,) each."""
-        return cls({name: np.sort(score_C.astype(np.float64)) for name, score_C in evidence.items()})
+    def fit(cls, table: Table, parts: Sequence[str] = ()) -> "Calibration":
+        """Learn from the evidence of held-out normal images, (C,) or (C, D) each. Raises InputError for unknown parts.
+
+        A distance fitted to an image is too small for it: the sorted values are each image's distance from a fit
+        to the other four fifths (cross-conformal, Vovk 2015). New images are compared with the fit to all.
+        """
+        missing = [name for name in parts if name not in table]
+        if missing:
+            raise InputError(f"--parts {' '.join(missing)}: this model does not give it; it gives {', '.join(table)}")
+        groups = _groups(table, parts)
+        fits = {name: Gaussian.fit(columns(table, names)) for name, names in groups.items()}
+        found = {name: np.asarray(value, np.float64) for name, value in table.items() if np.ndim(value) == 1}
+        found |= {name: _out_of_fold(columns(table, names)) for name, names in groups.items()}
+        return cls({name: np.sort(score_C) for name, score_C in found.items()}, fits, tuple(parts))
+
+    def scores(self, table: Table) -> dict[str, np.ndarray]:
+        """Every score that the table's evidence suffices for: float64 (N,) each, larger is less normal."""
+        found = {name: np.asarray(value, np.float64) for name, value in table.items() if np.ndim(value) == 1}
+        for name, names in _groups(table, self.parts).items():
+            if name in self.fits:
+                found[name] = self.fits[name].distance(columns(table, names))
+        return found
 
     def p_value(self, name: str, score_N: np.ndarray) -> np.ndarray:
         """Conformal p-value (N,): share of normals at least as unlike, the image itself counted as one.
@@ -36,14 +113,52 @@ class Calibration:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """What is saved in model.safetensors."""
-        return {name: torch.from_numpy(sorted_C) for name, sorted_C in self.sorted_C.items()}
+        found = {name: torch.from_numpy(sorted_C) for name, sorted_C in self.sorted_C.items()}
+        for name, fit in self.fits.items():
+            for field, value in dataclasses.asdict(fit).items():
+                found[f"{FIT}{name}.{field}"] = torch.from_numpy(np.ascontiguousarray(value))
+        return found
 
     @classmethod
-    def from_tensors(cls, tensors: dict[str, torch.Tensor], needed: str, where: str) -> "Calibration":
-        """The saved calibration. Raises InputError if it has nothing for the evidence `needed` of the run `where`."""
+    def from_tensors(
+        cls, tensors: dict[str, torch.Tensor], needed: str, parts: Sequence[str], where: str
+    ) -> "Calibration":
+        """The saved calibration. Raises InputError if it has nothing for the score `needed` of the run `where`."""
         if not tensors:
             hint = f"go on with python scripts/train.py --resume {where}"
             raise InputError(f"{where}: its training is not finished; {hint}")
-        if needed not in tensors:
-            raise InputError(f"{where}: score {needed!r} was not calibrated; it has {', '.join(sorted(tensors))}")
-        return cls({name: sorted_C.double().numpy() for name, sorted_C in tensors.items()})
+        arrays = {name: value.double().numpy() for name, value in tensors.items()}
+        sorted_C = {name: value for name, value in arrays.items() if not name.startswith(FIT)}
+        if needed not in sorted_C:
+            raise InputError(f"{where}: score {needed!r} was not calibrated; it has {', '.join(sorted(sorted_C))}")
+        fields = [field.name for field in dataclasses.fields(Gaussian)]
+        names = {name.removeprefix(FIT).rsplit(".", 1)[0] for name in arrays if name.startswith(FIT)}
+        try:
+            fits = {name: Gaussian(*(arrays[f"{FIT}{name}.{field}"] for field in fields)) for name in names}
+        except KeyError as error:
+            raise InputError(f"{where}: its calibration is incomplete ({error} is missing); train again") from None
+        return cls(sorted_C, fits, tuple(parts))
+
+
+def needed_evidence(score: str, parts: Sequence[str]) -> tuple[str, ...]:
+    """Names of the evidence behind a score."""
+    return tuple(parts) if score == JOINT else (score.removesuffix(TWO_SIDED),)
+
+
+def _groups(table: Table, parts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The distances that a table's evidence suffices for, and what each is made of."""
+    found: dict[str, tuple[str, ...]] = {name: (name,) for name, value in table.items() if np.ndim(value) == 2}
+    found |= {name + TWO_SIDED: (name,) for name in parts if name in table and np.ndim(table[name]) == 1}
+    if parts and all(name in table for name in parts):
+        found[JOINT] = tuple(parts)
+    return found
+
+
+def _out_of_fold(value_CD: np.ndarray) -> np.ndarray:
+    """Distance of each row from a fit to the other folds: (C,)."""
+    fold_C = np.random.RandomState(SEED).permutation(len(value_CD)) % min(FOLDS, len(value_CD))
+    found_C = np.empty(len(value_CD))
+    for fold in np.unique(fold_C):
+        inside = fold_C == fold
+        found_C[inside] = Gaussian.fit(value_CD[~inside]).distance(value_CD[inside])
+    return found_C

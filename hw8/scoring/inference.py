@@ -1,7 +1,8 @@
 """Scoring a stream of images: constant memory, whatever their number."""
 
+import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 import torch
@@ -12,35 +13,45 @@ from hw8.data.loader import in_batches
 from hw8.device import autocast
 from hw8.errors import InputError
 from hw8.models.output import Model
+from hw8.scoring.calibration import Calibration
 from hw8.scoring.evidence import evidence
+
+Change = Callable[[np.ndarray], np.ndarray]
 
 
 class Scorer:
-    """A trained model on its device, turning uint8 images into evidence."""
+    """A trained model on its device, turning uint8 images into evidence: all there is, or what `wanted` names."""
 
-    def __init__(self, model: Model, device: torch.device, precision: str, batch_size: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        device: torch.device,
+        precision: str,
+        batch_size: int,
+        wanted: Collection[str] | None = None,
+    ) -> None:
         self.model = model.to(device).eval()
-        self.device, self.precision, self.batch_size = device, precision, batch_size
+        self.device, self.precision, self.batch_size, self.wanted = device, precision, batch_size, wanted
+
+    def with_all_evidence(self) -> "Scorer":
+        """The same, giving all the evidence there is."""
+        return Scorer(self.model, self.device, self.precision, self.batch_size)
 
     @torch.inference_mode()
     def reconstruct(self, batch_BHWC: np.ndarray) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
-        """Reconstructions as float32 (B, H, W, C) in [-1, 1], if any, and each image's evidence as float64 (B,)."""
+        """Reconstructions as float32 (B, H, W, C) in [-1, 1], if any, and the images' evidence: (B,) or (B, D)."""
         x_NCHW = to_pixels(torch.from_numpy(batch_BHWC), self.device)
         with autocast(self.precision, self.device):
             output = self.model(x_NCHW)
-            found = evidence(self.model, x_NCHW, output)
-        named = {name: value_N.cpu().double().numpy() for name, value_N in found.items()}
+            found = evidence(self.model, x_NCHW, output, self.wanted)
+        named = {name: value.cpu().numpy() for name, value in found.items()}
         recon_NCHW = output.recon_NCHW
         return None if recon_NCHW is None else recon_NCHW.permute(0, 2, 3, 1).cpu().numpy(), named
 
-    def score(
-        self,
-        images: Images,
-        rows: np.ndarray,
-        change: Callable[[np.ndarray], np.ndarray] | None = None,
-        label: str | None = None,
+    def table(
+        self, images: Images, rows: np.ndarray, change: Change | None = None, label: str | None = None
     ) -> dict[str, np.ndarray]:
-        """The evidence of these rows, in their order: float64 (len(rows),) each.
+        """The evidence of these rows, in their order: float32 (len(rows),) or (len(rows), D) each.
 
         `change` maps a batch of row numbers to images to score in their place (uint8, as `Images.read`
         gives them); `label` shows a progress bar of that name on standard error.
@@ -58,6 +69,18 @@ class Scorer:
         x_NCHW = to_pixels(torch.from_numpy(images.read(rows[:512])), self.device)
         with autocast(self.precision, self.device):
             return self.model.diagnose(x_NCHW)
+
+
+@dataclasses.dataclass(frozen=True)
+class CalibratedScorer:
+    """A trained model and what it knows of normal images, turning images into scores."""
+
+    scorer: Scorer
+    calibration: Calibration
+
+    def score(self, images: Images, rows: np.ndarray, change: Change | None = None) -> dict[str, np.ndarray]:
+        """Every score of these rows, as `Scorer.table` takes them: float64 (len(rows),) each."""
+        return self.calibration.scores(self.scorer.table(images, rows, change))
 
 
 def check_scores(score_N: np.ndarray, name: str) -> None:

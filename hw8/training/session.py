@@ -15,13 +15,12 @@ from hw8.data.splits import Splits, split_rows
 from hw8.device import channels_last, choose_device, choose_precision
 from hw8.environment import describe_environment
 from hw8.errors import InputError
-from hw8.evaluation.held_out import evaluate_held_out
-from hw8.evaluation.metrics import Evaluation
+from hw8.evaluation.held_out import HeldOut, evaluate_held_out
 from hw8.models import create_model
 from hw8.runs import RunFolder
-from hw8.scoring.calibration import Calibration
+from hw8.scoring.calibration import Calibration, needed_evidence
 from hw8.scoring.evidence import chosen
-from hw8.scoring.inference import Scorer, check_scores
+from hw8.scoring.inference import CalibratedScorer, Scorer, check_scores
 from hw8.training.checkpoint import TrainingState
 from hw8.training.interrupt import stopping_as_interrupted
 from hw8.training.loop import Trainer
@@ -35,9 +34,9 @@ class Trained:
 
     folder: RunFolder
     config: RunConfig
-    held_out: Evaluation
+    held_out: HeldOut
     summary: dict[str, Any]
-    scorer: Scorer
+    scorer: CalibratedScorer
     images: Images
     splits: Splits
 
@@ -76,7 +75,9 @@ def _prepare(config: RunConfig, images: Images) -> tuple[Splits, TrainingState, 
     model = create_model(config.model.name, images.side, images.channels, config.model.options)
     model = channels_last(model.to(device))
     state = TrainingState(model, config.train, images.fingerprint())
-    chosen(Scorer(state.average, device, precision, 2).score(images, splits.train[:2]), config.scoring.score)
+    found = Scorer(state.average, device, precision, 2).table(images, splits.train[:2])
+    for name in needed_evidence(config.scoring.score, config.scoring.parts):
+        chosen(found, name)
     return splits, state, precision
 
 
@@ -98,26 +99,28 @@ def _train_and_measure(trainer: Trainer) -> Trained:
     trainer.fit()
     best, _ = folder.load(config)
     scorer = Scorer(best, trainer.device, trainer.precision, config.scoring.score_batch_size)
-    folder.save_weights(best, images, _calibrate(scorer, trainer).tensors())
-    evidence = evaluate_held_out(scorer, images, splits.development)
-    held_out = chosen(evidence, config.scoring.score)
+    calibrated = CalibratedScorer(scorer, _calibrate(scorer, trainer))
+    folder.save_weights(best, images, calibrated.calibration.tensors())
+    by_score = evaluate_held_out(calibrated, images, splits.development)
+    held_out = chosen(by_score, config.scoring.score)
     diagnosis = scorer.diagnose(images, splits.development)
-    summary = _summarise(trainer, evidence, diagnosis)
+    summary = _summarise(trainer, by_score, diagnosis)
     folder.write_summary(summary)
-    return Trained(folder, config, held_out, summary, scorer, images, splits)
+    return Trained(folder, config, held_out, summary, calibrated, images, splits)
 
 
 def _calibrate(scorer: Scorer, trainer: Trainer) -> Calibration:
     """Learn what evidence normal images give, from images that no weight has seen."""
-    found = scorer.score(trainer.images, trainer.splits.calibration)
-    check_scores(chosen(found, trainer.config.scoring.score), str(trainer.folder.path))
-    return Calibration.fit(found)
+    table = scorer.table(trainer.images, trainer.splits.calibration)
+    calibration = Calibration.fit(table, trainer.config.scoring.parts)
+    check_scores(chosen(calibration.scores(table), trainer.config.scoring.score), str(trainer.folder.path))
+    return calibration
 
 
-def _summarise(trainer: Trainer, evidence: dict[str, Evaluation], diagnosis: dict[str, float]) -> dict[str, Any]:
+def _summarise(trainer: Trainer, by_score: dict[str, HeldOut], diagnosis: dict[str, float]) -> dict[str, Any]:
     """What summary.json holds."""
     progress, config = trainer.state.progress, trainer.config
-    held_out = evidence[config.scoring.score]
+    held_out = by_score[config.scoring.score]
     return {
         "preset": config.preset,
         "model": config.model.name,
@@ -140,9 +143,11 @@ def _summarise(trainer: Trainer, evidence: dict[str, Evaluation], diagnosis: dic
         "train_minutes": progress.seconds / 60,
         "images_per_second": float(np.median([row["images_per_second"] for row in progress.history])),
         "score": config.scoring.score,
-        "held_out": held_out.as_json(),
+        "held_out": held_out.common.as_json(),
+        "held_out_unseen": held_out.unseen.as_json(),
         "diagnosis": diagnosis,
-        "held_out_macro_auc_by_evidence": {name: item.macro.auc for name, item in evidence.items()},
+        "held_out_macro_auc_by_score": {name: item.common.macro.auc for name, item in by_score.items()},
+        "unseen_macro_auc_by_score": {name: item.unseen.macro.auc for name, item in by_score.items()},
         "device": str(trainer.device),
         "precision": trainer.precision,
         "command": progress.command,

@@ -16,6 +16,7 @@ from hw8.losses import LOSSES, objective
 from hw8.models import MODELS, create_model, register_model
 from hw8.presets import PRESETS, changed, load_preset
 from hw8.runs import RunFolder
+from hw8.scoring.calibration import needed_evidence
 from hw8.scoring.evidence import chosen, evidence
 from hw8.training import loop
 from hw8.training.session import resume_run, train_run
@@ -165,7 +166,9 @@ def test_every_preset_builds_and_gives_its_score(name):
     side = config.data.crop or 64
     torch.manual_seed(0)
     model = create_model(config.model.name, side, 3, config.model.options).eval()
-    assert torch.isfinite(chosen(everything(model, batch(side)), config.scoring.score)).all()
+    found = everything(model, batch(side))
+    for needed in needed_evidence(config.scoring.score, config.scoring.parts):
+        assert torch.isfinite(chosen(found, needed)).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -188,7 +191,7 @@ def test_trained_it_beats_chance(name, demo, tmp_path):
     score_N = done.scorer.score(images, np.arange(len(images)))[score]
     far = np.isin(labels.kind_N, ["cat", "cartoon"])
     assert roc_auc(score_N[labels.label_N == 0], score_N[far]) > 0.6
-    assert set(done.held_out.kinds) == set(CORRUPTIONS)
+    assert set(done.held_out.common.kinds) == set(CORRUPTIONS)
 
 
 @pytest.mark.parametrize("name", ["conv", "resnet", "course_cnn", "memae", "vqvae", "deep_svdd"])

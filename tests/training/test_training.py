@@ -55,7 +55,7 @@ def test_writes_what_a_run_folder_holds(trained):
 
 def test_summary_says_what_was_done(trained):
     summary = trained.summary
-    assert summary["held_out"]["macro_auc"] == trained.held_out.macro.auc
+    assert summary["held_out"]["macro_auc"] == trained.held_out.common.macro.auc
     assert summary["data"]["train"] + summary["data"]["calibration"] + summary["data"]["development"] == 400
     assert len(summary["data"]["fingerprint"]) == 64
     assert summary["parameters"] == sum(p.numel() for p in trained.scorer.model.parameters())

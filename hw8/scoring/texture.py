@@ -1,0 +1,72 @@
+"""Local statistics of an image or of a reconstruction's residual: how much detail of which size, and its texture."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+LUMA = (0.299, 0.587, 0.114)
+BANDS = 4
+LEVELS = 5
+STEP = 4.0  # grey levels of one quantisation step of the luma's second difference
+
+
+def opponent(x_NCHW: Tensor) -> Tensor:
+    """Luma, red less luma and blue less luma (ITU-R BT.601), or a grey image as it is: (N, C, H, W)."""
+    if x_NCHW.shape[1] == 1:
+        return x_NCHW
+    luma = (x_NCHW * torch.tensor(LUMA, device=x_NCHW.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    return torch.cat([luma, x_NCHW[:, :1] - luma, x_NCHW[:, 2:] - luma], dim=1)
+
+
+def band_energies(x_NCHW: Tensor, grid: int = 1) -> Tensor:
+    """Detail by size: log mean square of each Laplacian band (Burt and Adelson 1983), and how peaked it is.
+
+    Up to four bands for each opponent channel in each cell of a `grid`; then, over the whole image, the log of squared
+    mean magnitude over mean square. (N, bands * C * (grid^2 + 1)), of pixels in [-1, 1].
+    """
+    found, current = [], opponent(x_NCHW)
+    for _ in range(BANDS):
+        if min(current.shape[2:]) < 2 * grid:
+            break
+        coarse = F.avg_pool2d(current, 2, ceil_mode=True)
+        band = current - F.interpolate(coarse, current.shape[2:], mode="bilinear")
+        energy = F.adaptive_avg_pool2d(band.square(), grid).clamp_min(1e-6).log()
+        size = band.abs().mean((2, 3)).clamp_min(1e-4).log() * 2
+        peaked = size - band.square().mean((2, 3)).clamp_min(1e-6).log()
+        found += [energy.flatten(1), peaked]
+        current = coarse
+    return torch.cat(found, dim=1)
+
+
+def cooccurrence(x_NCHW: Tensor) -> Tensor:
+    """Which quantised high-pass residuals stand beside each other, as in steganalysis (SPAM, Pevny 2010).
+
+    Second and third differences along rows and columns of each opponent channel, in five levels; the joint histogram of
+    neighbours along the same direction, averaged over both directions and made symmetric under swapping and sign;
+    square roots of the shares, so that the spread hardly depends on the share. (N, 26 C), of pixels in [-1, 1].
+    """
+    grey_NCHW = opponent((x_NCHW + 1) * 127.5)
+    found = []
+    for channel in range(grey_NCHW.shape[1]):
+        plane_NHW = grey_NCHW[:, channel]
+        step = STEP if channel == 0 else STEP / 2
+        for order in (2, 3):
+            both = [_pairs(plane_NHW.diff(order, axis), axis, step * (order - 1)) for axis in (1, 2)]
+            found.append((both[0] + both[1]) / 2)
+    return torch.cat(found, dim=1)
+
+
+def _pairs(residual_NHW: Tensor, axis: int, step: float) -> Tensor:
+    """Square roots of the 13 different shares of neighbouring levels along an axis: (N, 13)."""
+    if residual_NHW.shape[axis] < 2:
+        return residual_NHW.new_zeros(len(residual_NHW), LEVELS**2 // 2 + 1)
+    half = LEVELS // 2
+    level_NHW = (residual_NHW / step).round().clamp(-half, half).long() + half
+    length = level_NHW.shape[axis] - 1
+    code_NL = (level_NHW.narrow(axis, 0, length) * LEVELS + level_NHW.narrow(axis, 1, length)).flatten(1)
+    share_NK = torch.zeros(len(code_NL), LEVELS**2, device=code_NL.device)
+    share_NK.scatter_add_(1, code_NL, torch.ones(code_NL.shape, device=code_NL.device))
+    share_NLL = share_NK.view(-1, LEVELS, LEVELS) / code_NL.shape[1]
+    share_NLL = share_NLL + share_NLL.transpose(1, 2)
+    share_NLL = (share_NLL + share_NLL.flip(1, 2)) / 4
+    return share_NLL.flatten(1)[:, : LEVELS**2 // 2 + 1].sqrt()
