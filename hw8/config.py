@@ -131,6 +131,8 @@ class ScoreConfig:
     else there is (see docs/methods.md and docs/scoring.md)."""
     parts: tuple[str, ...] = ()
     """Evidence, by name, that the score `joint` puts together."""
+    transductive: bool = False
+    """Also learn from the unlabelled test images, when they are scored, what tells them from training normals."""
     score_batch_size: int = 256
     """Images scored at once."""
 
@@ -143,6 +145,7 @@ class ScoreConfig:
         )
         _require(named, "parts", self.parts, "must be a list of names of evidence")
         object.__setattr__(self, "parts", tuple(self.parts))  # a list, if it comes from YAML
+        _require(isinstance(self.transductive, bool), "transductive", self.transductive, "must be true or false")
         _require(self.score != "joint" or bool(self.parts), "parts", self.parts, "the score joint needs some")
         _require(self.score_batch_size > 0, "score_batch_size", self.score_batch_size, "must be positive")
 

@@ -3,23 +3,28 @@
 import dataclasses
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hw8.config import Device, RunConfig
+from hw8.config import Device
 from hw8.data.arrays import Images
 from hw8.data.labels import Labels
-from hw8.data.sources import Source, open_source
-from hw8.device import choose_device, choose_precision
+from hw8.data.sources import open_source
+from hw8.data.splits import split_rows
 from hw8.errors import InputError
 from hw8.evaluation.metrics import Evaluation, evaluate
-from hw8.runs import RunFolder, newest_run
-from hw8.scoring.calibration import Calibration, needed_evidence
+from hw8.files import written_aside
+from hw8.member import Member
+from hw8.runs import newest_run
+from hw8.scoring.calibration import Table
 from hw8.scoring.evidence import chosen
-from hw8.scoring.fusion import fuse
-from hw8.scoring.inference import Scorer, check_scores
+from hw8.scoring.fusion import fuse, one_opinion, rank_correlation
+from hw8.scoring.inference import check_scores
+from hw8.scoring.tails import conformal
+from hw8.scoring.transductive import Sample, Transducer
 from hw8.submission import read_submission, write_submission
 
 log = logging.getLogger(__name__)
@@ -27,40 +32,19 @@ ALPHA = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
-class Member:
-    """One loaded run of an ensemble."""
+class Scored:
+    """One run's scores of a test set (N,), their p-values, and those of its calibration normals (C,).
 
-    folder: RunFolder
-    config: RunConfig
-    scorer: Scorer
-    calibration: Calibration
+    A transductive run has no scores of normals that would hold for all test images (`normal_C` is None), and an
+    estimated `share` of anomalies.
+    """
 
-    @property
-    def score_name(self) -> str:
-        """The evidence that is this run's score."""
-        return self.config.scoring.score
-
-    @classmethod
-    def load(cls, path: Path, device: Device) -> "Member":
-        """Load a finished run. Raises InputError if it is missing, damaged or unfinished."""
-        folder, config = RunFolder.open(path)
-        config = dataclasses.replace(config, device=device)
-        model, tensors = folder.load(config)
-        scoring, where = config.scoring, choose_device(config)
-        calibration = Calibration.from_tensors(tensors, scoring.score, scoring.parts, str(path))
-        wanted = needed_evidence(scoring.score, scoring.parts)
-        scorer = Scorer(model, where, choose_precision(config, where), scoring.score_batch_size, wanted)
-        return cls(folder, config, scorer, calibration)
-
-    def open_test(self, source: Source) -> Images:
-        """The test images as this run sees them. Raises InputError if their side or channels differ from its own."""
-        images = source.testing(self.config.data.crop)
-        if (images.side, images.channels) != (shape := self.folder.image_shape()):
-            raise InputError(
-                f"{images.name}: images of {images.side}x{images.side}x{images.channels}, but {self.folder.path} "
-                f"takes {shape[0]}x{shape[0]}x{shape[1]}; score the kind of images it was trained on"
-            )
-        return images
+    score_N: np.ndarray
+    p_value_N: np.ndarray
+    normal_C: np.ndarray | None
+    nats_N: np.ndarray
+    table: Table
+    share: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +60,9 @@ class Prediction:
     labels_file: Path
     evaluation: Evaluation | None
     scoring_seconds: float
+    correlation: np.ndarray | None = None
+    groups: list[list[int]] = dataclasses.field(default_factory=list)
+    share: float | None = None
 
     def next_command(self) -> str:
         """What one would do with the file now: measure it where labels are known, else check it for the upload."""
@@ -83,6 +70,22 @@ class Prediction:
             return f"python scripts/evaluate.py {self.out} --labels {self.labels_file}"
         rows = "" if self.source == "hw8" else f" --rows {len(self.score_N)}"
         return f"python scripts/check.py {self.out}{rows}"
+
+    def notes(self) -> list[str]:
+        """Lines for the reader besides the table: how far members agree, and what a transduction looked at."""
+        lines = []
+        if self.correlation is not None:
+            pairs = [(a, b) for a in range(len(self.runs)) for b in range(a)]
+            found = ", ".join(f"{self.runs[b]} and {self.runs[a]} {self.correlation[a, b]:.2f}" for a, b in pairs)
+            lines.append(f"Agreement: rank correlation of {found}")
+            same = [" = ".join(str(self.runs[run]) for run in group) for group in self.groups if len(group) > 1]
+            lines += [f"One opinion, counted once (correlation of .99 or more): {names}" for names in same]
+        if self.share is not None:
+            lines.append(
+                "Transductive: these scores were made by looking at the unlabelled test images as a whole; check that "
+                f"your rules allow it. Estimated share of anomalies: {self.share:.0%}"
+            )
+        return lines
 
     def as_json(self) -> dict[str, Any]:
         """The object that `predict.py --json` prints."""
@@ -93,42 +96,123 @@ class Prediction:
             "data": self.source,
             "rows": len(self.score_N),
             "flagged_at_p05": flagged,
+            "rank_correlation": None if self.correlation is None else self.correlation.tolist(),
+            "transductive": self.share is not None,
+            "estimated_share": self.share,
             **({} if self.evaluation is None else self.evaluation.as_json()),
         }
 
 
-def predict(runs: list[Path], where: str | None, out: Path | None, device: Device = "auto") -> Prediction:
+def predict(
+    runs: list[Path], where: str | None, out: Path | None, device: Device = "auto", evidence: Path | None = None
+) -> Prediction:
     """Score a test set with the runs (none: the newest) and write `ID,score` to `out`.
 
-    `where` defaults to the data of the first run, `out` to submissions/NAME.csv. Several runs are
-    fused by `hw8.scoring.fusion.fuse`. Raises InputError; then no file is written.
+    `where` defaults to the data of the first run, `out` to submissions/NAME.csv. Several runs are fused by
+    `hw8.scoring.fusion.fuse`. `evidence` is a .csv or .npz file for the evidence behind the scores of a single run.
+    Raises InputError; then no file is written.
     """
     paths = runs or [newest_run()]
     out = out or Path("submissions") / ("+".join(path.resolve().name for path in paths) + ".csv")
-    if out.suffix != ".csv":
-        raise InputError(f"--out {out}: must end in .csv; the picture goes beside it as .png")
+    _check_names(out, evidence, paths)
     members = [Member.load(run, device) for run in paths]
     source = open_source(where if where is not None else members[0].config.data.source)
     opened = [member.open_test(source) for member in members]
     labels = source.labels(len(opened[0]))
     started = time.perf_counter()
-    scores = [_score(member, images) for member, images in zip(members, opened, strict=True)]
+    scored = [_score(member, images) for member, images in zip(members, opened, strict=True)]
     seconds = time.perf_counter() - started
-    score_N, p_value_N = scores[0], None
-    if len(members) == 1:
-        p_value_N = members[0].calibration.p_value(members[0].score_name, score_N)
-    else:
-        pairs = zip(members, scores, strict=True)
-        score_N = fuse([member.calibration.standardise(member.score_name, score) for member, score in pairs])
-    write_submission(out, score_N)
+    together = _fused(members, scored)
+    write_submission(out, together.score_N)
+    if evidence is not None:
+        write_evidence(evidence, members[0], scored[0])
     read_N = read_submission(out, len(opened[0]))
     evaluation = None if labels is None else evaluate(read_N, labels)
-    return Prediction(out, paths, source.name, read_N, p_value_N, labels, source.labels_file, evaluation, seconds)
+    prediction = Prediction(
+        out, paths, source.name, read_N, together.p_value_N, labels, source.labels_file, evaluation, seconds,
+        share=next((item.share for item in scored if item.share is not None), None),
+    )  # fmt: skip
+    if len(members) == 1:
+        return prediction
+    return dataclasses.replace(prediction, correlation=together.correlation, groups=together.groups)
 
 
-def _score(member: Member, images: Images) -> np.ndarray:
+@dataclasses.dataclass(frozen=True)
+class _Together:
+    """What one run, or several fused, make of the test set."""
+
+    score_N: np.ndarray
+    p_value_N: np.ndarray | None
+    correlation: np.ndarray | None = None
+    groups: list[list[int]] = dataclasses.field(default_factory=list)
+
+
+def _fused(members: Sequence[Member], scored: Sequence[Scored]) -> _Together:
+    """One score from all; p-values too, where the runs held out the same normals to calibrate."""
+    if len(members) == 1:
+        return _Together(scored[0].score_N, scored[0].p_value_N)
+    correlation = rank_correlation([item.score_N for item in scored])
+    groups = one_opinion(correlation)
+    score_N = fuse([item.nats_N for item in scored], groups)
+    normals = [item.normal_C for item in scored if item.normal_C is not None]
+    if len(normals) < len(scored) or len({member.calibration_set() for member in members}) > 1:
+        return _Together(score_N, None, correlation, groups)
+    pairs = zip(members, normals, strict=True)
+    normal_C = fuse([member.calibration.nats(member.score_name, score_C) for member, score_C in pairs], groups)
+    return _Together(score_N, conformal(normal_C, score_N), correlation, groups)
+
+
+def _check_names(out: Path, evidence: Path | None, runs: list[Path]) -> None:
+    if out.suffix != ".csv":
+        raise InputError(f"--out {out}: must end in .csv; the picture goes beside it as .png")
+    if evidence is not None and evidence.suffix not in (".csv", ".npz"):
+        raise InputError(f"--evidence {evidence}: must end in .csv or .npz")
+    if evidence is not None and len(runs) > 1:
+        raise InputError(f"--evidence {evidence}: needs a single --run; each run has evidence of its own")
+
+
+def _score(member: Member, images: Images) -> Scored:
     """One run's scores of all images, in the order of their IDs."""
     table = member.scorer.table(images, np.arange(len(images)), label=str(member.folder.path))
-    score_N = chosen(member.calibration.scores(table), member.score_name)
+    name, calibration = member.score_name, member.calibration
+    score_N = chosen(calibration.scores(table), name)
     check_scores(score_N, str(member.folder.path))
-    return score_N
+    normal_C = calibration.values_C[name]
+    if member.config.scoring.transductive:
+        return _transduced(member, images, score_N, table)
+    return Scored(score_N, calibration.p_value(name, score_N), normal_C, calibration.nats(name, score_N), table)
+
+
+def _transduced(member: Member, test: Images, score_N: np.ndarray, table: Table) -> Scored:
+    """The same with what the unlabelled test images say; needs the run's training images, to tell them from."""
+    config, scorer = member.config, member.scorer
+    training = open_source(config.data.source).training(config.data.crop)
+    splits = split_rows(len(training), config.data)
+    boss_C = member.calibration.values_C[member.score_name]
+    if len(splits.calibration) != len(boss_C):
+        raise InputError(
+            f"{training.name}: is not what {member.folder.path} was trained on; put it back, or train again"
+        )
+    transducer = Transducer(scorer.model, scorer.device, scorer.precision, scorer.batch_size, config.seed)
+    done = transducer(Sample(training, splits.train), Sample(training, splits.calibration), test, boss_C, score_N)
+    return Scored(done.score_N, done.p_value_N, None, done.score_N, table, done.share)
+
+
+def write_evidence(path: Path, member: Member, scored: Scored) -> None:
+    """Write the evidence behind the scores, a row an image: score, p_value, each number and each vector's columns.
+
+    As .csv every column has a name of its own; as .npz vectors stay whole, (N, D).
+    """
+    import pandas as pd
+
+    head = {"ID": np.arange(len(scored.score_N)), "score": scored.score_N, "p_value": scored.p_value_N}
+    with written_aside(path) as aside:
+        if path.suffix == ".npz":
+            with aside.open("wb") as file:
+                arrays: dict[str, Any] = {**head, **scored.table}
+                np.savez_compressed(file, **arrays)
+            return
+        columns = dict(head)
+        for name, value in scored.table.items():
+            columns |= dict(zip(member.column_names(name, value), np.reshape(value, (len(value), -1)).T, strict=True))
+        pd.DataFrame(columns).to_csv(aside, index=False)

@@ -232,6 +232,12 @@ def boss_quick() -> RunConfig:
 
 
 @preset
+def boss_transductive() -> RunConfig:
+    """`boss` that, when it scores a test set, also looks at the unlabelled test images as a whole."""
+    return changed(boss(), scoring={"transductive": True})
+
+
+@preset
 def boss_large() -> RunConfig:
     """`boss`, wider and longer: for a GPU, or an hour on two cores."""
     return changed(boss(), model={"options": {"widths": [48, 96, 192, 288]}}, train={"epochs": 90})

@@ -24,6 +24,8 @@ class Arguments:
     """Folder with testingset.npy, or a named source. Default: the data of the (first) run."""
     out: Path | None = None
     """File to write. Default: submissions/RUN.csv."""
+    evidence: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """File for the evidence behind the scores, .csv or .npz."""
     device: Device = "auto"
     """Where to compute."""
     json: bool = False
@@ -37,7 +39,7 @@ def main() -> None:
     from hw8.report.figures import draw_scores
     from hw8.report.tables import auc_table
 
-    done = predict(list(arguments.runs), arguments.data, arguments.out, arguments.device)
+    done = predict(list(arguments.runs), arguments.data, arguments.out, arguments.device, arguments.evidence)
     picture = done.out.with_suffix(".png")
     draw_scores(picture, done.score_N, done.labels)
     if arguments.json:
@@ -45,7 +47,11 @@ def main() -> None:
         return
     if done.evaluation:
         print(auc_table(done.evaluation, f"ROC-AUC on the test images of {done.source}"))
+    for note in done.notes():
+        print(note)
     print(f"Wrote:    {done.out} ({len(done.score_N):,} rows, validated)\nPictures: {picture}")
+    if arguments.evidence:
+        print(f"Evidence: {arguments.evidence}")
     if done.p_value_N is not None:
         share = (done.p_value_N <= ALPHA).mean()
         print(f"Flagged:  {share:.1%} of the images at p <= {ALPHA} (of normal images alone: {ALPHA:.0%})")

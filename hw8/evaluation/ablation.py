@@ -12,7 +12,7 @@ from hw8.data.sources import open_source
 from hw8.data.splits import split_rows
 from hw8.evaluation.held_out import Development, HeldOut
 from hw8.evaluation.metrics import evaluate
-from hw8.prediction import Member
+from hw8.member import Member
 from hw8.scoring.calibration import JOINT, Calibration, Table
 
 LEFT_OUT, ADDED = "joint without ", "joint with "

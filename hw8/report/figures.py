@@ -30,7 +30,7 @@ def draw_reconstructions(path: Path, scorer: CalibratedScorer, images: Images, r
     else:
         shown_BHWC, error_BHW = (recon_BHWC + 1) / 2, np.square(recon_BHWC - scaled(batch_BHWC)).sum(axis=3)
     names = ["normal"] * len(normals) + [kind.replace("_", "\n") for kind in CORRUPTIONS]
-    figure = _figure(1.05 * len(names), 3.9)
+    figure = new_figure(1.05 * len(names), 3.9)
     grid = figure.subplots(3, len(names))
     for column, name in enumerate(names):
         pictures = (_coloured(batch_BHWC[column]), _coloured(shown_BHWC[column]), error_BHW[column])
@@ -42,7 +42,15 @@ def draw_reconstructions(path: Path, scorer: CalibratedScorer, images: Images, r
         grid[2, column].set_xlabel(f"{score_B[column]:.3g}", fontsize=8)
     for axes, label in zip(grid[:, 0], ("image", "reconstruction", f"error, {score}"), strict=True):
         axes.set_ylabel(label, fontsize=8)
-    _save(figure, path)
+    save_figure(figure, path)
+
+
+def show_image(axes: Any, image_HWC: np.ndarray, title: str) -> None:
+    """An image of one or three channels, without ticks."""
+    axes.imshow(_coloured(image_HWC))
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_title(title, fontsize=8)
 
 
 def _coloured(image_HWC: np.ndarray) -> np.ndarray:
@@ -52,7 +60,7 @@ def _coloured(image_HWC: np.ndarray) -> np.ndarray:
 
 def draw_scores(path: Path, score_N: np.ndarray, labels: Labels | None) -> None:
     """Histogram of the scores by kind and, where labels are known, each kind's ROC curve."""
-    figure = _figure(9 if labels else 5, 3.6)
+    figure = new_figure(9 if labels else 5, 3.6)
     axes = figure.subplots(1, 2 if labels else 1, squeeze=False)[0]
     edges = np.linspace(score_N.min(), np.quantile(score_N, 0.998), 50)
     groups = {"all": score_N}
@@ -65,7 +73,7 @@ def draw_scores(path: Path, score_N: np.ndarray, labels: Labels | None) -> None:
     axes[0].legend(fontsize=8)
     if labels is not None:
         _draw_roc(axes[1], score_N, labels)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_roc(axes: Any, score_N: np.ndarray, labels: Labels) -> None:
@@ -81,7 +89,7 @@ def _draw_roc(axes: Any, score_N: np.ndarray, labels: Labels) -> None:
     axes.legend(fontsize=8)
 
 
-def _figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Any:
     """A figure of that size in inches that needs no screen."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -91,6 +99,7 @@ def _figure(width: float, height: float) -> Any:
     return figure
 
 
-def _save(figure: Any, path: Path) -> None:
+def save_figure(figure: Any, path: Path) -> None:
+    """Write the figure as PNG, whole or not at all."""
     with written_aside(path) as aside:
         figure.savefig(aside, format="png", dpi=130)

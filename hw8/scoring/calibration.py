@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from hw8.errors import InputError
+from hw8.scoring.tails import Tail, conformal
 
 JOINT = "joint"
 FOLDS = 5
@@ -41,7 +42,7 @@ class Gaussian:
         low_D, location_D, high_D = np.percentile(value_CD, (25, 50, 75), axis=0)
         scale_D, spread_D = (high_D - low_D) / 1.349, value_CD.std(axis=0)
         # Counts that are mostly zero have no interquartile range; what never varies is left in its own unit.
-        scale_D = np.where(scale_D > 0.1 * spread_D, scale_D, np.where(spread_D > 1e-9, spread_D, 1.0))
+        scale_D = np.where(scale_D > 1e-9, scale_D, np.where(spread_D > 1e-9, spread_D, 1.0))
         standard_CD = ((value_CD - location_D) / scale_D).clip(-FAR, FAR)
         return cls(location_D, scale_D, LedoitWolf(assume_centered=True).fit(standard_CD).precision_)
 
@@ -62,13 +63,13 @@ def columns(table: Table, names: Sequence[str]) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """What is known of the normals: each score's values on them, sorted, (C,); and the fits behind the distances.
+    """What is known of the normals: each score's values on them, in their order, (C,); the fits behind the distances.
 
     Numbers are scores as they stand. Every vector becomes its Mahalanobis distance. `joint` is the distance of all
     `parts` together; a number among them has its own two-sided distance too, NAME_two_sided.
     """
 
-    sorted_C: dict[str, np.ndarray]
+    values_C: dict[str, np.ndarray]
     fits: dict[str, Gaussian] = dataclasses.field(default_factory=dict)
     parts: tuple[str, ...] = ()
 
@@ -76,7 +77,7 @@ class Calibration:
     def fit(cls, table: Table, parts: Sequence[str] = ()) -> "Calibration":
         """Learn from the evidence of held-out normal images, (C,) or (C, D) each. Raises InputError for unknown parts.
 
-        A distance fitted to an image is too small for it: the sorted values are each image's distance from a fit
+        A distance fitted to an image is too small for it: the values kept are each image's distance from a fit
         to the other four fifths (cross-conformal, Vovk 2015). New images are compared with the fit to all.
         """
         missing = [name for name in parts if name not in table]
@@ -86,7 +87,7 @@ class Calibration:
         fits = {name: Gaussian.fit(columns(table, names)) for name, names in groups.items()}
         found = {name: np.asarray(value, np.float64) for name, value in table.items() if np.ndim(value) == 1}
         found |= {name: _out_of_fold(columns(table, names)) for name, names in groups.items()}
-        return cls({name: np.sort(score_C) for name, score_C in found.items()}, fits, tuple(parts))
+        return cls(found, fits, tuple(parts))
 
     def scores(self, table: Table) -> dict[str, np.ndarray]:
         """Every score that the table's evidence suffices for: float64 (N,) each, larger is less normal."""
@@ -102,18 +103,15 @@ class Calibration:
         (1 + #{calibration scores >= score}) / (C + 1), Vovk 2005: flagging at p <= alpha flags at
         most a share alpha of normal images on average.
         """
-        sorted_C = self.sorted_C[name]
-        larger = len(sorted_C) - np.searchsorted(sorted_C, score_N, side="left")
-        return (1 + larger) / (len(sorted_C) + 1)
+        return conformal(self.values_C[name], score_N)
 
-    def standardise(self, name: str, score_N: np.ndarray) -> np.ndarray:
-        """Scores in units of the normals' spread (interquartile range / 1.349) above their median: (N,)."""
-        low, middle, high = np.percentile(self.sorted_C[name], (25, 50, 75))
-        return (score_N - middle) / max((high - low) / 1.349, 1e-12)
+    def nats(self, name: str, score_N: np.ndarray) -> np.ndarray:
+        """How improbable the scores are for a normal image: -log p (N,), with an exponential tail (see `Tail`)."""
+        return Tail.fit(self.values_C[name]).nats(score_N)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """What is saved in model.safetensors."""
-        found = {name: torch.from_numpy(sorted_C) for name, sorted_C in self.sorted_C.items()}
+        found = {name: torch.from_numpy(value_C) for name, value_C in self.values_C.items()}
         for name, fit in self.fits.items():
             for field, value in dataclasses.asdict(fit).items():
                 found[f"{FIT}{name}.{field}"] = torch.from_numpy(np.ascontiguousarray(value))
@@ -128,16 +126,16 @@ class Calibration:
             hint = f"go on with python scripts/train.py --resume {where}"
             raise InputError(f"{where}: its training is not finished; {hint}")
         arrays = {name: value.double().numpy() for name, value in tensors.items()}
-        sorted_C = {name: value for name, value in arrays.items() if not name.startswith(FIT)}
-        if needed not in sorted_C:
-            raise InputError(f"{where}: score {needed!r} was not calibrated; it has {', '.join(sorted(sorted_C))}")
+        values_C = {name: value for name, value in arrays.items() if not name.startswith(FIT)}
+        if needed not in values_C:
+            raise InputError(f"{where}: score {needed!r} was not calibrated; it has {', '.join(sorted(values_C))}")
         fields = [field.name for field in dataclasses.fields(Gaussian)]
         names = {name.removeprefix(FIT).rsplit(".", 1)[0] for name in arrays if name.startswith(FIT)}
         try:
             fits = {name: Gaussian(*(arrays[f"{FIT}{name}.{field}"] for field in fields)) for name in names}
         except KeyError as error:
             raise InputError(f"{where}: its calibration is incomplete ({error} is missing); train again") from None
-        return cls(sorted_C, fits, tuple(parts))
+        return cls(values_C, fits, tuple(parts))
 
 
 def needed_evidence(score: str, parts: Sequence[str]) -> tuple[str, ...]:

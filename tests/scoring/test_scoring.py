@@ -5,9 +5,9 @@ import torch
 from hw8.data.arrays import Images, to_pixels
 from hw8.errors import InputError
 from hw8.models.output import Model, Output
+from hw8.scoring import texture
 from hw8.scoring.calibration import Calibration
-from hw8.scoring.evidence import chosen, evidence
-from hw8.scoring.fusion import fuse
+from hw8.scoring.evidence import centre_l1, chosen, error_regions, evidence, structural, top_l1
 from hw8.scoring.inference import Scorer, check_scores
 
 CPU = torch.device("cpu")
@@ -104,7 +104,7 @@ def test_no_more_false_alarms_than_promised(alpha):
 def test_calibration_survives_saving():
     calibration = Calibration.fit({"l1": np.random.default_rng(0).normal(size=50)})
     loaded = Calibration.from_tensors(calibration.tensors(), "l1", (), "runs/x")
-    np.testing.assert_array_equal(loaded.sorted_C["l1"], calibration.sorted_C["l1"])
+    np.testing.assert_array_equal(loaded.values_C["l1"], calibration.values_C["l1"])
     with pytest.raises(InputError, match="training is not finished"):
         Calibration.from_tensors({}, "l1", (), "runs/x")
     with pytest.raises(InputError, match="score 'rse' was not calibrated; it has l1"):
@@ -115,27 +115,77 @@ def test_the_saved_calibration_is_that_of_the_held_out_normals(trained):
     _, tensors = trained.folder.load(trained.config)
     calibration = Calibration.from_tensors(tensors, "l1", (), "run")
     found = trained.scorer.score(trained.images, trained.splits.calibration)
-    assert set(calibration.sorted_C) == set(found) >= {"l1", "mse", "rse", "structural", "texture", "latent"}
+    assert set(calibration.values_C) == set(found) >= {"l1", "mse", "rse", "structural", "texture", "latent"}
     for name, score_C in found.items():
         if name in calibration.fits:  # a distance fitted to an image is too small for it
-            assert calibration.sorted_C[name].mean() > score_C.mean()
+            assert calibration.values_C[name].mean() > score_C.mean()
             continue
-        np.testing.assert_array_equal(calibration.sorted_C[name], np.sort(score_C))
-
-
-def test_standardised_scores_are_in_units_of_the_normals_spread():
-    rng = np.random.default_rng(0)
-    calibration = Calibration.fit({"l1": rng.normal(100, 7, 20_000)})
-    np.testing.assert_allclose(calibration.standardise("l1", np.array([100.0, 107.0, 79.0])), [0, 1, -3], atol=0.05)
-
-
-def test_fusion_gives_unlike_units_the_same_say():
-    rng = np.random.default_rng(0)
-    small, large = (Calibration.fit({"l1": rng.normal(*shape, 5000)}) for shape in ((0, 1), (500, 100)))
-    parts = [small.standardise("l1", np.array([0.0, 3.0])), large.standardise("l1", np.array([500.0, 500.0]))]
-    np.testing.assert_allclose(fuse(parts), [0, 1.5], atol=0.1)
+        np.testing.assert_array_equal(calibration.values_C[name], score_C)
 
 
 def test_an_unknown_score_names_those_there_are():
     with pytest.raises(InputError, match="--score nelbo: this model does not give it; it gives l1, mse"):
         chosen({"l1": 1, "mse": 2}, "nelbo")
+
+
+def test_structural_is_one_minus_ssim_by_hand():
+    """One window as large as the image: Wang 2004, equation 13."""
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(-1, 1, (2, 1, 1, 7, 7))
+    a, b = (x.ravel() + 1) / 2, (y.ravel() + 1) / 2
+    light = (2 * a.mean() * b.mean() + 1e-4) / (a.mean() ** 2 + b.mean() ** 2 + 1e-4)
+    shape = (2 * ((a * b).mean() - a.mean() * b.mean()) + 9e-4) / (a.var() + b.var() + 9e-4)
+    found = structural(torch.tensor(x, dtype=torch.float32), torch.tensor(y, dtype=torch.float32))
+    assert found.item() == pytest.approx(1 - light * shape, rel=1e-3)
+    same = torch.rand(2, 3, 16, 16)
+    torch.testing.assert_close(structural(same, same), torch.zeros(2), atol=1e-5, rtol=0)
+
+
+def test_top_and_centre_errors_look_where_they_say():
+    x = torch.zeros(1, 1, 20, 20)
+    recon = x.clone()
+    recon[0, 0, 0, :20] = 0.5
+    assert top_l1(recon, x).item() == pytest.approx(0.5)
+    assert centre_l1(recon, x).item() == 0
+    assert centre_l1(x + 0.25, x).item() == pytest.approx(0.25)
+
+
+def test_regions_name_the_place_of_an_error():
+    x = torch.zeros(1, 3, 16, 16)
+    recon = x.clone()
+    recon[:, :, 12:, :4] = 0.5
+    assert error_regions(recon, x).argmax().item() == 12
+
+
+def test_bands_see_the_size_of_detail():
+    checks = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
+    fine, coarse = checks.repeat(8, 8), checks.repeat_interleave(4, 0).repeat_interleave(4, 1).repeat(2, 2)
+    found = [texture.band_energies(image[None, None] * 0.5)[0, ::2] for image in (fine, coarse)]
+    assert found[0].argmax().item() == 0
+    assert found[1][2] > found[0][2]
+
+
+def test_cooccurrence_is_a_share_and_knows_noise_from_smoothness():
+    rng = np.random.default_rng(0)
+    smooth = torch.linspace(-0.5, 0.5, 32).expand(1, 1, 32, 32)
+    noisy = smooth + torch.tensor(rng.normal(0, 0.2, (1, 1, 32, 32)), dtype=torch.float32)
+    flat, rough = (texture.cooccurrence(image)[0, :13] for image in (smooth, noisy))
+    assert flat[12].item() == pytest.approx(1)  # nothing but zeros beside zeros
+    assert rough[12] < 0.5
+    # Every pair of unlike levels stands for up to four codes; the shares of all 25 add up to one.
+    assert 0.9 < (2 * rough[:12].square().sum() + rough[12].square()).item() < 1.1
+
+
+def test_texture_does_not_change_when_the_image_is_mirrored_or_turned(faces):
+    x = to_pixels(torch.from_numpy(faces.array_NHWC[:5]))
+    for changed in (x.flip(3), x.rot90(2, (2, 3))):
+        torch.testing.assert_close(texture.cooccurrence(changed), texture.cooccurrence(x), atol=2e-3, rtol=0)
+
+
+def test_only_what_is_wanted_is_computed(trained):
+    rows = np.arange(4)
+    scorer = trained.scorer.scorer
+    wanted = Scorer(scorer.model, CPU, scorer.precision, 4, ["texture", "l1"])
+    assert set(wanted.table(trained.images, rows)) == {"texture", "l1"}
+    everything = wanted.with_all_evidence().table(trained.images, rows)
+    assert set(everything) > {"texture", "l1", "latent", "error_bands"}

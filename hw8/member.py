@@ -1,0 +1,67 @@
+"""A finished run, loaded to score images."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from hw8.config import Device, RunConfig
+from hw8.data.arrays import Images
+from hw8.data.sources import Source
+from hw8.device import choose_device, choose_precision
+from hw8.errors import InputError
+from hw8.runs import RunFolder
+from hw8.scoring.calibration import Calibration, needed_evidence
+from hw8.scoring.inference import Scorer
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """One loaded run, alone or in an ensemble."""
+
+    folder: RunFolder
+    config: RunConfig
+    scorer: Scorer
+    calibration: Calibration
+
+    @property
+    def score_name(self) -> str:
+        """The name of this run's score."""
+        return self.config.scoring.score
+
+    @classmethod
+    def load(cls, path: Path, device: Device = "auto") -> "Member":
+        """Load a finished run. Raises InputError if it is missing, damaged or unfinished."""
+        folder, config = RunFolder.open(path)
+        config = dataclasses.replace(config, device=device)
+        model, tensors = folder.load(config)
+        scoring, where = config.scoring, choose_device(config)
+        calibration = Calibration.from_tensors(tensors, scoring.score, scoring.parts, str(path))
+        wanted = needed_evidence(scoring.score, scoring.parts)
+        scorer = Scorer(model, where, choose_precision(config, where), scoring.score_batch_size, wanted)
+        return cls(folder, config, scorer, calibration)
+
+    def open_test(self, source: Source) -> Images:
+        """The test images as this run sees them. Raises InputError if their side or channels differ from its own."""
+        images = source.testing(self.config.data.crop)
+        if (images.side, images.channels) != (shape := self.folder.image_shape()):
+            raise InputError(
+                f"{images.name}: images of {images.side}x{images.side}x{images.channels}, but {self.folder.path} "
+                f"takes {shape[0]}x{shape[0]}x{shape[1]}; score the kind of images it was trained on"
+            )
+        return images
+
+    def calibration_set(self) -> tuple[object, ...]:
+        """What decides which normals calibrated the run: two runs that agree in it used the same ones."""
+        data = self.config.data
+        shares = data.calibration_share, data.development_share, data.held_out_minimum, data.split_seed
+        return data.source, *shares, len(self.calibration.values_C[self.score_name])
+
+    def column_names(self, name: str, value: np.ndarray) -> list[str]:
+        """A name for each column of a piece of evidence, (N,) or (N, D)."""
+        if value.ndim == 1:
+            return [name]
+        known = self.scorer.model.components().get(name, ())
+        if len(known) == value.shape[1]:
+            return [f"{name}.{part.replace(' ', '_')}" for part in known]
+        return [f"{name}.{number}" for number in range(value.shape[1])]

@@ -1,0 +1,109 @@
+"""Why an image has its score: which evidence is how unusual, its reconstruction and its error map."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from hw8.data.arrays import Images, scaled
+from hw8.data.sources import open_source
+from hw8.errors import InputError
+from hw8.member import Member
+from hw8.report.figures import new_figure, save_figure, show_image
+from hw8.scoring.calibration import TWO_SIDED, needed_evidence
+
+SAMPLE = 256
+CLEAREST = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """One test image's score and the evidence behind it.
+
+    `parts`: p-value of each piece of evidence alone. `leanings`: named measurements that are furthest from the normals'
+    median, in units of the normals' spread. `error_HW`: squared error summed over channels, None without a
+    reconstruction; `scale` is the same for every image of the data set.
+    """
+
+    row: int
+    score: float
+    p_value: float
+    parts: dict[str, float]
+    leanings: dict[str, float]
+    image_HWC: np.ndarray
+    recon_HWC: np.ndarray | None
+    error_HW: np.ndarray | None
+    scale: float
+
+    def lines(self) -> list[str]:
+        """The explanation in words."""
+        found = [
+            f"image {self.row}: score {self.score:.4g}; {self.p_value:.2%} of normal images are at least as unlike"
+        ]
+        found += [f"  {name:<20} p = {p:.4f}" for name, p in sorted(self.parts.items(), key=lambda item: item[1])]
+        if self.leanings:
+            found.append("what stands out, in units of the normals' spread:")
+            found += [f"  {name:<20} {value:+.1f}" for name, value in self.leanings.items()]
+        return found
+
+
+def explain(run: Path, where: str | None, row: int) -> Explanation:
+    """Explain the score of one test image. Raises InputError if there is no such run, data or image."""
+    member = Member.load(run)
+    images = member.open_test(open_source(where if where is not None else member.config.data.source))
+    if not 0 <= row < len(images):
+        raise InputError(f"--id {row}: {images.name} has images 0 to {len(images) - 1}")
+    recon, table = member.scorer.reconstruct(images.read(np.array([row])))
+    calibration, scoring = member.calibration, member.config.scoring
+    scores = calibration.scores(table)
+    score_N = scores[member.score_name]
+    parts = {}
+    for name in needed_evidence(scoring.score, scoring.parts):
+        key = name + TWO_SIDED if name + TWO_SIDED in scores else name
+        parts[name] = float(calibration.p_value(key, scores[key])[0])
+    recon_HWC, image_HWC = (None if recon is None else recon[0]), images.read(np.array([row]))[0]
+    error_HW = None if recon_HWC is None else np.square(recon_HWC - scaled(image_HWC)).sum(axis=2)
+    p_value = float(calibration.p_value(member.score_name, score_N)[0])
+    leanings = _leanings(member, table)
+    scale = _error_scale(member, images)
+    return Explanation(row, float(score_N[0]), p_value, parts, leanings, image_HWC, recon_HWC, error_HW, scale)
+
+
+def _leanings(member: Member, table: dict[str, np.ndarray]) -> dict[str, float]:
+    """The named columns that lie furthest from the normals' median."""
+    found: dict[str, float] = {}
+    for name, labels in member.scorer.model.components().items():
+        if name in table and name in member.calibration.fits:
+            standard_D = member.calibration.fits[name].standardise(table[name].astype(np.float64))[0]
+            found |= dict(zip(labels, map(float, standard_D), strict=True))
+    return dict(sorted(found.items(), key=lambda item: -abs(item[1]))[:CLEAREST])
+
+
+def _error_scale(member: Member, images: Images) -> float:
+    """The error that all but one in two hundred pixels of the data set stay below, from 256 images spread over it."""
+    rows = np.unique(np.linspace(0, len(images) - 1, SAMPLE).astype(int))
+    batch_BHWC = images.read(rows)
+    recon_BHWC, _ = member.scorer.reconstruct(batch_BHWC)
+    if recon_BHWC is None:
+        return 1.0
+    return max(1e-6, float(np.quantile(np.square(recon_BHWC - scaled(batch_BHWC)).sum(axis=3), 0.995)))
+
+
+def draw_explanation(path: Path, found: Explanation) -> None:
+    """The image, its reconstruction, its error map, and how unusual each piece of evidence is."""
+    figure = new_figure(9, 2.6)
+    axes = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.6))
+    show_image(axes[0], found.image_HWC, f"image {found.row}")
+    if found.recon_HWC is not None and found.error_HW is not None:
+        show_image(axes[1], ((found.recon_HWC + 1) / 2).clip(0, 1), "reconstruction")
+        axes[2].imshow(found.error_HW, cmap="magma", vmin=0, vmax=found.scale)
+        axes[2].set_title("error", fontsize=8)
+    for axis in axes[1:3]:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    names = sorted(found.parts, key=lambda name: found.parts[name], reverse=True)
+    axes[3].barh(names, [-np.log10(found.parts[name]) for name in names], color="tab:red")
+    axes[3].axvline(-np.log10(0.05), color="grey", linewidth=0.8, linestyle=":")
+    axes[3].set_title(f"how unusual: -log10 p (dotted: 0.05); all: p = {found.p_value:.4f}", fontsize=8)
+    axes[3].tick_params(labelsize=8)
+    save_figure(figure, path)

@@ -1,0 +1,205 @@
+"""Transduction: what the unlabelled test images themselves say of what does not come from the training distribution.
+
+A classifier tells test images from training normals. Where a share of the test set is anomalous, it learns, from
+positive and unlabelled images (Elkan and Noto 2008), the ratio of the test's density to the normals'. It is
+cross-fitted: an image is scored only by classifiers that did not see it. No label is used and no other data; but the
+score of an image depends on the others, and means nothing for a new image alone.
+"""
+
+import copy
+import dataclasses
+import math
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from hw8.data.arrays import Images, to_pixels
+from hw8.data.loader import in_batches
+from hw8.device import autocast, channels_last
+from hw8.errors import InputError
+from hw8.models.output import Model
+from hw8.scoring.tails import Tail, conformal
+
+FOLDS = 2
+STEPS = 500
+HALF_BATCH = 64
+LR = 1e-3
+DECAY = 0.99
+SHIFT = 2
+SURE = 3.0
+LEAST_SHARE = 0.1
+LOW, HIGH = -3.0, 6.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Transduction:
+    """Scores and conformal p-values of the test images (N,), and the estimated share of anomalies among them."""
+
+    score_N: np.ndarray
+    p_value_N: np.ndarray
+    share: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """Images and those of their rows that take part."""
+
+    images: Images
+    rows: np.ndarray
+
+
+class Discriminator(nn.Module):
+    """The recogniser's encoder, trained on, and the log-odds that an image is a test image: (N,)."""
+
+    def __init__(self, features: nn.Module, width: int) -> None:
+        super().__init__()
+        self.features, self.head = copy.deepcopy(features).requires_grad_(True), nn.Linear(width, 1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Log-odds of the mean features."""
+        return self.head(self.features(x_NCHW).mean((2, 3))).squeeze(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Transducer:
+    """Cross-fits discriminators between training normals and test images, starting from a recogniser's encoder."""
+
+    model: Model
+    device: torch.device
+    precision: str
+    batch_size: int
+    seed: int
+    steps: int = STEPS
+
+    def __call__(
+        self, normal: Sample, calibration: Sample, test: Images, boss_C: np.ndarray, boss_N: np.ndarray
+    ) -> Transduction:
+        """Fuse what the discriminators say with scores of the calibration normals (C,) and of the test images (N,).
+
+        The rule is fixed: the product of two e-values. One is the p-to-e calibrator p^(-1/2) / 2 of the boss's p-value
+        (Vovk and Wang 2021), the other the anomalies' likelihood ratio that the discriminators estimate. Unless they
+        tell test images from held-out normals beyond doubt (Mann-Whitney, three standard errors), the boss's score
+        stands alone.
+        """
+        fold_N = np.random.default_rng([self.seed, 1]).permutation(len(test)) % FOLDS
+        ratio_N, ratio_FC = np.empty(len(test)), np.empty((FOLDS, len(calibration.rows)))
+        total = FOLDS * self.steps
+        with tqdm(total=total, desc="transduction", unit="step", file=sys.stderr) as bar:
+            for fold in range(FOLDS):
+                seen, unseen = (np.flatnonzero(fold_N != fold), np.flatnonzero(fold_N == fold))
+                net = self._fit(normal, Sample(test, seen), fold, bar)
+                said_C, said_U = self._score(net, calibration), self._score(net, Sample(test, unseen))
+                slope, offset = platt(said_C, said_U)
+                ratio_FC[fold], ratio_N[unseen] = slope * said_C + offset, slope * said_U + offset
+        return fuse(ratio_FC, ratio_N, fold_N, boss_C, boss_N)
+
+    def _fit(self, normal: Sample, other: Sample, fold: int, bar: "tqdm[Any]") -> nn.Module:
+        """Train a discriminator on halves of each kind; returns its averaged weights."""
+        features = getattr(self.model, "features", None)
+        heads = getattr(self.model, "heads", None)
+        if not isinstance(features, nn.Module) or not isinstance(heads, nn.Linear):
+            raise InputError("transduction starts from a recogniser's encoder; train the preset boss_transductive")
+        torch.manual_seed((self.seed << 8) + fold)
+        net = channels_last(Discriminator(features, heads.in_features).to(self.device)).train()
+        average = copy.deepcopy(net).eval()
+        optimizer = torch.optim.AdamW(net.parameters(), LR, weight_decay=0.05)
+        rng = np.random.default_rng([self.seed, 2, fold])
+        for step in range(self.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = LR * min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+            x_NCHW = torch.cat([self._draw(sample, rng) for sample in (normal, other)])
+            target_N = torch.arange(2, device=self.device).repeat_interleave(HALF_BATCH).float()
+            with autocast(self.precision, self.device):
+                logit_N = net(x_NCHW.contiguous(memory_format=torch.channels_last))
+            F.binary_cross_entropy_with_logits(logit_N.float(), target_N).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            _follow(average, net, min(DECAY, (step + 1) / (step + 10)))
+            bar.update()
+        return average
+
+    def _draw(self, sample: Sample, rng: np.random.Generator) -> Tensor:
+        """Half a batch, each image mirrored by chance and moved by up to two pixels."""
+        batch_BHWC = sample.images.read(np.sort(rng.choice(sample.rows, HALF_BATCH)))
+        mirrored = rng.random(HALF_BATCH) < 0.5
+        batch_BHWC[mirrored] = batch_BHWC[mirrored, :, ::-1]
+        x_NCHW = to_pixels(torch.from_numpy(batch_BHWC), self.device)
+        padded = F.pad(x_NCHW, (SHIFT,) * 4, mode="reflect")
+        y, x = rng.integers(0, 2 * SHIFT + 1, 2)
+        return padded[:, :, y : y + x_NCHW.shape[2], x : x + x_NCHW.shape[3]]
+
+    @torch.inference_mode()
+    def _score(self, net: nn.Module, sample: Sample) -> np.ndarray:
+        """Mean log-odds of each image and its mirror image: float64 (len(rows),)."""
+        parts = []
+        for rows_B in in_batches(sample.rows, self.batch_size):
+            x_NCHW = to_pixels(torch.from_numpy(sample.images.read(rows_B)), self.device)
+            with autocast(self.precision, self.device):
+                parts.append(((net(x_NCHW) + net(x_NCHW.flip(3))) / 2).float().cpu().double().numpy())
+        return np.concatenate(parts)
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, net: nn.Module, decay: float) -> None:
+    """Move the averaged weights and statistics towards the current ones; counters are copied."""
+    for old, new in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
+        if old.is_floating_point():
+            old.lerp_(new, 1 - decay)
+        else:
+            old.copy_(new)
+
+
+def platt(said_C: np.ndarray, said_U: np.ndarray) -> tuple[float, float]:
+    """Slope >= 0 and offset that turn log-odds into log density ratios, test over normal (Platt 1999).
+
+    Fitted between normals (C,) and test images (U,) that the discriminator did not see, each set weighing one half:
+    where it learned nothing the slope, and with it the ratio, goes to zero.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    x_M1 = np.concatenate([said_C, said_U])[:, None]
+    scale = max(float(x_M1.std()), 1e-9)
+    y_M = np.repeat([0, 1], [len(said_C), len(said_U)])
+    fit = LogisticRegression(class_weight="balanced", C=1e3).fit(x_M1 / scale, y_M)
+    slope = float(fit.coef_[0, 0]) / scale
+    return (slope, float(fit.intercept_[0])) if slope > 0 else (0.0, 0.0)
+
+
+def fuse(
+    ratio_FC: np.ndarray, ratio_N: np.ndarray, fold_N: np.ndarray, boss_C: np.ndarray, boss_N: np.ndarray
+) -> Transduction:
+    """The product of both e-values, and p-values by the calibration normals under each fold's discriminator.
+
+    `ratio_FC`, `ratio_N`: log density ratios of the calibration normals under each fold and of the test images;
+    `boss_C`, `boss_N`: the boss's scores of the same.
+    """
+    tail = Tail.fit(boss_C)
+    p_N = np.empty(len(ratio_N))
+    for fold, ratio_C in enumerate(ratio_FC):
+        p_N[fold_N == fold] = conformal(ratio_C, ratio_N[fold_N == fold])
+    # For normal images p is uniform, with a mean of 1/2 and a variance of 1/12.
+    sure = (0.5 - p_N.mean()) / np.sqrt((1 / len(boss_C) + 1 / len(p_N)) / 12)
+    share = float(max(0.0, 1 - 2 * (p_N > 0.5).mean())) if sure >= SURE else 0.0  # Storey 2002
+    score_N, score_FC = tail.nats(boss_N) / 2, np.repeat(tail.nats(boss_C)[None] / 2, len(ratio_FC), axis=0)
+    if sure >= SURE:
+        score_N, score_FC = score_N + _anomalies(ratio_N, share), score_FC + _anomalies(ratio_FC, share)
+    for fold, score_C in enumerate(score_FC):
+        p_N[fold_N == fold] = conformal(score_C, score_N[fold_N == fold])
+    return Transduction(score_N, p_N, share)
+
+
+def _anomalies(ratio: np.ndarray, share: float) -> np.ndarray:
+    """Log likelihood ratio of anomalies to normals, where the test set is a mixture with that share of anomalies.
+
+    The share is taken for a tenth at the least: a smaller one would blow up the noise of the ratio.
+    """
+    share = max(share, LEAST_SHARE)
+    excess = (np.exp(ratio) - (1 - share)) / share
+    return np.log(np.maximum(excess, math.exp(LOW))).clip(LOW, HIGH)

@@ -1,0 +1,121 @@
+import math
+
+import pytest
+import torch
+
+from hw8.models.transformations import (
+    DAMAGES,
+    MIRRORED,
+    ONE_SIDED,
+    QUARTERS,
+    Chances,
+    mirror_signs,
+    parameter_names,
+    transform,
+)
+
+NOTHING = Chances(untouched=0, graded=0, turned=0, damaged=0)
+
+
+def faces_like(count: int = 8, channels: int = 3, side: int = 32) -> torch.Tensor:
+    """Smooth random images at whole grey levels."""
+    small = torch.rand(count, channels, 6, 6, generator=torch.Generator().manual_seed(0))
+    large = torch.nn.functional.interpolate(small, side, mode="bicubic").clamp(0, 1)
+    return (large * 255).round() / 127.5 - 1
+
+
+def only(name: str, channels: int = 3, seed: int = 0):
+    """Images changed in one way alone, by redrawing until the chances hit nothing else."""
+    names = parameter_names(channels)
+    x_NCHW = faces_like(600, channels)
+    torch.manual_seed(seed)
+    done = transform(x_NCHW, Chances(0, 0.1, 0, 0))
+    alone = done.amount_NP.ne(0).sum(1).eq(1) & done.amount_NP[:, names.index(name)].ne(0)
+    alone &= done.amount_NP[:, names.index(name)].abs() > 0.2  # less may drown in rounding and clipping
+    assert alone.any()
+    return x_NCHW[alone], done.x_NCHW[alone], done.amount_NP[alone, names.index(name)]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("side", [16, 48])
+def test_shapes_ranges_and_levels(channels, side):
+    torch.manual_seed(0)
+    x_NCHW = faces_like(40, channels, side)
+    before = x_NCHW.clone()
+    done = transform(x_NCHW, Chances())
+    assert torch.equal(x_NCHW, before), "the target of the decoder must stay clean"
+    assert done.x_NCHW.shape == x_NCHW.shape
+    assert done.amount_NP.shape == (40, len(parameter_names(channels)))
+    assert done.x_NCHW.abs().max() <= 1
+    levels = (done.x_NCHW + 1) * 127.5
+    torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
+    assert done.amount_NP.abs().max() <= 1
+    for name in ONE_SIDED:
+        assert (done.amount_NP[:, parameter_names(channels).index(name)] >= 0).all()
+    assert 0 <= done.turn_N.min() <= done.turn_N.max() < QUARTERS
+    assert 0 <= done.damage_N.min() <= done.damage_N.max() < len(DAMAGES)
+
+
+def test_the_same_seed_does_the_same():
+    found = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        found.append(transform(faces_like(), Chances()))
+    for first, second in zip(vars(found[0]).values(), vars(found[1]).values(), strict=True):
+        assert torch.equal(first, second)
+
+
+def test_no_chance_changes_nothing():
+    done = transform(faces_like(), NOTHING)
+    torch.testing.assert_close(done.x_NCHW, faces_like(), atol=1e-6, rtol=0)
+    assert not done.amount_NP.any()
+    assert not done.turn_N.any()
+    assert not done.damage_N.any()
+
+
+def test_a_quarter_turn_keeps_every_pixel():
+    torch.manual_seed(0)
+    done = transform(faces_like(), Chances(0, 0, 1, 0))
+    assert (done.turn_N > 0).all()
+    for image, changed, turn in zip(faces_like(), done.x_NCHW, done.turn_N, strict=True):
+        torch.testing.assert_close(changed, image.rot90(int(turn), (1, 2)), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("name", parameter_names(3))
+def test_each_change_does_what_its_name_says(name):
+    x, y, amount = only(name)
+    assert (y - x).abs().flatten(1).max(1).values.gt(0).float().mean() > 0.8
+    if name == "brightness":
+        assert torch.equal((y - x).mean((1, 2, 3)).sign(), amount.sign())
+    if name == "contrast":
+        assert torch.equal((y.std((1, 2, 3)) - x.std((1, 2, 3))).sign(), amount.sign())
+    if name == "saturation":
+        assert torch.equal((y.std(1).mean((1, 2)) - x.std(1).mean((1, 2))).sign(), amount.sign())
+    if name == "warmth":
+        assert torch.equal(((y - x)[:, 0] - (y - x)[:, 2]).mean((1, 2)).sign(), amount.sign())
+    if name == "sharpness":
+        rough = [z.diff(dim=3).square().mean((1, 2, 3)) for z in (x, y)]
+        assert torch.equal((rough[1] - rough[0]).sign(), amount.sign())
+
+
+def test_damages_leave_the_rest_of_the_image():
+    torch.manual_seed(0)
+    x_NCHW = faces_like(60)
+    done = transform(x_NCHW, Chances(0, 0, 0, 1))
+    assert (done.damage_N > 0).all()
+    same_NHW = (done.x_NCHW - x_NCHW).abs().amax(1) < 1e-6
+    for name in ("pasted", "shuffled", "covered"):
+        part = same_NHW[done.damage_N == DAMAGES.index(name)].float().mean((1, 2))
+        assert part.min() > 0.7, name
+    blended = done.damage_N == DAMAGES.index("blended")
+    assert same_NHW[blended].float().mean() < 0.2
+
+
+def test_mirroring_an_image_mirrors_its_amounts():
+    signs = dict(zip(parameter_names(3), mirror_signs(3).tolist(), strict=True))
+    assert {name for name, sign in signs.items() if sign < 0} == set(MIRRORED)
+    assert all(math.isclose(abs(sign), 1) for sign in signs.values())
+
+
+def test_grey_images_have_no_colour_to_change():
+    assert set(parameter_names(3)) - set(parameter_names(1)) == {"saturation", "warmth"}

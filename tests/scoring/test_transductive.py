@@ -1,0 +1,127 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from hw8.data.arrays import Images
+from hw8.data.demo import demo_images
+from hw8.errors import InputError
+from hw8.evaluation.metrics import roc_auc
+from hw8.models import create_model
+from hw8.scoring.transductive import Sample, Transducer, fuse, platt
+
+CPU = torch.device("cpu")
+
+
+def simulated(rng: np.random.Generator, count: int, share: float, known: float = 1.0):
+    """Scores of 300 calibration normals and `count` test images, of which a share are anomalies."""
+    anomalous = rng.random(count) < share
+    shift = np.where(anomalous, 2.0, 0.0)
+    boss_C, boss_N = rng.normal(size=300), rng.normal(size=count) + shift / 2
+    said_FC, said_N = rng.normal(size=(2, 300)), rng.normal(size=count) + known * shift
+    fold_N = np.arange(count) % 2
+    return anomalous, said_FC, said_N, fold_N, boss_C, boss_N
+
+
+def transduced(rng: np.random.Generator, share: float, known: float = 1.0):
+    anomalous, said_FC, said_N, fold_N, boss_C, boss_N = simulated(rng, 2000, share, known)
+    ratio_FC, ratio_N = np.empty_like(said_FC), np.empty_like(said_N)
+    for fold in (0, 1):
+        slope, offset = platt(said_FC[fold], said_N[fold_N == fold])
+        ratio_FC[fold], ratio_N[fold_N == fold] = (
+            slope * said_FC[fold] + offset,
+            slope * said_N[fold_N == fold] + offset,
+        )
+    return anomalous, boss_N, fuse(ratio_FC, ratio_N, fold_N, boss_C, boss_N)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.2])
+def test_without_anomalies_it_raises_no_more_false_alarms_than_promised(alpha):
+    rates = []
+    for seed in range(60):
+        _, _, done = transduced(np.random.default_rng(seed), share=0.0)
+        rates.append((done.p_value_N <= alpha).mean())
+    assert np.mean(rates) <= alpha + 4 * np.std(rates) / 60**0.5
+
+
+def test_the_share_of_anomalies_is_estimated():
+    for share in (0.0, 0.2, 0.5):
+        found = np.mean([transduced(np.random.default_rng(seed), share)[2].share for seed in range(20)])
+        assert share - 0.15 <= found <= share + 0.06
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.5])
+def test_what_the_test_set_says_adds_to_the_boss(share):
+    gains = []
+    for seed in range(10):
+        anomalous, boss_N, done = transduced(np.random.default_rng(seed), share)
+        gains.append(
+            roc_auc(done.score_N[~anomalous], done.score_N[anomalous]) - roc_auc(boss_N[~anomalous], boss_N[anomalous])
+        )
+    assert np.mean(gains) > (0.03 if share > 0.1 else -0.01)
+
+
+def test_a_discriminator_that_learned_nothing_does_no_harm():
+    for seed in range(10):
+        anomalous, boss_N, done = transduced(np.random.default_rng(seed), 0.3, known=0.0)
+        found = [roc_auc(score_N[~anomalous], score_N[anomalous]) for score_N in (done.score_N, boss_N)]
+        assert found[0] > found[1] - 0.02
+
+
+def test_log_odds_become_density_ratios():
+    rng = np.random.default_rng(0)
+    # Two normals a distance of 1 apart: the log ratio is x - 1/2, whatever unit the log-odds came in.
+    slope, offset = platt(5 * rng.normal(0, 1, 20_000), 5 * rng.normal(1, 1, 40_000))
+    assert slope * 5 == pytest.approx(1, abs=0.05)
+    assert offset == pytest.approx(-0.5, abs=0.05)
+    assert platt(rng.normal(1, 1, 500), rng.normal(0, 1, 500)) == (0.0, 0.0)
+
+
+@pytest.fixture(scope="module")
+def sets():
+    normal = Images(demo_images("normal", 160, seed=1))
+    mixed = np.concatenate([demo_images("normal", 40, seed=2), demo_images("cartoon", 40, seed=3)])
+    return Sample(normal, np.arange(120)), Sample(normal, np.arange(120, 160)), Images(mixed)
+
+
+def test_it_finds_what_is_not_in_the_training_set_without_a_label(sets):
+    normal, calibration, test = sets
+    torch.manual_seed(0)
+    transducer = Transducer(create_model("recogniser", 64), CPU, "fp32", 64, seed=0, steps=12)
+    nothing = np.random.default_rng(0).normal(size=120)
+    first, second = (transducer(normal, calibration, test, nothing[:40], nothing[40:]) for _ in range(2))
+    np.testing.assert_array_equal(first.score_N, second.score_N)
+    assert roc_auc(first.score_N[:40], first.score_N[40:]) > 0.8
+    assert len(first.p_value_N) == 80
+    assert first.share > 0.1
+
+
+def test_an_image_is_scored_only_by_a_discriminator_that_did_not_see_it(sets, monkeypatch):
+    normal, calibration, test = sets
+    seen: list[set[int]] = []
+    scored: list[set[int]] = []
+    fit, score = Transducer._fit, Transducer._score
+
+    def spy_fit(self, first, other, fold, bar):
+        seen.append(set(other.rows.tolist()))
+        return fit(self, first, other, fold, bar)
+
+    def spy_score(self, net, sample):
+        if sample.images is test:
+            scored.append(set(sample.rows.tolist()))
+        return score(self, net, sample)
+
+    monkeypatch.setattr(Transducer, "_fit", spy_fit)
+    monkeypatch.setattr(Transducer, "_score", spy_score)
+    torch.manual_seed(0)
+    model = create_model("recogniser", 64)
+    Transducer(model, CPU, "fp32", 64, 0, steps=1)(normal, calibration, test, np.arange(40.0), np.arange(80.0))
+    assert [rows & others for rows, others in zip(seen, scored, strict=True)] == [set(), set()]
+    assert set.union(*scored) == set(range(80))
+
+
+def test_other_models_are_refused(sets):
+    transducer = dataclasses.replace(Transducer(create_model("conv", 64), CPU, "fp32", 64, 0), steps=1)
+    with pytest.raises(InputError, match="starts from a recogniser's encoder"):
+        transducer(*sets, np.arange(40.0), np.arange(80.0))
