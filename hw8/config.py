@@ -131,6 +131,11 @@ class ScoreConfig:
     else there is (see docs/methods.md and docs/scoring.md)."""
     parts: tuple[str, ...] = ()
     """Evidence, by name, that the score `joint` puts together."""
+    distance: Literal["mahalanobis", "neighbours"] = "mahalanobis"
+    """How far vectors, and `joint`, are from normal: by a fitted Gaussian, or by the nearest calibration normals."""
+    fit_on: Literal["calibration", "training"] = "calibration"
+    """Normals that distances are fitted to: the calibration split, or training images (better for small sets, if the
+    model does not know its training images by heart); p-values come from the calibration split either way."""
     transductive: bool = False
     """Also learn from the unlabelled test images, when they are scored, what tells them from training normals."""
     score_batch_size: int = 256
@@ -145,6 +150,10 @@ class ScoreConfig:
         )
         _require(named, "parts", self.parts, "must be a list of names of evidence")
         object.__setattr__(self, "parts", tuple(self.parts))  # a list, if it comes from YAML
+        known = self.distance in ("mahalanobis", "neighbours")
+        _require(known, "distance", self.distance, "must be mahalanobis or neighbours")
+        known = self.fit_on in ("calibration", "training")
+        _require(known, "fit_on", self.fit_on, "must be calibration or training")
         _require(isinstance(self.transductive, bool), "transductive", self.transductive, "must be true or false")
         _require(self.score != "joint" or bool(self.parts), "parts", self.parts, "the score joint needs some")
         _require(self.score_batch_size > 0, "score_batch_size", self.score_batch_size, "must be positive")

@@ -35,8 +35,8 @@ ALPHA = 0.05
 class Scored:
     """One run's scores of a test set (N,), their p-values, and those of its calibration normals (C,).
 
-    A transductive run has no scores of normals that would hold for all test images (`normal_C` is None), and an
-    estimated `share` of anomalies.
+    A transductive run has no scores of normals (`normal_C` is None), an estimated `share` of anomalies, and the
+    p-values of its scores before the transduction.
     """
 
     score_N: np.ndarray
@@ -83,7 +83,7 @@ class Prediction:
         if self.share is not None:
             lines.append(
                 "Transductive: these scores were made by looking at the unlabelled test images as a whole; check that "
-                f"your rules allow it. Estimated share of anomalies: {self.share:.0%}"
+                f"your rules allow it. Estimated share of anomalies: {self.share:.0%}. The p-values are the boss's own"
             )
         return lines
 
@@ -195,7 +195,8 @@ def _transduced(member: Member, test: Images, score_N: np.ndarray, table: Table)
         )
     transducer = Transducer(scorer.model, scorer.device, scorer.precision, scorer.batch_size, config.seed)
     done = transducer(Sample(training, splits.train), Sample(training, splits.calibration), test, boss_C, score_N)
-    return Scored(done.score_N, done.p_value_N, None, done.score_N, table, done.share)
+    p_value_N = member.calibration.p_value(member.score_name, score_N)
+    return Scored(done.score_N, p_value_N, None, done.score_N, table, done.share)
 
 
 def write_evidence(path: Path, member: Member, scored: Scored) -> None:

@@ -118,6 +118,13 @@ def denoise_gaussian() -> RunConfig:
 
 
 @preset
+def denoise_levels() -> RunConfig:
+    """One denoiser for every noise level up to 50 grey levels, scored by how its errors at four levels go together."""
+    ground = _centre("denoising", latent=64, corruption="gaussian", strength=50.0, many_levels=True)
+    return changed(ground, scoring={"score": "level_errors"})
+
+
+@preset
 def denoise_gaussian_bce() -> RunConfig:
     """`denoise_gaussian` with binary cross-entropy."""
     return _bce(denoise_gaussian())
@@ -235,6 +242,17 @@ def boss_quick() -> RunConfig:
 def boss_transductive() -> RunConfig:
     """`boss` that, when it scores a test set, also looks at the unlabelled test images as a whole."""
     return changed(boss(), scoring={"transductive": True})
+
+
+@preset
+def boss_digits() -> RunConfig:
+    """`boss` for a hundred small grey images that have a right and a left, for instance one handwritten digit."""
+    return changed(
+        boss(),
+        data={"flip": False},
+        model={"options": {"widths": [32, 64, 96, 128], "mirror": False}},
+        scoring={"parts": ("amounts", "changes", "features", "latent"), "distance": "neighbours", "fit_on": "training"},
+    )
 
 
 @preset

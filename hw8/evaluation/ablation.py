@@ -15,7 +15,7 @@ from hw8.evaluation.metrics import evaluate
 from hw8.member import Member
 from hw8.scoring.calibration import JOINT, Calibration, Table
 
-LEFT_OUT, ADDED = "joint without ", "joint with "
+LEFT_OUT, ADDED, NEAREST = "joint without ", "joint with ", "joint by nearest neighbours"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Tables:
     test: Table
     labels: Labels | None
 
-    def row(self, score: str, parts: Sequence[str]) -> dict[str, float]:
+    def row(self, score: str, parts: Sequence[str], neighbours: bool = False) -> dict[str, float]:
         """ROC-AUC of a score whose calibration is fitted anew with these parts."""
-        calibration = Calibration.fit(self.calibration, parts)
+        calibration = Calibration.fit(self.calibration, parts, neighbours)
         held_out = HeldOut.of(self.development.mapped(calibration.scores), score)
         found = {"held_out": held_out.common.macro.auc, "unseen": held_out.unseen.macro.auc}
         if self.labels is not None:
@@ -50,6 +50,7 @@ def ablate(run: Path, where: str | None = None) -> pd.DataFrame:
     rows = {name: tables.row(name, ()) for name in names}
     if parts:
         rows[JOINT] = tables.row(JOINT, parts)
+        rows[NEAREST] = tables.row(JOINT, parts, neighbours=True)
         rows |= {ADDED + name: tables.row(JOINT, (*parts, name)) for name in names if name not in parts}
     if len(parts) > 1:
         rows |= {LEFT_OUT + left: tables.row(JOINT, [name for name in parts if name != left]) for left in parts}

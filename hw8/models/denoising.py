@@ -11,48 +11,74 @@ from hw8.models.output import Output
 from hw8.models.registry import register_model
 
 SEED = 8
+LEVELS = (0.25, 0.5, 0.75, 1.0)  # shares of the strength at which errors are measured
 
 
 class DenoisingAutoencoder(Autoencoder):
     """Corrupts its input while training; in evaluation it sees the clean image.
 
-    Its evidence besides is the error of restoring the image from several seeded corruptions.
+    Its evidence besides is the error of restoring the image from several seeded corruptions; with `many_levels`, which
+    draws each training image's strength anew, also the errors by strength.
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, corruption: str, strength: float, draws: int) -> None:
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        corruption: str,
+        strength: float,
+        draws: int,
+        many_levels: bool,
+    ) -> None:
         super().__init__(encoder, decoder)
         known = [*noise.CORRUPTIONS, "dropout"]
         if corruption not in known:
             raise ValueError(f"corruption = {corruption!r} must be one of {', '.join(known)}")
         if not (isinstance(strength, int | float) and strength > 0) or (corruption != "gaussian" and strength >= 1):
             raise ValueError(f"strength = {strength!r} must be grey levels > 0 (gaussian) or a share in (0, 1)")
-        self.corruption, self.strength, self.draws = corruption, float(strength), draws
+        if many_levels and corruption != "gaussian":
+            raise ValueError(f"many_levels needs the corruption gaussian, not {corruption!r}")
+        self.corruption, self.strength, self.draws, self.many_levels = corruption, float(strength), draws, many_levels
 
     def forward(self, x_NCHW: Tensor) -> Output:
         """Restore the image, from a corrupted one while training."""
         if not self.training:
             return super().forward(x_NCHW)
-        latent_ND = self._encode_corrupted(x_NCHW, noise.Randomness(x_NCHW))
+        latent_ND = self._encode_corrupted(x_NCHW, noise.Randomness(x_NCHW), self.strength)
         return Output(self.decode(latent_ND), latent_ND, {})
 
-    def _encode_corrupted(self, x_NCHW: Tensor, draw: noise.Randomness) -> Tensor:
+    def _encode_corrupted(self, x_NCHW: Tensor, draw: noise.Randomness, strength: float) -> Tensor:
         """Latent of the corrupted image, or corrupted latent of the image: (N, D)."""
+        if self.many_levels and self.training:
+            share_N111 = torch.rand(len(x_NCHW), 1, 1, 1, device=x_NCHW.device)
+            return self.encoder(noise.gaussian(x_NCHW, strength * share_N111, draw))
         if self.corruption == "dropout":
             latent_ND = self.encoder(x_NCHW)
             kept = draw.uniform(latent_ND.shape[1]) >= self.strength
             latent_ND = latent_ND * kept / (1 - self.strength)
         else:
-            latent_ND = self.encoder(noise.CORRUPTIONS[self.corruption](x_NCHW, self.strength, draw))
+            latent_ND = self.encoder(noise.CORRUPTIONS[self.corruption](x_NCHW, strength, draw))
         return latent_ND
 
     def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
-        """Mean errors over the seeded corruptions: denoising_l1 and denoising_mse."""
+        """Mean errors over the seeded corruptions, denoising_l1 and denoising_mse; by level, level_errors (N, 4)."""
         found: dict[str, list[Tensor]] = {"denoising_l1": [], "denoising_mse": []}
         for number in range(self.draws):
-            recon_NCHW = self.decode(self._encode_corrupted(x_NCHW, noise.seeded(x_NCHW, SEED + number)))
+            draw = noise.seeded(x_NCHW, SEED + number)
+            recon_NCHW = self.decode(self._encode_corrupted(x_NCHW, draw, self.strength))
             found["denoising_l1"].append(l1(recon_NCHW, x_NCHW))
             found["denoising_mse"].append(mse(recon_NCHW, x_NCHW))
-        return {name: torch.stack(values).mean(0) for name, values in found.items()}
+        means = {name: torch.stack(values).mean(0) for name, values in found.items()}
+        return means | ({"level_errors": self._level_errors(x_NCHW)} if self.many_levels else {})
+
+    def _level_errors(self, x_NCHW: Tensor) -> Tensor:
+        """Log mean squared error of restoring the image from each noise level, from one seeded draw: (N, 4)."""
+        errors = []
+        for share in LEVELS:
+            draw = noise.seeded(x_NCHW, SEED)
+            recon_NCHW = self.decode(self._encode_corrupted(x_NCHW, draw, share * self.strength))
+            errors.append(mse(recon_NCHW, x_NCHW).clamp_min(1e-8).log())
+        return torch.stack(errors, dim=1)
 
 
 @register_model
@@ -65,11 +91,13 @@ def denoising(
     corruption: str = "gaussian",
     strength: float = 25.0,
     draws: int = 3,
+    many_levels: bool = False,
 ) -> DenoisingAutoencoder:
     """Denoising autoencoder on any backbone.
 
     `corruption` is gaussian (`strength` in grey levels of 255), salt_pepper, mask_pixels, mask_blocks (a share of
     the pixels or blocks) or dropout (a share of the latent's features); scoring averages over `draws` of it.
+    `many_levels` draws each training image's strength between none and `strength`, for one denoiser of all levels.
     """
     encoder, decoder = make_encoder(backbone, side, channels, latent), make_decoder(backbone, side, channels, latent)
-    return DenoisingAutoencoder(encoder, decoder, corruption, strength, draws)
+    return DenoisingAutoencoder(encoder, decoder, corruption, strength, draws, many_levels)

@@ -36,8 +36,8 @@ def seeded(x_NCHW: Tensor, seed: int) -> Randomness:
     return Randomness(x_NCHW, torch.Generator().manual_seed(seed))
 
 
-def gaussian(x_NCHW: Tensor, strength: float, draw: Randomness) -> Tensor:
-    """Add normal noise with a standard deviation of `strength` grey levels (of 255)."""
+def gaussian(x_NCHW: Tensor, strength: float | Tensor, draw: Randomness) -> Tensor:
+    """Add normal noise with a standard deviation of `strength` grey levels (of 255), one for all or (N, 1, 1, 1)."""
     return (x_NCHW + strength / 127.5 * draw.normal(*x_NCHW.shape[1:])).clamp(-1, 1)
 
 

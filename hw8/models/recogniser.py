@@ -47,7 +47,9 @@ class Recogniser(Autoencoder):
 
     signs: Tensor
 
-    def __init__(self, side: int, channels: int, widths: Sequence[int], latent: int, weight: float) -> None:
+    def __init__(
+        self, side: int, channels: int, widths: Sequence[int], latent: int, weight: float, mirror: bool
+    ) -> None:
         smallest = smallest_map(side)
         project = nn.Sequential(nn.Flatten(), nn.Linear(widths[-1] * smallest**2, latent))
         super().__init__(project, ConvDecoder(side, channels, (16, 32, 64, 128), latent))
@@ -55,7 +57,7 @@ class Recogniser(Autoencoder):
         self.names = parameter_names(channels)
         self.sizes = (len(self.names), QUARTERS, len(DAMAGES))
         self.heads = nn.Linear(widths[-1], sum(self.sizes))
-        self.weight, self.chances = weight, Chances()
+        self.weight, self.chances, self.mirror = weight, Chances(), mirror
         self.register_buffer("signs", mirror_signs(channels), persistent=False)
 
     def forward(self, x_NCHW: Tensor) -> Output:
@@ -84,18 +86,23 @@ class Recogniser(Autoencoder):
         return amounts, turns, damages
 
     def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
-        """What the heads say of the image and of its mirror image, averaged, and the features behind it.
+        """What the heads say of the image and, averaged with it, of its mirror image; the features behind it.
 
         `amounts` (N, P): how zoomed, tilted, noisy, warm the image looks; `changes` (N, 10): logits of quarter turns
         and damages; `features` (N, widths[-1]).
         """
-        here, mirrored = self.features(x_NCHW), self.features(x_NCHW.flip(3))
-        (amount_NP, *logits), (other_NP, *others) = self._recognise(here), self._recognise(mirrored)
-        features_ND = (here.mean((2, 3)) + mirrored.mean((2, 3))) / 2
+        here = self.features(x_NCHW)
+        amount_NP, *logits = self._recognise(here)
+        changes_NK = torch.cat(logits, 1)
+        features_ND = here.mean((2, 3)).float()
+        if not self.mirror:
+            return {"amounts": amount_NP, "changes": changes_NK, "features": features_ND}
+        mirrored = self.features(x_NCHW.flip(3))
+        other_NP, *others = self._recognise(mirrored)
         return {
             "amounts": (amount_NP + other_NP * self.signs) / 2,
-            "changes": (torch.cat(logits, 1) + torch.cat(others, 1)) / 2,
-            "features": features_ND.float(),
+            "changes": (changes_NK + torch.cat(others, 1)) / 2,
+            "features": (features_ND + mirrored.mean((2, 3)).float()) / 2,
         }
 
     def components(self) -> dict[str, tuple[str, ...]]:
@@ -126,11 +133,15 @@ def recogniser(
     widths: Sequence[int] = (32, 64, 128, 192),
     latent: int = 64,
     weight: float = 1.0,
+    mirror: bool = True,
 ) -> Recogniser:
-    """Autoencoder that also recognises transformations; `weight` multiplies the losses of its heads."""
+    """Autoencoder that also recognises transformations; `weight` multiplies the losses of its heads.
+
+    `mirror` averages what it says of an image and of its mirror image, if both are equally normal.
+    """
     check_positive(side=side, channels=channels, widths=widths, latent=latent)
     if len(widths) != 4:
         raise ValueError(f"widths = {list(widths)} must be four numbers")
     if not weight > 0:
         raise ValueError(f"weight = {weight!r} must be positive")
-    return Recogniser(side, channels, widths, latent, weight)
+    return Recogniser(side, channels, widths, latent, weight, mirror)

@@ -17,6 +17,7 @@ JOINT = "joint"
 FOLDS = 5
 SEED = 8
 FAR = 8.0
+NEIGHBOURS = 5
 FIT = "fit."
 TWO_SIDED = "_two_sided"
 Table = Mapping[str, np.ndarray]
@@ -24,14 +25,18 @@ Table = Mapping[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Gaussian:
-    """Location, scale and correlation of evidence over normal images: (D,), (D,) and the inverse, (D, D)."""
+    """Location, scale and correlation of evidence over normal images: (D,), (D,) and the inverse, (D, D).
+
+    `reference_RD`, if it has rows, are the normals themselves, whitened: then distances are to the nearest of them.
+    """
 
     location_D: np.ndarray
     scale_D: np.ndarray
     precision_DD: np.ndarray
+    reference_RD: np.ndarray
 
     @classmethod
-    def fit(cls, value_CD: np.ndarray) -> "Gaussian":
+    def fit(cls, value_CD: np.ndarray, neighbours: bool = False) -> "Gaussian":
         """Median, interquartile range / 1.349, and a covariance shrunk towards a multiple of the identity.
 
         The shrinkage is Ledoit and Wolf's (2004). Values are cut at 8 scales first, so that no single odd normal
@@ -44,16 +49,30 @@ class Gaussian:
         # Counts that are mostly zero have no interquartile range; what never varies is left in its own unit.
         scale_D = np.where(scale_D > 1e-9, scale_D, np.where(spread_D > 1e-9, spread_D, 1.0))
         standard_CD = ((value_CD - location_D) / scale_D).clip(-FAR, FAR)
-        return cls(location_D, scale_D, LedoitWolf(assume_centered=True).fit(standard_CD).precision_)
+        precision_DD = LedoitWolf(assume_centered=True).fit(standard_CD).precision_
+        fit = cls(location_D, scale_D, precision_DD, np.empty((0, len(location_D))))
+        return dataclasses.replace(fit, reference_RD=fit.whitened(value_CD)) if neighbours else fit
 
     def standardise(self, value_ND: np.ndarray) -> np.ndarray:
         """In units of the normals' spread, from their median: (N, D)."""
         return (value_ND - self.location_D) / self.scale_D
 
+    def whitened(self, value_ND: np.ndarray) -> np.ndarray:
+        """Standardised and decorrelated: (N, D), whose lengths are Mahalanobis distances."""
+        return self.standardise(value_ND) @ np.linalg.cholesky(self.precision_DD)
+
     def distance(self, value_ND: np.ndarray) -> np.ndarray:
-        """Mahalanobis distance (1936) from the normals: (N,). In one dimension, both tails are far."""
-        standard_ND = self.standardise(value_ND)
-        return np.sqrt(np.einsum("nd,de,ne->n", standard_ND, self.precision_DD, standard_ND).clip(0))
+        """Mahalanobis distance (1936) from the normals' median: (N,). In one dimension, both tails are far.
+
+        With a reference, the mean Mahalanobis distance to the five nearest normals (Ramaswamy 2000).
+        """
+        from sklearn.neighbors import NearestNeighbors
+
+        white_ND = self.whitened(value_ND)
+        if not len(self.reference_RD):
+            return np.linalg.norm(white_ND, axis=1)
+        nearest = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(self.reference_RD))).fit(self.reference_RD)
+        return nearest.kneighbors(white_ND)[0].mean(axis=1)
 
 
 def columns(table: Table, names: Sequence[str]) -> np.ndarray:
@@ -74,19 +93,27 @@ class Calibration:
     parts: tuple[str, ...] = ()
 
     @classmethod
-    def fit(cls, table: Table, parts: Sequence[str] = ()) -> "Calibration":
+    def fit(
+        cls, table: Table, parts: Sequence[str] = (), neighbours: bool = False, reference: Table | None = None
+    ) -> "Calibration":
         """Learn from the evidence of held-out normal images, (C,) or (C, D) each. Raises InputError for unknown parts.
 
+        `neighbours` measures distances to the nearest normals, instead of to their middle.
+
         A distance fitted to an image is too small for it: the values kept are each image's distance from a fit
-        to the other four fifths (cross-conformal, Vovk 2015). New images are compared with the fit to all.
+        to the other four fifths (cross-conformal, Vovk 2015). New images are compared with the fit to all. With a
+        `reference`, evidence of other normal images, the fits are to those, and the calibration images are new to them.
         """
         missing = [name for name in parts if name not in table]
         if missing:
             raise InputError(f"--parts {' '.join(missing)}: this model does not give it; it gives {', '.join(table)}")
         groups = _groups(table, parts)
-        fits = {name: Gaussian.fit(columns(table, names)) for name, names in groups.items()}
+        base = table if reference is None else reference
+        fits = {name: Gaussian.fit(columns(base, names), neighbours) for name, names in groups.items()}
         found = {name: np.asarray(value, np.float64) for name, value in table.items() if np.ndim(value) == 1}
-        found |= {name: _out_of_fold(columns(table, names)) for name, names in groups.items()}
+        for name, names in groups.items():
+            value_CD = columns(table, names)
+            found[name] = _out_of_fold(value_CD, neighbours) if reference is None else fits[name].distance(value_CD)
         return cls(found, fits, tuple(parts))
 
     def scores(self, table: Table) -> dict[str, np.ndarray]:
@@ -152,11 +179,11 @@ def _groups(table: Table, parts: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _out_of_fold(value_CD: np.ndarray) -> np.ndarray:
+def _out_of_fold(value_CD: np.ndarray, neighbours: bool) -> np.ndarray:
     """Distance of each row from a fit to the other folds: (C,)."""
     fold_C = np.random.RandomState(SEED).permutation(len(value_CD)) % min(FOLDS, len(value_CD))
     found_C = np.empty(len(value_CD))
     for fold in np.unique(fold_C):
         inside = fold_C == fold
-        found_C[inside] = Gaussian.fit(value_CD[~inside]).distance(value_CD[inside])
+        found_C[inside] = Gaussian.fit(value_CD[~inside], neighbours).distance(value_CD[inside])
     return found_C

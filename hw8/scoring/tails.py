@@ -27,8 +27,10 @@ class Tail:
         return cls(sorted_C, threshold, max(float(beyond.mean()) if len(beyond) else 0.0, 1e-12))
 
     def nats(self, score_N: np.ndarray) -> np.ndarray:
-        """-log p (N,), at least 0."""
-        body_N = -np.log(np.maximum(conformal(self.sorted_C, score_N), 1 - BODY))
+        """-log p (N,), at least 0; between two normals p is interpolated, so that no two scores become one."""
+        count = len(self.sorted_C)
+        p_N = np.interp(score_N, self.sorted_C, 1 - np.arange(count) / (count + 1))
+        body_N = -np.log(np.maximum(p_N, 1 - BODY))
         tail_N = -np.log(1 - BODY) + (score_N - self.threshold) / self.excess
         return np.where(score_N > self.threshold, tail_N, body_N)
 

@@ -38,10 +38,13 @@ LOW, HIGH = -3.0, 6.0
 
 @dataclasses.dataclass(frozen=True)
 class Transduction:
-    """Scores and conformal p-values of the test images (N,), and the estimated share of anomalies among them."""
+    """Scores of the test images (N,), and the estimated share of anomalies among them.
+
+    There are no p-values: whatever tells test normals from training normals, for instance that they are other people,
+    raises theirs, so that a promise of false alarms would not hold. The boss's own p-values keep it.
+    """
 
     score_N: np.ndarray
-    p_value_N: np.ndarray
     share: float
 
 
@@ -175,24 +178,19 @@ def platt(said_C: np.ndarray, said_U: np.ndarray) -> tuple[float, float]:
 def fuse(
     ratio_FC: np.ndarray, ratio_N: np.ndarray, fold_N: np.ndarray, boss_C: np.ndarray, boss_N: np.ndarray
 ) -> Transduction:
-    """The product of both e-values, and p-values by the calibration normals under each fold's discriminator.
+    """The product of both e-values, where the discriminators have something to say.
 
     `ratio_FC`, `ratio_N`: log density ratios of the calibration normals under each fold and of the test images;
     `boss_C`, `boss_N`: the boss's scores of the same.
     """
-    tail = Tail.fit(boss_C)
     p_N = np.empty(len(ratio_N))
     for fold, ratio_C in enumerate(ratio_FC):
         p_N[fold_N == fold] = conformal(ratio_C, ratio_N[fold_N == fold])
     # For normal images p is uniform, with a mean of 1/2 and a variance of 1/12.
     sure = (0.5 - p_N.mean()) / np.sqrt((1 / len(boss_C) + 1 / len(p_N)) / 12)
     share = float(max(0.0, 1 - 2 * (p_N > 0.5).mean())) if sure >= SURE else 0.0  # Storey 2002
-    score_N, score_FC = tail.nats(boss_N) / 2, np.repeat(tail.nats(boss_C)[None] / 2, len(ratio_FC), axis=0)
-    if sure >= SURE:
-        score_N, score_FC = score_N + _anomalies(ratio_N, share), score_FC + _anomalies(ratio_FC, share)
-    for fold, score_C in enumerate(score_FC):
-        p_N[fold_N == fold] = conformal(score_C, score_N[fold_N == fold])
-    return Transduction(score_N, p_N, share)
+    nats_N = Tail.fit(boss_C).nats(boss_N) / 2
+    return Transduction(nats_N + _anomalies(ratio_N, share) if sure >= SURE else nats_N, share)
 
 
 def _anomalies(ratio: np.ndarray, share: float) -> np.ndarray:

@@ -25,6 +25,7 @@ from hw8.training.checkpoint import TrainingState
 from hw8.training.interrupt import stopping_as_interrupted
 from hw8.training.loop import Trainer
 
+FIT_IMAGES = 8192
 log = logging.getLogger(__name__)
 
 
@@ -112,8 +113,13 @@ def _train_and_measure(trainer: Trainer) -> Trained:
 def _calibrate(scorer: Scorer, trainer: Trainer) -> Calibration:
     """Learn what evidence normal images give, from images that no weight has seen."""
     table = scorer.table(trainer.images, trainer.splits.calibration)
-    calibration = Calibration.fit(table, trainer.config.scoring.parts)
-    check_scores(chosen(calibration.scores(table), trainer.config.scoring.score), str(trainer.folder.path))
+    scoring = trainer.config.scoring
+    reference = None
+    if scoring.fit_on == "training":
+        rows = trainer.splits.train
+        reference = scorer.table(trainer.images, rows[:: -(-len(rows) // FIT_IMAGES)])
+    calibration = Calibration.fit(table, scoring.parts, scoring.distance == "neighbours", reference)
+    check_scores(chosen(calibration.scores(table), scoring.score), str(trainer.folder.path))
     return calibration
 
 

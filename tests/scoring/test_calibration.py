@@ -67,15 +67,27 @@ def test_unlike_images_are_flagged_in_any_direction():
         assert (calibration.p_value("joint", found["joint"]) <= 0.05).mean() > 0.9
 
 
-def test_saved_and_loaded_it_gives_the_same_scores():
+@pytest.mark.parametrize("neighbours", [False, True])
+def test_saved_and_loaded_it_gives_the_same_scores(neighbours):
     rng = np.random.default_rng(0)
-    calibration = Calibration.fit(draw(rng, 100), ["l1", "texture"])
+    calibration = Calibration.fit(draw(rng, 100), ["l1", "texture"], neighbours)
     loaded = Calibration.from_tensors(calibration.tensors(), "joint", ["l1", "texture"], "runs/x")
     table = draw(rng, 20)
     expected, found = calibration.scores(table), loaded.scores(table)
     assert set(found) == set(expected) == {"l1", "amounts", "texture", "l1_two_sided", "joint"}
     for name, score_N in expected.items():
         np.testing.assert_array_equal(found[name], score_N)
+
+
+def test_neighbours_see_a_hole_in_the_middle_that_a_gaussian_does_not():
+    rng = np.random.default_rng(0)
+    angle = rng.uniform(0, 2 * np.pi, 400)
+    ring = np.stack([np.cos(angle), np.sin(angle)], axis=1) * rng.normal(5, 0.1, (400, 1))
+    middle = {"amounts": np.zeros((1, 2))}
+    for neighbours, flagged in ((False, False), (True, True)):
+        calibration = Calibration.fit({"amounts": ring}, (), neighbours)
+        p = calibration.p_value("amounts", calibration.scores(middle)["amounts"])
+        assert (p[0] < 0.05) == flagged
 
 
 def test_an_incomplete_calibration_is_refused():

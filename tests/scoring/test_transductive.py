@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 
 from hw8.data.arrays import Images
 from hw8.data.demo import demo_images
@@ -36,13 +37,13 @@ def transduced(rng: np.random.Generator, share: float, known: float = 1.0):
     return anomalous, boss_N, fuse(ratio_FC, ratio_N, fold_N, boss_C, boss_N)
 
 
-@pytest.mark.parametrize("alpha", [0.05, 0.2])
-def test_without_anomalies_it_raises_no_more_false_alarms_than_promised(alpha):
-    rates = []
+def test_without_anomalies_the_boss_stands_alone():
+    """The discriminators' noise is hardly ever taken for knowledge."""
+    alone = []
     for seed in range(60):
-        _, _, done = transduced(np.random.default_rng(seed), share=0.0)
-        rates.append((done.p_value_N <= alpha).mean())
-    assert np.mean(rates) <= alpha + 4 * np.std(rates) / 60**0.5
+        _, boss_N, done = transduced(np.random.default_rng(seed), share=0.0)
+        alone.append(done.share == 0 and spearmanr(done.score_N, boss_N)[0] > 0.999)
+    assert np.mean(alone) >= 0.95
 
 
 def test_the_share_of_anomalies_is_estimated():
@@ -93,7 +94,6 @@ def test_it_finds_what_is_not_in_the_training_set_without_a_label(sets):
     first, second = (transducer(normal, calibration, test, nothing[:40], nothing[40:]) for _ in range(2))
     np.testing.assert_array_equal(first.score_N, second.score_N)
     assert roc_auc(first.score_N[:40], first.score_N[40:]) > 0.8
-    assert len(first.p_value_N) == 80
     assert first.share > 0.1
 
 

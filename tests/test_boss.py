@@ -1,0 +1,178 @@
+"""The preset boss on small generated data: score, ensemble, evidence, explanation, ablation, transduction."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hw8.config import RunConfig
+from hw8.errors import InputError
+from hw8.evaluation import oneclass
+from hw8.evaluation.ablation import ablate
+from hw8.evaluation.metrics import roc_auc
+from hw8.evaluation.oneclass import Labelled, digits, one_class
+from hw8.prediction import predict
+from hw8.presets import changed, load_preset
+from hw8.report.explanation import draw_explanation, explain
+from hw8.scoring import transductive
+from hw8.training.session import Trained, train_run
+
+SMALL = {"widths": [8, 16, 16, 32], "latent": 16}
+
+
+def settings(demo: Path, preset: str = "boss") -> RunConfig:
+    config = changed(
+        load_preset(preset),
+        data={"source": str(demo), "held_out_minimum": 60},
+        model={"options": SMALL},
+        train={"epochs": 20, "batch_size": 32},
+    )
+    return dataclasses.replace(config, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def boss(demo, tmp_path_factory) -> Trained:
+    return train_run(settings(demo), tmp_path_factory.mktemp("boss") / "boss")
+
+
+@pytest.fixture(scope="module")
+def second(demo, tmp_path_factory) -> Trained:
+    return train_run(dataclasses.replace(settings(demo), seed=1), tmp_path_factory.mktemp("boss") / "second")
+
+
+def test_it_learns_to_recognise_and_finds_far_anomalies(boss, tmp_path):
+    diagnosis = boss.summary["diagnosis"]
+    assert diagnosis["turns_recognised"] > 0.62  # saying "none" is right for 62%
+    done = predict([boss.folder.path], None, tmp_path / "scores.csv")
+    assert done.evaluation is not None
+    assert min(done.evaluation.kinds[kind].auc for kind in ("cat", "cartoon")) > 0.75
+    assert set(boss.summary["unseen_macro_auc_by_score"]) > {"joint", "amounts", "changes", "texture"}
+    assert boss.held_out.unseen.macro.auc > 0.6
+
+
+def test_labels_touch_nothing(boss, demo, tmp_path):
+    """The same images without labels, or with wrong ones, give the same weights, calibration and scores."""
+    scores, weights = [], []
+    for name in ("none", "wrong"):
+        data = tmp_path / name
+        data.mkdir()
+        for file in ("trainingset.npy", "testingset.npy"):
+            os.link(demo / file, data / file)
+        if name == "wrong":
+            table = pd.read_csv(demo / "testing_labels.csv")
+            flipped = table.assign(label=1 - table["label"], kind=np.where(table["label"] == 1, "normal", "odd"))
+            flipped.to_csv(data / "testing_labels.csv", index=False)
+        config = changed(settings(data), train={"epochs": 1})
+        run = train_run(config, tmp_path / f"run_{name}")
+        weights.append(run.folder.model.read_bytes())
+        predict([run.folder.path], None, tmp_path / f"{name}.csv")
+        scores.append((tmp_path / f"{name}.csv").read_bytes())
+    assert weights[0] == weights[1]
+    assert scores[0] == scores[1]
+
+
+def test_an_ensemble_says_how_far_its_members_agree(boss, second, tmp_path):
+    done = predict([boss.folder.path, second.folder.path], None, tmp_path / "both.csv")
+    assert done.correlation is not None
+    assert 0.3 < done.correlation[0, 1] < 0.99
+    assert done.groups == [[0], [1]]
+    assert done.p_value_N is not None, "both held out the same normals, so the ensemble has p-values"
+    assert any("rank correlation of" in note for note in done.notes())
+    twice = predict([boss.folder.path, boss.folder.path, second.folder.path], None, tmp_path / "three.csv")
+    assert twice.groups == [[0, 1], [2]]
+    np.testing.assert_allclose(twice.score_N, done.score_N, rtol=1e-6)
+    assert any("counted once" in note for note in twice.notes())
+
+
+def test_evidence_is_kept_as_a_table(boss, tmp_path):
+    for name in ("e.csv", "e.npz"):
+        done = predict([boss.folder.path], None, tmp_path / "s.csv", evidence=tmp_path / name)
+    table = pd.read_csv(tmp_path / "e.csv")
+    assert list(table.columns[:3]) == ["ID", "score", "p_value"]
+    assert {"amounts.zoom", "amounts.warmth", "changes.turned_180", "changes.blended", "texture.0"} < set(table.columns)
+    np.testing.assert_allclose(table["score"], done.score_N, rtol=1e-6)
+    arrays = np.load(tmp_path / "e.npz")
+    assert arrays["amounts"].shape == (120, 13)
+    np.testing.assert_allclose(arrays["amounts"][:, 0], table["amounts.zoom"], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("runs", "name", "words"), [(1, "e.txt", "must end in .csv or .npz"), (2, "e.csv", "single --run")]
+)
+def test_bad_evidence_files_are_refused_before_anything_is_written(boss, tmp_path, runs, name, words):
+    with pytest.raises(InputError, match=words):
+        predict([boss.folder.path] * runs, None, tmp_path / "s.csv", evidence=tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_explanation_names_the_evidence(boss, demo, tmp_path):
+    kinds = pd.read_csv(demo / "testing_labels.csv")["kind"].to_numpy()
+    found = explain(boss.folder.path, None, int(np.flatnonzero(kinds == "cat")[0]))
+    assert set(found.parts) == {"amounts", "changes", "texture"}
+    assert 0 < found.p_value <= 1
+    assert found.p_value == pytest.approx(min(found.parts.values()), abs=0.5)
+    assert found.leanings
+    assert found.error_HW is not None
+    assert found.error_HW.shape == (64, 64)
+    assert found.scale == explain(boss.folder.path, None, 0).scale, "one colour scale for the whole data set"
+    assert "normal images are at least as unlike" in found.lines()[0]
+    draw_explanation(tmp_path / "e.png", found)
+    assert (tmp_path / "e.png").stat().st_size > 5000
+    with pytest.raises(InputError, match=r"--id 120: .* has images 0 to 119"):
+        explain(boss.folder.path, None, 120)
+
+
+def test_an_ablation_says_what_each_part_is_worth(boss, tmp_path):
+    table = ablate(boss.folder.path)
+    assert {"held_out", "unseen", "macro", "cat"} <= set(table.columns)
+    assert {"l1", "texture", "joint", "joint without texture", "joint with l1", "joint by nearest neighbours"} <= set(
+        table.index
+    )
+    done = predict([boss.folder.path], None, tmp_path / "s.csv")
+    assert done.evaluation is not None
+    assert table.loc["joint", "macro"] == pytest.approx(done.evaluation.macro.auc, abs=1e-3)
+    assert table.loc["joint", "unseen"] == pytest.approx(boss.held_out.unseen.macro.auc, abs=1e-3)
+    assert table.loc["amounts", "held_out"] == pytest.approx(
+        boss.summary["held_out_macro_auc_by_score"]["amounts"], abs=1e-3
+    )
+
+
+def test_transduction_is_named_and_repeats_itself(demo, tmp_path, monkeypatch):
+    monkeypatch.setattr(transductive.Transducer, "steps", 15)
+    monkeypatch.setattr(transductive.Transducer.__init__, "__defaults__", (15,))
+    config = changed(settings(demo, "boss_transductive"), train={"epochs": 2})
+    run = train_run(config, tmp_path / "run")
+    done = predict([run.folder.path], None, tmp_path / "first.csv")
+    predict([run.folder.path], None, tmp_path / "second.csv")
+    assert (tmp_path / "first.csv").read_bytes() == (tmp_path / "second.csv").read_bytes()
+    assert done.share is not None
+    assert any("looking at the unlabelled test images" in note for note in done.notes())
+    assert done.as_json()["transductive"] is True
+
+
+def test_each_class_is_normal_in_turn(monkeypatch):
+    monkeypatch.setattr(oneclass, "LEAST_STEPS", 20)
+    rng = np.random.default_rng(0)
+    bright = rng.integers(150, 255, (60, 16, 16, 1), dtype=np.uint8)
+    dark = rng.integers(0, 100, (60, 16, 16, 1), dtype=np.uint8)
+    both, classes = np.concatenate([bright, dark]), np.repeat(["bright", "dark"], 60)
+    config = changed(load_preset("conv"), train={"epochs": 1, "batch_size": 8}, model={"options": {"latent": 4}})
+    seen = []
+    found = one_class(Labelled("two", both, classes, both, classes), config, 0, lambda *item: seen.append(item))
+    assert list(found) == ["bright", "dark"]
+    assert seen == list(found.items())
+    assert min(found.values()) > 0.6
+    with pytest.raises(InputError, match="needs two or more"):
+        one_class(Labelled("one", bright, classes[:60], both, classes), config, 0)
+
+
+def test_digits_are_cut_by_class():
+    first, again = digits(0), digits(0)
+    np.testing.assert_array_equal(first.test_NHWC, again.test_NHWC)
+    assert first.train_NHWC.shape[1:] == (32, 32, 1)
+    assert len(first.train_NHWC) + len(first.test_NHWC) == 1797
+    assert set(first.test_class_N) == set(range(10))
+    assert roc_auc(np.zeros(2), np.ones(2)) == 1
