@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 
 baseline: $(VENV)/.installed
 	@out=runs/baseline; n=1; while [ -e $$out ]; do n=$$((n + 1)); out=runs/baseline-$$n; done; \
-	$(BIN)/python scripts/train.py --data demo --out $$out && \
+	$(BIN)/python scripts/train.py --preset fcn_crop --data demo --out $$out && \
 	$(BIN)/python scripts/predict.py --run $$out
 
 test: $(VENV)/.installed-dev

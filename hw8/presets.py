@@ -322,4 +322,4 @@ def boss_course() -> RunConfig:
     return resnet_auxiliary()
 
 
-DEFAULT_PRESET = "fcn_crop"
+DEFAULT_PRESET = "boss_quick"

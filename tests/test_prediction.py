@@ -58,7 +58,7 @@ def test_runs_that_cannot_score(trained, quick, demo, tmp_path, monkeypatch):
     (half / "config.yaml").write_text(to_yaml(quick))
     with pytest.raises(InputError, match="no weights yet; go on with python scripts/train.py --resume"):
         predict([half], None, None)
-    trained.folder.__class__(half).save_weights(trained.scorer.model, trained.images)
+    trained.folder.__class__(half).save_weights(trained.scorer.scorer.model, trained.images)
     with pytest.raises(InputError, match=r"does not fit|not finished"):
         predict([half], None, None)
     (half / "model.safetensors").write_bytes(b"\x00" * 50)
@@ -71,7 +71,7 @@ def test_an_unfinished_run_says_how_to_finish_it(trained, tmp_path):
     half = tmp_path / "half"
     half.mkdir()
     (half / "config.yaml").write_text(to_yaml(trained.config))
-    trained.folder.__class__(half).save_weights(trained.scorer.model, trained.images)
+    trained.folder.__class__(half).save_weights(trained.scorer.scorer.model, trained.images)
     with pytest.raises(InputError, match="its training is not finished; go on with"):
         predict([half], None, None)
 
