@@ -18,6 +18,7 @@ FOLDS = 5
 SEED = 8
 FAR = 8.0
 NEIGHBOURS = 5
+LEAST_VARIANCE = 1e-6
 FIT = "fit."
 TWO_SIDED = "_two_sided"
 Table = Mapping[str, np.ndarray]
@@ -49,7 +50,10 @@ class Gaussian:
         # Counts that are mostly zero have no interquartile range; what never varies is left in its own unit.
         scale_D = np.where(scale_D > 1e-9, scale_D, np.where(spread_D > 1e-9, spread_D, 1.0))
         standard_CD = ((value_CD - location_D) / scale_D).clip(-FAR, FAR)
-        precision_DD = LedoitWolf(assume_centered=True).fit(standard_CD).precision_
+        covariance_DD = LedoitWolf(assume_centered=True).fit(standard_CD).covariance_
+        # Evidence that never varies, such as a collapsed latent's, has no variance to divide by.
+        variance_D, axes_DD = np.linalg.eigh(covariance_DD)
+        precision_DD = (axes_DD / np.maximum(variance_D, LEAST_VARIANCE * max(1.0, variance_D[-1]))) @ axes_DD.T
         fit = cls(location_D, scale_D, precision_DD, np.empty((0, len(location_D))))
         return dataclasses.replace(fit, reference_RD=fit.whitened(value_CD)) if neighbours else fit
 

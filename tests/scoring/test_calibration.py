@@ -79,6 +79,15 @@ def test_saved_and_loaded_it_gives_the_same_scores(neighbours):
         np.testing.assert_array_equal(found[name], score_N)
 
 
+@pytest.mark.parametrize("count", [4, 40])
+def test_evidence_that_never_varies_is_no_error(count):
+    table = {"latent": np.full((count, 4), 0.3), "l1": np.full(count, 2.0)}
+    calibration = Calibration.fit(table, ["latent", "l1"])
+    scores = calibration.scores({"latent": np.array([[0.3] * 4, [0.9] * 4]), "l1": np.array([2.0, 2.0])})
+    assert np.isfinite(scores["joint"]).all()
+    assert scores["joint"][1] > scores["joint"][0]
+
+
 def test_neighbours_see_a_hole_in_the_middle_that_a_gaussian_does_not():
     rng = np.random.default_rng(0)
     angle = rng.uniform(0, 2 * np.pi, 400)
