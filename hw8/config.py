@@ -155,6 +155,8 @@ class ScoreConfig:
         known = self.fit_on in ("calibration", "training")
         _require(known, "fit_on", self.fit_on, "must be calibration or training")
         _require(isinstance(self.transductive, bool), "transductive", self.transductive, "must be true or false")
+        number = self.score.removesuffix("_two_sided")
+        _require(number in (self.score, *self.parts), "score", self.score, f"needs {number} among the parts")
         _require(self.score != "joint" or bool(self.parts), "parts", self.parts, "the score joint needs some")
         _require(self.score_batch_size > 0, "score_batch_size", self.score_batch_size, "must be positive")
 

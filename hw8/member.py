@@ -7,7 +7,8 @@ import numpy as np
 
 from hw8.config import Device, RunConfig
 from hw8.data.arrays import Images
-from hw8.data.sources import Source
+from hw8.data.sources import Source, open_source
+from hw8.data.splits import Splits, split_rows
 from hw8.device import choose_device, choose_precision
 from hw8.errors import InputError
 from hw8.runs import RunFolder
@@ -50,6 +51,15 @@ class Member:
                 f"takes {shape[0]}x{shape[0]}x{shape[1]}; score the kind of images it was trained on"
             )
         return images
+
+    def open_training(self) -> tuple[Images, Splits]:
+        """The images that the run was trained on, and their split. Raises InputError if they are no longer there."""
+        images = open_source(self.config.data.source).training(self.config.data.crop)
+        if images.fingerprint() != self.folder.fingerprint():
+            raise InputError(
+                f"{images.name}: is not what {self.folder.path} was trained on; put it back, or train again"
+            )
+        return images, split_rows(len(images), self.config.data)
 
     def calibration_set(self) -> tuple[object, ...]:
         """What decides which normals calibrated the run: two runs that agree in it used the same ones."""

@@ -13,7 +13,6 @@ from hw8.config import Device
 from hw8.data.arrays import Images
 from hw8.data.labels import Labels
 from hw8.data.sources import open_source
-from hw8.data.splits import split_rows
 from hw8.errors import InputError
 from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.files import written_aside
@@ -110,7 +109,7 @@ def predict(
 
     `where` defaults to the data of the first run, `out` to submissions/NAME.csv. Several runs are fused by
     `hw8.scoring.fusion.fuse`. `evidence` is a .csv or .npz file for the evidence behind the scores of a single run.
-    Raises InputError; then no file is written.
+    Raises InputError, before any file is written unless the disk itself fails.
     """
     paths = runs or [newest_run()]
     out = out or Path("submissions") / ("+".join(path.resolve().name for path in paths) + ".csv")
@@ -167,6 +166,8 @@ def _check_names(out: Path, evidence: Path | None, runs: list[Path]) -> None:
         raise InputError(f"--out {out}: must end in .csv; the picture goes beside it as .png")
     if evidence is not None and evidence.suffix not in (".csv", ".npz"):
         raise InputError(f"--evidence {evidence}: must end in .csv or .npz")
+    if evidence is not None and evidence.resolve() == out.resolve():
+        raise InputError(f"--evidence {evidence}: is the submission's own name; choose another")
     if evidence is not None and len(runs) > 1:
         raise InputError(f"--evidence {evidence}: needs a single --run; each run has evidence of its own")
 
@@ -186,13 +187,8 @@ def _score(member: Member, images: Images) -> Scored:
 def _transduced(member: Member, test: Images, score_N: np.ndarray, table: Table) -> Scored:
     """The same with what the unlabelled test images say; needs the run's training images, to tell them from."""
     config, scorer = member.config, member.scorer
-    training = open_source(config.data.source).training(config.data.crop)
-    splits = split_rows(len(training), config.data)
+    training, splits = member.open_training()
     boss_C = member.calibration.values_C[member.score_name]
-    if len(splits.calibration) != len(boss_C):
-        raise InputError(
-            f"{training.name}: is not what {member.folder.path} was trained on; put it back, or train again"
-        )
     transducer = Transducer(scorer.model, scorer.device, scorer.precision, scorer.batch_size, config.seed)
     done = transducer(Sample(training, splits.train), Sample(training, splits.calibration), test, boss_C, score_N)
     p_value_N = member.calibration.p_value(member.score_name, score_N)

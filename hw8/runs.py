@@ -101,6 +101,13 @@ class RunFolder:
             reason = " ".join(str(error).split())[:120]
             raise InputError(f"{self.model}: cannot be loaded ({reason}); train again") from None
 
+    def fingerprint(self) -> str:
+        """The fingerprint of the images the run was trained on. Raises InputError if summary.json does not tell."""
+        try:
+            return str(json.loads(self.summary.read_text(encoding="utf-8"))["data"]["fingerprint"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{self.summary}: does not name the training images ({error}); train again") from None
+
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write summary.json, whole or not at all."""
         write_text(self.summary, json.dumps(summary, indent=2) + "\n")

@@ -32,10 +32,13 @@ def main() -> None:
     arguments = parse(Arguments, __doc__ or "")
     import numpy as np
 
+    from hw8.errors import InputError
     from hw8.evaluation.oneclass import digits, one_class
     from hw8.presets import load_preset
 
     preset = load_preset(arguments.preset)
+    if not arguments.seeds or min(arguments.seeds) < 0:
+        raise InputError(f"--seeds {' '.join(map(str, arguments.seeds))}: give whole numbers from 0")
     found = {}
     for seed in arguments.seeds:
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hw8.config import RunConfig
+from hw8.config import RunConfig, to_yaml
 from hw8.errors import InputError
 from hw8.evaluation import oneclass
 from hw8.evaluation.ablation import ablate
@@ -100,7 +100,8 @@ def test_evidence_is_kept_as_a_table(boss, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("runs", "name", "words"), [(1, "e.txt", "must end in .csv or .npz"), (2, "e.csv", "single --run")]
+    ("runs", "name", "words"),
+    [(1, "s.csv", "submission's own name"), (1, "e.txt", "must end in .csv or .npz"), (2, "e.csv", "single --run")],
 )
 def test_bad_evidence_files_are_refused_before_anything_is_written(boss, tmp_path, runs, name, words):
     with pytest.raises(InputError, match=words):
@@ -138,6 +139,44 @@ def test_an_ablation_says_what_each_part_is_worth(boss, tmp_path):
     assert table.loc["amounts", "held_out"] == pytest.approx(
         boss.summary["held_out_macro_auc_by_score"]["amounts"], abs=1e-3
     )
+
+
+def test_an_ablation_keeps_the_runs_own_distances(demo, tmp_path):
+    scoring = {"distance": "neighbours", "fit_on": "training", "parts": ("amounts", "latent")}
+    run = train_run(changed(settings(demo), train={"epochs": 1}, scoring=scoring), tmp_path / "run")
+    done = predict([run.folder.path], None, tmp_path / "s.csv")
+    assert done.evaluation is not None
+    table = ablate(run.folder.path)
+    assert table.loc["joint", "macro"] == pytest.approx(done.evaluation.macro.auc, abs=1e-3)
+    assert "joint by Mahalanobis distance" in table.index
+
+
+def test_other_training_images_than_the_runs_own_are_refused(boss, demo, tmp_path):
+    for file in demo.iterdir():
+        os.link(file, tmp_path / file.name)
+    (tmp_path / "trainingset.npy").unlink()
+    np.save(tmp_path / "trainingset.npy", np.load(demo / "trainingset.npy")[::-1].copy())
+    run = tmp_path / "run"
+    run.mkdir()
+    for file in ("model.safetensors", "summary.json"):
+        os.link(boss.folder.path / file, run / file)
+    (run / "config.yaml").write_text(to_yaml(changed(boss.config, data={"source": str(tmp_path)})))
+    with pytest.raises(InputError, match="is not what .* was trained on"):
+        ablate(run)
+
+
+@pytest.mark.parametrize(
+    ("scoring", "words"),
+    [
+        ({"score": "l1", "parts": (), "transductive": True}, "starts from a recogniser's encoder"),
+        ({"score": "joint", "parts": ("kl",)}, "--score kl: this model does not give it"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused_before_training(demo, tmp_path, scoring, words):
+    config = changed(load_preset("conv"), data={"source": str(demo)}, scoring=scoring)
+    with pytest.raises(InputError, match=words):
+        train_run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_transduction_is_named_and_repeats_itself(demo, tmp_path, monkeypatch):

@@ -8,6 +8,8 @@ from hw8.config import DataConfig
 from hw8.errors import InputError
 
 SMALLEST = 20
+FIT_IMAGES = 8192
+LEAST_CALIBRATION = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,11 +21,16 @@ class Splits:
     development: np.ndarray
 
 
+def reference_rows(splits: Splits) -> np.ndarray:
+    """Up to 8,192 training rows, evenly spread, for fits to training images."""
+    return splits.train[:: -(-len(splits.train) // FIT_IMAGES)]
+
+
 def split_rows(count: int, config: DataConfig) -> Splits:
     """Cut `count` rows by `config.split_seed`; the same on every machine and NumPy version.
 
     A held-out part has its share of the rows, at least `held_out_minimum`, but never more than a
-    fifth of the rows unless its share asks for it. Raises InputError under 20 images.
+    fifth of the rows unless its share asks for it. Raises InputError under 20 images, or 4 to calibrate on.
     """
     if count < SMALLEST:
         raise InputError(f"the training set has {count} images; at least {SMALLEST} are needed to hold some out")
@@ -31,5 +38,8 @@ def split_rows(count: int, config: DataConfig) -> Splits:
     order = np.random.RandomState(config.split_seed).permutation(count)
     least = min(config.held_out_minimum, count // 5)
     held_out = [max(round(count * share), least) for share in (config.calibration_share, config.development_share)]
+    if held_out[0] < LEAST_CALIBRATION:
+        hint = "raise --held-out-minimum or --calibration-share"
+        raise InputError(f"{held_out[0]} images to calibrate on; at least {LEAST_CALIBRATION} are needed: {hint}")
     calibration, development, train = np.split(order, np.cumsum(held_out))
     return Splits(np.sort(train), np.sort(calibration), np.sort(development))

@@ -9,13 +9,14 @@ import pandas as pd
 
 from hw8.data.labels import Labels
 from hw8.data.sources import open_source
-from hw8.data.splits import split_rows
+from hw8.data.splits import reference_rows
 from hw8.evaluation.held_out import Development, HeldOut
 from hw8.evaluation.metrics import evaluate
 from hw8.member import Member
 from hw8.scoring.calibration import JOINT, Calibration, Table
 
-LEFT_OUT, ADDED, NEAREST = "joint without ", "joint with ", "joint by nearest neighbours"
+LEFT_OUT, ADDED = "joint without ", "joint with "
+OTHERWISE = {True: "joint by nearest neighbours", False: "joint by Mahalanobis distance"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,10 +27,14 @@ class Tables:
     development: Development
     test: Table
     labels: Labels | None
+    reference: Table | None
+    neighbours: bool
 
-    def row(self, score: str, parts: Sequence[str], neighbours: bool = False) -> dict[str, float]:
-        """ROC-AUC of a score whose calibration is fitted anew with these parts."""
-        calibration = Calibration.fit(self.calibration, parts, neighbours)
+    def row(self, score: str, parts: Sequence[str], neighbours: bool | None = None) -> dict[str, float]:
+        """ROC-AUC of a score whose calibration is fitted anew with these parts, as the run's own or as `neighbours`."""
+        nearest = self.neighbours if neighbours is None else neighbours
+        wanted = {name: self.calibration[name] for name in (parts if score == JOINT else [score])}
+        calibration = Calibration.fit(wanted, parts if score == JOINT else (), nearest, self.reference, (score,))
         held_out = HeldOut.of(self.development.mapped(calibration.scores), score)
         found = {"held_out": held_out.common.macro.auc, "unseen": held_out.unseen.macro.auc}
         if self.labels is not None:
@@ -50,7 +55,7 @@ def ablate(run: Path, where: str | None = None) -> pd.DataFrame:
     rows = {name: tables.row(name, ()) for name in names}
     if parts:
         rows[JOINT] = tables.row(JOINT, parts)
-        rows[NEAREST] = tables.row(JOINT, parts, neighbours=True)
+        rows[OTHERWISE[not tables.neighbours]] = tables.row(JOINT, parts, not tables.neighbours)
         rows |= {ADDED + name: tables.row(JOINT, (*parts, name)) for name in names if name not in parts}
     if len(parts) > 1:
         rows |= {LEFT_OUT + left: tables.row(JOINT, [name for name in parts if name != left]) for left in parts}
@@ -60,13 +65,16 @@ def ablate(run: Path, where: str | None = None) -> pd.DataFrame:
 def _read(run: Path, where: str | None) -> tuple[Tables, tuple[str, ...]]:
     member = Member.load(run, "auto")
     config, take = member.config, member.scorer.with_all_evidence().table
-    source = open_source(config.data.source)
-    images, test_source = source.training(config.data.crop), source if where is None else open_source(where)
-    splits, test = split_rows(len(images), config.data), member.open_test(test_source)
+    images, splits = member.open_training()
+    test_source = open_source(config.data.source if where is None else where)
+    test = member.open_test(test_source)
+    on_training = config.scoring.fit_on == "training"
     tables = Tables(
         take(images, splits.calibration, label="calibration"),
         Development.measure(take, images, splits.development),
         take(test, np.arange(len(test)), label="test"),
         test_source.labels(len(test)),
+        take(images, reference_rows(splits), label="training") if on_training else None,
+        config.scoring.distance == "neighbours",
     )
     return tables, config.scoring.parts

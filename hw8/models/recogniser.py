@@ -25,6 +25,7 @@ from hw8.models.transformations import (
 )
 
 SEED = 8
+MIRRORED_TURNS = [0, 3, 2, 1]  # a quarter turn to the left is, in the mirror, one to the right
 BETA = 0.1  # where the amounts' loss turns from squared to absolute
 
 
@@ -66,7 +67,8 @@ class Recogniser(Autoencoder):
             map_NDhw = self.features(x_NCHW)
             latent_ND = self.encoder(map_NDhw)
             return Output(self.decode(latent_ND), latent_ND, {})
-        done = transform(x_NCHW, self.chances)
+        with in_float32(x_NCHW):  # in bfloat16 sampling places would be coarse, and betray every change
+            done = transform(x_NCHW, self.chances)
         map_NDhw = self.features(done.x_NCHW)
         amount_NP, turn_NK, damage_NK = self._recognise(map_NDhw)
         missed_NP = F.smooth_l1_loss(amount_NP, done.amount_NP, beta=BETA, reduction="none")
@@ -98,10 +100,11 @@ class Recogniser(Autoencoder):
         if not self.mirror:
             return {"amounts": amount_NP, "changes": changes_NK, "features": features_ND}
         mirrored = self.features(x_NCHW.flip(3))
-        other_NP, *others = self._recognise(mirrored)
+        other_NP, turn_NK, damage_NK = self._recognise(mirrored)
+        others_NK = torch.cat([turn_NK[:, MIRRORED_TURNS], damage_NK], 1)
         return {
             "amounts": (amount_NP + other_NP * self.signs) / 2,
-            "changes": (changes_NK + torch.cat(others, 1)) / 2,
+            "changes": (changes_NK + others_NK) / 2,
             "features": (features_ND + mirrored.mean((2, 3)).float()) / 2,
         }
 
@@ -115,7 +118,8 @@ class Recogniser(Autoencoder):
         """How well the heads recognise seeded changes: share of right turns and damages, correlation of amounts."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
-            done = transform(x_NCHW, self.chances)
+            with in_float32(x_NCHW):
+                done = transform(x_NCHW, self.chances)
         amount_NP, turn_NK, damage_NK = self._recognise(self.features(done.x_NCHW))
         both = torch.stack([amount_NP.flatten(), done.amount_NP.flatten()])
         return {

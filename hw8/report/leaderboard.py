@@ -5,7 +5,13 @@ from pathlib import Path
 import pandas as pd
 
 from hw8.environment import describe_environment
-from hw8.evaluation.leaderboard import TRAINED_ON_HELD_OUT_KINDS, failures, rank_correlation, summarise
+from hw8.evaluation.leaderboard import (
+    failures,
+    is_transductive,
+    knows_held_out_kinds,
+    rank_correlation,
+    summarise,
+)
 from hw8.files import write_text
 
 SHORT = {
@@ -51,9 +57,14 @@ def _head(command: str, rows: pd.DataFrame) -> list[str]:
 def _notes(rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     """The rank correlation of held-out and labelled AUC, and what failed."""
     notes = [f"- Failed: {line}" for line in failures(rows)]
+    if table["preset"].map(is_transductive).any():
+        notes.append(
+            "- (*) looks at the unlabelled test images as a whole when it scores them: not to be compared with others"
+        )
     found = rank_correlation(table)
     if found is not None:
-        left_out = f" (without {', '.join(TRAINED_ON_HELD_OUT_KINDS)}, trained on like anomalies)"
+        known = [name for name in table["preset"] if knows_held_out_kinds(name)]
+        left_out = f" (without {', '.join(known)}, trained on like anomalies)" if known else ""
         over = f"over {found[1]} rows{left_out}"
         notes.append(f"- Spearman rank correlation of held-out and labelled macro AUC {over}: {found[0]:.2f}")
     return notes
@@ -62,6 +73,8 @@ def _notes(rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
 def _readable(table: pd.DataFrame) -> pd.DataFrame:
     """Numbers as people read them, columns by their short names."""
     text = table.drop(columns="same", errors="ignore").astype(object)
+    marked = text["preset"].map(is_transductive).astype(bool)
+    text["preset"] = text["preset"].where(~marked, text["preset"] + " (*)")
     for name in text.columns[1:]:
         form = "{:,.0f}" if name in ("seeds", "parameters") or name.endswith("per_second") else "{:.3f}"
         form = "{:.2f}" if name == "minutes" else form

@@ -18,6 +18,7 @@ FOLDS = 5
 SEED = 8
 FAR = 8.0
 NEIGHBOURS = 5
+LARGEST = 512
 LEAST_VARIANCE = 1e-6
 FIT = "fit."
 TWO_SIDED = "_two_sided"
@@ -80,7 +81,10 @@ class Gaussian:
 
 
 def columns(table: Table, names: Sequence[str]) -> np.ndarray:
-    """Evidence of these names side by side: float64 (N, D)."""
+    """Evidence of these names side by side: float64 (N, D). Raises InputError if any of it is not finite."""
+    for name in names:
+        if not np.isfinite(table[name]).all():
+            raise InputError(f"the evidence {name} is not finite; the model is broken: train again with a lower --lr")
     return np.concatenate([np.asarray(table[name], np.float64).reshape(len(table[name]), -1) for name in names], axis=1)
 
 
@@ -98,11 +102,17 @@ class Calibration:
 
     @classmethod
     def fit(
-        cls, table: Table, parts: Sequence[str] = (), neighbours: bool = False, reference: Table | None = None
+        cls,
+        table: Table,
+        parts: Sequence[str] = (),
+        neighbours: bool = False,
+        reference: Table | None = None,
+        needed: Sequence[str] = (),
     ) -> "Calibration":
         """Learn from the evidence of held-out normal images, (C,) or (C, D) each. Raises InputError for unknown parts.
 
-        `neighbours` measures distances to the nearest normals, instead of to their middle.
+        `neighbours` measures distances to the nearest normals, instead of to their middle. Vectors of more than 512
+        columns get a distance only if they are `needed`.
 
         A distance fitted to an image is too small for it: the values kept are each image's distance from a fit
         to the other four fifths (cross-conformal, Vovk 2015). New images are compared with the fit to all. With a
@@ -111,7 +121,11 @@ class Calibration:
         missing = [name for name in parts if name not in table]
         if missing:
             raise InputError(f"--parts {' '.join(missing)}: this model does not give it; it gives {', '.join(table)}")
-        groups = _groups(table, parts)
+        groups = {
+            name: names
+            for name, names in _groups(table, parts).items()
+            if name in (JOINT, *needed) or columns(table, names).shape[1] <= LARGEST
+        }
         base = table if reference is None else reference
         fits = {name: Gaussian.fit(columns(base, names), neighbours) for name, names in groups.items()}
         found = {name: np.asarray(value, np.float64) for name, value in table.items() if np.ndim(value) == 1}

@@ -27,10 +27,12 @@ class Tail:
         return cls(sorted_C, threshold, max(float(beyond.mean()) if len(beyond) else 0.0, 1e-12))
 
     def nats(self, score_N: np.ndarray) -> np.ndarray:
-        """-log p (N,), at least 0; between two normals p is interpolated, so that no two scores become one."""
+        """-log p (N,), above 0; strictly increasing, by interpolation between the normals and decay below them."""
         count = len(self.sorted_C)
-        p_N = np.interp(score_N, self.sorted_C, 1 - np.arange(count) / (count + 1))
+        p_N = np.interp(score_N, self.sorted_C, 1 - np.arange(1, count + 1) / (count + 1))
         body_N = -np.log(np.maximum(p_N, 1 - BODY))
+        below_N = np.minimum(score_N - self.sorted_C[0], 0) / self.excess
+        body_N = body_N * np.exp(np.maximum(below_N, -500))
         tail_N = -np.log(1 - BODY) + (score_N - self.threshold) / self.excess
         return np.where(score_N > self.threshold, tail_N, body_N)
 

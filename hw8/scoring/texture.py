@@ -7,6 +7,9 @@ from torch.nn import functional as F
 LUMA = (0.299, 0.587, 0.114)
 BANDS = 4
 LEVELS = 5
+# Of the pairs (i, j) of levels, one of each set that swapping and both signs make equal.
+DIFFERENT = sorted({min(LEVELS * i + j, LEVELS * j + i, 24 - LEVELS * i - j, 24 - LEVELS * j - i)
+                    for i in range(LEVELS) for j in range(LEVELS)})  # fmt: skip
 STEP = 4.0  # grey levels of one quantisation step of the luma's second difference
 
 
@@ -43,7 +46,7 @@ def cooccurrence(x_NCHW: Tensor) -> Tensor:
 
     Second and third differences along rows and columns of each opponent channel, in five levels; the joint histogram of
     neighbours along the same direction, averaged over both directions and made symmetric under swapping and sign;
-    square roots of the shares, so that the spread hardly depends on the share. (N, 26 C), of pixels in [-1, 1].
+    square roots of the shares, so that the spread hardly depends on the share. (N, 18 C), of pixels in [-1, 1].
     """
     grey_NCHW = opponent((x_NCHW + 1) * 127.5)
     found = []
@@ -57,9 +60,9 @@ def cooccurrence(x_NCHW: Tensor) -> Tensor:
 
 
 def _pairs(residual_NHW: Tensor, axis: int, step: float) -> Tensor:
-    """Square roots of the 13 different shares of neighbouring levels along an axis: (N, 13)."""
+    """Square roots of the nine different shares of neighbouring levels along an axis: (N, 9)."""
     if residual_NHW.shape[axis] < 2:
-        return residual_NHW.new_zeros(len(residual_NHW), LEVELS**2 // 2 + 1)
+        return residual_NHW.new_zeros(len(residual_NHW), len(DIFFERENT))
     half = LEVELS // 2
     level_NHW = (residual_NHW / step).round().clamp(-half, half).long() + half
     length = level_NHW.shape[axis] - 1
@@ -69,4 +72,4 @@ def _pairs(residual_NHW: Tensor, axis: int, step: float) -> Tensor:
     share_NLL = share_NK.view(-1, LEVELS, LEVELS) / code_NL.shape[1]
     share_NLL = share_NLL + share_NLL.transpose(1, 2)
     share_NLL = (share_NLL + share_NLL.flip(1, 2)) / 4
-    return share_NLL.flatten(1)[:, : LEVELS**2 // 2 + 1].sqrt()
+    return share_NLL.flatten(1)[:, DIFFERENT].sqrt()

@@ -72,7 +72,10 @@ class Discriminator(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Transducer:
-    """Cross-fits discriminators between training normals and test images, starting from a recogniser's encoder."""
+    """Cross-fits discriminators between training normals and test images, starting from a recogniser's encoder.
+
+    Raises InputError for another model.
+    """
 
     model: Model
     device: torch.device
@@ -80,6 +83,14 @@ class Transducer:
     batch_size: int
     seed: int
     steps: int = STEPS
+
+    def __post_init__(self) -> None:
+        check_can_transduce(self.model)
+
+    @property
+    def mirror(self) -> bool:
+        """Whether mirror images of normal images are normal."""
+        return bool(getattr(self.model, "mirror", True))
 
     def __call__(
         self, normal: Sample, calibration: Sample, test: Images, boss_C: np.ndarray, boss_N: np.ndarray
@@ -91,6 +102,8 @@ class Transducer:
         tell test images from held-out normals beyond doubt (Mann-Whitney, three standard errors), the boss's score
         stands alone.
         """
+        if len(test) < FOLDS:
+            return Transduction(Tail.fit(boss_C).nats(boss_N) / 2, 0.0)
         fold_N = np.random.default_rng([self.seed, 1]).permutation(len(test)) % FOLDS
         ratio_N, ratio_FC = np.empty(len(test)), np.empty((FOLDS, len(calibration.rows)))
         total = FOLDS * self.steps
@@ -105,10 +118,7 @@ class Transducer:
 
     def _fit(self, normal: Sample, other: Sample, fold: int, bar: "tqdm[Any]") -> nn.Module:
         """Train a discriminator on halves of each kind; returns its averaged weights."""
-        features = getattr(self.model, "features", None)
-        heads = getattr(self.model, "heads", None)
-        if not isinstance(features, nn.Module) or not isinstance(heads, nn.Linear):
-            raise InputError("transduction starts from a recogniser's encoder; train the preset boss_transductive")
+        features, heads = check_can_transduce(self.model)
         torch.manual_seed((self.seed << 8) + fold)
         net = channels_last(Discriminator(features, heads.in_features).to(self.device)).train()
         average = copy.deepcopy(net).eval()
@@ -132,7 +142,8 @@ class Transducer:
         """Half a batch, each image mirrored by chance and moved by up to two pixels."""
         batch_BHWC = sample.images.read(np.sort(rng.choice(sample.rows, HALF_BATCH)))
         mirrored = rng.random(HALF_BATCH) < 0.5
-        batch_BHWC[mirrored] = batch_BHWC[mirrored, :, ::-1]
+        if self.mirror:
+            batch_BHWC[mirrored] = batch_BHWC[mirrored, :, ::-1]
         x_NCHW = to_pixels(torch.from_numpy(batch_BHWC), self.device)
         padded = F.pad(x_NCHW, (SHIFT,) * 4, mode="reflect")
         y, x = rng.integers(0, 2 * SHIFT + 1, 2)
@@ -140,13 +151,22 @@ class Transducer:
 
     @torch.inference_mode()
     def _score(self, net: nn.Module, sample: Sample) -> np.ndarray:
-        """Mean log-odds of each image and its mirror image: float64 (len(rows),)."""
+        """Mean log-odds of each image and, if those are as normal, its mirror image: float64 (len(rows),)."""
         parts = []
         for rows_B in in_batches(sample.rows, self.batch_size):
             x_NCHW = to_pixels(torch.from_numpy(sample.images.read(rows_B)), self.device)
             with autocast(self.precision, self.device):
-                parts.append(((net(x_NCHW) + net(x_NCHW.flip(3))) / 2).float().cpu().double().numpy())
+                said_B = (net(x_NCHW) + net(x_NCHW.flip(3))) / 2 if self.mirror else net(x_NCHW)
+            parts.append(said_B.float().cpu().double().numpy())
         return np.concatenate(parts)
+
+
+def check_can_transduce(model: Model) -> tuple[nn.Module, nn.Linear]:
+    """The encoder to start from, and the layer on it. Raises InputError if the model is no recogniser."""
+    features, heads = getattr(model, "features", None), getattr(model, "heads", None)
+    if not isinstance(features, nn.Module) or not isinstance(heads, nn.Linear):
+        raise InputError("--transductive: starts from a recogniser's encoder; train the preset boss_transductive")
+    return features, heads
 
 
 @torch.no_grad()

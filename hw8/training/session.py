@@ -11,7 +11,7 @@ import torch
 from hw8.config import RunConfig
 from hw8.data.arrays import Images
 from hw8.data.sources import open_source
-from hw8.data.splits import Splits, split_rows
+from hw8.data.splits import Splits, reference_rows, split_rows
 from hw8.device import channels_last, choose_device, choose_precision
 from hw8.environment import describe_environment
 from hw8.errors import InputError
@@ -21,11 +21,11 @@ from hw8.runs import RunFolder
 from hw8.scoring.calibration import Calibration, needed_evidence
 from hw8.scoring.evidence import chosen
 from hw8.scoring.inference import CalibratedScorer, Scorer, check_scores
+from hw8.scoring.transductive import check_can_transduce
 from hw8.training.checkpoint import TrainingState
 from hw8.training.interrupt import stopping_as_interrupted
 from hw8.training.loop import Trainer
 
-FIT_IMAGES = 8192
 log = logging.getLogger(__name__)
 
 
@@ -77,6 +77,8 @@ def _prepare(config: RunConfig, images: Images) -> tuple[Splits, TrainingState, 
     model = channels_last(model.to(device))
     state = TrainingState(model, config.train, images.fingerprint())
     found = Scorer(state.average, device, precision, 2).table(images, splits.train[:2])
+    if config.scoring.transductive:
+        check_can_transduce(model)
     for name in needed_evidence(config.scoring.score, config.scoring.parts):
         chosen(found, name)
     return splits, state, precision
@@ -116,9 +118,8 @@ def _calibrate(scorer: Scorer, trainer: Trainer) -> Calibration:
     scoring = trainer.config.scoring
     reference = None
     if scoring.fit_on == "training":
-        rows = trainer.splits.train
-        reference = scorer.table(trainer.images, rows[:: -(-len(rows) // FIT_IMAGES)])
-    calibration = Calibration.fit(table, scoring.parts, scoring.distance == "neighbours", reference)
+        reference = scorer.table(trainer.images, reference_rows(trainer.splits))
+    calibration = Calibration.fit(table, scoring.parts, scoring.distance == "neighbours", reference, (scoring.score,))
     check_scores(chosen(calibration.scores(table), scoring.score), str(trainer.folder.path))
     return calibration
 

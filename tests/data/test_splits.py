@@ -22,6 +22,10 @@ def test_parts_are_disjoint_and_complete(count, calibration, development, minimu
     config = DataConfig(
         calibration_share=calibration, development_share=development, held_out_minimum=minimum, split_seed=seed
     )
+    if max(round(count * calibration), min(minimum, count // 5)) < 4:
+        with pytest.raises(InputError, match="images to calibrate on; at least 4 are needed"):
+            split_rows(count, config)
+        return
     splits = split_rows(count, config)
     parts = [splits.train, splits.calibration, splits.development]
     np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(count))

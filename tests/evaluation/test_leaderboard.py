@@ -140,3 +140,19 @@ def test_a_result_says_how_it_was_made(contest):
         assert found["settings"]["config"]["data"]["source"] == contest.data
         assert len(found["settings"]["fingerprint"]) == 64
         assert found["hardware"]
+
+
+def test_transductive_rows_are_marked_and_do_not_count(tmp_path):
+    rows = pd.DataFrame(
+        {
+            "preset": ["fcn", "conv", "resnet", "boss", "boss_transductive"],
+            "seed": 0,
+            "held_out_auc": [0.5, 0.6, 0.7, 0.9, 0.95],
+            "macro_auc": [0.5, 0.6, 0.7, 0.6, 0.5],
+            "same": list("abcde"),
+        }
+    )
+    text = write_leaderboard(rows, tmp_path / "board", "compare.py")
+    assert "boss_transductive (*)" in text
+    assert "(*) looks at the unlabelled test images" in (tmp_path / "board.md").read_text()
+    assert rank_correlation(summarise(rows)) == (1.0, 3)

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from hw8.models import create_model
 from hw8.models.transformations import (
     DAMAGES,
     MIRRORED,
@@ -119,3 +120,31 @@ def test_mirroring_an_image_mirrors_its_amounts():
 
 def test_grey_images_have_no_colour_to_change():
     assert set(parameter_names(3)) - set(parameter_names(1)) == {"saturation", "warmth"}
+
+
+def test_mixed_precision_does_not_change_the_changes():
+    """Sampling places rounded to bfloat16 would mark every changed image with the same jagged edges."""
+    x_NCHW = faces_like(16)
+    clean = []
+    for precision in (torch.float32, torch.bfloat16):
+        model = create_model("recogniser", 32).train()
+        seen = []
+        model.features.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(inputs[0].float()))
+        torch.manual_seed(0)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision is torch.bfloat16):
+            model(x_NCHW)
+        clean.append(seen[0])
+    torch.testing.assert_close(clean[0], clean[1], atol=0, rtol=0)
+
+
+def test_what_it_says_of_a_mirror_image_is_the_mirror_of_what_it_says():
+    torch.manual_seed(0)
+    model = create_model("recogniser", 32).eval()
+    x_NCHW = faces_like(4)
+    with torch.no_grad():
+        here, mirrored = (model.evidence(x, model(x)) for x in (x_NCHW, x_NCHW.flip(3)))
+    torch.testing.assert_close(mirrored["amounts"], here["amounts"] * mirror_signs(3), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        mirrored["changes"], here["changes"][:, [0, 3, 2, 1, *range(4, 10)]], atol=1e-5, rtol=1e-4
+    )
+    torch.testing.assert_close(mirrored["features"], here["features"], atol=1e-5, rtol=1e-4)

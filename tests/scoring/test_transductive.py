@@ -1,5 +1,3 @@
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -121,7 +119,15 @@ def test_an_image_is_scored_only_by_a_discriminator_that_did_not_see_it(sets, mo
     assert set.union(*scored) == set(range(80))
 
 
-def test_other_models_are_refused(sets):
-    transducer = dataclasses.replace(Transducer(create_model("conv", 64), CPU, "fp32", 64, 0), steps=1)
+def test_a_single_test_image_gets_the_boss_score(sets):
+    normal, calibration, test = sets
+    torch.manual_seed(0)
+    transducer = Transducer(create_model("recogniser", 64), CPU, "fp32", 64, 0, steps=1)
+    done = transducer(normal, calibration, Images(test.array_NHWC[:1]), np.arange(40.0), np.array([38.5]))
+    assert done.share == 0
+    assert np.isfinite(done.score_N).all()
+
+
+def test_other_models_are_refused():
     with pytest.raises(InputError, match="starts from a recogniser's encoder"):
-        transducer(*sets, np.arange(40.0), np.arange(80.0))
+        Transducer(create_model("conv", 64), CPU, "fp32", 64, 0)
