@@ -82,7 +82,7 @@ class Prediction:
         if self.share is not None:
             lines.append(
                 "Transductive: these scores were made by looking at the unlabelled test images as a whole; check that "
-                f"your rules allow it. Estimated share of anomalies: {self.share:.0%}. The p-values are the boss's own"
+                f"your rules allow it. Estimated share of anomalies: {self.share:.0%}. p-values are those without it"
             )
         return lines
 

@@ -97,8 +97,8 @@ class Transducer:
     ) -> Transduction:
         """Fuse what the discriminators say with scores of the calibration normals (C,) and of the test images (N,).
 
-        The rule is fixed: the product of two e-values. One is the p-to-e calibrator p^(-1/2) / 2 of the boss's p-value
-        (Vovk and Wang 2021), the other the anomalies' likelihood ratio that the discriminators estimate. Unless they
+        The rule is fixed: the product of the p-to-e calibrator p^(-1/2) / 2 of the boss's p-value (Vovk and Wang 2021)
+        and of the anomalies' likelihood ratio that the discriminators estimate, kept within bounds. Unless they
         tell test images from held-out normals beyond doubt (Mann-Whitney, three standard errors), the boss's score
         stands alone.
         """
@@ -198,7 +198,7 @@ def platt(said_C: np.ndarray, said_U: np.ndarray) -> tuple[float, float]:
 def fuse(
     ratio_FC: np.ndarray, ratio_N: np.ndarray, fold_N: np.ndarray, boss_C: np.ndarray, boss_N: np.ndarray
 ) -> Transduction:
-    """The product of both e-values, where the discriminators have something to say.
+    """The boss's e-value times the likelihood ratio, where the discriminators have something to say.
 
     `ratio_FC`, `ratio_N`: log density ratios of the calibration normals under each fold and of the test images;
     `boss_C`, `boss_N`: the boss's scores of the same.
