@@ -11,6 +11,7 @@ from hw8.models.backbones import make_decoder, make_encoder
 from hw8.models.blocks import Autoencoder, in_float32
 from hw8.models.output import Output
 from hw8.models.registry import register_model
+from hw8.models.transformations import boxes
 
 
 def near_misses(x_NCHW: Tensor) -> Tensor:
@@ -22,22 +23,12 @@ def near_misses(x_NCHW: Tensor) -> Tensor:
     other_NCHW = x_NCHW.roll(1, 0)
     share_N = 0.35 + 0.3 * torch.rand(count, 1, 1, 1, device=x_NCHW.device)
     blended = share_N * x_NCHW + (1 - share_N) * other_NCHW
-    inside_N1HW = _boxes(count, height, width, x_NCHW.device)
+    inside_N1HW = boxes(count, height, width, x_NCHW.device, 0.25, 0.6)
     pasted = torch.where(inside_N1HW, other_NCHW, x_NCHW)
     dimmed = torch.where(inside_N1HW, x_NCHW * 0.5 - 0.25, x_NCHW)
     variants = torch.stack([blended, pasted, _moved(x_NCHW), dimmed])
     chosen = torch.randint(len(variants), (count,), device=x_NCHW.device)
     return variants[chosen, torch.arange(count, device=x_NCHW.device)].contiguous(memory_format=torch.channels_last)
-
-
-def _boxes(count: int, height: int, width: int, device: torch.device) -> Tensor:
-    """A random rectangle an image, 25% to 60% of each side, as a mask (N, 1, H, W)."""
-    y, x = torch.arange(height, device=device).view(1, 1, -1, 1), torch.arange(width, device=device).view(1, 1, 1, -1)
-    size = 0.25 + 0.35 * torch.rand(2, count, 1, 1, 1, device=device)
-    start = torch.rand(2, count, 1, 1, 1, device=device) * (1 - size)
-    rows = (y >= start[0] * height) & (y < (start[0] + size[0]) * height)
-    columns = (x >= start[1] * width) & (x < (start[1] + size[1]) * width)
-    return rows & columns
 
 
 def _moved(x_NCHW: Tensor) -> Tensor:

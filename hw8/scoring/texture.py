@@ -21,22 +21,21 @@ def opponent(x_NCHW: Tensor) -> Tensor:
     return torch.cat([luma, x_NCHW[:, :1] - luma, x_NCHW[:, 2:] - luma], dim=1)
 
 
-def band_energies(x_NCHW: Tensor, grid: int = 1) -> Tensor:
+def band_energies(x_NCHW: Tensor) -> Tensor:
     """Detail by size: log mean square of each Laplacian band (Burt and Adelson 1983), and how peaked it is.
 
-    Up to four bands for each opponent channel in each cell of a `grid`; then, over the whole image, the log of squared
-    mean magnitude over mean square. (N, bands * C * (grid^2 + 1)), of pixels in [-1, 1].
+    Up to four bands for each opponent channel; and for each the log of squared mean magnitude over mean square.
+    (N, bands * C * 2), of pixels in [-1, 1].
     """
     found, current = [], opponent(x_NCHW)
     for _ in range(BANDS):
-        if min(current.shape[2:]) < 2 * grid:
+        if min(current.shape[2:]) < 2:
             break
         coarse = F.avg_pool2d(current, 2, ceil_mode=True)
         band = current - F.interpolate(coarse, current.shape[2:], mode="bilinear")
-        energy = F.adaptive_avg_pool2d(band.square(), grid).clamp_min(1e-6).log()
+        energy = band.square().mean((2, 3)).clamp_min(1e-6).log()
         size = band.abs().mean((2, 3)).clamp_min(1e-4).log() * 2
-        peaked = size - band.square().mean((2, 3)).clamp_min(1e-6).log()
-        found += [energy.flatten(1), peaked]
+        found += [energy, size - energy]
         current = coarse
     return torch.cat(found, dim=1)
 
