@@ -35,14 +35,15 @@ def _moved(x_NCHW: Tensor) -> Tensor:
     """The surroundings of a random point pulled to a side, smoothly, by 8% to 16% of the image."""
     count, _, height, width = x_NCHW.shape
     device = x_NCHW.device
-    identity = torch.eye(2, 3, device=device).expand(count, 2, 3)
-    grid_NHW2 = F.affine_grid(identity, [count, 1, height, width], align_corners=False)
-    centre = torch.rand(count, 1, 1, 2, device=device) - 0.5
-    angle = 2 * math.pi * torch.rand(count, 1, 1, device=device)
-    pull = 2 * (0.08 + 0.08 * torch.rand(count, 1, 1, device=device))
-    bump = pull * torch.exp(-(grid_NHW2 - centre).square().sum(-1) / 0.18)
-    shift = torch.stack([bump * angle.cos(), bump * angle.sin()], dim=-1)
-    return F.grid_sample(x_NCHW, grid_NHW2 + shift, padding_mode="border", align_corners=False)
+    with in_float32(x_NCHW):
+        identity = torch.eye(2, 3, device=device).expand(count, 2, 3)
+        grid_NHW2 = F.affine_grid(identity, [count, 1, height, width], align_corners=False)
+        centre = torch.rand(count, 1, 1, 2, device=device) - 0.5
+        angle = 2 * math.pi * torch.rand(count, 1, 1, device=device)
+        pull = 2 * (0.08 + 0.08 * torch.rand(count, 1, 1, device=device))
+        bump = pull * torch.exp(-(grid_NHW2 - centre).square().sum(-1) / 0.18)
+        shift = torch.stack([bump * angle.cos(), bump * angle.sin()], dim=-1)
+        return F.grid_sample(x_NCHW.float(), grid_NHW2 + shift, padding_mode="border", align_corners=False)
 
 
 class ClassifyingAutoencoder(Autoencoder):
