@@ -119,7 +119,7 @@ def predict(
     opened = [member.open_test(source) for member in members]
     labels = source.labels(len(opened[0]))
     started = time.perf_counter()
-    scored = [_score(member, images) for member, images in zip(members, opened, strict=True)]
+    scored = [score_images(member, images) for member, images in zip(members, opened, strict=True)]
     seconds = time.perf_counter() - started
     together = _fused(members, scored)
     write_submission(out, together.score_N)
@@ -172,7 +172,7 @@ def _check_names(out: Path, evidence: Path | None, runs: list[Path]) -> None:
         raise InputError(f"--evidence {evidence}: needs a single --run; each run has evidence of its own")
 
 
-def _score(member: Member, images: Images) -> Scored:
+def score_images(member: Member, images: Images) -> Scored:
     """One run's scores of all images, in the order of their IDs."""
     table = member.scorer.table(images, np.arange(len(images)), label=str(member.folder.path))
     name, calibration = member.score_name, member.calibration

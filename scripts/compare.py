@@ -39,20 +39,25 @@ def main() -> None:
     arguments = parse(Arguments, __doc__ or "")
     from tqdm import tqdm
 
+    from hw8.data.sources import open_source
     from hw8.evaluation.leaderboard import Contest, compare
+    from hw8.report.comparison import Compared, write_comparison
     from hw8.report.leaderboard import write_leaderboard
     from hw8.runs import RUNS
 
     folder = RUNS / arguments.out.name
-    contest = Contest(arguments.presets, arguments.seeds, arguments.data, arguments.epochs, folder)
+    source = open_source(arguments.data)
+    contest = Contest(arguments.presets, arguments.seeds, source.name, arguments.epochs, folder)
+    labels = source.labels()
     tables: list[str] = []
     with tqdm(total=len(contest.entries()), desc="compare", unit="run", file=sys.stderr) as bar:
 
         def advance(rows: "pandas.DataFrame") -> None:
-            tables.append(write_leaderboard(rows, arguments.out, command_line()))
+            tables.append(write_leaderboard(rows, arguments.out, command_line(), folder, labels))
             bar.update()
 
-        compare(contest, advance)
+        rows = compare(contest, advance)
+    write_comparison(Compared(rows, folder, source, labels), arguments.out, command_line())
     print(tables[-1])
     print(f"Wrote:    {arguments.out}.csv, .md, .html\nRuns:     {folder}\nNext:     open {arguments.out}.html")
 

@@ -1,6 +1,9 @@
 """Small data and runs that several tests share; everything is generated, nothing is downloaded."""
 
+import contextlib
 import dataclasses
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,8 @@ import torch
 from hw8.config import RunConfig
 from hw8.data.arrays import Images
 from hw8.data.demo import demo_images, write_demo
+from hw8.explorer.catalogue import Catalogue
+from hw8.explorer.server import create_server, listen
 from hw8.presets import changed, load_preset
 from hw8.training.session import Trained, train_run
 
@@ -56,3 +61,30 @@ def array_file(tmp_path: Path):
         return tmp_path / name
 
     return write
+
+
+@pytest.fixture(scope="session")
+def catalogue(trained: Trained) -> Catalogue:
+    """What the explorer knows of the finished run."""
+    return Catalogue(trained.folder.path, None, "cpu")
+
+
+@pytest.fixture(scope="session")
+def serving():
+    """Serve a catalogue while a block runs; gives the port."""
+
+    @contextlib.contextmanager
+    def serve(catalogue: Catalogue):
+        with listen(0) as listening:
+            server = create_server(catalogue)
+            thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+            thread.start()
+            while not server.started:
+                time.sleep(0.01)
+            try:
+                yield listening.getsockname()[1]
+            finally:
+                server.should_exit = True
+                thread.join()
+
+    return serve

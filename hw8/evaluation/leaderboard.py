@@ -5,7 +5,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,35 +19,16 @@ from hw8.environment import describe_environment
 from hw8.errors import InputError, Interrupted
 from hw8.evaluation.classical import CLASSICAL, CROPS, fit_classical
 from hw8.evaluation.held_out import HeldOut, evaluate_held_out
+from hw8.evaluation.memory import PeakMemory
 from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.files import write_text
 from hw8.prediction import predict
-from hw8.presets import PRESETS, changed, load_preset
+from hw8.presets import changed, load_preset
 from hw8.scoring.inference import check_scores
 from hw8.submission import write_submission
 from hw8.training.session import resume_run, train_run
 
 log = logging.getLogger(__name__)
-
-# Trained to tell blends, pasted patches and local warps: what the common held-out kinds say of them is too good.
-TRAINED_ON_HELD_OUT_KINDS = ("classifier", "recogniser")
-
-
-# Public Kaggle ROC-AUC of the nearest method that students and the course published for the 2023 homework: not ours, on
-# other data, and often with another crop or latent.
-PUBLISHED = {
-    "course_fcn": 0.728,
-    "course_cnn": 0.683,
-    "course_vae": 0.535,
-    "fcn_crop": 0.840,
-    "conv": 0.729,
-    "resnet_auxiliary": 0.792,
-    "classifier_noise": 0.683,
-    "memae": 0.753,
-    "memae_sparse": 0.673,
-    "vae": 0.730,
-    "vqvae": 0.737,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,14 +62,14 @@ def compare(contest: Contest, advance: Callable[[pd.DataFrame], object] = lambda
     done = _finished(contest.folder)
     for entry, plan in plans.items():
         if entry in done and done[entry]["settings"] != plan:
-            folder = contest.folder / _name(entry)
+            folder = contest.folder / run_name(entry)
             raise InputError(f"{folder}: was made with other settings or data; choose another --out, or remove it")
     for number, (entry, plan) in enumerate(plans.items()):
         try:
             if entry not in done:
-                done[entry] = _run(source, entry, plan, contest.folder / _name(entry))
+                done[entry] = _run(source, entry, plan, contest.folder / run_name(entry))
         except InputError as error:
-            log.warning("%s: %s", _name(entry), error)
+            log.warning("%s: %s", run_name(entry), error)
             done[entry] = {"preset": entry[0], "seed": entry[1], "failure": str(error), "settings": plan}
         except Interrupted:
             kept = f"stopped with {number} of {len(plans)} runs finished and the work saved"
@@ -97,7 +78,8 @@ def compare(contest: Contest, advance: Callable[[pd.DataFrame], object] = lambda
     return _rows(done)
 
 
-def _name(entry: tuple[str, int]) -> str:
+def run_name(entry: tuple[str, int]) -> str:
+    """The folder of a run within the contest's."""
     return f"{entry[0]}-{entry[1]}"
 
 
@@ -140,7 +122,9 @@ def _rows(done: dict[tuple[str, int], dict[str, Any]]) -> pd.DataFrame:
 def _run(source: Source, entry: tuple[str, int], plan: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train or fit, score and measure one entry; its result.json is written last."""
     name, seed = entry
-    found = _classical(source, name, seed, folder) if name in CLASSICAL else _trained(plan, folder)
+    with PeakMemory() as memory:
+        found = _classical(source, name, seed, folder) if name in CLASSICAL else _trained(plan, folder)
+    found["peak_private_mb"] = memory.private_mb
     environment = describe_environment()
     row = {"preset": name, "seed": seed} | found | {"commit": environment["commit"]}
     row |= {"hardware": f"{environment['hardware']['processor']}, {environment['hardware']['threads']} threads"}
@@ -201,52 +185,3 @@ def _figures(labelled: Evaluation | None, held_out: HeldOut) -> dict[str, Any]:
     row |= {"macro_auc": labelled.macro.auc, "low": labelled.macro.low, "high": labelled.macro.high}
     row |= {f"auc_{kind}": item.auc for kind, item in labelled.kinds.items()}
     return row | {"average_precision": labelled.average_precision, "fpr95": labelled.fpr95}
-
-
-def summarise(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a preset: means over its seeds, the spread of the macro AUC over them where there are two, best first."""
-    done = rows[rows["failure"].isna()] if "failure" in rows else rows
-    if done.empty:
-        return pd.DataFrame({"preset": []})
-    order = "macro_auc" if "macro_auc" in done else "held_out_auc"
-    by_preset = done.drop(columns=["seed"]).groupby("preset", sort=False)
-    table = by_preset.mean(numeric_only=True)
-    table.insert(0, "seeds", by_preset.size())
-    spread = by_preset[order].agg(lambda values: values.max() - values.min() if len(values) > 1 else np.nan)
-    table.insert(list(table.columns).index(order) + 1, "spread", spread)
-    table["published"] = [PUBLISHED.get(str(name), np.nan) for name in table.index]
-    table["same"] = by_preset["same"].first()
-    return table.sort_values(order, ascending=False).reset_index()
-
-
-def rank_correlation(table: pd.DataFrame) -> tuple[float, int] | None:
-    """Spearman's correlation of held-out and labelled macro AUC over the rows of `summarise`, and their number.
-
-    Rows of one configuration under two names count once, and presets that are trained on the held-out split's kinds
-    of anomaly not at all. None for fewer than three.
-    """
-    if "macro_auc" not in table:
-        return None
-    chosen = table[~table["preset"].map(knows_held_out_kinds)].drop_duplicates("same")
-    if len(chosen) < 3:
-        return None
-    return float(chosen["held_out_auc"].corr(chosen["macro_auc"], method="spearman")), len(chosen)
-
-
-def knows_held_out_kinds(preset: str) -> bool:
-    """Whether a row's model is trained on some of the common held-out kinds."""
-    if preset not in PRESETS or preset == "classifier_noise":
-        return False
-    return load_preset(preset).model.name in TRAINED_ON_HELD_OUT_KINDS
-
-
-def is_transductive(preset: str) -> bool:
-    """Whether a row's scores looked at the unlabelled test images as a whole."""
-    return preset in PRESETS and load_preset(preset).scoring.transductive
-
-
-def failures(rows: pd.DataFrame) -> Iterable[str]:
-    """One line for every entry without a result."""
-    if "failure" in rows:
-        for row in rows[rows["failure"].notna()].itertuples():
-            yield f"{row.preset}, seed {row.seed}: {row.failure}"

@@ -56,9 +56,9 @@ def evaluate(score_N: np.ndarray, labels: Labels) -> Evaluation:
     normal_M = score_N[labels.label_N == 0]
     anomalous = labels.label_N == 1
     kinds = [str(kind) for kind in np.unique(labels.kind_N[anomalous])]
-    parts = [_components(normal_M, score_N[labels.kind_N == kind]) for kind in kinds]
+    parts = [components(normal_M, score_N[labels.kind_N == kind]) for kind in kinds]
     return Evaluation(
-        overall=_interval([_components(normal_M, score_N[anomalous])]),
+        overall=_interval([components(normal_M, score_N[anomalous])]),
         macro=_interval(parts),
         average_precision=float(average_precision_score(labels.label_N, score_N)),
         fpr95=fpr_at_tpr(normal_M, score_N[anomalous], 0.95),
@@ -69,7 +69,7 @@ def evaluate(score_N: np.ndarray, labels: Labels) -> Evaluation:
 
 def roc_auc(normal_M: np.ndarray, anomalous_N: np.ndarray) -> float:
     """Chance that an anomalous image scores above a normal one, ties counting half (Mann-Whitney)."""
-    return float(_components(normal_M, anomalous_N)[1].mean())
+    return float(components(normal_M, anomalous_N)[1].mean())
 
 
 def fpr_at_tpr(normal_M: np.ndarray, anomalous_N: np.ndarray, tpr: float) -> float:
@@ -79,7 +79,7 @@ def fpr_at_tpr(normal_M: np.ndarray, anomalous_N: np.ndarray, tpr: float) -> flo
     return float((normal_M >= threshold).mean())
 
 
-def _components(normal_M: np.ndarray, anomalous_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def components(normal_M: np.ndarray, anomalous_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Structural components of the AUC (DeLong 1988; by ranks, Sun and Xu 2014).
 
     For each normal image the share of anomalous ones above it (M,), and for each anomalous image the share

@@ -1,6 +1,7 @@
 """Why an image has its score: which evidence is how unusual, its reconstruction and its error map."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +19,14 @@ CLEAREST = 6
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """One test image's score and the evidence behind it.
+    """One image's score and the evidence behind it.
 
     `parts`: p-value of each piece of evidence alone. `leanings`: named measurements that are furthest from the normals'
     median, in units of the normals' spread. `error_HW`: squared error summed over channels, None without a
     reconstruction; `scale` is the same for every image of the data set.
     """
 
-    row: int
+    name: str
     score: float
     p_value: float
     parts: dict[str, float]
@@ -37,14 +38,66 @@ class Explanation:
 
     def lines(self) -> list[str]:
         """The explanation in words."""
-        found = [
-            f"image {self.row}: score {self.score:.4g}; {self.p_value:.2%} of normal images are at least as unlike"
-        ]
+        found = [f"{self.name}: score {self.score:.4g}; {self.p_value:.2%} of normal images are at least as unlike"]
         found += [f"  {name:<20} p = {p:.4f}" for name, p in sorted(self.parts.items(), key=lambda item: item[1])]
         if self.leanings:
             found.append("what stands out, in units of the normals' spread:")
             found += [f"  {name:<20} {value:+.1f}" for name, value in self.leanings.items()]
         return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Explainer:
+    """Explains scores of a run's images; their error maps share one colour scale, from 0 to `scale`."""
+
+    member: Member
+    scale: float
+
+    @classmethod
+    def for_images(cls, member: Member, images: Images) -> "Explainer":
+        """With the error that all but one in two hundred pixels stay below, from 256 images spread over the set."""
+        rows = np.unique(np.linspace(0, len(images) - 1, SAMPLE).astype(int))
+        batch_BHWC = images.read(rows)
+        recon_BHWC, _ = member.scorer.reconstruct(batch_BHWC)
+        if recon_BHWC is None:
+            return cls(member, 1.0)
+        errors = np.square(recon_BHWC - scaled(batch_BHWC)).sum(axis=3)
+        return cls(member, max(1e-6, float(np.quantile(errors, 0.995))))
+
+    def explain(self, batch_BHWC: np.ndarray, names: Sequence[str]) -> list[Explanation]:
+        """Explain the scores of uint8 images (B, side, side, C), cropped as the run takes them.
+
+        Of a transductive run it explains the score before the transduction.
+        """
+        member, calibration = self.member, self.member.calibration
+        recon_BHWC, table = member.scorer.reconstruct(batch_BHWC)
+        scores = calibration.scores(table)
+        score_B = scores[member.score_name]
+        p_value_B = calibration.p_value(member.score_name, score_B)
+        keys = {}
+        for name in needed_evidence(member.config.scoring.score, member.config.scoring.parts):
+            keys[name] = name + TWO_SIDED if name + TWO_SIDED in scores else name
+        parts = {name: calibration.p_value(key, scores[key]) for name, key in keys.items()}
+        leanings = self._leanings(table, len(batch_BHWC))
+        found = []
+        for row, (name, image_HWC) in enumerate(zip(names, batch_BHWC, strict=True)):
+            recon_HWC = None if recon_BHWC is None else recon_BHWC[row]
+            error_HW = None if recon_HWC is None else np.square(recon_HWC - scaled(image_HWC)).sum(axis=2)
+            here = {part: float(p_B[row]) for part, p_B in parts.items()}
+            leaning, score, p_value = leanings[row], float(score_B[row]), float(p_value_B[row])
+            item = Explanation(name, score, p_value, here, leaning, image_HWC, recon_HWC, error_HW, self.scale)
+            found.append(item)
+        return found
+
+    def _leanings(self, table: dict[str, np.ndarray], count: int) -> list[dict[str, float]]:
+        """Of each image the named columns that lie furthest from the normals' median."""
+        found: list[dict[str, float]] = [{} for _ in range(count)]
+        for name, labels in self.member.scorer.model.components().items():
+            if name in table and name in self.member.calibration.fits:
+                standard_BD = self.member.calibration.fits[name].standardise(table[name].astype(np.float64))
+                for mine, standard_D in zip(found, standard_BD, strict=True):
+                    mine |= dict(zip(labels, map(float, standard_D), strict=True))
+        return [dict(sorted(mine.items(), key=lambda item: -abs(item[1]))[:CLEAREST]) for mine in found]
 
 
 def explain(run: Path, where: str | None, row: int) -> Explanation:
@@ -53,47 +106,14 @@ def explain(run: Path, where: str | None, row: int) -> Explanation:
     images = member.open_test(open_source(where if where is not None else member.config.data.source))
     if not 0 <= row < len(images):
         raise InputError(f"--id {row}: {images.name} has images 0 to {len(images) - 1}")
-    recon, table = member.scorer.reconstruct(images.read(np.array([row])))
-    calibration, scoring = member.calibration, member.config.scoring
-    scores = calibration.scores(table)
-    score_N = scores[member.score_name]
-    parts = {}
-    for name in needed_evidence(scoring.score, scoring.parts):
-        key = name + TWO_SIDED if name + TWO_SIDED in scores else name
-        parts[name] = float(calibration.p_value(key, scores[key])[0])
-    recon_HWC, image_HWC = (None if recon is None else recon[0]), images.read(np.array([row]))[0]
-    error_HW = None if recon_HWC is None else np.square(recon_HWC - scaled(image_HWC)).sum(axis=2)
-    p_value = float(calibration.p_value(member.score_name, score_N)[0])
-    leanings = _leanings(member, table)
-    scale = _error_scale(member, images)
-    return Explanation(row, float(score_N[0]), p_value, parts, leanings, image_HWC, recon_HWC, error_HW, scale)
-
-
-def _leanings(member: Member, table: dict[str, np.ndarray]) -> dict[str, float]:
-    """The named columns that lie furthest from the normals' median."""
-    found: dict[str, float] = {}
-    for name, labels in member.scorer.model.components().items():
-        if name in table and name in member.calibration.fits:
-            standard_D = member.calibration.fits[name].standardise(table[name].astype(np.float64))[0]
-            found |= dict(zip(labels, map(float, standard_D), strict=True))
-    return dict(sorted(found.items(), key=lambda item: -abs(item[1]))[:CLEAREST])
-
-
-def _error_scale(member: Member, images: Images) -> float:
-    """The error that all but one in two hundred pixels of the data set stay below, from 256 images spread over it."""
-    rows = np.unique(np.linspace(0, len(images) - 1, SAMPLE).astype(int))
-    batch_BHWC = images.read(rows)
-    recon_BHWC, _ = member.scorer.reconstruct(batch_BHWC)
-    if recon_BHWC is None:
-        return 1.0
-    return max(1e-6, float(np.quantile(np.square(recon_BHWC - scaled(batch_BHWC)).sum(axis=3), 0.995)))
+    return Explainer.for_images(member, images).explain(images.read(np.array([row])), [f"image {row}"])[0]
 
 
 def draw_explanation(path: Path, found: Explanation) -> None:
     """The image, its reconstruction, its error map, and how unusual each piece of evidence is."""
     figure = new_figure(9, 2.6)
     axes = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.6))
-    show_image(axes[0], found.image_HWC, f"image {found.row}")
+    show_image(axes[0], found.image_HWC, found.name)
     if found.recon_HWC is not None and found.error_HW is not None:
         show_image(axes[1], ((found.recon_HWC + 1) / 2).clip(0, 1), "reconstruction")
         axes[2].imshow(found.error_HW, cmap="magma", vmin=0, vmax=found.scale)

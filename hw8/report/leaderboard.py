@@ -1,102 +1,158 @@
-"""The comparison as text, Markdown, CSV and a page."""
+"""The comparison as text, Markdown and CSV."""
 
 from pathlib import Path
 
 import pandas as pd
 
+from hw8.data.labels import Labels
 from hw8.environment import describe_environment
-from hw8.evaluation.leaderboard import (
+from hw8.evaluation.standings import (
     failures,
     is_transductive,
     knows_held_out_kinds,
     rank_correlation,
     summarise,
+    with_differences,
 )
 from hw8.files import write_text
 
+COLUMNS = 100
 SHORT = {
     "held_out_auc": "held-out",
+    "unseen_auc": "unseen",
     "macro_auc": "macro",
     "average_precision": "AP",
+    "difference": "to best",
     "training_images_per_second": "train/s",
     "scoring_images_per_second": "score/s",
+    "peak_private_mb": "memory MB",
 }
-WIDE = ("low", "high", "AP", "fpr95", "train/s", "score/s", "published")
+MEANING = (
+    "macro: mean ROC-AUC over anomaly kinds on labelled test images, mean over seeds; 95%: interval over images; "
+    "spread: largest less smallest over seeds; to best: paired difference from the best row with its 95% "
+    "interval over images and seeds, a tie where that holds zero; held-out, unseen: macro ROC-AUC without labels, "
+    "against two sets of synthetic anomalies; memory: largest private memory of the process while it trained and "
+    "scored; published: public Kaggle score of the nearest published method in the homework, not ours, on other "
+    "data, often with another crop."
+)
+LAST = ("seeds", "parameters", "minutes", "train/s", "score/s", "memory MB", "published")
 
 
-def write_leaderboard(rows: pd.DataFrame, out: Path, command: str) -> str:
-    """Write OUT.csv (every run), OUT.md and OUT.html (a row a preset); return the table to print."""
+def write_leaderboard(
+    rows: pd.DataFrame, out: Path, command: str, folder: Path | None = None, labels: Labels | None = None
+) -> str:
+    """Write OUT.csv (every run) and OUT.md (a row a preset); return the table to print, at most 100 columns wide.
+
+    With the runs' `folder` and the test images' `labels`, rows have their difference from the best.
+    """
     table = summarise(rows)
-    head = _head(command, rows) + _notes(rows, table)
-    shown = _readable(table)
+    if folder is not None:
+        table = with_differences(table, rows, folder, labels)
+    shown = readable(table)
+    lines = ["# Comparison", "", *(f"- {line}" for line in [*head(command, rows), MEANING, *notes(rows, table)])]
     write_text(out.with_suffix(".csv"), rows.to_csv(index=False))
-    write_text(out.with_suffix(".md"), "\n".join([*head, "", _markdown(shown)]) + "\n")
-    write_text(out.with_suffix(".html"), _page(head, shown))
-    return shown.drop(columns=[name for name in WIDE if name in shown]).to_string(index=False)
+    write_text(out.with_suffix(".md"), "\n".join([*lines, "", _markdown(shown)]) + "\n")
+    return _printed(shown)
 
 
-def _head(command: str, rows: pd.DataFrame) -> list[str]:
-    """Command, date, versions, hardware and commit."""
-    versions = describe_environment()["versions"]
+def head(command: str, rows: pd.DataFrame) -> list[str]:
+    """Command, date, versions, commit and hardware."""
+    environment = describe_environment()
+    versions = environment["versions"]
     return [
-        "# Comparison",
-        "",
-        f"- Last command: `{command}`",
-        f"- {describe_environment()['finished'][:10]}; PyTorch {versions['torch']}, Python {versions['python']}",
+        f"Last command: `{command}`",
+        f"{environment['finished'][:10]}; PyTorch {versions['torch']}, Python {versions['python']}",
         *(
-            f"- {name}: {', '.join(map(str, rows[name].dropna().unique()))}"
+            f"{name}: {', '.join(map(str, rows[name].dropna().unique()))}"
             for name in ("commit", "hardware")
             if name in rows
         ),
-        "- macro: mean ROC-AUC over anomaly kinds on labelled test images, mean over seeds; spread: largest less "
-        "smallest over seeds; low, high: 95% interval over images; published: public Kaggle score of the nearest "
-        "published method in the homework, not ours, on other data, often with another crop.",
     ]
 
 
-def _notes(rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    """The rank correlation of held-out and labelled AUC, and what failed."""
-    notes = [f"- Failed: {line}" for line in failures(rows)]
+def notes(rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+    """The rank correlation of held-out and labelled AUC, what is marked, and what failed."""
+    found = [f"Failed: {line}" for line in failures(rows)]
     if table["preset"].map(is_transductive).any():
-        notes.append(
-            "- (*) looks at the unlabelled test images as a whole when it scores them: not to be compared with others"
+        found.append(
+            "(*) looks at the unlabelled test images as a whole when it scores them: not to be compared with others"
         )
-    found = rank_correlation(table)
-    if found is not None:
+    correlation = rank_correlation(table)
+    if correlation is not None:
         known = [name for name in table["preset"] if knows_held_out_kinds(name)]
         left_out = f" (without {', '.join(known)}, trained on like anomalies)" if known else ""
-        over = f"over {found[1]} rows{left_out}"
-        notes.append(f"- Spearman rank correlation of held-out and labelled macro AUC {over}: {found[0]:.2f}")
-    return notes
+        over = f"over {correlation[1]} rows{left_out}"
+        found.append(f"Spearman rank correlation of held-out and labelled macro AUC {over}: {correlation[0]:.2f}")
+    return found
 
 
-def _readable(table: pd.DataFrame) -> pd.DataFrame:
-    """Numbers as people read them, columns by their short names."""
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """Numbers as people read them, columns by their short names, figures of merit before costs."""
     text = table.drop(columns="same", errors="ignore").astype(object)
     marked = text["preset"].map(is_transductive).astype(bool)
     text["preset"] = text["preset"].where(~marked, text["preset"] + " (*)")
     for name in text.columns[1:]:
-        form = "{:,.0f}" if name in ("seeds", "parameters") or name.endswith("per_second") else "{:.3f}"
-        form = "{:.2f}" if name == "minutes" else form
-        text[name] = ["" if pd.isna(value) else form.format(value) for value in table[name]]
-    return text.rename(columns=SHORT).rename(columns=lambda name: name.removeprefix("auc_"))
+        text[name] = ["" if pd.isna(value) else _form(name).format(value) for value in table[name]]
+    if "low" in text:
+        text["low"] = [f"{low} to {high}" if low else "" for low, high in zip(text["low"], text["high"], strict=True)]
+        text = text.rename(columns={"low": "95%"}).drop(columns="high")
+    if "difference" in text:
+        text["difference"] = standing(table)
+        text = text.drop(columns=["difference_low", "difference_high"])
+        text.insert(list(text.columns).index("95%") + 1, "difference", text.pop("difference"))
+    text = text.rename(columns=SHORT).rename(columns=lambda name: name.removeprefix("auc_"))
+    return text[[name for name in text if name not in LAST] + [name for name in LAST if name in text]]
+
+
+def standing(table: pd.DataFrame) -> list[str]:
+    """Each row's difference from the best row in words: best, tie, or by how much it is behind."""
+    fair = [index for index, name in enumerate(table["preset"]) if not is_transductive(name)]
+    words = []
+    for index, row in enumerate(table.to_dict("records")):
+        if fair and index == fair[0]:
+            words.append("best")
+        elif pd.isna(row["difference"]):
+            words.append("")
+        else:
+            interval = f"({row['difference_low']:+.3f} to {row['difference_high']:+.3f})"
+            tie = "tie " if row["difference_low"] <= 0 <= row["difference_high"] else ""
+            words.append(f"{tie}{row['difference']:+.3f} {interval}")
+    return words
+
+
+def _form(name: str) -> str:
+    whole = name in ("seeds", "parameters", "peak_private_mb") or name.endswith("per_second")
+    return "{:,.0f}" if whole else "{:.2f}" if name == "minutes" else "{:.3f}"
+
+
+def _printed(shown: pd.DataFrame) -> str:
+    """The table without what does not fit: costs but minutes first, then kinds from the last, which the files keep."""
+    short = shown.rename(columns={"minutes": "min"})
+    if "95%" in short:
+        short["95%"] = short["95%"].str.replace("0.", ".").str.replace(" to ", "-")
+    if "to best" in short:
+        short["to best"] = (
+            short["to best"]
+            .str.replace(r" ?[-+]?[\d.]* ?\(.*", "", regex=True)
+            .where(short["to best"].str.startswith("tie"), short["to best"].str.replace(r" \(.*", "", regex=True))
+        )
+    hidden = ["AP", "fpr95", "train/s", "score/s", "memory MB", "published", "parameters", "seeds"]
+    short = short.drop(columns=[name for name in hidden if name in short])
+    for name in short.columns[1:]:
+        short[name] = short[name].str.replace(r"^([-+]?)0\.", r"\1.", regex=True)
+    kept = ("preset", "macro", "95%", "spread", "to best", "held-out", "unseen", "min")
+    droppable = ["spread", "unseen", *(name for name in short if name not in kept)]
+    while droppable and len(_lines(short)[0]) > COLUMNS:
+        short = short.drop(columns=droppable.pop())
+    return "\n".join(_lines(short))
+
+
+def _lines(table: pd.DataFrame) -> list[str]:
+    """The table as text, its first column to the left."""
+    width = max(map(len, [str(table.columns[0]), *table.iloc[:, 0]]), default=0)
+    return table.to_string(index=False, formatters={table.columns[0]: f"{{:<{width}}}".format}).splitlines()
 
 
 def _markdown(shown: pd.DataFrame) -> str:
     lines = ["| " + " | ".join(shown.columns) + " |", "|" + "---|" * len(shown.columns)]
     return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in shown.to_numpy()])
-
-
-def _page(head: list[str], shown: pd.DataFrame) -> str:
-    import html
-
-    lines = "".join(f"<li>{html.escape(line.removeprefix('- '))}</li>" for line in head[2:])
-    style = (
-        "body{font:15px/1.5 system-ui;margin:2em;color-scheme:light dark}table{border-collapse:collapse}"
-        "td,th{padding:.3em .7em;text-align:right;border-bottom:1px solid #8884}td:first-child{text-align:left}"
-    )
-    table = shown.to_html(index=False, border=0)
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>hw8 comparison</title><style>{style}</style><h1>Comparison</h1><ul>{lines}</ul>{table}</html>\n"
-    )

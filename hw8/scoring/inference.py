@@ -35,7 +35,11 @@ class Scorer:
 
     def with_all_evidence(self) -> "Scorer":
         """The same, giving all the evidence there is."""
-        return Scorer(self.model, self.device, self.precision, self.batch_size)
+        return self.with_evidence(None)
+
+    def with_evidence(self, wanted: Collection[str] | None) -> "Scorer":
+        """The same, giving the evidence of these names alone."""
+        return Scorer(self.model, self.device, self.precision, self.batch_size, wanted)
 
     @torch.inference_mode()
     def reconstruct(self, batch_BHWC: np.ndarray) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:

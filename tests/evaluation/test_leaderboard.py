@@ -9,9 +9,10 @@ from hw8.data.sources import open_source
 from hw8.errors import InputError, Interrupted
 from hw8.evaluation import leaderboard
 from hw8.evaluation.classical import CLASSICAL, CROPS, fit_classical
-from hw8.evaluation.leaderboard import Contest, compare, rank_correlation, summarise
+from hw8.evaluation.leaderboard import Contest, compare
 from hw8.evaluation.metrics import evaluate, roc_auc
-from hw8.report.leaderboard import write_leaderboard
+from hw8.evaluation.standings import rank_correlation, summarise, with_differences
+from hw8.report.leaderboard import _printed, readable, write_leaderboard
 from hw8.submission import read_submission
 
 
@@ -103,11 +104,10 @@ def test_the_table_has_means_spreads_and_order(tmp_path):
     assert rank_correlation(table) == (pytest.approx(1), 3), "d is a again, and the classifier is left out"
     text = write_leaderboard(rows, tmp_path / "board", "python scripts/compare.py --presets a b c")
     assert max(map(len, text.splitlines())) <= 100
-    page, words = (tmp_path / "board.html").read_text(), (tmp_path / "board.md").read_text()
-    for content in (page, words):
-        assert "python scripts/compare.py --presets a b c" in content
-        assert "0.850" in content
-        assert "commit: abc" in content
+    words = (tmp_path / "board.md").read_text()
+    assert "python scripts/compare.py --presets a b c" in words
+    assert "0.850" in words
+    assert "commit: abc" in words
     assert len(pd.read_csv(tmp_path / "board.csv")) == 8
 
 
@@ -156,3 +156,25 @@ def test_transductive_rows_are_marked_and_do_not_count(tmp_path):
     assert "boss_transductive (*)" in text
     assert "(*) looks at the unlabelled test images" in (tmp_path / "board.md").read_text()
     assert rank_correlation(summarise(rows)) == (1.0, 3)
+
+
+def test_rows_say_how_far_they_are_from_the_best(contest, demo, tmp_path):
+    rows = compare(contest)
+    labels = read_labels(demo / "testing_labels.csv")
+    text = write_leaderboard(rows, tmp_path / "board", "compare.py", contest.folder, labels)
+    table = with_differences(summarise(rows), rows, contest.folder, labels)
+    assert np.isnan(table["difference"][0])
+    assert table["difference"][1] == pytest.approx(table["macro_auc"][1] - table["macro_auc"][0])
+    assert "best" in text
+    assert "to best" in (tmp_path / "board.md").read_text()
+    assert with_differences(summarise(rows), rows, contest.folder, None).equals(summarise(rows))
+
+
+def test_the_printed_table_fits_whatever_its_rows():
+    kinds = {f"auc_kind_number_{number}": [0.5, 0.6] for number in range(12)}
+    rows = pd.DataFrame({"preset": ["denoise_gaussian_bce", "boss"], "seed": 0, "held_out_auc": 0.5, "unseen_auc": 0.5,
+                         "macro_auc": [0.5, 0.6], "low": 0.4, "high": 0.7, **kinds, "minutes": 1.0, "parameters": 9e6,
+                         "same": ["a", "b"]})  # fmt: skip
+    text = _printed(readable(summarise(rows)))
+    assert max(map(len, text.splitlines())) <= 100
+    assert all(name in text for name in ("macro", "held-out", "min", "kind_number_0"))

@@ -1,0 +1,1 @@
+"""A local page to look through a test set, and to try images of one's own."""

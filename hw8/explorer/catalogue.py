@@ -1,0 +1,155 @@
+"""What the explorer knows of a run and a test set: every image's scores, and the way to new ones."""
+
+import dataclasses
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hw8.config import Device
+from hw8.data.arrays import Images
+from hw8.data.labels import Labels
+from hw8.data.sources import open_source
+from hw8.errors import InputError
+from hw8.explorer.upload import read_upload
+from hw8.member import Member
+from hw8.prediction import score_images
+from hw8.report.explanation import Explainer, Explanation
+from hw8.report.sprites import coloured, data_uri, three_channels, uint8_pixels
+from hw8.scoring.inference import Scorer
+
+NEAREST = 5
+KNOWN = 4000
+
+
+@dataclasses.dataclass(frozen=True)
+class Neighbourhood:
+    """Training images by where the encoder puts them: (R, D), each column in units of its spread."""
+
+    images: Images
+    rows: np.ndarray
+    latent_RD: np.ndarray
+    scale_D: np.ndarray
+    scorer: Scorer
+
+    @classmethod
+    def of(cls, member: Member) -> "Neighbourhood":
+        """Up to 4,000 training images spread over the training split. Raises InputError if they are gone."""
+        images, splits = member.open_training()
+        rows = splits.train[np.unique(np.linspace(0, len(splits.train) - 1, KNOWN).astype(int))]
+        scorer = member.scorer.with_evidence(("latent",))
+        latent_RD = scorer.table(images, rows, label="training images")["latent"].reshape(len(rows), -1)
+        scale_D = np.maximum(latent_RD.std(axis=0), 1e-6)
+        return cls(images, rows, latent_RD / scale_D, scale_D, scorer)
+
+    def nearest(self, image_HWC: np.ndarray) -> list[np.ndarray]:
+        """The five training images whose latents are nearest, the nearest first."""
+        latent_D = self.scorer.reconstruct(image_HWC[None])[1]["latent"].reshape(-1) / self.scale_D
+        places = np.argsort(np.square(self.latent_RD - latent_D).sum(axis=1))[:NEAREST]
+        return [self.images.read(self.rows[place : place + 1])[0] for place in places]
+
+
+class Catalogue:
+    """A run's scores of a test set, (N,) each by name, and explanations of single images."""
+
+    def __init__(self, run: Path, where: str | None, device: Device = "auto") -> None:
+        """Score the whole test set. Raises InputError if there is no such run, or it does not fit the data."""
+        member = Member.load(run, device)
+        source = open_source(where if where is not None else member.config.data.source)
+        self.name, self.data = run.resolve().name, source.name
+        self.images = member.open_test(source)
+        self.labels: Labels | None = source.labels(len(self.images))
+        whole = dataclasses.replace(member, scorer=member.scorer.with_all_evidence())
+        done = score_images(whole, self.images)
+        self.transductive = done.share is not None
+        self.scores = {"score": done.score_N, **member.calibration.scores(done.table)}
+        self.p_values = {"score": done.p_value_N}
+        self.p_values |= {
+            name: member.calibration.p_value(name, score_N) for name, score_N in self.scores.items() if name != "score"
+        }
+        self.explainer = Explainer.for_images(member, self.images)
+        self.neighbourhood, self.without_training = _neighbourhood(member)
+        self._member, self._busy = member, threading.Lock()
+
+    def summary(self) -> dict[str, Any]:
+        """What the page needs to begin with."""
+        kinds = [] if self.labels is None else [str(kind) for kind in dict.fromkeys(sorted(self.labels.kind_N))]
+        return {
+            "name": self.name,
+            "data": self.data,
+            "total": len(self.images),
+            "kinds": kinds,
+            "columns": list(self.scores),
+            "transductive": self.transductive,
+            "note": self.without_training,
+        }
+
+    def listing(self, by: str, kind: str, up: bool, offset: int, limit: int) -> dict[str, Any]:
+        """Images in the order of a score, from a place on. Raises InputError for unknown names."""
+        if by not in self.scores:
+            raise InputError(f"there is no score {by!r}; there are {', '.join(self.scores)}")
+        order = np.argsort(self.scores[by] * (1 if up else -1), kind="stable")
+        if kind:
+            order = order[self.labels.kind_N[order] == kind] if self.labels is not None else order[:0]
+        rows = order[offset : offset + limit]
+        return {"total": len(order), "cards": [self._card(int(row), by) for row in rows]}
+
+    def _card(self, row: int, by: str) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "id": row, "score": float(self.scores[by][row]), "p": float(self.p_values[by][row]),
+        }  # fmt: skip
+        if self.labels is not None:
+            found |= {"kind": str(self.labels.kind_N[row]), "anomalous": int(self.labels.label_N[row])}
+        return found
+
+    def image(self, row: int) -> np.ndarray:
+        """A test image as the run sees it: uint8 (side, side, channels). Raises InputError if there is none."""
+        if not 0 <= row < len(self.images):
+            raise InputError(f"there is no image {row}; there are 0 to {len(self.images) - 1}")
+        return self.images.read(np.array([row]))[0]
+
+    def explain(self, row: int) -> dict[str, Any]:
+        """Why a test image has its score."""
+        found = self._explained(self.image(row), f"image {row}")
+        card = self._card(row, "score")
+        return found | {"id": row, "score": card["score"], "p": card["p"], "kind": card.get("kind")}
+
+    def score_upload(self, content: bytes) -> dict[str, Any]:
+        """The score of a reader's own picture. Raises InputError if it is none, or too large."""
+        full = self.images.array_NHWC.shape[1]
+        image_HWC = read_upload(content, full, self.images.channels)
+        start = (full - self.images.side) // 2
+        inner = slice(start, start + self.images.side)
+        return self._explained(np.ascontiguousarray(image_HWC[inner, inner]), "your image")
+
+    def _explained(self, image_HWC: np.ndarray, name: str) -> dict[str, Any]:
+        with self._busy:  # one model, and a server of many threads
+            found = self.explainer.explain(image_HWC[None], [name])[0]
+            nearest = [] if self.neighbourhood is None else self.neighbourhood.nearest(image_HWC)
+        return {
+            "name": name,
+            "score": found.score,
+            "p": found.p_value,
+            "parts": found.parts,
+            "leanings": found.leanings,
+            "pictures": _pictures(found),
+            "nearest": [data_uri(three_channels(image)) for image in nearest],
+        }
+
+
+def _neighbourhood(member: Member) -> tuple[Neighbourhood | None, str]:
+    """The training images, or why there are none."""
+    try:
+        return Neighbourhood.of(member), ""
+    except InputError as error:
+        return None, f"No nearest training images: {error}"
+
+
+def _pictures(found: Explanation) -> list[tuple[str, str]]:
+    """The image, its reconstruction and its error map, each with its name."""
+    pictures = [("image", data_uri(three_channels(found.image_HWC)))]
+    if found.recon_HWC is not None and found.error_HW is not None:
+        pictures.append(("reconstruction", data_uri(three_channels(uint8_pixels(found.recon_HWC)))))
+        pictures.append(("error", data_uri(coloured(found.error_HW / found.scale))))
+    return pictures

@@ -1,0 +1,33 @@
+"use strict";
+const element = (name, attributes = {}, ...children) => {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+};
+const number = (value, digits = 3) => (Math.abs(value) >= 1000 ? value.toFixed(0) : Number(value.toPrecision(digits)).toString());
+
+function bars(title, entries, width, mild, text) {
+  const rows = entries.flatMap(([name, value]) => {
+    const bar = element("i", mild(value) ? { class: "mild" } : {});
+    bar.style.width = `${Math.min(100, width(value))}%`;
+    return [element("span", {}, name), element("div", {}, bar), element("span", {}, text(value))];
+  });
+  return [element("h3", {}, title), element("div", { class: "bars" }, ...rows)];
+}
+
+// What is known of an image: how unusual each piece of evidence is, and what stands out.
+function reasons(found) {
+  const parts = Object.entries(found.parts || {}).sort((a, b) => a[1] - b[1]);
+  const leanings = Object.entries(found.leanings || {});
+  return [
+    ...(parts.length ? bars("How unusual is the evidence (p-value)", parts, (p) => -Math.log10(p) * 33, (p) => p > 0.05,
+      (p) => number(p)) : []),
+    ...(leanings.length ? bars("What stands out, in units of the normals' spread", leanings, (z) => Math.abs(z) * 12,
+      (z) => Math.abs(z) < 2, (z) => (z > 0 ? "+" : "") + number(z)) : []),
+  ];
+}
+
+// Words below a card's picture, each in a place of its own.
+const words = (...texts) => element("span", {}, ...texts.filter((text) => text !== "").map((text) =>
+  (typeof text === "string" ? element("small", {}, text) : text)));

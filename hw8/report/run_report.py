@@ -1,0 +1,203 @@
+"""One page about one run: what it finds in a test set, what it misses, and why."""
+
+import dataclasses
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hw8.data.labels import Labels
+from hw8.data.sources import open_source
+from hw8.errors import InputError
+from hw8.evaluation.metrics import Evaluation, evaluate
+from hw8.member import Member
+from hw8.prediction import ALPHA, score_images
+from hw8.report import plots
+from hw8.report.explanation import Explainer
+from hw8.report.gallery import GROUPS, Ranking, cards, choose
+from hw8.report.pages import Figure, as_data, write_page
+from hw8.scoring.calibration import Table
+from hw8.scoring.fusion import rank_correlation
+from hw8.scoring.inference import CalibratedScorer
+
+EACH = 48
+SPREAD = 96
+MAPPED = 3000
+
+
+def write_run_report(run: Path, where: str | None, out: Path, command: str) -> None:
+    """Score a test set with a run and write OUT, a page that stands alone.
+
+    `where` defaults to the run's own data. Without labels there are no ROC curves and no mistakes to show. Raises
+    InputError if there is no such run, it does not fit the data, or `out` cannot be written.
+    """
+    member = Member.load(run)
+    source = open_source(where if where is not None else member.config.data.source)
+    images = member.open_test(source)
+    labels = source.labels(len(images))
+    whole = dataclasses.replace(member, scorer=member.scorer.with_all_evidence())
+    done = score_images(whole, images)
+    name = run.resolve().name
+    scored = Ranking(name, done.score_N, done.p_value_N)
+    scores = member.calibration.scores(done.table)
+    evaluation = None if labels is None else evaluate(done.score_N, labels)
+    everything = CalibratedScorer(whole.scorer, member.calibration)
+    chosen = choose(scored, labels, EACH, SPREAD)
+    found = cards(scored, images, labels, Explainer.for_images(member, images), chosen, everything)
+    summary = read_summary(member)
+    gallery = {
+        "methods": [name],
+        "kinds": [] if labels is None else list(plots.groups_of(done.score_N, labels)),
+        "groups": {key: text for key, text in GROUPS.items() if key in chosen},
+        "columns": sorted(scores),
+        "total": len(images),
+        "cards": [card | {"method": 0} for card in found],
+    }
+    write_page(
+        out,
+        "run.html.j2",
+        title=f"{name} on {source.name}",
+        facts=_facts(member, summary, source.name, len(images), done.share),
+        transductive=done.share is not None,
+        evaluation=evaluation,
+        kinds=[] if evaluation is None else sorted(evaluation.kinds.items(), key=lambda item: -item[1].auc),
+        flagged=float((done.p_value_N <= ALPHA).mean()),
+        figures=_figures(member, scored, scores, done.table, labels),
+        evidence=_evidence_table(scores, summary, labels),
+        gallery=as_data(gallery),
+        command=command,
+    )
+
+
+def read_summary(member: Member) -> dict[str, Any]:
+    """The run's summary.json. Raises InputError if it is missing or damaged."""
+    path = member.folder.summary
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise TypeError("it holds no object")
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); finish the run with --resume, or train again") from None
+    return found
+
+
+def _facts(
+    member: Member, summary: dict[str, Any], source: str, count: int, share: float | None
+) -> list[tuple[str, str]]:
+    """What the reader of the figures must know."""
+    config, hardware, versions = member.config, summary.get("hardware", {}), summary.get("versions", {})
+    found = [
+        ("preset", config.preset or config.model.name),
+        ("score", config.scoring.score + (f" of {', '.join(config.scoring.parts)}" if config.scoring.parts else "")),
+        ("test set", f"{source}, {count:,} images"),
+        ("trained on", f"{config.data.source}, seed {config.seed}, {config.train.epochs} epochs"),
+        ("parameters", f"{summary.get('parameters', 0):,}"),
+        ("training", f"{summary.get('train_minutes', float('nan')):.1f} minutes"),
+        ("hardware", f"{hardware.get('processor')}, {hardware.get('threads')} threads, GPU: {hardware.get('gpu')}"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
+        ("commit", str(summary.get("commit"))),
+        ("finished", str(summary.get("finished"))),
+    ]
+    if share is not None:
+        found.append(("estimated share of anomalies", f"{share:.0%}"))
+    return found
+
+
+def _figures(
+    member: Member, scored: Ranking, scores: dict[str, np.ndarray], table: Table, labels: Labels | None
+) -> list[Figure]:
+    name = member.score_name
+    groups = plots.groups_of(scored.score_N, labels)
+    transductive = member.config.scoring.transductive
+    threshold = None if transductive else _threshold(member.calibration.values_C[name])
+    histogram = plots.histogram(scored.score_N, labels, threshold, "transductive" if transductive else name)
+    found = [Figure("Scores", "How the anomaly score is spread. Beyond the dotted line p <= .05.", {"": histogram})]
+    if labels is not None:
+        normal_M = scored.score_N[labels.label_N == 0]
+        kinds = [kind for kind in groups if not (labels.label_N[labels.kind_N == kind] == 0).all()]
+        curves = {kind: plots.roc_curve(normal_M, [groups[kind]]) for kind in kinds}
+        colours = plots.colours_of(list(groups), labels)
+        views = {
+            "linear": plots.roc(curves, colours, log=False),
+            "low false alarms": plots.roc(curves, colours, log=True),
+        }
+        found.insert(0, Figure("ROC curves", "Anomalies found against normal images flagged, by kind.", views))
+    found.append(_calibration(scored, labels))
+    metrics = _metrics(member.folder.metrics)
+    if metrics is not None:
+        found.append(
+            Figure("Training", "Loss over epochs; held-out images are never trained on.", {"": plots.training(metrics)})
+        )
+    found += _latent_map(table, labels)
+    names = sorted(scores)
+    if len(names) > 1:
+        matrix = plots.correlation(rank_correlation([scores[key] for key in names]), names)
+        found.append(Figure("Agreement of the evidence", "Rank correlation of every two scores.", {"": matrix}))
+    return found
+
+
+def _threshold(normal_C: np.ndarray) -> float | None:
+    """The score from which on p <= .05, if so many normals were held out that there is one."""
+    allowed = int(ALPHA * (len(normal_C) + 1)) - 1
+    return None if allowed < 0 else float(np.sort(normal_C)[::-1][allowed])
+
+
+def _calibration(scored: Ranking, labels: Labels | None) -> Figure:
+    p_value_N = np.ones(0) if scored.p_value_N is None else scored.p_value_N
+    if labels is None:
+        plot = plots.calibration({"all test images": p_value_N}, "share flagged")
+        return Figure(
+            "Flagged", "Share of images with p <= alpha. Of normal images alone: the dotted line.", {"": plot}
+        )
+    plot = plots.calibration({"normal test images": p_value_N[labels.label_N == 0]}, "observed false alarms")
+    return Figure(
+        "Calibration", "False alarms promised and observed: on the dotted line the promise is kept.", {"": plot}
+    )
+
+
+def _metrics(path: Path) -> pd.DataFrame | None:
+    try:
+        found = pd.read_csv(path)
+        return found if {"epoch", "train_loss", "held_out_loss"} <= set(found) and len(found) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _latent_map(table: Table, labels: Labels | None) -> list[Figure]:
+    """Up to 3,000 latents in two dimensions: by UMAP if it is installed, else by principal components."""
+    if "latent" not in table or np.ndim(table["latent"]) != 2 or table["latent"].shape[1] < 2:
+        return []
+    rows = np.unique(np.linspace(0, len(table["latent"]) - 1, MAPPED).astype(int))
+    latent_ND = np.nan_to_num(np.asarray(table["latent"], np.float64)[rows])
+    if len(rows) < 3 or latent_ND.std(0).max() == 0:
+        return []
+    mapped = None if labels is None else Labels(labels.label_N[rows], labels.kind_N[rows])
+    if importlib.util.find_spec("umap"):
+        import umap
+
+        point_N2, method = umap.UMAP(random_state=8).fit_transform(latent_ND), "UMAP"
+    else:
+        from sklearn.decomposition import PCA
+
+        point_N2, method = PCA(2, random_state=8).fit_transform(latent_ND), "principal component"
+    plot = plots.scatter_map(point_N2, mapped, method)
+    return [Figure("Latent map", f"Where the encoder puts {len(rows):,} test images.", {"": plot})]
+
+
+def _evidence_table(
+    scores: dict[str, np.ndarray], summary: dict[str, Any], labels: Labels | None
+) -> list[dict[str, Any]]:
+    """What each named score is worth: without labels, and with them."""
+    held_out = summary.get("held_out_macro_auc_by_score", {})
+    unseen = summary.get("unseen_macro_auc_by_score", {})
+    found = []
+    for name, score_N in scores.items():
+        row: dict[str, Any] = {"name": name, "held_out": held_out.get(name), "unseen": unseen.get(name)}
+        if labels is not None:
+            labelled: Evaluation = evaluate(score_N, labels)
+            row |= {"macro": labelled.macro.auc, "kinds": {kind: item.auc for kind, item in labelled.kinds.items()}}
+        found.append(row)
+    return sorted(found, key=lambda row: -(row.get("macro") or row["held_out"] or 0))

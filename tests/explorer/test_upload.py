@@ -1,0 +1,90 @@
+import contextlib
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from hw8.errors import InputError
+from hw8.explorer import upload
+from hw8.explorer.upload import read_upload
+
+
+def file_of(picture: Image.Image, form: str = "PNG", **options: object) -> bytes:
+    box = io.BytesIO()
+    picture.save(box, form, **options)
+    return box.getvalue()
+
+
+def gradient(width: int, height: int) -> Image.Image:
+    return Image.fromarray(np.linspace(0, 255, width * height).reshape(height, width).astype(np.uint8)).convert("RGB")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (64, 64), (1000, 10), (640, 480)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_any_size_becomes_the_runs_own(size, channels):
+    found = read_upload(file_of(gradient(*size)), 32, channels)
+    assert found.shape == (32, 32, channels)
+    assert found.dtype == np.uint8
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "I;16", "I", "F", "YCbCr"])
+def test_any_mode_is_read(mode):
+    form = "TIFF" if mode in ("CMYK", "F", "I", "YCbCr") else "PNG"
+    if mode == "I;16":
+        picture = Image.fromarray((np.arange(4096).reshape(64, 64) * 16).astype(np.uint16))
+    else:
+        picture = gradient(64, 64).convert(mode)
+    found = read_upload(file_of(picture, form), 32, 3)
+    assert found[:8].mean() < 120 < found[-8:].mean()
+
+
+def test_it_is_turned_as_its_exif_data_says():
+    picture = gradient(64, 64)
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    straight, turned = (read_upload(file_of(picture, "JPEG", **kw), 16, 3).astype(int) for kw in ({}, {"exif": exif}))
+    assert abs(turned[::-1, ::-1] - straight).max() < 12
+
+
+def test_transparent_parts_are_white_and_the_first_frame_counts():
+    clear = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    assert read_upload(file_of(clear), 8, 3).min() == 255
+    frames = [Image.new("L", (8, 8), value) for value in (10, 200)]
+    content = file_of(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert abs(int(read_upload(content, 8, 3).mean()) - 10) < 3
+
+
+def test_the_centre_square_is_kept():
+    wide = Image.new("L", (300, 100), 0)
+    wide.paste(255, (100, 0, 200, 100))
+    assert read_upload(file_of(wide), 20, 1)[:, 2:-2].min() >= 250
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n" + b"\0" * 30, b"%!PS-Adobe", b"GIF89a"])
+def test_what_is_no_picture_is_refused(content):
+    with pytest.raises(InputError, match="no picture that can be read"):
+        read_upload(content, 32, 3)
+
+
+def test_bombs_are_refused_before_they_are_decoded(monkeypatch):
+    monkeypatch.setattr(upload, "LARGEST_PIXELS", 1000)
+    with pytest.raises(InputError, match="40 x 40 pixels; at most 1,000"):
+        read_upload(file_of(gradient(40, 40)), 32, 3)
+    monkeypatch.setattr(upload, "LARGEST_BYTES", 10)
+    with pytest.raises(InputError, match="at most 0 are taken"):
+        read_upload(b"x" * 11, 32, 3)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 60), st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"]))
+def test_damaged_files_are_read_or_refused(seed, damage, form):
+    rng = np.random.default_rng(seed)
+    content = bytearray(file_of(gradient(20, 12), form))
+    for place in rng.integers(0, len(content), damage):
+        content[place] = rng.integers(256)
+    content = bytes(content[: rng.integers(1, len(content) + 1)])
+    with contextlib.suppress(InputError):
+        assert read_upload(content, 16, 3).shape == (16, 16, 3)

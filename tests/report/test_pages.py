@@ -1,0 +1,176 @@
+import json
+import os
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hw8.data.labels import Labels
+from hw8.data.sources import open_source
+from hw8.errors import InputError
+from hw8.evaluation.leaderboard import Contest, compare
+from hw8.evaluation.metrics import evaluate
+from hw8.prediction import predict
+from hw8.report import plots
+from hw8.report.comparison import Compared, write_comparison
+from hw8.report.gallery import Ranking, choose
+from hw8.report.pages import as_data, render
+from hw8.report.run_report import write_run_report
+
+
+def gallery(page: str) -> dict:
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1])
+
+
+def cell_values(page: str, table: str, row: str) -> list[float]:
+    body = re.search(rf'<table class="sortable" id="{table}">.*?</table>', page, re.DOTALL)[0]
+    found = re.search(rf'<tr><th scope="row">{re.escape(row)}</th>(.*?)</tr>', body, re.DOTALL)[1]
+    return [float(value) for value in re.findall(r'data-value="([^"]+)"', found)]
+
+
+@pytest.fixture(scope="module")
+def page(trained, tmp_path_factory) -> str:
+    out = tmp_path_factory.mktemp("page") / "run.html"
+    write_run_report(trained.folder.path, None, out, "python scripts/report.py <run>")
+    return out.read_text()
+
+
+def test_figures_in_the_page_are_those_of_the_csv_file(page, trained, tmp_path):
+    done = predict([trained.folder.path], None, tmp_path / "scores.csv")
+    found = evaluate(done.score_N, done.labels)
+    assert cell_values(page, "kinds", "cat") == [
+        15,
+        found.kinds["cat"].auc,
+        found.kinds["cat"].low,
+        found.kinds["cat"].high,
+    ]
+    assert cell_values(page, "kinds", "macro (mean of kinds)")[0] == found.macro.auc
+    assert f"<strong>{found.macro.auc:.3f}</strong>" in page
+    cards = gallery(page)["cards"]
+    for card in cards:
+        assert card["score"] == done.score_N[card["id"]]
+        assert card["p"] == done.p_value_N[card["id"]]
+        assert card["kind"] == done.labels.kind_N[card["id"]]
+        assert card["src"].startswith("data:image/webp;base64,")
+        assert card["wide"]
+        assert set(card["parts"]) == {"l1"}
+        assert "l1" in card["all"]
+
+
+def test_the_page_stands_alone(page):
+    addresses = re.findall(r"""(?:src|href|url\()\s*=?\s*["'(]?(https?:[^"')\s]+)""", page)
+    assert addresses == []
+    assert "default-src 'none'" in page
+    assert "&lt;run&gt;" in page
+    assert page.count("<svg") >= 5
+    assert page.count('role="img"') == page.count("<svg")
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len([name for name in ids if name.endswith("figure_1")]) == page.count("<svg")
+
+
+def test_groups_hold_what_their_names_say(page):
+    found = gallery(page)
+    cards = found["cards"]
+    assert set(found["groups"]) == {"most", "least", "false_alarms", "misses", "spread"}
+    most = [card["rank"] for card in cards if "most" in card["groups"]]
+    least = [card["rank"] for card in cards if "least" in card["groups"]]
+    assert sorted(most) == list(range(1, 49))
+    assert sorted(least) == list(range(73, 121))
+    assert all(card["kind"] == "normal" and card["p"] <= 0.05 for card in cards if "false_alarms" in card["groups"])
+    misses = [card for card in cards if "misses" in card["groups"]]
+    assert misses
+    assert all(card["kind"] != "normal" and card["p"] > 0.05 for card in misses)
+
+
+def test_without_labels_there_are_galleries_and_no_curves(trained, demo, tmp_path):
+    (tmp_path / "data").mkdir()
+    os.link(demo / "testingset.npy", tmp_path / "data" / "testingset.npy")
+    write_run_report(trained.folder.path, str(tmp_path / "data"), tmp_path / "run.html", "report")
+    page = (tmp_path / "run.html").read_text()
+    assert "ROC curves" not in page
+    assert "The test images have no labels" in page
+    found = gallery(page)
+    assert found["kinds"] == []
+    assert set(found["groups"]) == {"most", "least", "spread"}
+    assert "kind" not in found["cards"][0]
+
+
+def test_nothing_in_the_data_can_become_code(trained, demo, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    os.link(demo / "testingset.npy", data / "testingset.npy")
+    labels = pd.read_csv(demo / "testing_labels.csv")
+    labels.loc[labels["kind"] == "cat", "kind"] = "<script>alert(1)</script><b>"
+    labels.to_csv(data / "testing_labels.csv", index=False)
+    write_run_report(trained.folder.path, str(data), tmp_path / "run.html", "</script><script>alert(2)</script>")
+    page = (tmp_path / "run.html").read_text()
+    assert "<script>alert" not in page
+    assert len(re.findall(r"<script", page)) == 3
+    assert "<script>alert(1)</script><b>" in gallery(page)["kinds"]
+    assert "</script>" not in as_data("</script>")
+
+
+def test_a_report_of_no_run_writes_nothing(tmp_path):
+    with pytest.raises(InputError, match="no run here"):
+        write_run_report(tmp_path, None, tmp_path / "run.html", "report")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_comparison_has_every_method_and_the_figures_of_its_files(demo, tmp_path):
+    source = open_source(str(demo))
+    contest = Contest(("fcn_crop", "pca"), (0, 1), str(demo), 1, tmp_path / "runs")
+    rows = compare(contest)
+    write_comparison(Compared(rows, contest.folder, source, source.labels()), tmp_path / "board", "compare")
+    page = (tmp_path / "board.html").read_text()
+    means = rows.groupby("preset")["macro_auc"].mean()
+    for name, auc in means.items():
+        assert auc in cell_values(page, "leaderboard", name)
+    found = gallery(page)
+    assert sorted(found["methods"]) == ["fcn_crop", "pca"]
+    by_method = [[card for card in found["cards"] if card["method"] == method] for method in (0, 1)]
+    wide = {found["methods"][method]: {card["wide"] for card in cards} for method, cards in enumerate(by_method)}
+    assert wide == {"fcn_crop": {True}, "pca": {False}}
+    assert min(map(len, by_method)) >= 24
+    assert rows["peak_private_mb"].min() > 50
+
+
+def test_choosing_without_p_values_ranks_all():
+    score_N = np.arange(20.0)
+    labels = Labels(np.array([0, 1] * 10), np.array(["normal", "odd"] * 10))
+    found = choose(Ranking("a", score_N, None), labels, each=3, spread=4)
+    assert found["most"].tolist() == [19, 18, 17]
+    assert found["least"].tolist() == [0, 1, 2]
+    assert found["false_alarms"].tolist() == [18, 16, 14]
+    assert found["misses"].tolist() == [1, 3, 5]
+    assert found["spread"].tolist() == [19, 12, 6, 0]
+
+
+def test_roc_points_are_rates_at_thresholds():
+    rng = np.random.default_rng(0)
+    normal, odd = rng.normal(size=500), rng.normal(1, size=400)
+    fpr, tpr = plots.roc_curve(normal, [odd])
+    assert fpr[0] == 0
+    assert (fpr[-1], tpr[-1]) == (1, 1)
+    assert (np.diff(fpr) > 0).all()
+    place = np.searchsorted(fpr, 0.1)
+    threshold = np.sort(normal)[::-1][round(fpr[place] * 500)]
+    assert tpr[place] == (odd > threshold).mean()
+
+
+def test_the_page_of_twenty_thousand_images_is_small(trained, tmp_path, demo):
+    """The pictures are chosen, so the size does not follow the number of test images."""
+    data = tmp_path / "data"
+    data.mkdir()
+    images = np.load(demo / "testingset.npy")
+    np.save(
+        data / "testingset.npy",
+        np.tile(images, (167, 1, 1, 1))[:20_000] ^ np.arange(20_000, dtype=np.uint8)[:, None, None, None] % 4,
+    )
+    write_run_report(trained.folder.path, str(data), tmp_path / "run.html", "report")
+    assert (tmp_path / "run.html").stat().st_size < 15e6
+
+
+def test_templates_refuse_what_is_missing():
+    with pytest.raises(Exception, match="undefined"):
+        render("run.html.j2", title="x")
