@@ -7,6 +7,7 @@ import logging
 import os
 import shlex
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -16,14 +17,17 @@ import tyro
 from hw8.config import RunConfig, read_config
 from hw8.errors import InputError, Interrupted
 from hw8.presets import DEFAULT_PRESET, PRESETS, load_preset
+from hw8.processes import leave
 
 Arguments = TypeVar("Arguments")
+PATIENCE = 3.0
 STYLE = (tyro.conf.OmitArgPrefixes, tyro.conf.SuppressFixed)
 
 
 def run(command: Callable[[], None]) -> None:
     """Call an entry point and exit: 0 done, 2 bad usage or input (one line), 130 interrupted with the work saved."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    level = logging.INFO if _first() else logging.ERROR
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     try:
         command()
         sys.stdout.flush()
@@ -39,9 +43,20 @@ def run(command: Callable[[], None]) -> None:
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _leave(f"error: {error.filename or 'standard output'}: {error.strerror}", 2)
+    finally:
+        leave()
+
+
+def _first() -> bool:
+    """Whether this process is the job's first, or alone."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _leave(line: str, code: int) -> None:
+    if not _first():
+        # What stops every process is said by the first, which ends the job; what stops this one alone is said by it.
+        time.sleep(PATIENCE)
+        line = f"process {os.environ['RANK']}: {line}"
     print(" ".join(line.split("\n")), file=sys.stderr)
     sys.exit(code)
 

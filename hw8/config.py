@@ -89,6 +89,9 @@ class TrainConfig:
     """Passes over the training part."""
     batch_size: int = 128
     """Images a step, at the most."""
+    part_size: int = 128
+    """Images worked on at once on a CPU, whose cache holds no larger batches: their gradients are added up, where the
+    model allows it (no statistics of the batch, as in BatchNorm). A GPU takes the batch whole."""
     lr: float = 2e-3
     """Peak learning rate of AdamW."""
     final_lr_share: float = 0.02
@@ -111,7 +114,7 @@ class TrainConfig:
         _require_number(self, *sorted(numbers))
         _require(self.loss in ("mse", "l1", "bce"), "loss", self.loss, "must be mse, l1 or bce")
         _require(self.batch_size >= 2, "batch_size", self.batch_size, "must be at least 2 (BatchNorm needs two images)")
-        for name in ("epochs", "lr", "clip_norm", "save_minutes"):
+        for name in ("epochs", "part_size", "lr", "clip_norm", "save_minutes"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "must be positive")
         _require(0 <= self.final_lr_share <= 1, "final_lr_share", self.final_lr_share, "must lie in [0, 1]")
         for name in ("warmup_share", "ema_decay"):

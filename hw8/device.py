@@ -9,6 +9,7 @@ from torch import nn
 
 from hw8.config import RunConfig
 from hw8.errors import InputError
+from hw8.processes import processes
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -17,10 +18,16 @@ def choose_device(config: RunConfig) -> torch.device:
     """The device a run asks for; auto takes CUDA, then Apple's GPU, then the CPU. Raises InputError if it is absent."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if config.device == "auto":
-        return torch.device(next(name for name, here in available.items() if here))
+        return _own(next(name for name, here in available.items() if here))
     if not available[config.device]:
         raise InputError(f"--device {config.device}: not available on this machine; use --device auto")
-    return torch.device(config.device)
+    return _own(config.device)
+
+
+def _own(kind: str) -> torch.device:
+    """The device of that kind; of several GPUs each process of a machine takes its own."""
+    job = processes()
+    return torch.device(kind, job.local_rank) if kind == "cuda" and job.count > 1 else torch.device(kind)
 
 
 def choose_precision(config: RunConfig, device: torch.device) -> str:

@@ -7,15 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hw8.errors import InputError
+from hw8.processes import processes
 
 
 @contextlib.contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it onto `path` if the block succeeds, else remove it.
 
-    The bytes are flushed to the disk before the rename, so that a crash leaves either the
-    old file or the new one. Raises InputError if the folder cannot be written to.
+    Of several processes only the first writes; the others' files vanish. The bytes are flushed to the disk before
+    the rename, so that a crash leaves either the old file or the new one. Raises InputError if the folder cannot be
+    written to.
     """
+    if not processes().main:
+        with tempfile.TemporaryDirectory() as nowhere:
+            yield Path(nowhere) / path.name
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")

@@ -17,6 +17,7 @@ from hw8.errors import InputError
 from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.files import written_aside
 from hw8.member import Member
+from hw8.processes import processes
 from hw8.runs import newest_run
 from hw8.scoring.calibration import Table
 from hw8.scoring.evidence import chosen
@@ -125,7 +126,8 @@ def predict(
     write_submission(out, together.score_N)
     if evidence is not None:
         write_evidence(evidence, members[0], scored[0])
-    read_N = read_submission(out, len(opened[0]))
+    job = processes()
+    read_N = job.from_first(read_submission(out, len(opened[0])) if job.main else together.score_N)
     evaluation = None if labels is None else evaluate(read_N, labels)
     prediction = Prediction(
         out, paths, source.name, read_N, together.p_value_N, labels, source.labels_file, evaluation, seconds,

@@ -13,6 +13,7 @@ from hw8.device import channels_last
 from hw8.errors import InputError
 from hw8.files import write_text, written_aside
 from hw8.models import Model, create_model
+from hw8.processes import processes
 
 RUNS = Path("runs")
 WEIGHTS, CALIBRATION = "weights.", "calibration."
@@ -30,8 +31,17 @@ class RunFolder:
     def create(cls, config: RunConfig, out: Path | None) -> "RunFolder":
         """Make a new run's folder and write its config.yaml.
 
-        Without `out` it is runs/PRESET, or runs/PRESET-2 and so on. Raises InputError if `out` holds something.
+        Without `out` it is runs/PRESET, or runs/PRESET-2 and so on. Raises InputError if `out` holds something. Of
+        several processes the first decides.
         """
+        job = processes()
+        folder = cls(job.from_first(cls._free(config, out) if job.main else Path()))
+        write_text(folder.config, to_yaml(config))
+        return folder
+
+    @staticmethod
+    def _free(config: RunConfig, out: Path | None) -> Path:
+        """The folder for a new run, checked."""
         if out is None:
             name = config.preset or config.model.name
             names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
@@ -39,9 +49,7 @@ class RunFolder:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             hint = f"go on with --resume {out}, or " if (out / "resume.pt").exists() else ""
             raise InputError(f"--out {out}: already there and not empty; {hint}choose another folder")
-        folder = cls(out)
-        write_text(folder.config, to_yaml(config))
-        return folder
+        return out
 
     @classmethod
     def open(cls, path: Path) -> tuple["RunFolder", RunConfig]:

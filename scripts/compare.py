@@ -1,7 +1,7 @@
 """Train and score several presets with several seeds, and put them in one table.
 
-Goes on where it stopped: finished runs are kept in runs/NAME, NAME being the last part of --out. The files hold
-what is finished so far.
+Goes on where it stopped: finished runs are kept in runs/NAME, NAME being the last part of --out. The tables (.csv
+and .md) hold what is finished so far; the page (.html) is written at the end.
 """
 
 import dataclasses
@@ -40,7 +40,9 @@ def main() -> None:
     from tqdm import tqdm
 
     from hw8.data.sources import open_source
+    from hw8.errors import InputError
     from hw8.evaluation.leaderboard import Contest, compare
+    from hw8.evaluation.standings import failures
     from hw8.report.comparison import Compared, write_comparison
     from hw8.report.leaderboard import write_leaderboard
     from hw8.runs import RUNS
@@ -49,16 +51,25 @@ def main() -> None:
     source = open_source(arguments.data)
     contest = Contest(arguments.presets, arguments.seeds, source.name, arguments.epochs, folder)
     labels = source.labels()
-    tables: list[str] = []
-    with tqdm(total=len(contest.entries()), desc="compare", unit="run", file=sys.stderr) as bar:
+    count = len(contest.entries())
+    with tqdm(total=count, desc="compare", unit="run", file=sys.stderr) as bar:
+
+        def write(rows: "pandas.DataFrame") -> str:
+            return write_leaderboard(rows, arguments.out, command_line(), folder, labels)
 
         def advance(rows: "pandas.DataFrame") -> None:
-            tables.append(write_leaderboard(rows, arguments.out, command_line(), folder, labels))
+            write(rows)
             bar.update()
 
         rows = compare(contest, advance)
+        bar.update(count - bar.n)
+    table = write(rows)
     write_comparison(Compared(rows, folder, source, labels), arguments.out, command_line())
-    print(tables[-1])
+    print(table)
+    for line in failures(rows):
+        print(f"Failed:   {line}")
+    if "failure" in rows and rows["failure"].notna().all():
+        raise InputError("no run came to a result")
     print(f"Wrote:    {arguments.out}.csv, .md, .html\nRuns:     {folder}\nNext:     open {arguments.out}.html")
 
 

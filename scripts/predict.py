@@ -36,10 +36,13 @@ def main() -> None:
     """Parse, predict, and print where the file is and what it is worth."""
     arguments = parse(Arguments, __doc__ or "")
     from hw8.prediction import ALPHA, predict
+    from hw8.processes import processes
     from hw8.report.figures import draw_scores
     from hw8.report.tables import auc_table
 
     done = predict(list(arguments.runs), arguments.data, arguments.out, arguments.device, arguments.evidence)
+    if not processes().main:
+        return
     picture = done.out.with_suffix(".png")
     draw_scores(picture, done.score_N, done.labels)
     if arguments.json:

@@ -11,6 +11,7 @@ from hw8.cli import command_line, parse_training, run
 def main() -> None:
     """Parse, train or resume, and print what came of it."""
     arguments = parse_training(__doc__ or "", sys.argv[1:])
+    from hw8.processes import processes
     from hw8.report.figures import draw_reconstructions
     from hw8.report.tables import auc_table
     from hw8.training.session import resume_run, train_run
@@ -19,6 +20,8 @@ def main() -> None:
         done = resume_run(arguments.resume, arguments.run)
     else:
         done = train_run(arguments.run, arguments.out, command_line())
+    if not processes().main:
+        return
     folder, summary = done.folder.path, done.summary
     picture = folder / "reconstructions.png"
     draw_reconstructions(picture, done.scorer, done.images, done.splits.development, done.config.scoring.score)

@@ -82,8 +82,9 @@ def column(page, table: str, number: int) -> list[str]:
 def test_a_report_opens_quickly_with_every_picture(offline, report):
     page = offline.page
     page.goto(report.as_uri())
-    taken = page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
-    assert taken < 2000
+    taken = "performance.getEntriesByType('navigation')[0].loadEventEnd"
+    until(page, f"{taken} > 0")
+    assert page.evaluate(taken) < 2000
     page.locator("#gallery select[name=group]").select_option("")
     assert page.locator(".card").count() > 100
     until(page, "[...document.images].every(image => image.complete)")
@@ -123,6 +124,12 @@ def test_the_gallery_filters_sorts_and_opens(offline, report):
     assert f"image {numbers[1]}," in page.locator("#dialog-title").inner_text()
     page.keyboard.press("ArrowRight")
     assert f"image {numbers[2]}," in page.locator("#dialog-title").inner_text()
+    page.keyboard.press("ArrowRight")
+    assert f"image {numbers[3]}," in page.locator("#dialog-title").inner_text()
+    page.get_by_role("button", name="before").click()
+    page.keyboard.press("Enter")  # the button keeps the focus
+    assert f"image {numbers[1]}," in page.locator("#dialog-title").inner_text()
+    page.keyboard.press("ArrowRight")
     assert "How unusual is the evidence" in page.locator("dialog").inner_text()
     page.keyboard.press("Escape")
     assert page.locator("dialog[open]").count() == 0

@@ -22,14 +22,18 @@ def batch_count(rows: int, batch_size: int) -> int:
     return max(1, min(-(-rows // batch_size), rows // 2))
 
 
+def mirrored_rows(count: int, seed: int, step: int) -> np.ndarray:
+    """Which of a batch's images are mirrored at this step: bool (count,), each with an even chance."""
+    return np.random.default_rng([seed, step, 1]).random(count) < 0.5
+
+
 def training_batch(
-    images: Images, rows_B: np.ndarray, device: torch.device, flip: bool, seed: int, step: int
+    images: Images, rows_B: np.ndarray, device: torch.device, mirrored_B: np.ndarray | None = None
 ) -> torch.Tensor:
-    """One training batch as float32 (B, C, side, side) in [-1, 1], mirrored at random if `flip`."""
+    """Training images of these rows as float32 (B, C, side, side) in [-1, 1], some mirrored left to right."""
     batch_BHWC = images.read(rows_B)
-    if flip:
-        mirrored = np.random.default_rng([seed, step, 1]).random(len(batch_BHWC)) < 0.5
-        batch_BHWC[mirrored] = batch_BHWC[mirrored, :, ::-1]
+    if mirrored_B is not None:
+        batch_BHWC[mirrored_B] = batch_BHWC[mirrored_B, :, ::-1]
     tensor = torch.from_numpy(batch_BHWC)
     return to_pixels(tensor.pin_memory() if device.type == "cuda" else tensor, device)
 

@@ -19,15 +19,16 @@ from hw8.environment import describe_environment
 from hw8.errors import InputError, Interrupted
 from hw8.evaluation.classical import CLASSICAL, CROPS, fit_classical
 from hw8.evaluation.held_out import HeldOut, evaluate_held_out
-from hw8.evaluation.memory import PeakMemory
+from hw8.evaluation.memory import PeakMemory, give_back
 from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.files import write_text
 from hw8.prediction import predict
 from hw8.presets import changed, load_preset
 from hw8.scoring.inference import check_scores
-from hw8.submission import write_submission
+from hw8.submission import read_submission, write_submission
 from hw8.training.session import resume_run, train_run
 
+LABELLED = ("macro_auc", "low", "high", "average_precision", "fpr95")
 log = logging.getLogger(__name__)
 
 
@@ -52,28 +53,34 @@ class Contest:
 def compare(contest: Contest, advance: Callable[[pd.DataFrame], object] = lambda _: None) -> pd.DataFrame:
     """Run every entry that is not finished yet; one row an entry, with `failure` saying why where there is no result.
 
-    The rows include what earlier comparisons finished in the same folder. `advance` gets the rows so far after each
-    entry. Raises InputError for bad names or data, or where a result was made with other settings, before anything is
-    run or written; and Interrupted when asked to stop, with all that is finished kept.
+    The rows include what earlier comparisons finished in the same folder, on the same images. `advance` gets the rows
+    so far after each entry that was run. Raises InputError for bad names or data, or where a result was made with other
+    settings or data, before anything is run or written; and Interrupted when asked to stop, with all that is finished
+    kept. Whatever else stops an entry is its reason to have failed.
     """
     source = open_source(contest.data)
-    fingerprint = source.training().fingerprint()
-    plans = {entry: _plan(contest, source.name, fingerprint, *entry) for entry in contest.entries()}
+    data = {"fingerprint": source.training().fingerprint(), "test": source.testing().fingerprint()}
+    plans = {entry: _plan(contest, source.name, data, *entry) for entry in contest.entries()}
     done = _finished(contest.folder)
-    for entry, plan in plans.items():
-        if entry in done and done[entry]["settings"] != plan:
+    for entry, row in done.items():
+        same = row["settings"] == plans[entry] if entry in plans else data.items() <= row["settings"].items()
+        if not same:
             folder = contest.folder / run_name(entry)
             raise InputError(f"{folder}: was made with other settings or data; choose another --out, or remove it")
+    _label(done, source, contest.folder)
     for number, (entry, plan) in enumerate(plans.items()):
+        if entry in done:
+            continue
         try:
-            if entry not in done:
-                done[entry] = _run(source, entry, plan, contest.folder / run_name(entry))
-        except InputError as error:
-            log.warning("%s: %s", run_name(entry), error)
-            done[entry] = {"preset": entry[0], "seed": entry[1], "failure": str(error), "settings": plan}
+            done[entry] = _run(source, entry, plan, contest.folder / run_name(entry))
         except Interrupted:
             kept = f"stopped with {number} of {len(plans)} runs finished and the work saved"
             raise Interrupted(f"{kept}; the same command goes on") from None
+        except Exception as error:  # whatever one preset fails by, the others are still worth running
+            kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+            reason = kind + " ".join(str(error).split())[:300]
+            log.warning("%s: %s", run_name(entry), reason)
+            done[entry] = {"preset": entry[0], "seed": entry[1], "failure": reason, "settings": plan}
         advance(_rows(done))
     return _rows(done)
 
@@ -83,15 +90,36 @@ def run_name(entry: tuple[str, int]) -> str:
     return f"{entry[0]}-{entry[1]}"
 
 
-def _plan(contest: Contest, source: str, fingerprint: str, name: str, seed: int) -> dict[str, Any]:
-    """Everything that decides an entry's result: its settings, and the fingerprint of the training images."""
+def _label(done: dict[tuple[str, int], dict[str, Any]], source: Source, folder: Path) -> None:
+    """Measure finished runs by the labels there are now, where those are not the labels they were measured by."""
+    digest = _labels_digest(source)
+    labels = source.labels()
+    for entry, row in done.items():
+        if row.get("labels") != digest:
+            old = [name for name in row if name.startswith("auc_") or name in LABELLED]
+            for name in old:
+                del row[name]
+            if labels is not None:
+                scores = folder / run_name(entry) / "scores.csv"
+                row |= _labelled(evaluate(read_submission(scores, len(labels)), labels))
+            row["labels"] = digest
+            write_text(folder / run_name(entry) / "result.json", json.dumps(row) + "\n")
+
+
+def _labels_digest(source: Source) -> str | None:
+    path = source.labels_file
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+
+
+def _plan(contest: Contest, source: str, data: dict[str, str], name: str, seed: int) -> dict[str, Any]:
+    """Everything that decides an entry's scores: its settings, and fingerprints of the training and test images."""
     if name in CLASSICAL:
         config = changed(RunConfig(preset=name, seed=seed), data={"source": source, "crop": CROPS.get(name)})
     else:
         config = dataclasses.replace(changed(load_preset(name), data={"source": source}), seed=seed)
         if contest.epochs is not None:
             config = changed(config, train={"epochs": contest.epochs})
-    return {"config": json.loads(json.dumps(dataclasses.asdict(config))), "fingerprint": fingerprint}
+    return {"config": json.loads(json.dumps(dataclasses.asdict(config))), **data}
 
 
 def _finished(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
@@ -115,20 +143,21 @@ def _rows(done: dict[tuple[str, int], dict[str, Any]]) -> pd.DataFrame:
             "seed": 0,
         }
         same = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
-        rows.append({name: value for name, value in row.items() if name != "settings"} | {"same": same})
+        rows.append({name: value for name, value in row.items() if name not in ("settings", "labels")} | {"same": same})
     return pd.DataFrame(rows)
 
 
 def _run(source: Source, entry: tuple[str, int], plan: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train or fit, score and measure one entry; its result.json is written last."""
     name, seed = entry
+    give_back()
     with PeakMemory() as memory:
         found = _classical(source, name, seed, folder) if name in CLASSICAL else _trained(plan, folder)
     found["peak_private_mb"] = memory.private_mb
     environment = describe_environment()
     row = {"preset": name, "seed": seed} | found | {"commit": environment["commit"]}
     row |= {"hardware": f"{environment['hardware']['processor']}, {environment['hardware']['threads']} threads"}
-    row |= {"settings": plan}
+    row |= {"settings": plan, "labels": _labels_digest(source)}
     write_text(folder / "result.json", json.dumps(row) + "\n")
     return row
 
@@ -180,8 +209,10 @@ def _classical(source: Source, name: str, seed: int, folder: Path) -> dict[str, 
 def _figures(labelled: Evaluation | None, held_out: HeldOut) -> dict[str, Any]:
     """The columns that say how good an entry is."""
     row: dict[str, Any] = {"held_out_auc": held_out.common.macro.auc, "unseen_auc": held_out.unseen.macro.auc}
-    if labelled is None:
-        return row
-    row |= {"macro_auc": labelled.macro.auc, "low": labelled.macro.low, "high": labelled.macro.high}
-    row |= {f"auc_{kind}": item.auc for kind, item in labelled.kinds.items()}
-    return row | {"average_precision": labelled.average_precision, "fpr95": labelled.fpr95}
+    return row if labelled is None else row | _labelled(labelled)
+
+
+def _labelled(found: Evaluation) -> dict[str, Any]:
+    row: dict[str, Any] = {"macro_auc": found.macro.auc, "low": found.macro.low, "high": found.macro.high}
+    row |= {f"auc_{kind}": item.auc for kind, item in found.kinds.items()}
+    return row | {"average_precision": found.average_precision, "fpr95": found.fpr95}

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import t
 
 from hw8.data.labels import Labels
 from hw8.evaluation.metrics import CONFIDENCE, components
@@ -12,39 +12,47 @@ from hw8.evaluation.metrics import CONFIDENCE, components
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """A difference of two macro ROC-AUCs with its 95% confidence interval."""
+    """A difference of two macro ROC-AUCs, its standard error, and the degrees of freedom of that."""
 
     value: float
-    low: float
-    high: float
+    error: float
+    freedom: float
 
-    @property
-    def tie(self) -> bool:
-        """Whether the interval holds zero: these images and seeds do not tell the two apart."""
-        return self.low <= 0 <= self.high
+    def interval(self, comparisons: int = 1) -> tuple[float, float]:
+        """95% confidence interval; of several comparisons all hold together with 95% (Bonferroni).
+
+        Where it holds zero, these images and seeds do not tell the two apart: a tie.
+        """
+        half = float(t.ppf(0.5 + (CONFIDENCE + comparisons - 1) / comparisons / 2, self.freedom)) * self.error
+        return self.value - half, self.value + half
 
 
 def paired_difference(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], labels: Labels) -> Difference:
     """Macro ROC-AUC of our scores less theirs, each a mean over seeds, (N,) a seed, on the same labelled images.
 
     The variance over images is DeLong's (1988) for correlated curves: that of each image's difference of structural
-    components, so that images which are hard for both cancel out. Where both sides have several seeds, the variance
-    of their means over seeds is added.
+    components, so that images which are hard for both cancel out. A side of several seeds adds the variance of its mean
+    over them; the degrees of freedom are Welch and Satterthwaite's. A side of one seed adds nothing, since one tells
+    nothing of the others.
     """
     above_SM, below_SK = zip(*(_macro_components(score_N, labels) for score_N in ours), strict=True)
     their_above_SM, their_below_SK = zip(*(_macro_components(score_N, labels) for score_N in theirs), strict=True)
-    value = _mean_auc(below_SK) - _mean_auc(their_below_SK)
-    variance = _variance(np.mean(above_SM, axis=0) - np.mean(their_above_SM, axis=0))
     kinds = len(below_SK[0])
+    parts = [_variance(np.mean(above_SM, axis=0) - np.mean(their_above_SM, axis=0))]
     for kind in range(kinds):
         mine = np.mean([below_K[kind] for below_K in below_SK], axis=0)
         others = np.mean([below_K[kind] for below_K in their_below_SK], axis=0)
-        variance += _variance(mine - others) / kinds**2
-    if min(len(ours), len(theirs)) > 1:
-        for below in (below_SK, their_below_SK):
-            variance += _variance(np.array([_mean_auc([below_K]) for below_K in below]))
-    half = float(norm.ppf(0.5 + CONFIDENCE / 2)) * float(np.sqrt(variance))
-    return Difference(value, value - half, value + half)
+        variance, freedom = _variance(mine - others)
+        parts.append((variance / kinds**2, freedom))
+    parts += [
+        _variance(np.array([_mean_auc([below_K]) for below_K in side]))
+        for side in (below_SK, their_below_SK)
+        if len(side) > 1
+    ]
+    total = sum(variance for variance, _ in parts)
+    spread = sum(variance**2 / freedom for variance, freedom in parts)
+    value = _mean_auc(below_SK) - _mean_auc(their_below_SK)
+    return Difference(value, float(np.sqrt(total)), total**2 / spread if spread else np.inf)
 
 
 def _macro_components(score_N: np.ndarray, labels: Labels) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -59,6 +67,9 @@ def _mean_auc(below_SK: Sequence[Sequence[np.ndarray]]) -> float:
     return float(np.mean([[below_N.mean() for below_N in below_K] for below_K in below_SK]))
 
 
-def _variance(value_N: np.ndarray) -> float:
-    """Of the mean of these values; a single one tells nothing, and its variance is the largest that there is."""
-    return float(value_N.var(ddof=1) / len(value_N)) if len(value_N) > 1 else 0.25
+def _variance(value_N: np.ndarray) -> tuple[float, int]:
+    """Variance of the mean of these values, and its degrees of freedom.
+
+    A single one tells nothing: its variance is then the largest that a difference between -1 and 1 can have.
+    """
+    return (float(value_N.var(ddof=1) / len(value_N)), len(value_N) - 1) if len(value_N) > 1 else (1.0, 1)

@@ -51,11 +51,12 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
 def with_differences(table: pd.DataFrame, rows: pd.DataFrame, folder: Path, labels: Labels | None) -> pd.DataFrame:
     """The rows of `summarise` with `difference`, `difference_low` and `difference_high`: macro AUC less the best row's.
 
-    The best row is the first that scores images one by one; it, transductive rows and rows of a test set without
-    labels have none. Reads each run's scores.csv in `folder`. Raises InputError if one is damaged.
+    The intervals hold together with 95%, however many rows there are. The best row is the first that scores images
+    one by one; it and transductive rows have none. Reads each run's scores.csv in `folder`. Raises InputError if one is
+    damaged.
     """
     names = ["difference", "difference_low", "difference_high"]
-    if labels is None or table.empty:
+    if labels is None or "macro_auc" not in table:
         return table
     fair = [name for name in table["preset"] if not is_transductive(name)]
     done = rows[rows["failure"].isna()] if "failure" in rows else rows
@@ -68,7 +69,7 @@ def with_differences(table: pd.DataFrame, rows: pd.DataFrame, folder: Path, labe
     }
     found = {name: paired_difference(scores[name], scores[fair[0]], labels) for name in fair[1:]}
     values = [
-        (found[name].value, found[name].low, found[name].high) if name in found else (np.nan,) * 3
+        (found[name].value, *found[name].interval(len(found))) if name in found else (np.nan,) * 3
         for name in table["preset"]
     ]
     return table.assign(**dict(zip(names, np.array(values).T, strict=True)))
@@ -98,6 +99,15 @@ def knows_held_out_kinds(preset: str) -> bool:
 def is_transductive(preset: str) -> bool:
     """Whether a row's scores looked at the unlabelled test images as a whole."""
     return preset in PRESETS and load_preset(preset).scoring.transductive
+
+
+def failed_presets(rows: pd.DataFrame) -> dict[str, str]:
+    """Presets without any result, and why."""
+    if "failure" not in rows:
+        return {}
+    good = set(rows.loc[rows["failure"].isna(), "preset"])
+    failed = rows[rows["failure"].notna() & ~rows["preset"].isin(good)]
+    return dict(zip(failed["preset"], failed["failure"], strict=True))
 
 
 def failures(rows: pd.DataFrame) -> Iterable[str]:

@@ -118,7 +118,8 @@ class Catalogue:
     def score_upload(self, content: bytes) -> dict[str, Any]:
         """The score of a reader's own picture. Raises InputError if it is none, or too large."""
         full = self.images.array_NHWC.shape[1]
-        image_HWC = read_upload(content, full, self.images.channels)
+        with self._busy:  # one picture at a time is decoded, since a large one takes half a gigabyte
+            image_HWC = read_upload(content, full, self.images.channels)
         start = (full - self.images.side) // 2
         inner = slice(start, start + self.images.side)
         return self._explained(np.ascontiguousarray(image_HWC[inner, inner]), "your image")

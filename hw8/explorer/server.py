@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hw8.errors import InputError
 from hw8.explorer.catalogue import Catalogue
@@ -25,6 +27,7 @@ LONGEST = 500
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; connect-src 'self'; "
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'; form-action 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -44,7 +47,7 @@ def create_app(catalogue: Catalogue) -> Starlette:
 
     async def image(request: Request) -> Response:
         content = await run_in_threadpool(lambda: encoded(three_channels(catalogue.image(request.path_params["row"]))))
-        return Response(content, media_type="image/webp", headers=HEADERS | {"Cache-Control": "max-age=3600"})
+        return Response(content, media_type="image/webp", headers=HEADERS)
 
     async def listing(request: Request) -> Response:
         query = request.query_params
@@ -81,8 +84,24 @@ def create_app(catalogue: Catalogue) -> Starlette:
         Route("/api/score", score, methods=["POST"]),
     ]
     known = Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"], www_redirect=False)
+    own = Middleware(OwnPagesOnly)
     handlers: Any = {InputError: refused}
-    return Starlette(routes=routes, middleware=[known], exception_handlers=handlers)
+    return Starlette(routes=routes, middleware=[known, own], exception_handlers=handlers)
+
+
+class OwnPagesOnly:
+    """Refuses what another site's page asks for, as browsers say of every request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on a request of this page's, or of the address bar's, and refuse any other."""
+        headers = Headers(scope=scope) if scope["type"] == "http" else {}
+        if headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
+            await self.app(scope, receive, send)
+        else:
+            await _json({"error": "requests from another site are refused"}, 403)(scope, receive, send)
 
 
 def _whole(text: str, name: str) -> int:

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from hw8.errors import InputError
 
 LARGEST_BYTES = 20_000_000
-LARGEST_PIXELS = 50_000_000
+LARGEST_PIXELS = 25_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
 
@@ -17,7 +17,7 @@ def read_upload(content: bytes, side: int, channels: int) -> np.ndarray:
     """The centre square of a picture, scaled to `side` pixels: uint8 (side, side, channels).
 
     The picture may have any size and mode; it is turned as its EXIF data says, transparent parts become white, and of
-    several frames the first is taken. Raises InputError for what is no picture, or one of over 20 MB or 50 million
+    several frames the first is taken. Raises InputError for what is no picture, or one of over 20 MB or 25 million
     pixels: the size is read from the header, before anything is decoded.
     """
     if len(content) > LARGEST_BYTES:
@@ -32,6 +32,8 @@ def read_upload(content: bytes, side: int, channels: int) -> np.ndarray:
             whole = ImageOps.exif_transpose(_opaque(picture))
     except InputError:
         raise
+    except Image.DecompressionBombError:
+        raise InputError(f"the picture has too many pixels; at most {LARGEST_PIXELS:,} are taken") from None
     except Exception as error:  # decoders fail in many ways on damaged files
         raise InputError(
             "this is no picture that can be read; give a PNG, JPEG, WebP, GIF, BMP or TIFF file"
@@ -43,7 +45,9 @@ def read_upload(content: bytes, side: int, channels: int) -> np.ndarray:
 def _opaque(picture: Image.Image) -> Image.Image:
     """The first frame on white ground, in 8 bits a channel."""
     if picture.mode.startswith(("I", "F")):  # 16 or 32 bits: the picture's own range becomes 0 to 255
-        value_HW = np.asarray(picture, np.float64)
+        value_HW = np.asarray(picture, np.float32)
+        if not np.isfinite(value_HW).all():
+            raise InputError("the picture has pixels that are no numbers")
         low, high = (0.0, 65535.0) if picture.mode.startswith("I;16") else (value_HW.min(), value_HW.max())
         return Image.fromarray(((value_HW - low) * 255 / max(high - low, 1e-9)).round().clip(0, 255).astype(np.uint8))
     if "A" in picture.getbands() or "transparency" in picture.info:

@@ -21,6 +21,13 @@ class Output(NamedTuple):
 class Model(nn.Module):
     """A module whose `forward(x_NCHW)` returns an `Output`; it may have evidence and diagnoses of its own."""
 
+    def splits(self) -> bool:
+        """Whether a batch may be worked on in parts, whose gradients add up to the batch's.
+
+        Not where images meet in a statistic of the batch, or where a buffer is learned from it.
+        """
+        return not any(True for _ in self.buffers())
+
     def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
         """What the model says of each image besides its reconstruction error, by name.
 

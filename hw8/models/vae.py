@@ -79,6 +79,10 @@ class VariationalAutoencoder(Model):
         kl_N = kl_to_standard_normal(mean_ND, log_variance_ND) * (scale * self._beta() / x_NCHW[0].numel())
         return Output(self.decode(latent_ND), mean_ND, {"kl": kl_N})
 
+    def splits(self) -> bool:
+        """As every model; the count of steps does not stand in the way unless the KL's weight climbs by it."""
+        return self.warmup == 0 and {name for name, _ in self.named_buffers()} == {"steps"}
+
     def _beta(self) -> float:
         """Weight of the KL (Higgins 2017), climbing to `beta` over the first `warmup` steps (Bowman 2016)."""
         if not self.training or self.warmup == 0:

@@ -6,17 +6,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from hw8.data.labels import Labels
 from hw8.data.sources import Source
 from hw8.evaluation.classical import CLASSICAL, CROPS
 from hw8.evaluation.leaderboard import run_name
-from hw8.evaluation.standings import is_transductive, summarise, with_differences
+from hw8.evaluation.standings import failed_presets, is_transductive, summarise, with_differences
 from hw8.member import Member
 from hw8.report import plots
+from hw8.report.drawings import MAPPED, latent_map, mapped_rows, training_curves
 from hw8.report.explanation import Explainer
 from hw8.report.gallery import GROUPS, Ranking, cards, choose
-from hw8.report.leaderboard import MEANING, SHORT, head, notes, readable
+from hw8.report.leaderboard import MEANING, head, notes, readable, short_names
 from hw8.report.pages import Figure, as_data, write_page
 from hw8.scoring.fusion import rank_correlation
 from hw8.submission import read_submission
@@ -57,7 +59,7 @@ def write_comparison(compared: Compared, out: Path, command: str) -> None:
         "total": len(methods[0].score_N) if methods else 0,
         "cards": found,
     }
-    shown = readable(table)
+    shown = readable(table, failed_presets(compared.rows))
     write_page(
         out.with_suffix(".html"),
         "comparison.html.j2",
@@ -66,7 +68,8 @@ def write_comparison(compared: Compared, out: Path, command: str) -> None:
         meaning=MEANING,
         columns=list(shown.columns),
         rows=_cells(table, shown),
-        figures=_figures(table, methods, compared.labels),
+        figures=[*_figures(table, methods, compared.labels), *_portraits(compared, methods, first)],
+        reconstructs=any(card["wide"] for card in found),
         gallery=as_data(gallery),
         command=command,
     )
@@ -108,15 +111,19 @@ def _kinds(method: Ranking, labels: Labels) -> list[str]:
 
 def _cells(table: pd.DataFrame, shown: pd.DataFrame) -> list[list[tuple[str, float | str]]]:
     """Each cell's text and the value it sorts by, in full precision."""
-    names = {SHORT.get(str(name), str(name)).removeprefix("auc_"): str(name) for name in table}
+    names = {short: name for name, short in short_names([str(name) for name in table]).items()}
     names |= {"95%": "low"} if "low" in table else {}
     values = table.to_dict("list")
+    best = next((n for n, name in enumerate(table["preset"]) if not is_transductive(name)), None)
+    if "difference" in values and best is not None:
+        values["difference"][best] = 0.0  # the best row is no distance from itself
     found = []
-    for place in range(len(table)):
+    for place in range(len(shown)):
         texts = [str(text) for text in shown.iloc[place]]
         row: list[tuple[str, float | str]] = [(texts[0], texts[0])]
         for column, text in list(zip(shown.columns, texts, strict=True))[1:]:
-            row.append((text, _number(values[names[column]][place])))
+            known = column in names and place < len(table)
+            row.append((text, _number(values[names[column]][place]) if known else ""))
         found.append(row)
     return found
 
@@ -134,15 +141,16 @@ def _figures(table: pd.DataFrame, methods: list[Ranking], labels: Labels | None)
     caption = "Means over seeds, with 95% intervals over images." if labelled else "Without labels; means over seeds."
     found = [Figure("Leaderboard", caption, {"": plots.forest(fair, value, "low", "high", label)})]
     shown = [method for method in methods if not is_transductive(method.name)]
+    colours = dict(zip([method.name for method in shown], plots.COLOURS, strict=False))
     if labels is not None:
-        found.append(_roc(shown[:CURVES], labels))
+        found.append(_roc(shown[:CURVES], labels, colours))
         calibrated = {
             method.name: method.p_value_N[labels.label_N == 0]
             for method in shown[:CURVES]
             if method.p_value_N is not None
         }
         if calibrated:
-            plot = plots.calibration(calibrated, "observed false alarms")
+            plot = plots.calibration(calibrated, "observed false alarms", colours)
             words = "False alarms promised and observed, on normal test images, first seed of each."
             found.append(Figure("Calibration", words, {"": plot}))
         if len(fair) > 2:
@@ -163,11 +171,10 @@ def _figures(table: pd.DataFrame, methods: list[Ranking], labels: Labels | None)
     return found
 
 
-def _roc(methods: list[Ranking], labels: Labels) -> Figure:
+def _roc(methods: list[Ranking], labels: Labels, colours: dict[str, str]) -> Figure:
     """A curve a method, the mean over kinds, and of each kind alone."""
     normal = labels.label_N == 0
     kinds = [str(kind) for kind in np.unique(labels.kind_N[~normal])]
-    colours = dict(zip([method.name for method in methods], plots.COLOURS, strict=False))
     views = {}
     for name, members in {"all kinds": kinds, **{kind: [kind] for kind in kinds if len(kinds) > 1}}.items():
         curves = {
@@ -176,7 +183,34 @@ def _roc(methods: list[Ranking], labels: Labels) -> Figure:
             )
             for method in methods
         }
-        views[name] = plots.roc(curves, colours, log=False)
-        views[f"{name}, low false alarms"] = plots.roc(curves, colours, log=True)
+        views[name] = plots.roc(curves, colours, log=False, of=name)
+        views[f"{name}, low false alarms"] = plots.roc(curves, colours, log=True, of=name)
     words = f"The best {len(methods)} methods, first seed of each; over all kinds the mean of the kinds' curves."
     return Figure("ROC curves", words, views)
+
+
+def _portraits(compared: Compared, methods: list[Ranking], first: dict[str, int]) -> list[Figure]:
+    """Of each method, one at a time: its scores by kind, how it learned, and where its encoder puts test images."""
+    scores: dict[str, Markup] = {}
+    curves: dict[str, Markup] = {}
+    maps: dict[str, Markup] = {}
+    for method in methods:
+        name = _marked(method.name)
+        scores[name] = plots.histogram(method.score_N, compared.labels, None, method.name)
+        if method.name in CLASSICAL:
+            continue
+        member = Member.load(compared.folder / run_name((method.name, first[method.name])))
+        images = member.open_test(compared.source)
+        rows = mapped_rows(len(images))
+        labels = compared.labels and Labels(compared.labels.label_N[rows], compared.labels.kind_N[rows])
+        table = member.scorer.with_evidence(("latent",)).table(images, rows)
+        drawn = (curves, training_curves(member.folder, method.name)), (maps, latent_map(table["latent"], labels, name))
+        for views, plot in drawn:
+            if plot is not None:
+                views[name] = plot
+    found = [
+        Figure("Scores", "How each method's anomaly score is spread.", scores),
+        Figure("Training", "Loss over epochs; held-out images are never trained on.", curves),
+        Figure("Latent maps", f"Where each encoder puts up to {MAPPED:,} test images.", maps),
+    ]
+    return [figure for figure in found if figure.views]

@@ -8,7 +8,7 @@ import numpy as np
 from hw8.data.arrays import Images
 from hw8.data.labels import Labels
 from hw8.report.explanation import Explainer
-from hw8.report.sprites import data_uri, strip, three_channels
+from hw8.report.sprites import data_uri, small, strip, three_channels
 from hw8.scoring.inference import CalibratedScorer
 
 ALPHA = 0.05
@@ -90,13 +90,13 @@ def _pictures(
 ) -> list[dict[str, Any]]:
     """The picture of each image and the evidence behind its score."""
     if explainer is None:
-        return [{"src": data_uri(three_channels(image_HWC)), "wide": False} for image_HWC in batch_BHWC]
+        return [{"src": data_uri(small(three_channels(image_HWC))), "wide": False} for image_HWC in batch_BHWC]
     found: list[dict[str, Any]] = []
     for item in explainer.explain(batch_BHWC, [""] * len(batch_BHWC)):
         parts = {name: round(p, 5) for name, p in item.parts.items()}
         leanings = {name: round(value, 2) for name, value in item.leanings.items()}
         wide = item.recon_HWC is not None
-        found.append({"src": data_uri(strip(item)), "wide": wide, "parts": parts, "leanings": leanings})
+        found.append({"src": data_uri(small(strip(item))), "wide": wide, "parts": parts, "leanings": leanings})
     if everything is not None:
         scores = everything.calibration.scores(everything.scorer.reconstruct(batch_BHWC)[1])
         for name, score_B in scores.items():

@@ -1,5 +1,6 @@
 """The comparison as text, Markdown and CSV."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +8,7 @@ import pandas as pd
 from hw8.data.labels import Labels
 from hw8.environment import describe_environment
 from hw8.evaluation.standings import (
+    failed_presets,
     failures,
     is_transductive,
     knows_held_out_kinds,
@@ -29,11 +31,11 @@ SHORT = {
 }
 MEANING = (
     "macro: mean ROC-AUC over anomaly kinds on labelled test images, mean over seeds; 95%: interval over images; "
-    "spread: largest less smallest over seeds; to best: paired difference from the best row with its 95% "
-    "interval over images and seeds, a tie where that holds zero; held-out, unseen: macro ROC-AUC without labels, "
-    "against two sets of synthetic anomalies; memory: largest private memory of the process while it trained and "
-    "scored; published: public Kaggle score of the nearest published method in the homework, not ours, on other "
-    "data, often with another crop."
+    "spread: largest less smallest over seeds; to best: paired difference from the best row with a 95% interval over "
+    "images, and over seeds where there are several, for all rows together; a tie where that holds zero; held-out, "
+    "unseen: macro ROC-AUC without labels, against two sets of synthetic anomalies; memory: largest private memory of "
+    "the process, in which the runs follow each other, while it trained and scored; published: public Kaggle score of "
+    "the nearest published method in the homework, not ours, on other data, often with another crop."
 )
 LAST = ("seeds", "parameters", "minutes", "train/s", "score/s", "memory MB", "published")
 
@@ -48,7 +50,7 @@ def write_leaderboard(
     table = summarise(rows)
     if folder is not None:
         table = with_differences(table, rows, folder, labels)
-    shown = readable(table)
+    shown = readable(table, failed_presets(rows))
     lines = ["# Comparison", "", *(f"- {line}" for line in [*head(command, rows), MEANING, *notes(rows, table)])]
     write_text(out.with_suffix(".csv"), rows.to_csv(index=False))
     write_text(out.with_suffix(".md"), "\n".join([*lines, "", _markdown(shown)]) + "\n")
@@ -86,8 +88,11 @@ def notes(rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     return found
 
 
-def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """Numbers as people read them, columns by their short names, figures of merit before costs."""
+def readable(table: pd.DataFrame, failed: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Numbers as people read them, columns by their short names, figures of merit before costs.
+
+    `failed` presets follow as rows, with their reason in a column of its own.
+    """
     text = table.drop(columns="same", errors="ignore").astype(object)
     marked = text["preset"].map(is_transductive).astype(bool)
     text["preset"] = text["preset"].where(~marked, text["preset"] + " (*)")
@@ -100,8 +105,20 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         text["difference"] = standing(table)
         text = text.drop(columns=["difference_low", "difference_high"])
         text.insert(list(text.columns).index("95%") + 1, "difference", text.pop("difference"))
-    text = text.rename(columns=SHORT).rename(columns=lambda name: name.removeprefix("auc_"))
-    return text[[name for name in text if name not in LAST] + [name for name in LAST if name in text]]
+    text = text.rename(columns=short_names([str(name) for name in text]))
+    text = text[[name for name in text if name not in LAST] + [name for name in LAST if name in text]]
+    if failed:
+        rows = pd.DataFrame({"preset": list(failed), "failed": list(failed.values())})
+        text = pd.concat([text, rows], ignore_index=True).fillna("")
+    return text
+
+
+def short_names(names: list[str]) -> dict[str, str]:
+    """Short names of columns; a kind of anomaly that is named like another column keeps the prefix auc_."""
+    found = {name: SHORT.get(name, name) for name in names}
+    taken = {*found.values(), *LAST, "95%"}
+    kinds = {name: name.removeprefix("auc_") for name in names if name.startswith("auc_")}
+    return found | {name: kind for name, kind in kinds.items() if kind and kind not in taken}
 
 
 def standing(table: pd.DataFrame) -> list[str]:
@@ -140,6 +157,10 @@ def _printed(shown: pd.DataFrame) -> str:
     short = short.drop(columns=[name for name in hidden if name in short])
     for name in short.columns[1:]:
         short[name] = short[name].str.replace(r"^([-+]?)0\.", r"\1.", regex=True)
+    if "failed" in short:
+        first = next(name for name in short.columns[1:])
+        short[first] = short[first].where(short["failed"] == "", "failed")
+        short = short.drop(columns="failed")
     kept = ("preset", "macro", "95%", "spread", "to best", "held-out", "unseen", "min")
     droppable = ["spread", "unseen", *(name for name in short if name not in kept)]
     while droppable and len(_lines(short)[0]) > COLUMNS:
@@ -154,5 +175,6 @@ def _lines(table: pd.DataFrame) -> list[str]:
 
 
 def _markdown(shown: pd.DataFrame) -> str:
-    lines = ["| " + " | ".join(shown.columns) + " |", "|" + "---|" * len(shown.columns)]
-    return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in shown.to_numpy()])
+    rows = [list(shown.columns), *shown.to_numpy().tolist()]
+    lines = ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(shown.columns), *lines[1:]])

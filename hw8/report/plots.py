@@ -18,9 +18,11 @@ from hw8.report.figures import new_figure
 INK = "#010203"  # stands for the page's text colour until the SVG is written
 NORMAL_COLOUR = "#8394a5"
 COLOURS = ("#e4572e", "#3a8fd0", "#9a67ea", "#2fa36b", "#d99a00", "#d6478f", "#17a2a8", "#a0703c", "#7a8a00", "#c04040")
+DASHES = ("-", "--", "-.", ":")
 LOWEST = 1e-3
 STYLE: Any = {
     "svg.fonttype": "none",
+    "text.parse_math": False,  # names of kinds are text, whatever they hold
     "svg.hashsalt": "hw8",
     "font.family": "sans-serif",
     "font.size": 9,
@@ -61,7 +63,7 @@ def histogram(score_N: np.ndarray, labels: Labels | None, threshold: float | Non
         for kind, group in groups.items():
             shown, colour = group.clip(edges[0], edges[-1]), colours[kind]
             axes.hist(shown, edges, density=True, histtype="stepfilled", alpha=0.22, color=colour)
-            axes.hist(shown, edges, density=True, histtype="step", linewidth=1.4, color=colour, label=kind)
+            axes.hist(shown, edges, density=True, histtype="step", linewidth=1.4, color=colour, label=_legend(kind))
         if threshold is not None and edges[0] < threshold < edges[-1]:
             axes.axvline(threshold, color=INK, linestyle=":", linewidth=1)
             axes.text(threshold, axes.get_ylim()[1], " p = .05", va="top")
@@ -70,22 +72,28 @@ def histogram(score_N: np.ndarray, labels: Labels | None, threshold: float | Non
         return svg(figure, f"Histogram of the anomaly score {name}, by kind: {', '.join(groups)}.")
 
 
-def roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], colours: Mapping[str, str], log: bool) -> Markup:
-    """ROC curves by name, each false-positive and true-positive rates; on a logarithmic axis low rates can be seen."""
+def roc(
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]], colours: Mapping[str, str], log: bool, of: str = "each"
+) -> Markup:
+    """ROC curves by name, each false-positive and true-positive rates; on a logarithmic axis low rates can be seen.
+
+    `of` says which anomalies, for who cannot see the plot.
+    """
     with mpl.rc_context(STYLE):
         figure = new_figure(4.6, 4.2)
         axes = figure.subplots()
         chance = np.geomspace(LOWEST, 1, 60)
         axes.plot(chance if log else [0, 1], chance if log else [0, 1], color=INK, linewidth=0.8, linestyle=":")
-        for name, (fpr, tpr) in curves.items():
-            axes.plot(fpr, tpr, linewidth=1.5, label=name, color=colours.get(name))
+        for place, (name, (fpr, tpr)) in enumerate(curves.items()):
+            dashes = DASHES[place % len(DASHES)]
+            axes.plot(fpr, tpr, linewidth=1.5, label=_legend(name), color=colours.get(name), linestyle=dashes)
         if log:
             axes.set_xscale("log")
         axes.set(xlabel="share of normal images flagged", ylabel="share of anomalies flagged")
         axes.set(xlim=(LOWEST if log else -0.01, 1.01), ylim=(-0.01, 1.01))
         axes.legend(loc="upper left" if log else "lower right")
         scale = "logarithmic" if log else "linear"
-        return svg(figure, f"ROC curves, {scale} axis of false alarms: {', '.join(curves)}.")
+        return svg(figure, f"ROC curves of {of}, {scale} axis of false alarms: {', '.join(curves)}.")
 
 
 def roc_curve(normal_M: np.ndarray, groups: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +108,7 @@ def roc_curve(normal_M: np.ndarray, groups: Sequence[np.ndarray]) -> tuple[np.nd
     return fpr, np.mean(tpr, axis=0)
 
 
-def calibration(curves: Mapping[str, np.ndarray], label: str) -> Markup:
+def calibration(curves: Mapping[str, np.ndarray], label: str, colours: Mapping[str, str] | None = None) -> Markup:
     """Share of normal test images with p <= alpha, against alpha, for each named set of p-values (N,)."""
     with mpl.rc_context(STYLE):
         figure = new_figure(4.2, 3.6)
@@ -110,15 +118,16 @@ def calibration(curves: Mapping[str, np.ndarray], label: str) -> Markup:
         for name, p_value_N in curves.items():
             observed = (p_value_N[:, None] <= alpha[None]).mean(0)
             shown = observed > 0
-            axes.plot(alpha[shown], observed[shown], linewidth=1.5, label=name)
+            colour = (colours or {}).get(name)
+            axes.plot(alpha[shown], observed[shown], linewidth=1.5, label=_legend(name), color=colour)
         axes.set(xscale="log", yscale="log", xlabel="promised false alarms (alpha)", ylabel=label)
         axes.set(xlim=(LOWEST, 1), ylim=(LOWEST, 1.1))
         axes.legend(loc="upper left")
         return svg(figure, f"Calibration: {label} against the promised share: {', '.join(curves)}.")
 
 
-def training(metrics: pd.DataFrame) -> Markup:
-    """Training and held-out loss over epochs."""
+def training(metrics: pd.DataFrame, name: str) -> Markup:
+    """Training and held-out loss of a run over epochs."""
     with mpl.rc_context(STYLE):
         figure = new_figure(4.6, 3.2)
         axes = figure.subplots()
@@ -126,10 +135,10 @@ def training(metrics: pd.DataFrame) -> Markup:
             axes.plot(metrics["epoch"], metrics[column], marker="o", markersize=2.5, linewidth=1.5, label=name)
         axes.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
         axes.legend()
-        return svg(figure, f"Training curves over {len(metrics)} epochs: training and held-out loss.")
+        return svg(figure, f"Training curves of {name} over {len(metrics)} epochs: training and held-out loss.")
 
 
-def scatter_map(point_N2: np.ndarray, labels: Labels | None, method: str) -> Markup:
+def scatter_map(point_N2: np.ndarray, labels: Labels | None, method: str, name: str) -> Markup:
     """Latents in two dimensions, coloured by kind."""
     groups = groups_of(np.arange(len(point_N2)), labels)
     colours = colours_of(list(groups), labels)
@@ -138,10 +147,10 @@ def scatter_map(point_N2: np.ndarray, labels: Labels | None, method: str) -> Mar
         axes = figure.subplots()
         for kind, rows in groups.items():
             style = {"s": 5, "alpha": 0.55, "linewidths": 0, "rasterized": True}
-            axes.scatter(*point_N2[rows].T, color=colours[kind], label=kind, **style)
+            axes.scatter(*point_N2[rows].T, color=colours[kind], label=_legend(kind), **style)
         axes.set(xticks=[], yticks=[], xlabel=f"{method} 1", ylabel=f"{method} 2")
         axes.legend(markerscale=2.5)
-        return svg(figure, f"Map of {len(point_N2)} latents by {method}, by kind: {', '.join(groups)}.")
+        return svg(figure, f"Map of {len(point_N2)} latents of {name} by {method}, by kind: {', '.join(groups)}.")
 
 
 def correlation(matrix_MM: np.ndarray, names: Sequence[str]) -> Markup:
@@ -189,6 +198,11 @@ def trade(table: pd.DataFrame, x: str, y: str, labels: tuple[str, str], log: boo
             axes.xaxis.set_major_formatter("{x:g}")
         axes.set(xlabel=labels[0], ylabel=labels[1])
         return svg(figure, f"{labels[1]} against {labels[0]} of {len(table)} rows.")
+
+
+def _legend(name: str) -> str:
+    """A name as matplotlib's legends show it: those that begin with _ they leave out."""
+    return f"\u200b{name}" if name.startswith("_") else name
 
 
 def svg(figure: Any, description: str) -> Markup:

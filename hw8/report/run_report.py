@@ -1,13 +1,11 @@
 """One page about one run: what it finds in a test set, what it misses, and why."""
 
 import dataclasses
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from hw8.data.labels import Labels
 from hw8.data.sources import open_source
@@ -16,6 +14,7 @@ from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.member import Member
 from hw8.prediction import ALPHA, score_images
 from hw8.report import plots
+from hw8.report.drawings import MAPPED, latent_map, training_curves
 from hw8.report.explanation import Explainer
 from hw8.report.gallery import GROUPS, Ranking, cards, choose
 from hw8.report.pages import Figure, as_data, write_page
@@ -25,7 +24,6 @@ from hw8.scoring.inference import CalibratedScorer
 
 EACH = 48
 SPREAD = 96
-MAPPED = 3000
 
 
 def write_run_report(run: Path, where: str | None, out: Path, command: str) -> None:
@@ -67,6 +65,7 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str) -> N
         flagged=float((done.p_value_N <= ALPHA).mean()),
         figures=_figures(member, scored, scores, done.table, labels),
         evidence=_evidence_table(scores, summary, labels),
+        reconstructs=any(card["wide"] for card in found),
         gallery=as_data(gallery),
         command=command,
     )
@@ -121,17 +120,17 @@ def _figures(
         curves = {kind: plots.roc_curve(normal_M, [groups[kind]]) for kind in kinds}
         colours = plots.colours_of(list(groups), labels)
         views = {
-            "linear": plots.roc(curves, colours, log=False),
-            "low false alarms": plots.roc(curves, colours, log=True),
+            "linear": plots.roc(curves, colours, log=False, of="each kind"),
+            "low false alarms": plots.roc(curves, colours, log=True, of="each kind"),
         }
         found.insert(0, Figure("ROC curves", "Anomalies found against normal images flagged, by kind.", views))
     found.append(_calibration(scored, labels))
-    metrics = _metrics(member.folder.metrics)
-    if metrics is not None:
-        found.append(
-            Figure("Training", "Loss over epochs; held-out images are never trained on.", {"": plots.training(metrics)})
-        )
-    found += _latent_map(table, labels)
+    learned = training_curves(member.folder, scored.name)
+    if learned is not None:
+        found.append(Figure("Training", "Loss over epochs; held-out images are never trained on.", {"": learned}))
+    plot = latent_map(table.get("latent"), labels, scored.name)
+    if plot is not None:
+        found.append(Figure("Latent map", f"Where the encoder puts up to {MAPPED:,} test images.", {"": plot}))
     names = sorted(scores)
     if len(names) > 1:
         matrix = plots.correlation(rank_correlation([scores[key] for key in names]), names)
@@ -156,35 +155,6 @@ def _calibration(scored: Ranking, labels: Labels | None) -> Figure:
     return Figure(
         "Calibration", "False alarms promised and observed: on the dotted line the promise is kept.", {"": plot}
     )
-
-
-def _metrics(path: Path) -> pd.DataFrame | None:
-    try:
-        found = pd.read_csv(path)
-        return found if {"epoch", "train_loss", "held_out_loss"} <= set(found) and len(found) else None
-    except (OSError, ValueError):
-        return None
-
-
-def _latent_map(table: Table, labels: Labels | None) -> list[Figure]:
-    """Up to 3,000 latents in two dimensions: by UMAP if it is installed, else by principal components."""
-    if "latent" not in table or np.ndim(table["latent"]) != 2 or table["latent"].shape[1] < 2:
-        return []
-    rows = np.unique(np.linspace(0, len(table["latent"]) - 1, MAPPED).astype(int))
-    latent_ND = np.nan_to_num(np.asarray(table["latent"], np.float64)[rows])
-    if len(rows) < 3 or latent_ND.std(0).max() == 0:
-        return []
-    mapped = None if labels is None else Labels(labels.label_N[rows], labels.kind_N[rows])
-    if importlib.util.find_spec("umap"):
-        import umap
-
-        point_N2, method = umap.UMAP(random_state=8).fit_transform(latent_ND), "UMAP"
-    else:
-        from sklearn.decomposition import PCA
-
-        point_N2, method = PCA(2, random_state=8).fit_transform(latent_ND), "principal component"
-    plot = plots.scatter_map(point_N2, mapped, method)
-    return [Figure("Latent map", f"Where the encoder puts {len(rows):,} test images.", {"": plot})]
 
 
 def _evidence_table(

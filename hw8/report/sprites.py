@@ -8,6 +8,7 @@ import numpy as np
 from hw8.report.explanation import Explanation
 
 QUALITY = 82
+LARGEST = 96
 
 
 def strip(found: Explanation) -> np.ndarray:
@@ -17,6 +18,16 @@ def strip(found: Explanation) -> np.ndarray:
         return image_HWC
     recon_HWC = three_channels(uint8_pixels(found.recon_HWC))
     return np.concatenate([image_HWC, recon_HWC, coloured(found.error_HW / found.scale)], axis=1)
+
+
+def small(image_HWC: np.ndarray) -> np.ndarray:
+    """The same, at most 96 pixels high: a page of hundreds of pictures must not grow with their side."""
+    from PIL import Image
+
+    height, width, _ = image_HWC.shape
+    if height <= LARGEST:
+        return image_HWC
+    return np.asarray(Image.fromarray(image_HWC).resize((width * LARGEST // height, LARGEST), Image.Resampling.LANCZOS))
 
 
 def encoded(image_HWC: np.ndarray) -> bytes:

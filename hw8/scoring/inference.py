@@ -13,6 +13,7 @@ from hw8.data.loader import in_batches
 from hw8.device import autocast
 from hw8.errors import InputError
 from hw8.models.output import Model
+from hw8.processes import processes
 from hw8.scoring.calibration import Calibration
 from hw8.scoring.evidence import evidence
 
@@ -58,13 +59,18 @@ class Scorer:
         """The evidence of these rows, in their order: float32 (len(rows),) or (len(rows), D) each.
 
         `change` maps a batch of row numbers to images to score in their place (uint8, as `Images.read`
-        gives them); `label` shows a progress bar of that name on standard error.
+        gives them). Several processes share the batches, and each gets the whole table.
+        `label` shows a progress bar of that name on standard error.
         """
-        parts: list[dict[str, np.ndarray]] = []
-        with tqdm(total=len(rows), desc=label, unit="img", disable=label is None, file=sys.stderr) as bar:
-            for rows_B in in_batches(rows, self.batch_size):
-                parts.append(self.reconstruct((change or images.read)(rows_B))[1])
-                bar.update(len(rows_B))
+        job, batches = processes(), list(in_batches(rows, self.batch_size))
+        hidden = label is None or not job.main
+        mine: list[dict[str, np.ndarray]] = []
+        with tqdm(total=len(rows), desc=label, unit="img", disable=hidden, file=sys.stderr) as bar:
+            for rows_B in job.share(batches):
+                mine.append(self.reconstruct((change or images.read)(rows_B))[1])
+                bar.update(min(len(rows_B) * job.count, len(rows) - bar.n))
+        shares = job.gather(mine)
+        parts = [shares[number % job.count][number // job.count] for number in range(len(batches))]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     @torch.inference_mode()

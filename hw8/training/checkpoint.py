@@ -12,6 +12,7 @@ from hw8.config import TrainConfig
 from hw8.errors import InputError
 from hw8.files import written_aside
 from hw8.models.output import Model
+from hw8.processes import processes
 from hw8.training.history import Row
 from hw8.training.schedule import averaging_decay
 
@@ -75,8 +76,8 @@ class TrainingState:
 
     def load(self, path: Path) -> None:
         """Take up a saved state. Raises InputError if it is missing, damaged, or of other data or another model."""
-        device = next(self.model.parameters()).device
-        content = _read(path, device)
+        job = processes()
+        content = job.from_first(_read(path) if job.main else {})
         if content["fingerprint"] != self.fingerprint:
             raise InputError(f"{path}: was trained on other images than these; give the same --data as before")
         try:
@@ -89,9 +90,9 @@ class TrainingState:
             raise InputError(f"{path}: does not fit this run's config.yaml ({reason}); train again") from None
 
 
-def _read(path: Path, device: torch.device) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file fails inside the reader in more ways than it documents
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"{path}: cannot be loaded ({reason}); start the training again") from None

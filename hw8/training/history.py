@@ -19,20 +19,26 @@ def write_metrics(path: Path, rows: list[Row]) -> None:
 
 
 class Board:
-    """TensorBoard events of one run; a resumed run hides what it repeats."""
+    """TensorBoard events of one run; a resumed run hides what it repeats. Without a folder nothing is written."""
 
-    def __init__(self, folder: Path, step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+    def __init__(self, folder: Path | None, step: int) -> None:
+        self._writer: Any = None
+        if folder is not None:
+            from torch.utils.tensorboard import SummaryWriter
 
-        self._writer: Any = SummaryWriter(str(folder), purge_step=step + 1)
+            self._writer = SummaryWriter(str(folder), purge_step=step + 1)
 
     def log_step(self, step: int, loss: float, lr: float) -> None:
         """A mean training loss, and the learning rate, at a step."""
+        if self._writer is None:
+            return
         self._writer.add_scalar("step/train_loss", loss, step)
         self._writer.add_scalar("step/lr", lr, step)
 
     def log_epoch(self, row: Row, pictures_NCHW: "Tensor") -> None:
         """A row of the history, and held-out images (in [-1, 1]) above their reconstructions."""
+        if self._writer is None:
+            return
         for name, value in row.items():
             if name not in ("epoch", "step"):
                 self._writer.add_scalar(f"epoch/{name}", value, int(row["step"]))
@@ -40,4 +46,5 @@ class Board:
 
     def close(self) -> None:
         """Write out what is pending."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()

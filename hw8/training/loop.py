@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,18 +12,21 @@ from tqdm import tqdm
 
 from hw8.config import RunConfig
 from hw8.data.arrays import Images, to_pixels
-from hw8.data.loader import batch_count, epoch_batches, in_batches, training_batch
+from hw8.data.loader import batch_count, epoch_batches, in_batches, mirrored_rows, training_batch
 from hw8.data.splits import Splits
 from hw8.device import autocast
 from hw8.errors import InputError, Interrupted
 from hw8.losses import objective, reconstruction_loss
+from hw8.processes import processes
 from hw8.runs import RunFolder
 from hw8.training.checkpoint import TrainingState
 from hw8.training.history import Board, Row, write_metrics
 from hw8.training.interrupt import stop_signals
 from hw8.training.schedule import learning_rate
+from hw8.training.synced_norm import synchronise_norms
 
 LOG_EVERY = 20
+NORMALISATION = ("running_mean", "running_var", "num_batches_tracked")
 STILL = 1e-7  # relative change of a loss that counts as none at all
 
 
@@ -38,6 +42,12 @@ class Trainer:
         self.per_epoch = batch_count(len(splits.train), config.train.batch_size)
         self.steps = self.per_epoch * config.train.epochs
         self.pending: list[torch.Tensor] = []
+        self.asked: Callable[[], bool] = lambda: False
+        self.agreed = False
+        self.job = processes()
+        if self.job.count > 1:
+            synchronise_norms(state.model)
+            _check_batches(len(splits.train), self.per_epoch, self.job.count)
         self.clock = self.saved_at = time.monotonic()
 
     @property
@@ -54,10 +64,10 @@ class Trainer:
         progress = self.state.progress
         if self.finished:
             return
-        board = Board(self.folder.path, progress.step)
+        board = Board(self.folder.path if self.job.main else None, progress.step)
         self.clock = self.saved_at = time.monotonic()
         try:
-            with stop_signals() as stopping, self._bar() as bar:
+            with stop_signals() as self.asked, self._bar() as bar:
                 while not self.finished:
                     bar.set_description(f"epoch {len(progress.history) + 1}/{self.config.train.epochs}")
                     for rows_B in self._remaining_batches():
@@ -67,12 +77,12 @@ class Trainer:
                             loss = self._settle()
                             bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
                             board.log_step(progress.step, loss, self._lr(progress.step - 1))
-                        if stopping() or time.monotonic() - self.saved_at > 60 * self.config.train.save_minutes:
+                        if self._stopping() or time.monotonic() - self.saved_at > 60 * self.config.train.save_minutes:
                             self._save()
-                        if stopping() and progress.step < self.steps:
+                        if self._stopping() and progress.step < self.steps:
                             raise self._interrupted()
                     self._finish_epoch(board)
-                    if stopping() and not self.finished:
+                    if self._stopping() and not self.finished:
                         raise self._interrupted()
         finally:
             board.close()
@@ -89,7 +99,8 @@ class Trainer:
         epoch, position = self._position()
         done = count * epoch + sum(map(len, self._batches(epoch)[:position]))
         quiet = 0.1 if sys.stderr.isatty() else 15.0
-        return tqdm(total=count * self.config.train.epochs, initial=done, unit="img", mininterval=quiet, smoothing=0.05)
+        total, hidden = count * self.config.train.epochs, not self.job.main
+        return tqdm(total=total, initial=done, unit="img", mininterval=quiet, smoothing=0.05, disable=hidden)
 
     def _position(self) -> tuple[int, int]:
         """Epochs finished, and steps done in the next one."""
@@ -106,27 +117,65 @@ class Trainer:
     def _lr(self, step: int) -> float:
         return learning_rate(step, self.steps, self.config.train)
 
+    def _stopping(self) -> bool:
+        """Whether to stop after this step: this process was asked to or, of several, all have heard that one was."""
+        return self.asked() if self.job.count == 1 else self.agreed
+
     def _step(self, rows_B: np.ndarray) -> None:
-        """One optimisation step on these rows; its loss and gradient norm wait in `pending`."""
+        """One optimisation step on these rows, each process taking its share; loss and norm wait in `pending`."""
         state, train = self.state, self.config.train
-        # Random layers draw from a generator seeded by the step, so that resuming has no stream to lose.
-        torch.manual_seed((self.config.seed << 32) + state.progress.step)
-        x_NCHW = training_batch(
-            self.images, rows_B, self.device, self.config.data.flip, self.config.seed, state.progress.step
-        )
+        step = state.progress.step
+        _seed_layers(self.config.seed, step, self.job.rank)
         state.model.train()
-        with autocast(self.precision, self.device):
-            output = state.model(x_NCHW)
-        loss = objective(train.loss, output, x_NCHW).mean()
-        loss.backward()
+        loss = torch.zeros((), device=self.device)
+        for rows_P, mirrored_P in self._parts(rows_B):
+            x_NCHW = training_batch(self.images, rows_P, self.device, mirrored_P)
+            with autocast(self.precision, self.device):
+                output = state.model(x_NCHW)
+            part = objective(train.loss, output, x_NCHW).sum() / len(rows_B)
+            part.backward()
+            loss += part.detach()
+        loss = self._agree(loss)
         norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), train.clip_norm)
         for group in state.optimizer.param_groups:
-            group["lr"] = self._lr(state.progress.step)
+            group["lr"] = self._lr(step)
         state.optimizer.step()
         state.optimizer.zero_grad()
         state.update_average()
         state.progress.step += 1
-        self.pending.append(torch.stack([loss.detach(), norm]))
+        self.pending.append(torch.stack([loss, norm]))
+
+    def _parts(self, rows_B: np.ndarray) -> list[tuple[np.ndarray, np.ndarray | None]]:
+        """This process's rows of a batch and which of them are mirrored, in parts small enough for a CPU's cache."""
+        flip = self.config.data.flip
+        mirrored_B = mirrored_rows(len(rows_B), self.config.seed, self.state.progress.step) if flip else None
+        mine = np.array_split(np.arange(len(rows_B)), self.job.count)[self.job.rank]
+        count = 1
+        if self.device.type == "cpu" and self.state.model.splits():
+            count = -(-len(mine) // self.config.train.part_size)
+        parts = np.array_split(mine, count)
+        return [(rows_B[part], None if mirrored_B is None else mirrored_B[part]) for part in parts]
+
+    def _agree(self, loss: torch.Tensor) -> torch.Tensor:
+        """Add up the processes' gradients and losses, in one exchange; and hear whether any was asked to stop.
+
+        Buffers that are learned from a batch (codebooks, centres) follow the first process, as in PyTorch's
+        DistributedDataParallel; normalisation has counted every process's images already.
+        """
+        if self.job.count == 1:
+            return loss
+        gradients = [p.grad for p in self.state.model.parameters() if p.grad is not None]
+        asked = torch.full((1,), float(self.asked()), device=self.device)
+        total = self.job.add_up(torch.cat([*(g.flatten() for g in gradients), loss.view(1), asked]))
+        place = 0
+        for gradient in gradients:
+            gradient.copy_(total[place : place + gradient.numel()].view_as(gradient))
+            place += gradient.numel()
+        learned = (name.rsplit(".", 1)[-1] for name, _ in self.state.model.named_buffers())
+        buffers = zip(learned, self.state.model.buffers(), strict=True)
+        self.job.copy_first([b for name, b in buffers if name not in NORMALISATION])
+        self.agreed = bool(total[-1] > 0)
+        return total[-2]
 
     def _settle(self) -> float:
         """Fetch the pending losses from the device, check and add them up; return their mean."""
@@ -179,13 +228,15 @@ class Trainer:
     @torch.no_grad()
     def _held_out_loss(self) -> float:
         """Mean reconstruction loss of the averaged weights on the development images."""
-        total, rows = 0.0, self.splits.development
-        for rows_B in in_batches(rows, self.config.scoring.score_batch_size):
+        rows = self.splits.development
+        where = self.device if self.device.type == "cuda" else "cpu"
+        total = torch.zeros((), dtype=torch.float64, device=where)
+        for rows_B in self.job.share(list(in_batches(rows, self.config.scoring.score_batch_size))):
             x_NCHW = to_pixels(torch.from_numpy(self.images.read(rows_B)), self.device)
             with autocast(self.precision, self.device):
                 output = self.state.average(x_NCHW)
-            total += float(reconstruction_loss(self.config.train.loss, output, x_NCHW).sum())
-        return total / len(rows)
+            total += reconstruction_loss(self.config.train.loss, output, x_NCHW).sum().to(where)
+        return float(self.job.add_up(total)) / len(rows)
 
     def _check_it_learns(self, row: Row) -> None:
         """Stop a training that cannot succeed. Raises InputError."""
@@ -225,3 +276,20 @@ class Trainer:
         self._tick()
         self.state.save(self.folder.resume)
         self.saved_at = time.monotonic()
+
+
+def _seed_layers(seed: int, step: int, rank: int) -> None:
+    """Random layers draw from a generator seeded by step and process, so that resuming has no stream to lose."""
+    own = (seed << 32) + step
+    if rank:
+        own = int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
+    torch.manual_seed(own)
+
+
+def _check_batches(rows: int, batches: int, count: int) -> None:
+    """Raise InputError unless every process has an image of every batch."""
+    if rows // batches < count:
+        raise InputError(
+            f"{rows // batches} images in a batch cannot be shared by {count} processes; raise --batch-size, or "
+            "start fewer"
+        )

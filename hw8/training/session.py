@@ -1,5 +1,6 @@
 """A whole training: data to run folder, then calibration and the held-out measurement."""
 
+import copy
 import dataclasses
 import logging
 from pathlib import Path
@@ -16,7 +17,8 @@ from hw8.device import channels_last, choose_device, choose_precision
 from hw8.environment import describe_environment
 from hw8.errors import InputError
 from hw8.evaluation.held_out import HeldOut, evaluate_held_out
-from hw8.models import create_model
+from hw8.models import Model, create_model
+from hw8.processes import processes
 from hw8.runs import RunFolder
 from hw8.scoring.calibration import Calibration, needed_evidence
 from hw8.scoring.evidence import chosen
@@ -61,7 +63,7 @@ def resume_run(path: Path, given: RunConfig | None = None) -> Trained:
     _check_unchanged(given or config, config, path)
     images = open_source(config.data.source).training(config.data.crop)
     splits, state, precision = _prepare(config, images)
-    if folder.resume.exists():
+    if processes().from_first(folder.resume.exists()):
         state.load(folder.resume)
     return _run(Trainer(config, folder, images, splits, state, precision))
 
@@ -100,7 +102,7 @@ def _train_and_measure(trainer: Trainer) -> Trained:
         f"{len(splits.calibration):,}", f"{len(splits.development):,}", trainer.device, trainer.precision,
     )  # fmt: skip
     trainer.fit()
-    best, _ = folder.load(config)
+    best = _best(trainer)
     scorer = Scorer(best, trainer.device, trainer.precision, config.scoring.score_batch_size)
     calibrated = CalibratedScorer(scorer, _calibrate(scorer, trainer))
     folder.save_weights(best, images, calibrated.calibration.tensors())
@@ -110,6 +112,17 @@ def _train_and_measure(trainer: Trainer) -> Trained:
     summary = _summarise(trainer, by_score, diagnosis)
     folder.write_summary(summary)
     return Trained(folder, config, held_out, summary, calibrated, images, splits)
+
+
+def _best(trainer: Trainer) -> Model:
+    """The averaged weights of the best epoch, as the first process saved them."""
+    folder, config, job = trainer.folder, trainer.config, processes()
+    if job.main:
+        best, _ = folder.load(config)
+    else:
+        best = copy.deepcopy(trainer.state.average)
+    best.load_state_dict(job.from_first(best.state_dict()))
+    return best
 
 
 def _calibrate(scorer: Scorer, trainer: Trainer) -> Calibration:
@@ -157,6 +170,7 @@ def _summarise(trainer: Trainer, by_score: dict[str, HeldOut], diagnosis: dict[s
         "unseen_macro_auc_by_score": {name: item.unseen.macro.auc for name, item in by_score.items()},
         "device": str(trainer.device),
         "precision": trainer.precision,
+        "processes": processes().count,
         "command": progress.command,
         **describe_environment(),
     }

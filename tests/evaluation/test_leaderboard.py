@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -61,7 +62,30 @@ def test_a_failed_preset_is_a_row_with_its_reason(contest, monkeypatch, tmp_path
     assert (failed["failure"] == "the loss is no longer a finite number").all()
     assert summarise(rows)["preset"].tolist() == ["pca"]
     write_leaderboard(rows, tmp_path / "board", "python scripts/compare.py")
-    assert "Failed: fcn_crop, seed 0: the loss is no longer" in (tmp_path / "board.md").read_text()
+    words = (tmp_path / "board.md").read_text()
+    assert "Failed: fcn_crop, seed 0: the loss is no longer" in words
+    assert "| fcn_crop |" in words
+    assert "failed" in write_leaderboard(rows, tmp_path / "board", "compare.py").splitlines()[-1]
+
+
+def test_whatever_stops_a_preset_the_others_go_on(contest, monkeypatch):
+    def fail(config, folder, command):
+        raise RuntimeError("out of memory\nsomewhere")
+
+    monkeypatch.setattr(leaderboard, "train_run", fail)
+    rows = compare(contest)
+    assert rows["failure"].dropna().unique().tolist() == ["RuntimeError: out of memory somewhere"]
+    assert rows.loc[rows["preset"] == "pca", "macro_auc"].notna().all()
+
+
+def test_rows_of_other_images_do_not_stand_beside_these(contest, demo, tmp_path):
+    compare(Contest(("pca",), (0,), contest.data, 1, contest.folder))
+    data = tmp_path / "other"
+    data.mkdir()
+    os.link(demo / "trainingset.npy", data / "trainingset.npy")
+    np.save(data / "testingset.npy", 255 - np.load(demo / "testingset.npy"))
+    with pytest.raises(InputError, match="pca-0: was made with other settings or data"):
+        compare(Contest(("mean_image",), (0,), str(data), 1, contest.folder))
 
 
 def test_results_made_with_other_settings_stop_the_comparison_before_it_writes(contest, demo):

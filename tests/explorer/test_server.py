@@ -94,6 +94,8 @@ def test_strangers_are_refused(port):
     assert ask(port, "/api/score", "POST", body, Origin="http://evil.example")[0] == 403
     assert ask(port, "/api/score", "POST", body, Origin="null")[0] == 403
     assert ask(port, "/api/score", "POST", body, Origin=f"http://{HOST}:{port}")[0] == 200
+    assert ask(port, "/api/image/1", Sec_Fetch_Site="cross-site")[0] == 403
+    assert ask(port, "/api/image/1", Sec_Fetch_Site="same-origin")[0] == 200
 
 
 def test_large_uploads_are_cut_off(port, monkeypatch):
@@ -118,6 +120,7 @@ def test_every_answer_forbids_what_the_page_does_not_need(port):
     for path in ("/", "/image/1", "/api/list", "/api/image/1"):
         _, _, headers = ask(port, path)
         assert headers["content-security-policy"].startswith("default-src 'none'")
+        assert headers["cache-control"] == "no-store", "another run's pictures may stand at the same address tomorrow"
         assert headers["x-content-type-options"] == "nosniff"
 
 

@@ -73,6 +73,11 @@ def test_bombs_are_refused_before_they_are_decoded(monkeypatch):
     monkeypatch.setattr(upload, "LARGEST_PIXELS", 1000)
     with pytest.raises(InputError, match="40 x 40 pixels; at most 1,000"):
         read_upload(file_of(gradient(40, 40)), 32, 3)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(InputError, match="too many pixels"):
+        read_upload(file_of(gradient(40, 40)), 32, 3)
+    with pytest.raises(InputError, match="no numbers"):
+        read_upload(file_of(Image.fromarray(np.full((8, 8), np.nan, np.float32)), "TIFF"), 32, 3)
     monkeypatch.setattr(upload, "LARGEST_BYTES", 10)
     with pytest.raises(InputError, match="at most 0 are taken"):
         read_upload(b"x" * 11, 32, 3)

@@ -36,6 +36,7 @@ async function load(fresh) {
     if (mine !== asked) return;  // another order was asked for meanwhile
     if (fresh) { ids = []; place.replaceChildren(); }
     total = found.total;
+    say("");
     for (const card of found.cards) {
       const index = ids.push(card.id) - 1;
       const kind = card.kind === undefined ? "" : element("b", { class: card.anomalous ? "tag bad" : "tag normal" }, card.kind);
@@ -53,8 +54,10 @@ async function load(fresh) {
 }
 
 function show(found, step) {
+  const focused = document.activeElement?.dataset?.step;
   const button = (text, action) => {
     const made = element("button", { type: "button", class: "plain" }, text);
+    made.dataset.step = text;
     made.addEventListener("click", action);
     return made;
   };
@@ -71,6 +74,7 @@ function show(found, step) {
       element("div", { class: "trio" }, ...found.nearest.map((source, index) => figure(source, `nearest ${index + 1}`)))]
       : [element("p", { class: "hint" }, data.note)]));
   if (!dialog.open) dialog.showModal();
+  dialog.querySelector(`[data-step="${focused ?? "close"}"]`)?.focus();  // the button that had the focus was replaced
 }
 
 async function open(index) {
@@ -78,8 +82,12 @@ async function open(index) {
   opened = index;
   try {
     const found = await ask(`/api/image/${ids[index]}`);
+    say("");
     if (opened === index) show(found, true);
-  } catch (error) { say(error.message); }
+  } catch (error) {
+    dialog.close();  // the message stands on the page behind it
+    say(error.message);
+  }
 }
 
 async function score(content) {
@@ -105,7 +113,8 @@ document.addEventListener("drop", (event) => {
   drop.classList.remove("over");
   if (event.dataTransfer.files.length) score(event.dataTransfer.files[0]);
 });
-dialog.addEventListener("keydown", (event) => {
+document.addEventListener("keydown", (event) => {
+  if (!dialog.open) return;
   if (opened >= 0 && event.key === "ArrowRight") open(opened + 1);
   if (opened >= 0 && event.key === "ArrowLeft") open(opened - 1);
 });

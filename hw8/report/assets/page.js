@@ -74,12 +74,14 @@ function draw() {
   const key = form.sort.value, up = form.order.value === "up";
   const value = (card) => {
     if (key === "score") return card.score;
-    if (key === "id") return -card.id;
+    if (key === "id") return up ? card.id : -card.id;  // in the order of the IDs either way
     return -((card.all || {})[key.slice(4)] ?? 2);
   };
   shown = data.cards.filter((card) => card.method === Number(form.method.value)
     && (!form.group.value || card.groups.includes(form.group.value))
-    && (!form.kind.value || card.kind === form.kind.value));
+    && (!form.kind.value || card.kind === form.kind.value)
+    && (!form.low.value || card.score >= Number(form.low.value))
+    && (!form.high.value || card.score <= Number(form.high.value)));
   shown.sort((a, b) => (up ? 1 : -1) * (value(a) - value(b)) || a.id - b.id);
   place.replaceChildren(...shown.map((card, index) => {
     const button = element("button", { type: "button", class: "card" }, picture(card),
@@ -93,10 +95,11 @@ function draw() {
 
 function open(index) {
   opened = (index + shown.length) % shown.length;
-  const card = shown[opened];
+  const card = shown[opened], focused = document.activeElement?.dataset?.step;
   const button = (text, step) => {
     const made = element("button", { type: "button", class: "plain" }, text);
     made.addEventListener("click", () => (step ? open(opened + step) : dialog.close()));
+    made.dataset.step = step;
     return made;
   };
   const names = card.wide ? ["image", "reconstruction", "error"].map((name) => element("span", {}, name)) : [];
@@ -105,8 +108,10 @@ function open(index) {
     element("h2", { id: "dialog-title" }, label(card)), picture(card), element("p", { class: "names" }, ...names),
     ...reasons(card));
   if (!dialog.open) dialog.showModal();
+  dialog.querySelector(`[data-step="${focused ?? 0}"]`)?.focus();  // the button that had the focus was replaced
 }
-dialog.addEventListener("keydown", (event) => {
+document.addEventListener("keydown", (event) => {
+  if (!dialog.open) return;
   if (event.key === "ArrowRight") open(opened + 1);
   if (event.key === "ArrowLeft") open(opened - 1);
 });
