@@ -12,6 +12,7 @@ import numpy as np
 from hw8.config import Device
 from hw8.data.arrays import Images
 from hw8.data.labels import Labels
+from hw8.data.loader import in_batches
 from hw8.data.sources import open_source
 from hw8.errors import InputError
 from hw8.evaluation.metrics import Evaluation, evaluate
@@ -25,7 +26,7 @@ from hw8.scoring.fusion import fuse, one_opinion, rank_correlation
 from hw8.scoring.inference import check_scores
 from hw8.scoring.tails import conformal
 from hw8.scoring.transductive import Sample, Transducer
-from hw8.submission import read_submission, write_submission
+from hw8.submission import read_submission, write_part, write_submission
 
 log = logging.getLogger(__name__)
 ALPHA = 0.05
@@ -136,6 +137,29 @@ def predict(
     if len(members) == 1:
         return prediction
     return dataclasses.replace(prediction, correlation=together.correlation, groups=together.groups)
+
+
+def predict_shard(run: Path, where: str | None, out: Path, shard: tuple[int, int], device: Device = "auto") -> int:
+    """Score the i-th of n parts of a test set, i from 0, and write them for `merge_parts`; returns the images scored.
+
+    Parts are cut between batches, so that an image's score is the same, bit for bit, as in the whole. Raises InputError
+    for a transductive run, which must see the whole set, and for a shard that is not there.
+    """
+    number, count = shard
+    if not 0 <= number < count:
+        raise InputError(f"--shard {number}/{count}: the parts are 0/{count} to {count - 1}/{count}")
+    member = Member.load(run, device)
+    if member.config.scoring.transductive:
+        raise InputError(f"--shard {number}/{count}: {run} is transductive and must see the whole test set at once")
+    images = member.open_test(open_source(where if where is not None else member.config.data.source))
+    batches = list(in_batches(np.arange(len(images)), member.scorer.batch_size))
+    mine = batches[number * len(batches) // count : (number + 1) * len(batches) // count]
+    if not mine:
+        raise InputError(f"--shard {number}/{count}: {len(images):,} images are only {len(batches)} batches; cut fewer")
+    rows = np.concatenate(mine)
+    table = member.scorer.table(images, rows, label=str(run))
+    write_part(out, int(rows[0]), chosen(member.calibration.scores(table), member.score_name))
+    return len(rows)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The Kaggle file: `ID,score`, every test image once and in order, checked as Kaggle checks it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,42 @@ def read_submission(path: Path, rows: int | None = None) -> np.ndarray:
     if moved.any():
         raise InputError(f"{path}: line {int(moved.argmax()) + 2}: IDs must rise from 0 in order; sort the rows by ID")
     return score_N
+
+
+def write_part(path: Path, first: int, score_N: np.ndarray) -> None:
+    """Write the scores of a part of a test set, whose first image is `first`: `ID,score` as in the whole file.
+
+    Raises InputError for scores that are not finite.
+    """
+    bad = ~np.isfinite(score_N)
+    if bad.any():
+        raise InputError(f"{path}: {bad.sum():,} scores are not finite; the model is broken: train again")
+    with written_aside(path) as aside:
+        rows = (f"{first + row},{score!r}" for row, score in enumerate(score_N.astype(float).tolist()))
+        aside.write_text("\n".join(["ID,score", *rows]) + "\n", encoding="utf-8")
+
+
+def merge_parts(paths: Sequence[Path], out: Path) -> int:
+    """Put parts together to one submission, in whatever order they are given; returns its rows.
+
+    Raises InputError if a part is no such file, or an image is missing or in two parts; then nothing is written.
+    """
+    parts = []
+    for path in paths:
+        table = read_table(path, ("ID", "score"))
+        ids = numbers(path, table, "ID")
+        if (ids != ids[0] + np.arange(len(ids))).any() or ids[0] < 0:
+            raise InputError(f"{path}: its IDs must rise one by one; score that part again")
+        parts.append((int(ids[0]), path, numbers(path, table, "score")))
+    parts.sort(key=lambda part: part[0])
+    expected = 0
+    for first, path, score_N in parts:
+        if first != expected:
+            what = f"IDs {expected} to {first - 1} are missing" if first > expected else f"ID {first} is in two parts"
+            raise InputError(f"{path}: {what}; give every part once")
+        expected += len(score_N)
+    write_submission(out, np.concatenate([score_N for _, _, score_N in parts]))
+    return expected
 
 
 def check_submission(path: Path, rows: int) -> np.ndarray:

@@ -26,10 +26,37 @@ class Arguments:
     """File to write. Default: submissions/RUN.csv."""
     evidence: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """File for the evidence behind the scores, .csv or .npz."""
+    shard: Annotated[str | None, tyro.conf.arg(metavar="I/N")] = None
+    """Score only the I-th of N parts of the test set, I from 0, for scripts/merge.py; needs a single --run."""
     device: Device = "auto"
     """Where to compute."""
     json: bool = False
     """Print one JSON object and nothing else."""
+
+
+def _score_shard(arguments: Arguments) -> str:
+    """Score one part, and say where it is."""
+    from hw8.errors import InputError
+    from hw8.prediction import predict_shard
+    from hw8.processes import processes
+    from hw8.runs import newest_run
+
+    words = (arguments.shard or "").split("/")
+    if len(words) != 2 or not all(word.isascii() and word.isdigit() for word in words):
+        raise InputError(f"--shard {arguments.shard}: must be I/N, for instance 0/8")
+    if len(arguments.runs) > 1 or arguments.evidence:
+        raise InputError(f"--shard {arguments.shard}: takes a single --run and no --evidence")
+    run = arguments.runs[0] if arguments.runs else newest_run()
+    number, count = map(int, words)
+    out = arguments.out or Path("submissions") / f"{run.resolve().name}.{number}-of-{count}.csv"
+    rows = predict_shard(run, arguments.data, out, (number, count), arguments.device)
+    if not processes().main:
+        return ""
+    if arguments.json:
+        return json.dumps({"out": str(out), "rows": rows, "shard": [number, count]})
+    merged = Path("submissions") / f"{run.resolve().name}.csv"
+    parts = f"submissions/{run.resolve().name}.*-of-{count}.csv"
+    return f"Wrote:    {out} ({rows:,} rows)\nNext:     python scripts/merge.py {parts} --out {merged}"
 
 
 def main() -> None:
@@ -40,6 +67,9 @@ def main() -> None:
     from hw8.report.figures import draw_scores
     from hw8.report.tables import auc_table
 
+    if arguments.shard is not None:
+        print(_score_shard(arguments))
+        return
     done = predict(list(arguments.runs), arguments.data, arguments.out, arguments.device, arguments.evidence)
     if not processes().main:
         return

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hw8.data.shards import Shards, shard_paths
 from hw8.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Images:
     `crop` keeps the centre square of that side in pixels. Raises InputError if it does not fit.
     """
 
-    def __init__(self, array_NHWC: np.ndarray, crop: int | None = None, name: str = "images") -> None:
+    def __init__(self, array_NHWC: "np.ndarray | Shards", crop: int | None = None, name: str = "images") -> None:
         full = array_NHWC.shape[1]
         if crop is not None and crop > full:
             raise InputError(f"--crop {crop}: larger than the {full}-pixel images of {name}; choose 1 to {full}")
@@ -71,11 +72,23 @@ def to_pixels(batch_BHWC: "torch.Tensor", device: "torch.device | str" = "cpu") 
 
 
 def open_images(path: Path, crop: int | None = None) -> Images:
-    """Memory-map a .npy file of uint8 images (N, side, side, C) with C 1 or 3.
+    """Memory-map a .npy file of uint8 images (N, side, side, C) with C 1 or 3, or the numbered files that stand for it.
 
     Only the header is read here, and no object is ever unpickled. Raises InputError, one line, for a
     file that is missing, truncated or no .npy, and for a wrong dtype, rank, side or channel order.
     """
+    paths = [] if path.exists() else shard_paths(path)
+    if not paths:
+        return Images(_map(path), crop, str(path))
+    arrays = [_map(part) for part in paths]
+    for part, array in zip(paths, arrays, strict=True):
+        if array.shape[1:] != arrays[0].shape[1:]:
+            raise InputError(f"{part}: images of {array.shape[1:]}, but {paths[0].name} has {arrays[0].shape[1:]}")
+    return Images(Shards(arrays), crop, str(path))
+
+
+def _map(path: Path) -> np.ndarray:
+    """The array in a file, checked."""
     shape, dtype, fortran, offset = _read_header(path)
     if dtype.hasobject:
         raise InputError(f"{path}: holds pickled Python objects, which are never loaded; save a plain uint8 array")
@@ -88,8 +101,7 @@ def open_images(path: Path, crop: int | None = None) -> Images:
     if dtype != np.uint8:
         raise InputError(_dtype_problem(path, shape, dtype, offset))
     _check_shape(path, shape, fortran)
-    array = np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=shape)
-    return Images(array, crop, str(path))
+    return np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=shape)
 
 
 def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype, bool, int]:

@@ -80,6 +80,22 @@ class ToMap(nn.Module):
         return folded.permute(0, 3, 1, 2)
 
 
+class PointwiseConv(nn.Conv2d):
+    """A 1x1 convolution without bias that takes every `step`-th pixel of each row and column.
+
+    The pixels are picked first: given the stride itself, PyTorch 2.13's CPU kernel writes past its memory in the
+    backward pass of 8 channels (a crash, or worse, none).
+    """
+
+    def __init__(self, inputs: int, outputs: int, step: int) -> None:
+        super().__init__(inputs, outputs, 1, bias=False)
+        self.step = step
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Pick pixels, then mix their channels."""
+        return super().forward(x_NCHW[:, :, :: self.step, :: self.step])
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with BatchNorm around a shortcut (He 2016); `stride` 2 halves the map."""
 
@@ -95,7 +111,7 @@ class ResidualBlock(nn.Module):
         plain = inputs == outputs and stride == 1
         self.shortcut: nn.Module = nn.Identity()
         if not plain:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+            self.shortcut = nn.Sequential(PointwiseConv(inputs, outputs, stride), nn.BatchNorm2d(outputs))
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Add what the convolutions find to what came in."""

@@ -89,6 +89,7 @@ def roc(
             axes.plot(fpr, tpr, linewidth=1.5, label=_legend(name), color=colours.get(name), linestyle=dashes)
         if log:
             axes.set_xscale("log")
+            _plain(axes.xaxis)
         axes.set(xlabel="share of normal images flagged", ylabel="share of anomalies flagged")
         axes.set(xlim=(LOWEST if log else -0.01, 1.01), ylim=(-0.01, 1.01))
         axes.legend(loc="upper left" if log else "lower right")
@@ -121,6 +122,8 @@ def calibration(curves: Mapping[str, np.ndarray], label: str, colours: Mapping[s
             colour = (colours or {}).get(name)
             axes.plot(alpha[shown], observed[shown], linewidth=1.5, label=_legend(name), color=colour)
         axes.set(xscale="log", yscale="log", xlabel="promised false alarms (alpha)", ylabel=label)
+        _plain(axes.xaxis)
+        _plain(axes.yaxis)
         axes.set(xlim=(LOWEST, 1), ylim=(LOWEST, 1.1))
         axes.legend(loc="upper left")
         return svg(figure, f"Calibration: {label} against the promised share: {', '.join(curves)}.")
@@ -134,6 +137,7 @@ def training(metrics: pd.DataFrame, name: str) -> Markup:
         for column, name in (("train_loss", "training"), ("held_out_loss", "held-out reconstruction")):
             axes.plot(metrics["epoch"], metrics[column], marker="o", markersize=2.5, linewidth=1.5, label=name)
         axes.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend()
         return svg(figure, f"Training curves of {name} over {len(metrics)} epochs: training and held-out loss.")
 
@@ -195,9 +199,17 @@ def trade(table: pd.DataFrame, x: str, y: str, labels: tuple[str, str], log: boo
             axes.annotate(row["preset"], (row[x], row[y]), xytext=(4, 2), textcoords="offset points", fontsize=6)
         if log:
             axes.set_xscale("log")
-            axes.xaxis.set_major_formatter("{x:g}")
+            _plain(axes.xaxis)
         axes.set(xlabel=labels[0], ylabel=labels[1])
         return svg(figure, f"{labels[1]} against {labels[0]} of {len(table)} rows.")
+
+
+def _plain(axis: Any) -> None:
+    """Powers of ten as plain numbers, since mathematical text is not set (see STYLE)."""
+    from matplotlib.ticker import NullFormatter
+
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _legend(name: str) -> str:

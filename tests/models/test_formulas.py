@@ -10,6 +10,7 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from hw8.models import create_model
 from hw8.models.adversarial import reverse_gradient
+from hw8.models.blocks import PointwiseConv, ResidualBlock
 from hw8.models.memae import Memory, entropy, hard_shrink
 from hw8.models.vae import VariationalAutoencoder, kl_to_standard_normal
 from hw8.models.vqvae import Codebook, straight_through
@@ -239,3 +240,21 @@ def test_the_sample_notebooks_models_have_its_parameters(name, expected):
     assert sum(p.numel() for p in model.parameters()) == expected
     assert (config.train.lr, config.train.batch_size, config.train.epochs) == (1e-3, 2000, 50)
     assert (config.train.loss, config.scoring.score) == ("mse", "rse")
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_pointwise_convolution_is_a_strided_one(step):
+    torch.manual_seed(0)
+    ours, plain = PointwiseConv(8, 5, step), torch.nn.Conv2d(8, 5, 1, step, bias=False)
+    plain.load_state_dict(ours.state_dict())
+    x = torch.randn(7, 8, 6, 6)
+    torch.testing.assert_close(ours(x), plain(x))
+
+
+def test_narrow_residual_blocks_train_without_a_crash():
+    """Eight channels at stride 2, channels_last, several threads: what PyTorch's own strided kernel crashes on."""
+    block = ResidualBlock(8, 8, 2).to(memory_format=torch.channels_last)
+    for count in range(50, 60):
+        x = torch.randn(count, 8, 16, 16).to(memory_format=torch.channels_last).requires_grad_()
+        block(x).square().mean().backward()
+        assert torch.isfinite(x.grad).all()

@@ -1,0 +1,1 @@
+"""What hw8's speed is measured against, and how."""

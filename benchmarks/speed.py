@@ -1,0 +1,316 @@
+"""Speeds of training and scoring beside the course's way, in pairs, on the same models, images and machine."""
+
+import dataclasses
+import itertools
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks import course_loop
+from hw8.config import RunConfig
+from hw8.data.arrays import Images
+from hw8.data.loader import epoch_batches
+from hw8.data.splits import split_rows
+from hw8.device import autocast, channels_last, choose_device, choose_precision
+from hw8.models import create_model
+from hw8.models.blocks import Autoencoder
+from hw8.models.output import Model
+from hw8.presets import changed, load_preset
+from hw8.runs import RunFolder
+from hw8.scoring.calibration import needed_evidence
+from hw8.scoring.inference import Scorer
+from hw8.training.checkpoint import TrainingState
+from hw8.training.loop import Trainer
+
+ROOT = Path(__file__).parents[1]
+STUDENT = "student_resnet"
+CASES = {"course_cnn": 2000, STUDENT: 128, "course_fcn": 2000}
+SCORED = 6000
+
+
+@dataclasses.dataclass(frozen=True)
+class Ratio:
+    """How many times as fast ours is: the median of the pairs, the lowest and the highest, and both rates' medians."""
+
+    ratio: float
+    low: float
+    high: float
+    ours: float
+    reference: float
+
+    @classmethod
+    def of(cls, ours: list[float], reference: list[float]) -> "Ratio":
+        """From images per second, pair by pair."""
+        ratios = [a / b for a, b in zip(ours, reference, strict=True)]
+        middle = statistics.median
+        return cls(middle(ratios), min(ratios), max(ratios), middle(ours), middle(reference))
+
+
+def build(name: str) -> Model:
+    """A model of the comparison, its weights the same each time."""
+    torch.manual_seed(0)
+    if name == STUDENT:
+        return Autoencoder(course_loop.StudentEncoder(), course_loop.StudentDecoder())
+    preset = load_preset(name)
+    return create_model(preset.model.name, 64, 3, preset.model.options)
+
+
+def random_images(count: int, seed: int = 0) -> np.ndarray:
+    """Noise of the homework's shape: speed does not depend on what is in an image."""
+    return np.random.default_rng(seed).integers(0, 256, (count, 64, 64, 3), dtype=np.uint8)
+
+
+def make_trainer(model: Model, images: Images, config: RunConfig, folder: Path) -> Trainer:
+    """hw8's training loop on a model, as train.py sets it up."""
+    device = choose_device(config)
+    precision = choose_precision(config, device)
+    state = TrainingState(channels_last(model.to(device)), config.train, images.fingerprint())
+    return Trainer(config, RunFolder(folder), images, split_rows(len(images), config.data), state, precision)
+
+
+def our_steps(trainer: Trainer) -> Iterator[int]:
+    """Train as hw8 does, without end; gives the number of images after each step."""
+    for epoch in itertools.count():
+        for rows_B in trainer._batches(epoch):
+            trainer._step(rows_B)
+            if trainer.state.progress.step % 20 == 0:
+                trainer._settle()
+            yield len(rows_B)
+
+
+def training(name: str, seconds: float, repeats: int) -> Ratio:
+    """Images per second of hw8's loop and of the course's, in turns."""
+    array = random_images(8000)
+    config = changed(RunConfig(), train={"batch_size": CASES[name], "epochs": 1000})
+    with tempfile.TemporaryDirectory() as folder:
+        ours = our_steps(make_trainer(build(name), Images(array), config, Path(folder)))
+        reference = course_loop.train_steps(build(name), array, CASES[name])
+        found: tuple[list[float], list[float]] = ([], [])
+        for _ in range(repeats):
+            for rates, steps in zip(found, (ours, reference), strict=True):
+                rates.append(course_loop.images_per_second(steps, seconds))
+    return Ratio.of(*found)
+
+
+def scoring(name: str, repeats: int) -> Ratio:
+    """Images per second of hw8's scoring and of the course's, in turns."""
+    array = random_images(SCORED)
+    config = RunConfig()
+    device = choose_device(config)
+    scorer = Scorer(channels_last(build(name)), device, choose_precision(config, device), 256, ("rse",))
+    plain = build(name)
+    ours: Callable[[], object] = lambda: scorer.table(Images(array), np.arange(SCORED))  # noqa: E731
+    theirs: Callable[[], object] = lambda: course_loop.score(plain, array, CASES[name])  # noqa: E731
+    found: tuple[list[float], list[float]] = ([], [])
+    for turn in range(repeats + 1):
+        for rates, work in zip(found, (ours, theirs), strict=True):
+            started = time.perf_counter()
+            work()
+            if turn:  # the first warms up
+                rates.append(SCORED / (time.perf_counter() - started))
+    return Ratio.of(*found)
+
+
+def step_shares(preset: str, steps: int) -> dict[str, float]:
+    """A preset's images per second, and the shares of a step that are not the model's own work.
+
+    `reading` is reading, mirroring and converting; `optimiser` clipping, AdamW and the averaged weights, which every
+    training has; `logging` fetching losses. The rest is the model, forward and backward. `evaluating` is the held-out
+    loss after an epoch, as a share of the epoch.
+    """
+    config = load_preset(preset)
+    array = random_images(8000)
+    images = Images(array, config.data.crop)
+    torch.manual_seed(0)
+    model = create_model(config.model.name, images.side, images.channels, config.model.options)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = make_trainer(model, images, config, Path(folder))
+        clock = _Clock()
+        clock.wrap(trainer, "_step", "step")
+        clock.wrap_module("hw8.training.loop", "training_batch", "reading")
+        clock.wrap_module("hw8.training.loop", "mirrored_rows", "reading")
+        clock.wrap(trainer.state.optimizer, "step", "optimiser")
+        clock.wrap(trainer.state, "update_average", "optimiser")
+        clock.wrap(trainer, "_settle", "logging")
+        running = our_steps(trainer)
+        try:
+            for _ in range(5):
+                next(running)
+            clock.seconds.clear()
+            count = sum(next(running) for _ in range(steps))
+            whole = clock.seconds["step"] + clock.seconds.get("logging", 0.0)
+            started = time.perf_counter()
+            trainer._held_out_loss()
+            evaluating = time.perf_counter() - started
+        finally:
+            clock.restore()
+    rate = count / whole
+    shares = {name: clock.seconds.get(name, 0.0) / whole for name in ("reading", "optimiser", "logging")}
+    epoch = len(trainer.splits.train) / rate
+    return {"images_per_second": rate, **shares, "evaluating": evaluating / (epoch + evaluating)}
+
+
+class _Clock:
+    """Adds up the time that functions take, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._undo: list[Callable[[], None]] = []
+
+    def wrap(self, owner: Any, attribute: str, name: str) -> None:
+        """Time every call of `owner.attribute`."""
+        original = getattr(owner, attribute)
+
+        def timed(*words: Any, **more: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return original(*words, **more)
+            finally:
+                self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+        setattr(owner, attribute, timed)
+        self._undo.append(lambda: setattr(owner, attribute, original))
+
+    def wrap_module(self, module: str, attribute: str, name: str) -> None:
+        """Time every call of a module's function."""
+        self.wrap(sys.modules[module], attribute, name)
+
+    def restore(self) -> None:
+        """Put the functions back."""
+        for undo in self._undo:
+            undo()
+
+
+def arithmetic_share(preset: str, repeats: int) -> dict[str, float]:
+    """The model's step beside its convolutions and matrix products run alone, forward and backward, one by one.
+
+    `share` is their time over the time of the model's forward and backward pass; `gflops` the rate of the pass and
+    `alone_gflops` that of the layers alone.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    config = load_preset(preset)
+    device = choose_device(config)
+    precision = choose_precision(config, device)
+    side = config.data.crop or 64
+    torch.manual_seed(0)
+    model = channels_last(create_model(config.model.name, side, 3, config.model.options).to(device)).train()
+    x_NCHW = torch.rand(config.train.batch_size, 3, side, side, device=device).to(memory_format=torch.channels_last)
+    layers: list[tuple[nn.Module, torch.Tensor]] = []
+    hooks = [
+        module.register_forward_pre_hook(lambda module, inputs: layers.append((module, inputs[0].detach().clone())))
+        for module in model.modules()
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
+    ]
+
+    def step() -> None:
+        with autocast(precision, device):
+            output = model(x_NCHW)
+        output.recon_NCHW.float().square().mean().backward()
+
+    step()
+    for hook in hooks:
+        hook.remove()
+    with FlopCounterMode(display=False) as counter:
+        step()
+    flops = counter.get_total_flops()
+    whole, alone = [], []
+    for _ in range(repeats):
+        whole.append(_seconds(step))
+        alone.append(sum(_alone(module, x, precision, device) for module, x in layers))
+    pairs = [a / b for a, b in zip(alone, whole, strict=True)]
+    return {
+        "share": statistics.median(pairs),
+        "low": min(pairs),
+        "high": max(pairs),
+        "gflops": flops / statistics.median(whole) / 1e9,
+        "alone_gflops": flops / statistics.median(alone) / 1e9,
+    }
+
+
+def _alone(module: nn.Module, x: torch.Tensor, precision: str, device: torch.device) -> float:
+    """Seconds of a layer's forward and backward pass, its input and output gradients in the arithmetic of the model."""
+    wide = torch.bfloat16 if precision == "bf16" else torch.float32
+    inputs = x.to(wide).requires_grad_(x.shape[1] != 3)  # no gradient flows to the pixels
+    with autocast(precision, device):
+        gradient = torch.randn_like(module(inputs))
+
+    def work() -> None:
+        with autocast(precision, device):
+            output = module(inputs)
+        output.backward(gradient)
+
+    return _seconds(work)
+
+
+def _seconds(work: Callable[[], object], least: int = 3, budget: float = 0.3) -> float:
+    """Median seconds of a call, after one to warm up."""
+    work()
+    found: list[float] = []
+    while len(found) < least or sum(found) < budget:
+        started = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - started)
+    return statistics.median(found)
+
+
+def boss_profile(repeats: int) -> dict[str, float]:
+    """Images per second that `boss` scores, and the share of each piece of evidence in it.
+
+    Untrained weights: the time does not depend on them.
+    """
+    config = load_preset("boss")
+    device = choose_device(config)
+    precision = choose_precision(config, device)
+    torch.manual_seed(0)
+    model = channels_last(create_model(config.model.name, 64, 3, config.model.options).to(device))
+    images = Images(random_images(2048))
+    rows = np.arange(len(images))
+
+    def rate(wanted: tuple[str, ...]) -> float:
+        scorer = Scorer(model, device, precision, config.scoring.score_batch_size, wanted)
+        return _seconds(lambda: scorer.table(images, rows), least=repeats, budget=0.0)
+
+    whole = rate(needed_evidence(config.scoring.score, config.scoring.parts))
+    texture = rate(("texture",)) - rate(("latent",))
+    reading = _seconds(lambda: [images.read(batch) for batch in epoch_batches(rows, 256, 0, 0)])
+    nothing = rate(("latent",))
+    recogniser = whole - texture - nothing
+    return {
+        "images_per_second": len(rows) / whole,
+        "reading": reading / whole,
+        "texture": texture / whole,
+        "recogniser_of_image_and_mirror_image": recogniser / whole,
+        "reconstruction_and_latent": (nothing - reading) / whole,
+    }
+
+
+def start_seconds(repeats: int) -> dict[str, float]:
+    """Seconds from a command to its help text, and to the end of its first training step (the data are there)."""
+    first = (
+        "import time, sys; from hw8.training.loop import Trainer; step = Trainer._step\n"
+        "def once(self, rows_B):\n    step(self, rows_B); import os; os._exit(0)\n"
+        "Trainer._step = once; import runpy; sys.argv = ['train.py', '--data', 'demo', '--out', sys.argv[1]]\n"
+        f"runpy.run_path({str(ROOT / 'scripts' / 'train.py')!r}, run_name='__main__')"
+    )
+    found: dict[str, list[float]] = {"help": [], "first_step": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(repeats):
+            words = {
+                "help": [sys.executable, str(ROOT / "scripts" / "train.py"), "--help"],
+                "first_step": [sys.executable, "-c", first, f"{folder}/{turn}"],
+            }
+            for name, command in words.items():
+                started = time.perf_counter()
+                subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+                found[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values) for name, values in found.items()}

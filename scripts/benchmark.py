@@ -1,0 +1,97 @@
+"""Measure speeds beside the course's way to train and score, in pairs in one run, and print their ratios.
+
+The images are noise of the homework's shape; nothing is learned. Takes about five minutes on two cores.
+"""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from hw8.cli import parse, run
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ stands beside scripts/, outside of the package
+
+
+@dataclasses.dataclass
+class Arguments:
+    """The command line of scripts/benchmark.py."""
+
+    seconds: float = 12.0
+    """Seconds of each training measured, at the least (a step is finished)."""
+    repeats: int = 3
+    """Pairs of measurements."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+
+def measure(arguments: Arguments) -> dict[str, Any]:
+    """Everything, one after the other."""
+    from tqdm import tqdm
+
+    from benchmarks import speed
+    from hw8.environment import describe_environment
+
+    environment = describe_environment()
+    found: dict[str, Any] = {"environment": environment, "training": {}, "scoring": {}}
+    with tqdm(total=2 * len(speed.CASES) + 6, desc="benchmark", unit="part", file=sys.stderr) as bar:
+        for name in speed.CASES:
+            ratio = speed.training(name, arguments.seconds, arguments.repeats)
+            found["training"][name] = {"batch_size": speed.CASES[name], **dataclasses.asdict(ratio)}
+            bar.update()
+        for name in speed.CASES:
+            found["scoring"][name] = dataclasses.asdict(speed.scoring(name, arguments.repeats))
+            bar.update()
+        for preset in ("resnet", "fcn_crop", "boss"):
+            found.setdefault("steps", {})[preset] = speed.step_shares(preset, 60)
+            bar.update()
+        found["arithmetic"] = {"resnet": speed.arithmetic_share("resnet", arguments.repeats)}
+        bar.update()
+        found["boss_scoring"] = speed.boss_profile(arguments.repeats)
+        bar.update()
+        found["start_seconds"] = speed.start_seconds(arguments.repeats)
+        bar.update()
+    return found
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The measurements as text."""
+    text = [
+        "Times as fast as the course's way: median of the pairs (lowest to highest); images per second, ours and its"
+    ]
+    for what in ("training", "scoring"):
+        for name, item in found[what].items():
+            text.append(
+                f"  {what:<9} {name:<15} {item['ratio']:5.2f} ({item['low']:.2f} to {item['high']:.2f})"
+                f"   {item['ours']:8,.0f} {item['reference']:8,.0f}"
+            )
+    text.append("Shares of a training step that are not the model's own work")
+    for name, item in found["steps"].items():
+        parts = ("reading", "logging", "evaluating", "optimiser")
+        shares = ", ".join(f"{key} {item[key]:.1%}" for key in parts)
+        text.append(f"  {name:<15} {item['images_per_second']:,.0f} images/s; {shares}")
+    for name, item in found["arithmetic"].items():
+        text.append(
+            f"Arithmetic: {name} reaches {item['share']:.0%} ({item['low']:.0%} to {item['high']:.0%}) of what its "
+            f"layers reach alone: {item['gflops']:,.0f} of {item['alone_gflops']:,.0f} GFLOP/s"
+        )
+    boss = dict(found["boss_scoring"])
+    rate = boss.pop("images_per_second")
+    text.append(
+        f"boss scores {rate:,.0f} images/s; " + ", ".join(f"{k.replace('_', ' ')} {v:.0%}" for k, v in boss.items())
+    )
+    start = found["start_seconds"]
+    text.append(f"Start: --help {start['help']:.2f} s, first training step after {start['first_step']:.1f} s")
+    return text
+
+
+def main() -> None:
+    """Parse, measure and print."""
+    arguments = parse(Arguments, __doc__ or "")
+    found = measure(arguments)
+    print(json.dumps(found) if arguments.json else "\n".join(lines(found)))
+
+
+if __name__ == "__main__":
+    run(main)
