@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -7,12 +8,12 @@ import pytest
 from hw8.config import to_yaml
 from hw8.errors import InputError
 from hw8.evaluation.metrics import evaluate
-from hw8.prediction import predict
+from hw8.prediction import predict, predict_shard
 from hw8.presets import changed
 from hw8.report.figures import draw_reconstructions, draw_scores
 from hw8.report.tables import auc_table
 from hw8.runs import newest_run
-from hw8.submission import read_submission
+from hw8.submission import merge_parts, read_submission
 from hw8.training.session import train_run
 
 
@@ -127,3 +128,42 @@ def test_pictures_are_drawn(trained, tmp_path, labelled):
         picture = imread(tmp_path / name)
         assert min(picture.shape[:2]) > 200
         assert picture[..., :3].std() > 0.05
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_parts_merge_to_the_same_bytes(trained, tmp_path, count, monkeypatch):
+    config = trained.folder.config.read_text()
+    small = tmp_path / "run"
+    shutil.copytree(trained.folder.path, small)
+    (small / "config.yaml").write_text(config.replace("score_batch_size: 256", "score_batch_size: 32"))
+    predict([small], None, tmp_path / "whole.csv")
+    parts = [tmp_path / f"{number}.csv" for number in range(count)]
+    rows = [predict_shard(small, None, part, (number, count)) for number, part in enumerate(parts)]
+    assert sum(rows) == 120
+    assert merge_parts(parts[::-1], tmp_path / "merged.csv") == 120
+    assert (tmp_path / "merged.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_parts_that_do_not_fit_are_refused(trained, tmp_path):
+    run = trained.folder.path
+    with pytest.raises(InputError, match="--shard 2/2: the parts are 0/2 to 1/2"):
+        predict_shard(run, None, tmp_path / "x.csv", (2, 2))
+    with pytest.raises(InputError, match="120 images are only 1 batches"):
+        predict_shard(run, None, tmp_path / "x.csv", (0, 2))
+    for name, ids in (("a", range(3)), ("b", range(4, 6)), ("c", range(2, 5)), ("d", [5, 7])):
+        rows = "\n".join(f"{number},{number}.5" for number in ids)
+        (tmp_path / f"{name}.csv").write_text(f"ID,score\n{rows}\n")
+    for names, message in (("ab", "b.csv: IDs 3 to 3 are missing"), ("ac", "c.csv: ID 2 is in two parts"),
+                           ("d", "must rise one by one"), ("b", "IDs 0 to 3 are missing")):  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            merge_parts([tmp_path / f"{name}.csv" for name in names], tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_transductive_run_has_no_parts(trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained.folder.path, run)
+    text = trained.folder.config.read_text().replace("transductive: false", "transductive: true")
+    (run / "config.yaml").write_text(text)
+    with pytest.raises(InputError, match="must see the whole test set at once"):
+        predict_shard(run, None, tmp_path / "x.csv", (0, 1))

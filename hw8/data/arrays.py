@@ -39,7 +39,10 @@ class Images:
 
     def read(self, rows_B: np.ndarray) -> np.ndarray:
         """Copy the images of these rows, cropped: uint8 (B, side, side, C), contiguous."""
-        return self.cropped(self.read_whole(rows_B))
+        if isinstance(self.array_NHWC, Shards):
+            return self.cropped(self.read_whole(rows_B))
+        window = slice(self._start, self._start + self.side)
+        return np.ascontiguousarray(self.array_NHWC[:, window, window][rows_B])  # copies the window alone
 
     def read_whole(self, rows_B: np.ndarray) -> np.ndarray:
         """Copy the images of these rows, uncropped: uint8 (B, H, W, C)."""

@@ -104,7 +104,7 @@ class ResidualBlock(nn.Module):
         self.main = nn.Sequential(
             nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
             nn.BatchNorm2d(outputs),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
             nn.BatchNorm2d(outputs),
         )
@@ -115,4 +115,4 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Add what the convolutions find to what came in."""
-        return torch.relu(self.main(x_NCHW) + self.shortcut(x_NCHW))
+        return (self.main(x_NCHW) + self.shortcut(x_NCHW)).relu_()

@@ -16,6 +16,7 @@ from hw8.models.output import Model
 from hw8.processes import processes
 from hw8.scoring.calibration import Calibration
 from hw8.scoring.evidence import evidence
+from hw8.scoring.folding import folded
 
 Change = Callable[[np.ndarray], np.ndarray]
 
@@ -32,6 +33,7 @@ class Scorer:
         wanted: Collection[str] | None = None,
     ) -> None:
         self.model = model.to(device).eval()
+        self._quick = folded(self.model)
         self.device, self.precision, self.batch_size, self.wanted = device, precision, batch_size, wanted
 
     def with_all_evidence(self) -> "Scorer":
@@ -47,8 +49,8 @@ class Scorer:
         """Reconstructions as float32 (B, H, W, C) in [-1, 1], if any, and the images' evidence: (B,) or (B, D)."""
         x_NCHW = to_pixels(torch.from_numpy(batch_BHWC), self.device)
         with autocast(self.precision, self.device):
-            output = self.model(x_NCHW)
-            found = evidence(self.model, x_NCHW, output, self.wanted)
+            output = self._quick(x_NCHW)
+            found = evidence(self._quick, x_NCHW, output, self.wanted)
         named = {name: value.cpu().numpy() for name, value in found.items()}
         recon_NCHW = output.recon_NCHW
         return None if recon_NCHW is None else recon_NCHW.permute(0, 2, 3, 1).cpu().numpy(), named

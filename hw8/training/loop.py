@@ -1,6 +1,7 @@
 """The only training loop: read a batch, reconstruct it, step; evaluate and save after every epoch."""
 
 import math
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from hw8.data.splits import Splits
 from hw8.device import autocast
 from hw8.errors import InputError, Interrupted
 from hw8.losses import objective, reconstruction_loss
+from hw8.models.output import Model
 from hw8.processes import processes
 from hw8.runs import RunFolder
 from hw8.training.checkpoint import TrainingState
@@ -42,6 +44,7 @@ class Trainer:
         self.per_epoch = batch_count(len(splits.train), config.train.batch_size)
         self.steps = self.per_epoch * config.train.epochs
         self.pending: list[torch.Tensor] = []
+        self.model = _compiled(state.model) if config.train.compile else state.model
         self.asked: Callable[[], bool] = lambda: False
         self.agreed = False
         self.job = processes()
@@ -131,7 +134,7 @@ class Trainer:
         for rows_P, mirrored_P in self._parts(rows_B):
             x_NCHW = training_batch(self.images, rows_P, self.device, mirrored_P)
             with autocast(self.precision, self.device):
-                output = state.model(x_NCHW)
+                output = self.model(x_NCHW)
             part = objective(train.loss, output, x_NCHW).sum() / len(rows_B)
             part.backward()
             loss += part.detach()
@@ -276,6 +279,14 @@ class Trainer:
         self._tick()
         self.state.save(self.folder.resume)
         self.saved_at = time.monotonic()
+
+
+def _compiled(model: Model) -> Model:
+    """The model, compiled when it is first called. Raises InputError where there is no compiler for it."""
+    if next(model.parameters()).device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "cl"))):
+        raise InputError("--compile needs a C++ compiler (g++ or clang++) on a CPU; install one, or leave it away")
+    compiled: Model = torch.compile(model)  # type: ignore[assignment]
+    return compiled
 
 
 def _seed_layers(seed: int, step: int, rank: int) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import os
 import pickle
+import shutil
 import signal
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import nn
 
 from hw8.config import read_config
 from hw8.errors import InputError, Interrupted
+from hw8.models import create_model
 from hw8.models.blocks import Autoencoder
 from hw8.models.registry import MODELS
 from hw8.presets import changed
@@ -280,3 +282,35 @@ def test_every_objective_in_every_precision(quick, tmp_path, precision, loss):
     done = train_run(config, tmp_path / "run")
     rows = np.genfromtxt(done.folder.metrics, delimiter=",", names=True)
     assert rows["held_out_loss"][-1] < rows["held_out_loss"][0]
+
+
+def test_a_batch_in_parts_has_the_gradient_of_the_whole(quick, tmp_path):
+    """Without statistics of the batch the parts' gradients add up; with them the batch stays whole."""
+    plain = changed(quick, model={"options": {"widths": [32], "latent": 8, "norm": "none"}}, train={"epochs": 1})
+    plain = dataclasses.replace(plain, precision="fp32")
+    curves = []
+    for size in (1000, 7):
+        train_run(changed(plain, train={"part_size": size}), tmp_path / f"{size}")
+        curves.append((tmp_path / f"{size}" / "metrics.csv").read_text().splitlines()[1].split(",")[3:5])
+    np.testing.assert_allclose(*np.array(curves, float), rtol=1e-4)
+    assert not create_model("fcn", 16, 3, {"norm": "batch"}).splits()
+    assert create_model("fcn", 16, 3, {"norm": "none"}).splits()
+    assert create_model("course_vae", 16, 3, {}).splits()
+    assert not create_model("vqvae", 16, 3, {}).splits()
+
+
+def test_without_a_compiler_compile_says_what_is_missing(quick, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop.shutil, "which", lambda _: None)
+    with pytest.raises(InputError, match="--compile needs a C"):
+        train_run(changed(quick, train={"compile": True}), tmp_path / "run")
+
+
+@pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++"))), reason="no C++ compiler is installed")
+def test_a_compiled_model_learns_the_same(quick, tmp_path):
+    exact = dataclasses.replace(quick, precision="fp32")
+    for name in ("plain", "compiled"):
+        train_run(changed(exact, train={"epochs": 1, "compile": name == "compiled"}), tmp_path / name)
+    rows = [
+        (tmp_path / name / "metrics.csv").read_text().splitlines()[1].split(",")[3:5] for name in ("plain", "compiled")
+    ]
+    np.testing.assert_allclose(*np.array(rows, float), rtol=1e-3)
