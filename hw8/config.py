@@ -89,9 +89,10 @@ class TrainConfig:
     """Passes over the training part."""
     batch_size: int = 128
     """Images a step, at the most."""
-    part_size: int = 128
+    part_size: int | None = None
     """Images worked on at once on a CPU, whose cache holds no larger batches: their gradients are added up, where the
-    model allows it (no statistics of the batch, as in BatchNorm). A GPU takes the batch whole."""
+    model allows it (no statistics of the batch, as in BatchNorm). A GPU takes the batch whole. Default: 128 for models
+    with convolutions, 400 for others."""
     compile: bool = False
     """Compile the model before it trains (torch.compile; needs a C++ compiler on a CPU): a minute's wait for quicker
     steps."""
@@ -113,12 +114,14 @@ class TrainConfig:
     """Save the state for --resume at least this often, besides after every epoch."""
 
     def __post_init__(self) -> None:
-        numbers = {field.name for field in dataclasses.fields(self)} - {"loss", "patience", "compile"}
+        numbers = {field.name for field in dataclasses.fields(self)} - {"loss", "patience", "part_size", "compile"}
         _require_number(self, *sorted(numbers))
         _require(self.loss in ("mse", "l1", "bce"), "loss", self.loss, "must be mse, l1 or bce")
         _require(self.batch_size >= 2, "batch_size", self.batch_size, "must be at least 2 (BatchNorm needs two images)")
         _require(isinstance(self.compile, bool), "compile", self.compile, "must be true or false")
-        for name in ("epochs", "part_size", "lr", "clip_norm", "save_minutes"):
+        good = self.part_size is None or (type(self.part_size) is int and self.part_size >= 1)
+        _require(good, "part_size", self.part_size, "must be a number of images >= 1, or None")
+        for name in ("epochs", "lr", "clip_norm", "save_minutes"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "must be positive")
         _require(0 <= self.final_lr_share <= 1, "final_lr_share", self.final_lr_share, "must lie in [0, 1]")
         for name in ("warmup_share", "ema_decay"):

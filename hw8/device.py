@@ -49,6 +49,11 @@ def channels_last(model: Module) -> Module:
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
+def convolves(model: nn.Module) -> bool:
+    """Whether a model has convolutions: then images lie channels_last, else channels first, as its vectors do."""
+    return any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in model.modules())
+
+
 def _native_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)

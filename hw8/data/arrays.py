@@ -66,12 +66,16 @@ def scaled(batch_BHWC: np.ndarray) -> np.ndarray:
     return batch_BHWC.astype(np.float32) / 127.5 - 1
 
 
-def to_pixels(batch_BHWC: "torch.Tensor", device: "torch.device | str" = "cpu") -> "torch.Tensor":
-    """uint8 (B, H, W, C) to float32 (B, C, H, W) in [-1, 1] on `device`, channels_last in memory.
+def to_pixels(
+    batch_BHWC: "torch.Tensor", device: "torch.device | str" = "cpu", channels_last: bool = True
+) -> "torch.Tensor":
+    """uint8 (B, H, W, C) to float32 (B, C, H, W) in [-1, 1] on `device`, channels_last in memory or channels first.
 
     This and `scaled` are the only places where pixels are scaled: x / 127.5 - 1, the homework's 2x/255 - 1.
     """
-    return batch_BHWC.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+    x_BCHW = batch_BHWC.to(device, non_blocking=True).permute(0, 3, 1, 2)
+    # Reordered as bytes, if at all: a quarter of what it costs as floats.
+    return (x_BCHW if channels_last else x_BCHW.contiguous()).float().div_(127.5).sub_(1.0)
 
 
 def open_images(path: Path, crop: int | None = None) -> Images:

@@ -28,14 +28,18 @@ def mirrored_rows(count: int, seed: int, step: int) -> np.ndarray:
 
 
 def training_batch(
-    images: Images, rows_B: np.ndarray, device: torch.device, mirrored_B: np.ndarray | None = None
+    images: Images,
+    rows_B: np.ndarray,
+    device: torch.device,
+    mirrored_B: np.ndarray | None = None,
+    channels_last: bool = True,
 ) -> torch.Tensor:
     """Training images of these rows as float32 (B, C, side, side) in [-1, 1], some mirrored left to right."""
     batch_BHWC = images.read(rows_B)
     if mirrored_B is not None:
         batch_BHWC[mirrored_B] = batch_BHWC[mirrored_B, :, ::-1]
     tensor = torch.from_numpy(batch_BHWC)
-    return to_pixels(tensor.pin_memory() if device.type == "cuda" else tensor, device)
+    return to_pixels(tensor.pin_memory() if device.type == "cuda" else tensor, device, channels_last)
 
 
 def in_batches(rows: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:

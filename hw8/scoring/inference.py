@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import in_batches
-from hw8.device import autocast
+from hw8.device import autocast, convolves
 from hw8.errors import InputError
 from hw8.models.output import Model
 from hw8.processes import processes
@@ -34,6 +34,7 @@ class Scorer:
     ) -> None:
         self.model = model.to(device).eval()
         self._quick = folded(self.model)
+        self._channels_last = convolves(model)
         self.device, self.precision, self.batch_size, self.wanted = device, precision, batch_size, wanted
 
     def with_all_evidence(self) -> "Scorer":
@@ -47,7 +48,7 @@ class Scorer:
     @torch.inference_mode()
     def reconstruct(self, batch_BHWC: np.ndarray) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
         """Reconstructions as float32 (B, H, W, C) in [-1, 1], if any, and the images' evidence: (B,) or (B, D)."""
-        x_NCHW = to_pixels(torch.from_numpy(batch_BHWC), self.device)
+        x_NCHW = to_pixels(torch.from_numpy(batch_BHWC), self.device, self._channels_last)
         with autocast(self.precision, self.device):
             output = self._quick(x_NCHW)
             found = evidence(self._quick, x_NCHW, output, self.wanted)
