@@ -17,7 +17,7 @@ import tyro
 from hw8.config import RunConfig, read_config
 from hw8.errors import InputError, Interrupted
 from hw8.presets import DEFAULT_PRESET, PRESETS, load_preset
-from hw8.processes import leave
+from hw8.processes import GONE, leave
 
 Arguments = TypeVar("Arguments")
 PATIENCE = 3.0
@@ -34,6 +34,8 @@ def run(command: Callable[[], None]) -> None:
     except InputError as error:
         _leave(f"error: {error}", 2)
     except Interrupted as stop:
+        if not _first() and not str(stop).startswith(GONE):
+            sys.exit(130)  # every process stops together, and the first says so
         _leave(str(stop), 130)
     except KeyboardInterrupt:
         _leave("interrupted", 130)
@@ -49,7 +51,7 @@ def run(command: Callable[[], None]) -> None:
 
 def _first() -> bool:
     """Whether this process is the job's first, or alone."""
-    return os.environ.get("RANK", "0") == "0"
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
 
 
 def _leave(line: str, code: int) -> None:

@@ -15,19 +15,23 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def choose_device(config: RunConfig) -> torch.device:
-    """The device a run asks for; auto takes CUDA, then Apple's GPU, then the CPU. Raises InputError if it is absent."""
+    """The device a run asks for; auto takes CUDA, then Apple's GPU, then the CPU. Raises InputError if it is absent.
+
+    Several processes compute where they meet: on a GPU each, or all on the processor.
+    """
+    job = processes()
+    if job.count > 1:
+        if config.device not in ("auto", job.device):
+            raise InputError(
+                f"--device {config.device}: these {job.count} processes meet on {job.device}; leave it away"
+            )
+        return torch.device(job.device, job.local_rank) if job.device == "cuda" else torch.device(job.device)
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if config.device == "auto":
-        return _own(next(name for name, here in available.items() if here))
+        return torch.device(next(name for name, here in available.items() if here))
     if not available[config.device]:
         raise InputError(f"--device {config.device}: not available on this machine; use --device auto")
-    return _own(config.device)
-
-
-def _own(kind: str) -> torch.device:
-    """The device of that kind; of several GPUs each process of a machine takes its own."""
-    job = processes()
-    return torch.device(kind, job.local_rank) if kind == "cuda" and job.count > 1 else torch.device(kind)
+    return torch.device(config.device)
 
 
 def choose_precision(config: RunConfig, device: torch.device) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Value = TypeVar("Value")
+GONE = "another process of this job is gone"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Processes:
     rank: int = 0
     count: int = 1
     local_rank: int = 0
+    device: str = "cpu"
 
     @property
     def main(self) -> bool:
@@ -99,7 +101,7 @@ def processes() -> Processes:
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
         raise InputError(f"the job's processes cannot reach each other ({reason})") from None
-    return Processes(state.process_index, state.num_processes, state.local_process_index)
+    return Processes(state.process_index, state.num_processes, state.local_process_index, state.device.type)
 
 
 def leave() -> None:
@@ -120,6 +122,6 @@ def _together() -> Iterator[None]:
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:100]
         raise Interrupted(
-            f"another process of this job is gone ({reason}); what was saved is kept: go on with "
-            "python scripts/train.py --resume RUN, with any number of processes"
+            f"{GONE} ({reason}); what was saved is kept: the same command, or train.py --resume, goes on with any "
+            "number of processes"
         ) from None

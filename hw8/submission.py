@@ -42,29 +42,34 @@ def read_submission(path: Path, rows: int | None = None) -> np.ndarray:
     return score_N
 
 
-def write_part(path: Path, first: int, score_N: np.ndarray) -> None:
-    """Write the scores of a part of a test set, whose first image is `first`: `ID,score` as in the whole file.
+def write_part(path: Path, first: int, score_N: np.ndarray, whole: str) -> None:
+    """Write the scores of a part of a test set, whose first image is `first`, as `ID,score,whole`.
 
-    Raises InputError for scores that are not finite.
+    `whole` names what it is a part of: the number of images, a dash, and a digest of weights and images. Raises
+    InputError for scores that are not finite.
     """
     bad = ~np.isfinite(score_N)
     if bad.any():
         raise InputError(f"{path}: {bad.sum():,} scores are not finite; the model is broken: train again")
     with written_aside(path) as aside:
-        rows = (f"{first + row},{score!r}" for row, score in enumerate(score_N.astype(float).tolist()))
-        aside.write_text("\n".join(["ID,score", *rows]) + "\n", encoding="utf-8")
+        rows = (f"{first + row},{score!r},{whole}" for row, score in enumerate(score_N.astype(float).tolist()))
+        aside.write_text("\n".join(["ID,score,whole", *rows]) + "\n", encoding="utf-8")
 
 
 def merge_parts(paths: Sequence[Path], out: Path) -> int:
     """Put parts together to one submission, in whatever order they are given; returns its rows.
 
-    Raises InputError if a part is no such file, or an image is missing or in two parts; then nothing is written.
+    Raises InputError if a part is no such file or of another run or test set, or an image is missing or in two parts;
+    then nothing is written.
     """
-    parts = []
+    parts, wholes = [], set()
     for path in paths:
-        table = read_table(path, ("ID", "score"))
+        table = read_table(path, ("ID", "score", "whole"))
         ids = numbers(path, table, "ID")
-        if (ids != ids[0] + np.arange(len(ids))).any() or ids[0] < 0:
+        wholes |= set(table["whole"])
+        if len(wholes) > 1:
+            raise InputError(f"{path}: is a part of another run or test set than the others; score it again")
+        if (ids != ids[0] + np.arange(len(ids))).any() or ids[0] < 0 or ids[0] % 1:
             raise InputError(f"{path}: its IDs must rise one by one; score that part again")
         parts.append((int(ids[0]), path, numbers(path, table, "score")))
     parts.sort(key=lambda part: part[0])
@@ -74,6 +79,9 @@ def merge_parts(paths: Sequence[Path], out: Path) -> int:
             what = f"IDs {expected} to {first - 1} are missing" if first > expected else f"ID {first} is in two parts"
             raise InputError(f"{path}: {what}; give every part once")
         expected += len(score_N)
+    total = next(iter(wholes)).partition("-")[0]
+    if total != str(expected):
+        raise InputError(f"{parts[-1][1]}: IDs from {expected} on are missing of {total}; give every part once")
     write_submission(out, np.concatenate([score_N for _, _, score_N in parts]))
     return expected
 

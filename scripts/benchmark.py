@@ -68,13 +68,14 @@ def lines(found: dict[str, Any]) -> list[str]:
             )
     text.append("Shares of a training step that are not the model's own work")
     for name, item in found["steps"].items():
-        parts = ("reading", "logging", "evaluating", "optimiser")
-        shares = ", ".join(f"{key} {item[key]:.1%}" for key in parts)
+        parts = ("reading", "augmenting", "logging", "epoch_end", "optimiser")
+        shares = ", ".join(f"{key.replace('_', ' ')} {item[key]:.1%}" for key in parts)
         text.append(f"  {name:<15} {item['images_per_second']:,.0f} images/s; {shares}")
     for name, item in found["arithmetic"].items():
         text.append(
-            f"Arithmetic: {name} reaches {item['share']:.0%} ({item['low']:.0%} to {item['high']:.0%}) of what its "
-            f"layers reach alone: {item['gflops']:,.0f} of {item['alone_gflops']:,.0f} GFLOP/s"
+            f"Arithmetic: {name}, forward and backward, reaches {item['share']:.0%} ({item['low']:.0%} to "
+            f"{item['high']:.0%}) of what its layers reach alone: {item['gflops']:,.0f} of "
+            f"{item['alone_gflops']:,.0f} GFLOP/s"
         )
     boss = dict(found["boss_scoring"])
     rate = boss.pop("images_per_second")

@@ -68,7 +68,9 @@ def main() -> None:
     from hw8.report.tables import auc_table
 
     if arguments.shard is not None:
-        print(_score_shard(arguments))
+        text = _score_shard(arguments)
+        if text:
+            print(text)
         return
     done = predict(list(arguments.runs), arguments.data, arguments.out, arguments.device, arguments.evidence)
     if not processes().main:

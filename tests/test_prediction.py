@@ -150,11 +150,14 @@ def test_parts_that_do_not_fit_are_refused(trained, tmp_path):
         predict_shard(run, None, tmp_path / "x.csv", (2, 2))
     with pytest.raises(InputError, match="120 images are only 1 batches"):
         predict_shard(run, None, tmp_path / "x.csv", (0, 2))
-    for name, ids in (("a", range(3)), ("b", range(4, 6)), ("c", range(2, 5)), ("d", [5, 7])):
-        rows = "\n".join(f"{number},{number}.5" for number in ids)
-        (tmp_path / f"{name}.csv").write_text(f"ID,score\n{rows}\n")
+    ids_of = {"a": range(3), "b": range(4, 6), "c": range(2, 5), "d": [5, 7], "e": range(3, 6)}
+    for name, ids in ids_of.items():
+        rows = "\n".join(f"{number},{number}.5,6-{'x' if name < 'e' else 'y'}" for number in ids)
+        (tmp_path / f"{name}.csv").write_text(f"ID,score,whole\n{rows}\n")
     for names, message in (("ab", "b.csv: IDs 3 to 3 are missing"), ("ac", "c.csv: ID 2 is in two parts"),
-                           ("d", "must rise one by one"), ("b", "IDs 0 to 3 are missing")):  # fmt: skip
+                           ("d", "must rise one by one"), ("b", "IDs 0 to 3 are missing"),
+                           ("a", "IDs from 3 on are missing of 6"),
+                           ("ae", "e.csv: is a part of another run")):  # fmt: skip
         with pytest.raises(InputError, match=message):
             merge_parts([tmp_path / f"{name}.csv" for name in names], tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()

@@ -136,6 +136,35 @@ def test_a_killed_process_ends_the_job_which_goes_on_with_another_number(work):
     assert len(losses(work / "runs" / "cut")) == 60
 
 
+@pytest.mark.parametrize("preset", ["deep_svdd", "vqvae", "boss_quick"])
+def test_other_kinds_train_too(work, demo, preset):
+    """Norms without weights, codebooks that follow the first process, layers that draw at random."""
+    options = {"boss_quick": {"widths": [8, 16, 16, 32], "latent": 16}}.get(preset, {})
+    config = changed(settings(demo, preset, **options), train={"epochs": 1}, data={"crop": 32})
+    (work / f"{preset}.yaml").write_text(to_yaml(config))
+    run(2, "scripts/train.py", "--config", f"{preset}.yaml", "--out", f"others/{preset}", cwd=work)
+    assert np.isfinite(losses(work / "others" / preset)).all()
+
+
+def test_accelerate_launches_it(work):
+    words = [
+        "--multi_gpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+    ]
+    command = [sys.executable, "-m", "accelerate.commands.launch", *words, str(ROOT / "scripts/train.py")]
+    command += ["--config", "fcn.yaml", "--out", "others/accelerated"]
+    done = subprocess.run(command, env=ENVIRONMENT, cwd=work, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads((work / "others" / "accelerated" / "summary.json").read_text())["processes"] == 2
+
+
 def test_bad_input_is_said_once(work):
     done = run(2, "scripts/train.py", "--data", "nowhere", "--out", "runs/none", cwd=work, code=2)
     assert done.stderr.count("error: --data nowhere: no such folder") == 1

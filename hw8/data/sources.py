@@ -7,6 +7,7 @@ from pathlib import Path
 from hw8.data.arrays import Images, open_images
 from hw8.data.labels import Labels, read_labels
 from hw8.errors import InputError
+from hw8.processes import processes
 
 log = logging.getLogger(__name__)
 HOMEWORK = Path("data")
@@ -64,7 +65,8 @@ def open_source(where: str | None) -> Source:
     if where == "demo":
         from hw8.data.demo import write_demo
 
-        return Source("demo", write_demo(DEMO))
+        job = processes()
+        return Source("demo", job.from_first(write_demo(DEMO) if job.main else DEMO))
     if where == "hw8":
         if not (HOMEWORK / "trainingset.npy").exists():
             raise InputError(

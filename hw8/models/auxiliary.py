@@ -30,6 +30,10 @@ class AuxiliaryAutoencoder(Autoencoder):
         share_N = main_N / main_N.mean().clamp_min(1e-8)
         return Output(recon_NCHW, latent_ND, {"auxiliary": self.weight * share_N * error_N})
 
+    def splits(self) -> bool:
+        """Not: the auxiliary errors are weighted by the batch's mean error."""
+        return False
+
     def _second(self, latent_ND: Tensor) -> Tensor:
         return bounded(self.auxiliary(latent_ND.detach()))
 

@@ -27,6 +27,6 @@ def _fold(layers: nn.Sequential) -> None:
         if isinstance(norm, nn.BatchNorm2d) and isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             layers._modules[name] = fuse_conv_bn_eval(layer, norm, isinstance(layer, nn.ConvTranspose2d))
             layers._modules[after] = nn.Identity()
-        elif isinstance(norm, nn.BatchNorm1d) and isinstance(layer, nn.Linear):
+        elif isinstance(norm, nn.BatchNorm1d) and isinstance(layer, nn.Linear) and norm.affine:
             layers._modules[name] = fuse_linear_bn_eval(layer, norm)
             layers._modules[after] = nn.Identity()

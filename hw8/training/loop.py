@@ -52,7 +52,6 @@ class Trainer:
         self.job = processes()
         if self.job.count > 1:
             synchronise_norms(state.model)
-            _check_batches(len(splits.train), self.per_epoch, self.job.count)
         self.clock = self.saved_at = time.monotonic()
 
     @property
@@ -284,9 +283,7 @@ class Trainer:
 
 
 def _compiled(model: Model) -> Model:
-    """The model, compiled when it is first called. Raises InputError where there is no compiler for it."""
-    if next(model.parameters()).device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "cl"))):
-        raise InputError("--compile needs a C++ compiler (g++ or clang++) on a CPU; install one, or leave it away")
+    """The model, compiled when it is first called."""
     compiled: Model = torch.compile(model)  # type: ignore[assignment]
     return compiled
 
@@ -299,8 +296,12 @@ def _seed_layers(seed: int, step: int, rank: int) -> None:
     torch.manual_seed(own)
 
 
-def _check_batches(rows: int, batches: int, count: int) -> None:
-    """Raise InputError unless every process has an image of every batch."""
+def check_trainable(config: RunConfig, rows: int, device: torch.device) -> None:
+    """Raise InputError unless every process has an image of every batch, and a compiler is there if one is needed."""
+    batches, count = batch_count(rows, config.train.batch_size), processes().count
+    compilers = ("g++", "clang++", "cl")
+    if config.train.compile and device.type == "cpu" and not any(map(shutil.which, compilers)):
+        raise InputError("--compile needs a C++ compiler (g++ or clang++) on a CPU; install one, or leave it away")
     if rows // batches < count:
         raise InputError(
             f"{rows // batches} images in a batch cannot be shared by {count} processes; raise --batch-size, or "

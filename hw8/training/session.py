@@ -26,7 +26,7 @@ from hw8.scoring.inference import CalibratedScorer, Scorer, check_scores
 from hw8.scoring.transductive import check_can_transduce
 from hw8.training.checkpoint import TrainingState
 from hw8.training.interrupt import stopping_as_interrupted
-from hw8.training.loop import Trainer
+from hw8.training.loop import Trainer, check_trainable
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,9 @@ def _prepare(config: RunConfig, images: Images) -> tuple[Splits, TrainingState, 
     torch.manual_seed(config.seed)
     model = create_model(config.model.name, images.side, images.channels, config.model.options)
     model = channels_last(model.to(device))
+    check_trainable(config, len(splits.train), device)
+    _check_alike(images, precision, device)
+    processes().copy_first([*model.state_dict().values()])
     state = TrainingState(model, config.train, images.fingerprint())
     found = Scorer(state.average, device, precision, 2).table(images, splits.train[:2])
     if config.scoring.transductive:
@@ -84,6 +87,16 @@ def _prepare(config: RunConfig, images: Images) -> tuple[Splits, TrainingState, 
     for name in needed_evidence(config.scoring.score, config.scoring.parts):
         chosen(found, name)
     return splits, state, precision
+
+
+def _check_alike(images: Images, precision: str, device: torch.device) -> None:
+    """Raise InputError unless all processes have the same images and arithmetic."""
+    seen = processes().gather((images.fingerprint(), precision, device.type))
+    if len(set(seen)) > 1:
+        kinds = ", ".join(sorted({f"{name} on {kind}" for _, name, kind in seen}))
+        raise InputError(
+            f"the processes differ in their images or arithmetic ({kinds}); give all the same, and --precision"
+        )
 
 
 def _run(trainer: Trainer) -> Trained:

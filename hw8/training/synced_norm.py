@@ -59,4 +59,8 @@ def _forward(self: Any, x: Tensor) -> Tensor:
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (total / (total - 1)), self.momentum)
         scaled = centred * (variance + self.eps).rsqrt().view(shape)
-        return (scaled * self.weight.view(shape) + self.bias.view(shape)).to(x.dtype)
+        if self.weight is not None:
+            scaled = scaled * self.weight.view(shape)
+        if self.bias is not None:
+            scaled = scaled + self.bias.view(shape)
+        return scaled.to(x.dtype)
