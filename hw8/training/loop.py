@@ -22,13 +22,12 @@ from hw8.models.output import Model
 from hw8.processes import processes
 from hw8.runs import RunFolder
 from hw8.training.checkpoint import TrainingState
+from hw8.training.distributed import exchange, synchronise_norms
 from hw8.training.history import Board, Row, write_metrics
 from hw8.training.interrupt import stop_signals
 from hw8.training.schedule import learning_rate
-from hw8.training.synced_norm import synchronise_norms
 
 LOG_EVERY = 20
-NORMALISATION = ("running_mean", "running_var", "num_batches_tracked")
 PARTS = {True: 128, False: 400}  # images at once, with convolutions and without: measured on two cores
 STILL = 1e-7  # relative change of a loss that counts as none at all
 
@@ -139,7 +138,7 @@ class Trainer:
             part = objective(train.loss, output, x_NCHW).sum() / len(rows_B)
             part.backward()
             loss += part.detach()
-        loss = self._agree(loss)
+        loss, self.agreed = exchange(state.model, loss, self.asked())
         norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), train.clip_norm)
         for group in state.optimizer.param_groups:
             group["lr"] = self._lr(step)
@@ -159,27 +158,6 @@ class Trainer:
             count = -(-len(mine) // (self.config.train.part_size or PARTS[self.channels_last]))
         parts = np.array_split(mine, count)
         return [(rows_B[part], None if mirrored_B is None else mirrored_B[part]) for part in parts]
-
-    def _agree(self, loss: torch.Tensor) -> torch.Tensor:
-        """Add up the processes' gradients and losses, in one exchange; and hear whether any was asked to stop.
-
-        Buffers that are learned from a batch (codebooks, centres) follow the first process, as in PyTorch's
-        DistributedDataParallel; normalisation has counted every process's images already.
-        """
-        if self.job.count == 1:
-            return loss
-        gradients = [p.grad for p in self.state.model.parameters() if p.grad is not None]
-        asked = torch.full((1,), float(self.asked()), device=self.device)
-        total = self.job.add_up(torch.cat([*(g.flatten() for g in gradients), loss.view(1), asked]))
-        place = 0
-        for gradient in gradients:
-            gradient.copy_(total[place : place + gradient.numel()].view_as(gradient))
-            place += gradient.numel()
-        learned = (name.rsplit(".", 1)[-1] for name, _ in self.state.model.named_buffers())
-        buffers = zip(learned, self.state.model.buffers(), strict=True)
-        self.job.copy_first([b for name, b in buffers if name not in NORMALISATION])
-        self.agreed = bool(total[-1] > 0)
-        return total[-2]
 
     def _settle(self) -> float:
         """Fetch the pending losses from the device, check and add them up; return their mean."""

@@ -6,7 +6,7 @@ import torch
 
 from hw8.models import create_model
 from hw8.processes import processes
-from hw8.training.synced_norm import synchronise_norms
+from hw8.training.distributed import synchronise_norms
 
 
 def gradients(model: torch.nn.Module, x_NCHW: torch.Tensor, count: int) -> torch.Tensor:

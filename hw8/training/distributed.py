@@ -1,4 +1,4 @@
-"""Batch normalisation over the batch of all processes (SyncBatchNorm, on any device)."""
+"""One batch shared by several processes: its gradient, and normalisation over all of it."""
 
 import types
 from typing import Any
@@ -9,6 +9,28 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hw8.processes import processes
+
+NORMALISATION = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def exchange(model: nn.Module, loss: Tensor, asked: bool) -> tuple[Tensor, bool]:
+    """Add up the processes' gradients, in place, and their losses; and hear whether any was asked to stop.
+
+    One exchange carries all of it. Buffers that are learned from a batch (codebooks, centres) follow the first process,
+    as in PyTorch's DistributedDataParallel; normalisation has counted every process's images already.
+    """
+    job = processes()
+    if job.count == 1:
+        return loss, asked
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    flag = torch.full((1,), float(asked), device=loss.device)
+    total = job.add_up(torch.cat([*(g.flatten() for g in gradients), loss.view(1), flag]))
+    place = 0
+    for gradient in gradients:
+        gradient.copy_(total[place : place + gradient.numel()].view_as(gradient))
+        place += gradient.numel()
+    job.copy_first([b for name, b in model.named_buffers() if name.rsplit(".", 1)[-1] not in NORMALISATION])
+    return total[-2], bool(total[-1] > 0)
 
 
 def synchronise_norms(model: nn.Module) -> None:
