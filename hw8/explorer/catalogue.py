@@ -70,7 +70,7 @@ class Catalogue:
         }
         self.explainer = Explainer.for_images(member, self.images)
         self.neighbourhood, self.without_training = _neighbourhood(member)
-        self._member, self._busy = member, threading.Lock()
+        self._busy = threading.Lock()
 
     def summary(self) -> dict[str, Any]:
         """What the page needs to begin with."""
