@@ -1,5 +1,6 @@
 """Speeds of training and scoring beside the course's way, in pairs, on the same models, images and machine."""
 
+import copy
 import dataclasses
 import itertools
 import statistics
@@ -30,7 +31,7 @@ from hw8.scoring.calibration import needed_evidence
 from hw8.scoring.inference import Scorer
 from hw8.training.checkpoint import TrainingState
 from hw8.training.history import Board
-from hw8.training.loop import Trainer
+from hw8.training.loop import SHORT, Trainer
 
 ROOT = Path(__file__).parents[1]
 STUDENT = "student_resnet"
@@ -126,8 +127,8 @@ def step_shares(preset: str, steps: int) -> dict[str, float]:
 
     `reading` is reading, mirroring and converting; `augmenting` the changes a recogniser learns to tell; `optimiser`
     clipping, AdamW and the averaged weights, which every training has; `logging` fetching losses. The rest is the
-    model, forward and backward. `epoch_end` is what an epoch ends with, as a share of it: the held-out loss, saving,
-    pictures.
+    model, forward and backward. `epoch_end` is what an epoch ends with, as a share of it: the held-out loss, pictures,
+    and saving as often as epochs of that length are saved.
     """
     config = dataclasses.replace(load_preset(preset), device="cpu")
     array = random_images(8000)
@@ -152,16 +153,32 @@ def step_shares(preset: str, steps: int) -> dict[str, float]:
             clock.seconds.clear()
             count = sum(next(running) for _ in range(steps))
             whole = clock.seconds["step"] + clock.seconds.get("logging", 0.0)
-            board = Board(None, 0)
-            started = time.perf_counter()
-            trainer._finish_epoch(board)
-            ending = time.perf_counter() - started
+            epoch = len(trainer.splits.train) * whole / count
+            ending = _epoch_end(trainer, running, epoch)
         finally:
             clock.restore()
-    rate = count / whole
     shares = {name: clock.seconds.get(name, 0.0) / whole for name in ("reading", "augmenting", "optimiser", "logging")}
-    epoch = len(trainer.splits.train) / rate
-    return {"images_per_second": rate, **shares, "epoch_end": ending / (epoch + ending)}
+    return {"images_per_second": count / whole, **shares, "epoch_end": ending / (epoch + ending)}
+
+
+def _epoch_end(trainer: Trainer, running: Iterator[int], epoch: float) -> float:
+    """Seconds at the end of an epoch of so many seconds, on average over those that save and those that do not."""
+    board = Board(None, 0)
+    trainer._finish_epoch(board)  # warms up; the first epoch saves
+    found = []
+    for _ in range(3):
+        next(running)
+        trainer.saved_at = time.monotonic()
+        found.append(_once(lambda: trainer._finish_epoch(board)))
+    trainer.best = copy.deepcopy(trainer.state.average)
+    return statistics.median(found) + _once(trainer._save) * epoch / max(epoch, SHORT)
+
+
+def _once(work: Callable[[], object]) -> float:
+    """Seconds of a call."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
 
 
 class _Clock:
@@ -265,9 +282,7 @@ def _seconds(work: Callable[[], object], least: int = 3, budget: float = 0.3) ->
     work()
     found: list[float] = []
     while len(found) < least or sum(found) < budget:
-        started = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - started)
+        found.append(_once(work))
     return statistics.median(found)
 
 

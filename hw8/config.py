@@ -48,11 +48,14 @@ class DataConfig:
     """Share of the training set held out to measure them."""
     held_out_minimum: int = 200
     """Images in each held-out part at the least, where the data allow it (never over a fifth of them)."""
+    held_out_maximum: int = 5000
+    """Images in each held-out part at the most, whatever its share: more would only take memory."""
     split_seed: int = 0
     """Seed of the cut; apart from the run's seed, so that runs with other seeds hold out the same images."""
 
     def __post_init__(self) -> None:
-        _require_number(self, "calibration_share", "development_share", "held_out_minimum", "split_seed")
+        numbers = "calibration_share", "development_share", "held_out_minimum", "held_out_maximum", "split_seed"
+        _require_number(self, *numbers)
         _require(self.source is None or isinstance(self.source, str), "data", self.source, "must be a folder or name")
         good = self.crop is None or (type(self.crop) is int and self.crop >= 4)
         _require(good, "crop", self.crop, "must be a side of at least 4 pixels, or None")
@@ -60,6 +63,8 @@ class DataConfig:
         for name in ("calibration_share", "development_share"):
             _require(0 < getattr(self, name) <= 0.4, name, getattr(self, name), "must lie in (0, 0.4]")
         _require(self.held_out_minimum >= 1, "held_out_minimum", self.held_out_minimum, "must be at least 1")
+        enough = self.held_out_maximum >= self.held_out_minimum
+        _require(enough, "held_out_maximum", self.held_out_maximum, "must be at least held_out_minimum")
         _require(0 <= self.split_seed < 2**32, "split_seed", self.split_seed, "must lie in [0, 2**32)")
 
 
@@ -111,7 +116,8 @@ class TrainConfig:
     patience: int | None = None
     """Stop after this many epochs without a lower held-out loss; None trains to the end."""
     save_minutes: float = 10.0
-    """Save the state for --resume at least this often, besides after every epoch."""
+    """Save the state for --resume at least this often, besides after epochs (short ones are saved together, four times
+    a minute)."""
 
     def __post_init__(self) -> None:
         numbers = {field.name for field in dataclasses.fields(self)} - {"loss", "patience", "part_size", "compile"}

@@ -1,6 +1,7 @@
 """Where and in which arithmetic to compute."""
 
 import contextlib
+import ctypes
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,6 +40,19 @@ def choose_precision(config: RunConfig, device: torch.device) -> str:
     if config.precision != "auto":
         return config.precision
     return "bf16" if _native_bf16(device) else "fp32"
+
+
+def keep_memory() -> None:
+    """Let the C library keep memory that is freed, for the next step needs as much of it again.
+
+    By default it gives large blocks back to the system, which hands them out anew, cleared page by page: a tenth of a
+    convolutional model's step on two cores, a quarter of a small one's. glibc's mallopt; elsewhere nothing happens.
+    """
+    trim_threshold, mmap_max = -1, -4
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(trim_threshold, 2**31 - 1)
+        libc.mallopt(mmap_max, 0)
 
 
 def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[object]:

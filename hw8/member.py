@@ -9,7 +9,7 @@ from hw8.config import Device, RunConfig
 from hw8.data.arrays import Images
 from hw8.data.sources import Source, open_source
 from hw8.data.splits import Splits, split_rows
-from hw8.device import choose_device, choose_precision
+from hw8.device import choose_device, choose_precision, keep_memory
 from hw8.errors import InputError
 from hw8.runs import RunFolder
 from hw8.scoring.calibration import Calibration, needed_evidence
@@ -36,6 +36,7 @@ class Member:
         folder, config = RunFolder.open(path)
         config = dataclasses.replace(config, device=device)
         model, tensors = folder.load(config)
+        keep_memory()
         scoring, where = config.scoring, choose_device(config)
         calibration = Calibration.from_tensors(tensors, scoring.score, scoring.parts, str(path))
         wanted = needed_evidence(scoring.score, scoring.parts)
@@ -64,8 +65,8 @@ class Member:
     def calibration_set(self) -> tuple[object, ...]:
         """What decides which normals calibrated the run: two runs that agree in it used the same ones."""
         data = self.config.data
-        shares = data.calibration_share, data.development_share, data.held_out_minimum, data.split_seed
-        return data.source, *shares, len(self.calibration.values_C[self.score_name])
+        shares = data.calibration_share, data.development_share, data.held_out_minimum, data.held_out_maximum
+        return data.source, data.split_seed, *shares, len(self.calibration.values_C[self.score_name])
 
     def column_names(self, name: str, value: np.ndarray) -> list[str]:
         """A name for each column of a piece of evidence, (N,) or (N, D)."""

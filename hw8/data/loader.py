@@ -35,10 +35,10 @@ def training_batch(
     channels_last: bool = True,
 ) -> torch.Tensor:
     """Training images of these rows as float32 (B, C, side, side) in [-1, 1], some mirrored left to right."""
-    batch_BHWC = images.read(rows_B)
+    tensor = torch.from_numpy(images.read(rows_B))
     if mirrored_B is not None:
-        batch_BHWC[mirrored_B] = batch_BHWC[mirrored_B, :, ::-1]
-    tensor = torch.from_numpy(batch_BHWC)
+        mirrored = torch.from_numpy(mirrored_B.nonzero()[0])
+        tensor.index_copy_(0, mirrored, tensor.index_select(0, mirrored).flip(2))
     return to_pixels(tensor.pin_memory() if device.type == "cuda" else tensor, device, channels_last)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hw8.data.arrays import Images, open_images
 from hw8.data.labels import Labels, read_labels
+from hw8.data.shards import shard_paths
 from hw8.errors import InputError
 from hw8.processes import processes
 
@@ -50,13 +51,18 @@ class Source:
         return read_labels(self.labels_file, count) if self.labels_file.exists() else None
 
 
+def _there(path: Path) -> bool:
+    """Whether a file is there, or the numbered files that stand for it."""
+    return path.exists() or bool(shard_paths(path))
+
+
 def open_source(where: str | None) -> Source:
     """Find a source by folder or name; `demo` is generated the first time it is asked for.
 
     None means the homework in `data/` if it is there, else `demo`. Raises InputError for anything else.
     """
     if where is None:
-        where = "hw8" if (HOMEWORK / "trainingset.npy").exists() else "demo"
+        where = "hw8" if _there(HOMEWORK / "trainingset.npy") else "demo"
         reason = (
             "the homework in data/" if where == "hw8" else "generated faces, since data/ does not hold the homework"
         )
@@ -68,7 +74,7 @@ def open_source(where: str | None) -> Source:
         job = processes()
         return Source("demo", job.from_first(write_demo(DEMO) if job.main else DEMO))
     if where == "hw8":
-        if not (HOMEWORK / "trainingset.npy").exists():
+        if not _there(HOMEWORK / "trainingset.npy"):
             raise InputError(
                 f"--data hw8: {HOMEWORK}/trainingset.npy is not there; {HOMEWORK}/README.md says how to get it"
             )

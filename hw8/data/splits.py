@@ -30,14 +30,16 @@ def split_rows(count: int, config: DataConfig) -> Splits:
     """Cut `count` rows by `config.split_seed`; the same on every machine and NumPy version.
 
     A held-out part has its share of the rows, at least `held_out_minimum`, but never more than a
-    fifth of the rows unless its share asks for it. Raises InputError under 20 images, or 4 to calibrate on.
+    fifth of the rows unless its share asks for it, nor than `held_out_maximum`.
+    Raises InputError under 20 images, or 4 to calibrate on.
     """
     if count < SMALLEST:
         raise InputError(f"the training set has {count} images; at least {SMALLEST} are needed to hold some out")
     # RandomState's stream is frozen (NEP 19), unlike Generator's: a cut made today holds tomorrow.
     order = np.random.RandomState(config.split_seed).permutation(count)
     least = min(config.held_out_minimum, count // 5)
-    held_out = [max(round(count * share), least) for share in (config.calibration_share, config.development_share)]
+    shares, most = (config.calibration_share, config.development_share), config.held_out_maximum
+    held_out = [min(max(round(count * share), least), most) for share in shares]
     if held_out[0] < LEAST_CALIBRATION:
         hint = "raise --held-out-minimum or --calibration-share"
         raise InputError(f"{held_out[0]} images to calibrate on; at least {LEAST_CALIBRATION} are needed: {hint}")

@@ -10,12 +10,13 @@ class Output(NamedTuple):
 
     `recon_NCHW` is its reconstruction, float32 in [-1, 1], or None for a model that has none; `latent_ND` the latent
     of each image; `terms` maps a name to a loss per image (N,) that the training loop adds to the
-    reconstruction loss.
+    reconstruction loss. `map_NDhw` is the encoder's map of features, where the model's own evidence needs it again.
     """
 
     recon_NCHW: Tensor | None
     latent_ND: Tensor
     terms: dict[str, Tensor]
+    map_NDhw: Tensor | None = None
 
 
 class Model(nn.Module):

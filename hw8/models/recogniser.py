@@ -66,7 +66,7 @@ class Recogniser(Autoencoder):
         if not self.training:
             map_NDhw = self.features(x_NCHW)
             latent_ND = self.encoder(map_NDhw)
-            return Output(self.decode(latent_ND), latent_ND, {})
+            return Output(self.decode(latent_ND), latent_ND, {}, map_NDhw)
         with in_float32(x_NCHW):  # in bfloat16 sampling places would be coarse, and betray every change
             done = transform(x_NCHW, self.chances)
         map_NDhw = self.features(done.x_NCHW)
@@ -87,13 +87,13 @@ class Recogniser(Autoencoder):
         amounts, turns, damages = said.split(self.sizes, dim=1)
         return amounts, turns, damages
 
-    def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
+    def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:
         """What the heads say of the image and, averaged with it, of its mirror image; the features behind it.
 
         `amounts` (N, P): how zoomed, tilted, noisy, warm the image looks; `changes` (N, 10): logits of quarter turns
         and damages; `features` (N, widths[-1]).
         """
-        here = self.features(x_NCHW)
+        here = self.features(x_NCHW) if output.map_NDhw is None else output.map_NDhw
         amount_NP, *logits = self._recognise(here)
         changes_NK = torch.cat(logits, 1)
         features_ND = here.mean((2, 3)).float()

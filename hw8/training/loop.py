@@ -1,5 +1,6 @@
 """The only training loop: read a batch, reconstruct it, step; evaluate and save after every epoch."""
 
+import copy
 import math
 import shutil
 import sys
@@ -29,6 +30,7 @@ from hw8.training.schedule import learning_rate
 
 LOG_EVERY = 20
 PARTS = {True: 128, False: 400}  # images at once, with convolutions and without: measured on two cores
+SHORT = 15.0  # seconds between two savings of the state, unless somebody waits for it
 STILL = 1e-7  # relative change of a loss that counts as none at all
 
 
@@ -44,6 +46,7 @@ class Trainer:
         self.per_epoch = batch_count(len(splits.train), config.train.batch_size)
         self.steps = self.per_epoch * config.train.epochs
         self.pending: list[torch.Tensor] = []
+        self.best: Model | None = None  # weights better than those on the disk, until the next saving
         self.model = _compiled(state.model) if config.train.compile else state.model
         self.channels_last = convolves(state.model)
         self.asked: Callable[[], bool] = lambda: False
@@ -80,7 +83,7 @@ class Trainer:
                             loss = self._settle()
                             bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
                             board.log_step(progress.step, loss, self._lr(progress.step - 1))
-                        if self._stopping() or time.monotonic() - self.saved_at > 60 * self.config.train.save_minutes:
+                        if time.monotonic() - self.saved_at > 60 * self.config.train.save_minutes:
                             self._save()
                         if self._stopping() and progress.step < self.steps:
                             raise self._interrupted()
@@ -91,6 +94,8 @@ class Trainer:
             board.close()
 
     def _interrupted(self) -> Interrupted:
+        """Save, and say how to go on."""
+        self._save()
         return Interrupted(
             f"stopped at step {self.state.progress.step:,} of {self.steps:,} with the work saved; "
             f"go on with: python scripts/train.py --resume {self.folder.path}"
@@ -187,12 +192,14 @@ class Trainer:
         self._check_it_learns(row)
         if row["held_out_loss"] < progress.best_loss:
             progress.best_loss, progress.best_epoch = row["held_out_loss"], len(progress.history)
-            self.folder.save_weights(self.state.average, self.images)
+            self.best = copy.deepcopy(self.state.average)
         waited = len(progress.history) - progress.best_epoch
         progress.stopped_early = train.patience is not None and waited >= train.patience
         progress.epoch_sums, progress.epoch_seconds = {}, 0.0
         write_metrics(self.folder.metrics, progress.history)
-        self._save()
+        first_or_last = self.finished or len(progress.history) == 1
+        if first_or_last or time.monotonic() - self.saved_at >= SHORT:
+            self._save()
         board.log_epoch(row, self._pictures())
 
     def _measure(self, sums: dict[str, float], seconds: float) -> Row:
@@ -253,11 +260,17 @@ class Trainer:
         self.clock = now
 
     def _save(self) -> None:
-        """Write the state for --resume; a state with a bad loss is refused first."""
+        """Write the best weights and the state for --resume; a state with a bad loss is refused first.
+
+        Weights first: a kill between the two leaves a state that comes to the same weights again.
+        """
         self._settle()
         self._tick()
-        self.state.save(self.folder.resume)
-        self.saved_at = time.monotonic()
+        if self.best is not None and self.job.main:
+            self.folder.save_weights(self.best, self.images)
+        if self.job.main:
+            self.state.save(self.folder.resume)
+        self.best, self.saved_at = None, time.monotonic()
 
 
 def _compiled(model: Model) -> Model:

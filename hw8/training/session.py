@@ -13,7 +13,7 @@ from hw8.config import RunConfig
 from hw8.data.arrays import Images
 from hw8.data.sources import open_source
 from hw8.data.splits import Splits, reference_rows, split_rows
-from hw8.device import channels_last, choose_device, choose_precision
+from hw8.device import channels_last, choose_device, choose_precision, keep_memory
 from hw8.environment import describe_environment
 from hw8.errors import InputError
 from hw8.evaluation.held_out import HeldOut, evaluate_held_out
@@ -72,6 +72,7 @@ def _prepare(config: RunConfig, images: Images) -> tuple[Splits, TrainingState, 
     """What training needs besides a folder, checked before anything is written; the precision comes last."""
     splits = split_rows(len(images), config.data)
     device = choose_device(config)
+    keep_memory()
     precision = choose_precision(config, device)
     torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
     torch.manual_seed(config.seed)

@@ -5,10 +5,11 @@ from hw8.data.sources import open_source
 from hw8.errors import InputError
 
 
-def test_the_homework_is_the_default_if_it_is_there(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["trainingset.npy", "trainingset-00000.npy"])
+def test_the_homework_is_the_default_if_it_is_there(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
-    np.save(tmp_path / "data" / "trainingset.npy", np.zeros((30, 16, 16, 3), np.uint8))
+    np.save(tmp_path / "data" / name, np.zeros((30, 16, 16, 3), np.uint8))
     source = open_source(None)
     assert source.name == "hw8"
     with pytest.raises(InputError, match="has 30 images, but the homework's has 100,000; .* --data data"):

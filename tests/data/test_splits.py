@@ -22,7 +22,7 @@ def test_parts_are_disjoint_and_complete(count, calibration, development, minimu
     config = DataConfig(
         calibration_share=calibration, development_share=development, held_out_minimum=minimum, split_seed=seed
     )
-    if max(round(count * calibration), min(minimum, count // 5)) < 4:
+    if min(max(round(count * calibration), min(minimum, count // 5)), 5000) < 4:
         with pytest.raises(InputError, match="images to calibrate on; at least 4 are needed"):
             split_rows(count, config)
         return
@@ -33,7 +33,8 @@ def test_parts_are_disjoint_and_complete(count, calibration, development, minimu
 
 
 @pytest.mark.parametrize(
-    ("count", "held_out"), [(100_000, 5000), (8000, 400), (4000, 200), (1200, 200), (500, 100), (20, 4)]
+    ("count", "held_out"),
+    [(400_000, 5000), (100_000, 5000), (8000, 400), (4000, 200), (1200, 200), (500, 100), (20, 4)],
 )
 def test_default_sizes(count, held_out):
     splits = split_rows(count, DataConfig())
@@ -44,6 +45,13 @@ def test_a_cut_made_today_holds_tomorrow():
     splits = split_rows(4000, DataConfig())
     assert splits.calibration[:5].tolist() == CALIBRATION
     assert splits.development[:5].tolist() == DEVELOPMENT
+
+
+def test_a_part_has_at_most_its_maximum():
+    splits = split_rows(1000, DataConfig(calibration_share=0.4, held_out_minimum=10, held_out_maximum=50))
+    assert (len(splits.calibration), len(splits.development), len(splits.train)) == (50, 50, 900)
+    with pytest.raises(InputError, match="held_out_maximum = 50: must be at least held_out_minimum"):
+        DataConfig(held_out_minimum=51, held_out_maximum=50)
 
 
 def test_seed_changes_the_cut():

@@ -137,6 +137,24 @@ def test_mixed_precision_does_not_change_the_changes():
     torch.testing.assert_close(clean[0], clean[1], atol=0, rtol=0)
 
 
+def test_evidence_is_the_same_with_and_without_the_map_of_the_forward_pass():
+    model = create_model("recogniser", 32).eval()
+    x_NCHW = faces_like(4)
+    with torch.no_grad():
+        output = model(x_NCHW)
+        short, long = (model.evidence(x_NCHW, given) for given in (output, output._replace(map_NDhw=None)))
+    assert short.keys() == long.keys()
+    assert all(torch.equal(short[name], long[name]) for name in short)
+
+
+def test_changes_leave_the_clean_images_alone():
+    torch.manual_seed(0)
+    x_NCHW = faces_like(16)
+    before = x_NCHW.clone()
+    transform(x_NCHW, Chances(untouched=0.0, graded=1.0, turned=1.0, damaged=1.0))
+    assert torch.equal(x_NCHW, before)
+
+
 def test_what_it_says_of_a_mirror_image_is_the_mirror_of_what_it_says():
     torch.manual_seed(0)
     model = create_model("recogniser", 32).eval()

@@ -98,6 +98,25 @@ def test_a_stop_in_the_last_step_finishes_the_run(quick, tmp_path, stop_at):
     assert train_run(quick, tmp_path / "run").summary["epochs"] == 3
 
 
+def test_a_stop_after_an_epoch_that_was_not_saved_saves_it(quick, tmp_path, monkeypatch):
+    """The second epoch follows too soon upon the first to be saved by itself."""
+    train_run(quick, tmp_path / "whole")
+    original = loop.Trainer._pictures
+
+    def stopping(self):
+        if len(self.state.progress.history) == 2:
+            assert torch.load(self.folder.resume, weights_only=True)["progress"]["step"] == 5
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self)
+
+    monkeypatch.setattr(loop.Trainer, "_pictures", stopping)
+    with pytest.raises(Interrupted, match="stopped at step 10 of 15"):
+        train_run(quick, tmp_path / "cut")
+    assert torch.load(tmp_path / "cut" / "resume.pt", weights_only=True)["progress"]["step"] == 10
+    resume_run(tmp_path / "cut")
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+
+
 def test_a_crash_between_saves_repeats_only_lost_steps(quick, tmp_path, monkeypatch):
     """As after kill -9: nothing is saved at the moment of the crash."""
     train_run(quick, tmp_path / "whole")
