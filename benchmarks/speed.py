@@ -1,14 +1,17 @@
 """Speeds of training and scoring beside the course's way, in pairs, on the same models, images and machine."""
 
+import contextlib
 import copy
 import dataclasses
 import itertools
+import multiprocessing
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +39,7 @@ from hw8.training.loop import SHORT, Trainer
 ROOT = Path(__file__).parents[1]
 STUDENT = "student_resnet"
 CASES = {"course_cnn": 2000, STUDENT: 128, "course_fcn": 2000}
-SCORED = 2000
+TRAINED, SCORED = 8888, 2000  # hw8 holds 888 of the first out, so that its batches are whole
 CPU = RunConfig(device="cpu")  # the course's way is measured there, so ours is
 
 
@@ -92,34 +95,62 @@ def our_steps(trainer: Trainer) -> Iterator[int]:
 
 def training(name: str, seconds: float, repeats: int) -> Ratio:
     """Images per second of hw8's loop and of the course's, in turns."""
-    array = random_images(8888)  # of which hw8 holds 888 out, so that its batches are whole
-    config = changed(CPU, train={"batch_size": CASES[name], "epochs": 1000})
-    with tempfile.TemporaryDirectory() as folder:
-        ours = our_steps(make_trainer(build(name), Images(array), config, Path(folder)))
-        reference = course_loop.train_steps(build(name), array, CASES[name])
-        found: tuple[list[float], list[float]] = ([], [])
-        for _ in range(repeats):
-            for rates, steps in zip(found, (ours, reference), strict=True):
-                rates.append(course_loop.images_per_second(steps, seconds))
-    return Ratio.of(*found)
+    with tempfile.TemporaryDirectory() as folder, _reference("training", name, seconds) as theirs:
+        config = changed(CPU, train={"batch_size": CASES[name], "epochs": 1000})
+        steps = our_steps(make_trainer(build(name), Images(random_images(TRAINED)), config, Path(folder)))
+        return _in_turns(lambda: course_loop.images_per_second(steps, seconds), theirs, repeats)
 
 
 def scoring(name: str, repeats: int) -> Ratio:
     """Images per second of hw8's scoring and of the course's, in turns."""
-    array = random_images(SCORED)
-    device = choose_device(CPU)
+    images, device = Images(random_images(SCORED)), choose_device(CPU)
     scorer = Scorer(channels_last(build(name)), device, choose_precision(CPU, device), 256, ("rse",))
-    plain = build(name)
-    ours: Callable[[], object] = lambda: scorer.table(Images(array), np.arange(SCORED))  # noqa: E731
-    theirs: Callable[[], object] = lambda: course_loop.score(plain, array, CASES[name])  # noqa: E731
-    found: tuple[list[float], list[float]] = ([], [])
-    for turn in range(repeats + 1):
-        for rates, work in zip(found, (ours, theirs), strict=True):
-            started = time.perf_counter()
-            work()
-            if turn:  # the first warms up
-                rates.append(SCORED / (time.perf_counter() - started))
-    return Ratio.of(*found)
+    with _reference("scoring", name, 0.0) as theirs:
+        ours: Callable[[], float] = lambda: SCORED / _once(lambda: scorer.table(images, np.arange(SCORED)))  # noqa: E731
+        ours(), theirs()  # to warm up
+        return _in_turns(ours, theirs, repeats)
+
+
+def _in_turns(ours: Callable[[], float], theirs: Callable[[], float], repeats: int) -> Ratio:
+    """Measure one, then the other, several times."""
+    pairs = [(ours(), theirs()) for _ in range(repeats)]
+    return Ratio.of([a for a, _ in pairs], [b for _, b in pairs])
+
+
+@contextlib.contextmanager
+def _reference(what: str, name: str, seconds: float) -> Iterator[Callable[[], float]]:
+    """The course's way in a process of its own, which has the C library's memory as it comes; asked for its rate."""
+    spawn = multiprocessing.get_context("spawn")
+    here, there = spawn.Pipe()
+    process = spawn.Process(target=_answer, args=(there, what, name, seconds), daemon=True)
+    process.start()
+    there.close()
+    here.recv()  # ready
+
+    def rate() -> float:
+        here.send(True)
+        return float(here.recv())
+
+    try:
+        yield rate
+    finally:
+        here.close()
+        process.join()
+
+
+def _answer(asked: Connection, what: str, name: str, seconds: float) -> None:
+    """Images per second of the course's training or scoring, measured whenever asked for, until nobody asks."""
+    model = build(name)
+    if what == "training":
+        steps = course_loop.train_steps(model, random_images(TRAINED), CASES[name])
+        work: Callable[[], float] = lambda: course_loop.images_per_second(steps, seconds)  # noqa: E731
+    else:
+        array = random_images(SCORED)
+        work = lambda: SCORED / _once(lambda: course_loop.score(model, array, CASES[name]))  # noqa: E731
+    asked.send(True)
+    with contextlib.suppress(EOFError):
+        while asked.recv():
+            asked.send(work())
 
 
 def step_shares(preset: str, steps: int) -> dict[str, float]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from hw8.errors import InputError
+from hw8.files import read_text
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -217,11 +218,15 @@ def read_config(path: Path) -> RunConfig:
     import yaml
 
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = read_text(path)
+        # An alias of an alias of an alias unfolds to gigabytes; train.py never writes one.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise ValueError("it has an alias (*NAME); write the value out")
+        values = yaml.safe_load(text)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give a config.yaml that train.py wrote") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())[:160]})") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: must map field names to values")
     try:

@@ -1,13 +1,18 @@
 """Files that appear whole or not at all: written aside in the same folder, then renamed."""
 
 import contextlib
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from hw8.errors import InputError
 from hw8.processes import processes
+
+LARGEST_TEXT = 100_000
 
 
 @contextlib.contextmanager
@@ -47,6 +52,24 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to `path`, whole or not at all."""
     with written_aside(path) as aside:
         aside.write_text(text, encoding="utf-8")
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading. Raises OSError if it is a folder, a pipe or a device, without waiting for either."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return os.fdopen(handle, "rb")
+
+
+def read_text(path: Path) -> str:
+    """A small text file whole. Raises OSError, or ValueError if it is no UTF-8 or over 100,000 bytes."""
+    with open_regular(path) as file:
+        content = file.read(LARGEST_TEXT + 1)
+    if len(content) > LARGEST_TEXT:
+        raise ValueError(f"it is larger than {LARGEST_TEXT:,} bytes")
+    return content.decode("utf-8")
 
 
 def _umask() -> int:

@@ -12,6 +12,7 @@ from hw8.data.splits import Splits, split_rows
 from hw8.device import choose_device, choose_precision, keep_memory
 from hw8.errors import InputError
 from hw8.runs import RunFolder
+from hw8.scoring.appearance import Appearance
 from hw8.scoring.calibration import Calibration, needed_evidence
 from hw8.scoring.inference import Scorer
 
@@ -24,6 +25,7 @@ class Member:
     config: RunConfig
     scorer: Scorer
     calibration: Calibration
+    appearance: Appearance | None = None
 
     @property
     def score_name(self) -> str:
@@ -41,7 +43,7 @@ class Member:
         calibration = Calibration.from_tensors(tensors, scoring.score, scoring.parts, str(path))
         wanted = needed_evidence(scoring.score, scoring.parts)
         scorer = Scorer(model, where, choose_precision(config, where), scoring.score_batch_size, wanted)
-        return cls(folder, config, scorer, calibration)
+        return cls(folder, config, scorer, calibration, Appearance.from_tensors(folder.appearance()))
 
     def open_test(self, source: Source) -> Images:
         """The test images as this run sees them. Raises InputError if their side or channels differ from its own."""

@@ -65,6 +65,7 @@ class Prediction:
     correlation: np.ndarray | None = None
     groups: list[list[int]] = dataclasses.field(default_factory=list)
     share: float | None = None
+    warnings: list[str] = dataclasses.field(default_factory=list)
 
     def next_command(self) -> str:
         """What one would do with the file now: measure it where labels are known, else check it for the upload."""
@@ -101,6 +102,7 @@ class Prediction:
             "rank_correlation": None if self.correlation is None else self.correlation.tolist(),
             "transductive": self.share is not None,
             "estimated_share": self.share,
+            "warnings": self.warnings,
             **({} if self.evaluation is None else self.evaluation.as_json()),
         }
 
@@ -121,6 +123,7 @@ def predict(
     source = open_source(where if where is not None else members[0].config.data.source)
     opened = [member.open_test(source) for member in members]
     labels = source.labels(len(opened[0]))
+    warnings = warn_of(members, opened)
     started = time.perf_counter()
     scored = [score_images(member, images) for member, images in zip(members, opened, strict=True)]
     seconds = time.perf_counter() - started
@@ -133,7 +136,7 @@ def predict(
     evaluation = None if labels is None else evaluate(read_N, labels)
     prediction = Prediction(
         out, paths, source.name, read_N, together.p_value_N, labels, source.labels_file, evaluation, seconds,
-        share=next((item.share for item in scored if item.share is not None), None),
+        share=next((item.share for item in scored if item.share is not None), None), warnings=warnings,
     )  # fmt: skip
     if len(members) == 1:
         return prediction
@@ -153,6 +156,7 @@ def predict_shard(run: Path, where: str | None, out: Path, shard: tuple[int, int
     if member.config.scoring.transductive:
         raise InputError(f"--shard {number}/{count}: {run} is transductive and must see the whole test set at once")
     images = member.open_test(open_source(where if where is not None else member.config.data.source))
+    warn_of([member], [images])
     batches = list(in_batches(np.arange(len(images)), member.scorer.batch_size))
     mine = batches[number * len(batches) // count : (number + 1) * len(batches) // count]
     if not mine:
@@ -163,6 +167,17 @@ def predict_shard(run: Path, where: str | None, out: Path, shard: tuple[int, int
     scores = chosen(member.calibration.scores(table), member.score_name)
     write_part(out, int(rows[0]), scores, f"{len(images)}-{digest}")
     return len(rows)
+
+
+def warn_of(members: Sequence[Member], opened: Sequence[Images]) -> list[str]:
+    """Say aloud how the images differ from those that the runs were trained on; returns the lines."""
+    found: dict[str, None] = {}
+    for member, images in zip(members, opened, strict=True):
+        if member.appearance is not None:
+            found |= dict.fromkeys(f"{images.name}: {line}" for line in member.appearance.differences(images))
+    for line in found:
+        log.warning("Warning:  %s", line)
+    return list(found)
 
 
 @dataclasses.dataclass(frozen=True)

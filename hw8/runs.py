@@ -1,5 +1,6 @@
 """A run's folder: what is in it, how it is made, found and loaded."""
 
+import contextlib
 import itertools
 import json
 from pathlib import Path
@@ -11,12 +12,13 @@ from hw8.config import RunConfig, read_config, to_yaml
 from hw8.data.arrays import Images
 from hw8.device import channels_last
 from hw8.errors import InputError
-from hw8.files import write_text, written_aside
+from hw8.files import read_text, write_text, written_aside
+from hw8.lock import is_left_over
 from hw8.models import Model, create_model
 from hw8.processes import processes
 
 RUNS = Path("runs")
-WEIGHTS, CALIBRATION = "weights.", "calibration."
+WEIGHTS, CALIBRATION, APPEARANCE = "weights.", "calibration.", "appearance."
 
 
 class RunFolder:
@@ -28,28 +30,33 @@ class RunFolder:
         self.resume, self.metrics, self.summary = path / "resume.pt", path / "metrics.csv", path / "summary.json"
 
     @classmethod
-    def create(cls, config: RunConfig, out: Path | None) -> "RunFolder":
-        """Make a new run's folder and write its config.yaml.
+    def choose(cls, config: RunConfig, out: Path | None) -> "RunFolder":
+        """The folder for a new run: `out` or, without it, runs/PRESET, runs/PRESET-2 and so on, then made at once.
 
-        Without `out` it is runs/PRESET, or runs/PRESET-2 and so on. Raises InputError if `out` holds something. Of
-        several processes the first decides.
+        Raises InputError if it holds something. Of several processes the first decides.
         """
         job = processes()
-        folder = cls(job.from_first(cls._free(config, out) if job.main else Path()))
-        write_text(folder.config, to_yaml(config))
-        return folder
-
-    @staticmethod
-    def _free(config: RunConfig, out: Path | None) -> Path:
-        """The folder for a new run, checked."""
-        if out is None:
+        if out is None and job.main:
             name = config.preset or config.model.name
             names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
             out = next(path for path in map(RUNS.joinpath, names) if _claimed(path))
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            hint = f"go on with --resume {out}, or " if (out / "resume.pt").exists() else ""
+        folder = cls(job.from_first(out or Path()))
+        if job.main:
+            folder.check_empty()
+        return folder
+
+    def check_empty(self) -> None:
+        """Raise InputError if the folder holds something, or is none."""
+        out = self.path
+        if out.exists() and (not out.is_dir() or not all(map(is_left_over, out.iterdir()))):
+            hint = f"go on with --resume {out}, or " if self.config.exists() else ""
             raise InputError(f"--out {out}: already there and not empty; {hint}choose another folder")
-        return out
+
+    def begin(self, config: RunConfig) -> None:
+        """Write a new run's config.yaml into the folder, which is ours. Raises InputError if it holds something."""
+        if processes().main:
+            self.check_empty()
+        write_text(self.config, to_yaml(config))
 
     @classmethod
     def open(cls, path: Path) -> tuple["RunFolder", RunConfig]:
@@ -59,15 +66,23 @@ class RunFolder:
             raise InputError(f"{path}: no run here (config.yaml is missing); python scripts/train.py makes one")
         return folder, read_config(folder.config)
 
-    def save_weights(self, model: nn.Module, images: Images, calibration: dict[str, Tensor] | None = None) -> None:
+    def save_weights(
+        self,
+        model: nn.Module,
+        images: Images,
+        calibration: dict[str, Tensor] | None = None,
+        appearance: dict[str, Tensor] | None = None,
+    ) -> None:
         """Write model.safetensors, whole or not at all; without calibration the run counts as unfinished.
 
-        `images` are those the model was trained on: their side and channels stand in the file's header.
+        `appearance` is what the images look like (see `hw8.scoring.appearance`). `images` are those the model was
+        trained on: their side and channels stand in the file's header.
         """
         from safetensors.torch import save
 
         tensors = {WEIGHTS + name: value for name, value in model.state_dict().items()}
         tensors |= {CALIBRATION + name: value for name, value in (calibration or {}).items()}
+        tensors |= {APPEARANCE + name: value for name, value in (appearance or {}).items()}
         # One entry only: safetensors writes several in an order that changes from process to process.
         header = {"images": f"{images.side}x{images.side}x{images.channels}"}
         content = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, header)
@@ -80,16 +95,17 @@ class RunFolder:
         Raises InputError if there is none, or it does not fit the run's settings.
         """
         tensors, (side, channels) = self._read_tensors()
-        model = create_model(config.model.name, side, channels, config.model.options)
-        weights = {name.removeprefix(WEIGHTS): value for name, value in tensors.items() if name.startswith(WEIGHTS)}
         try:
-            model.load_state_dict(weights)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())[:160]
-            raise InputError(f"{self.model}: does not fit {self.config} ({reason}); train again") from None
-        calibration = {name.removeprefix(CALIBRATION): v for name, v in tensors.items() if name.startswith(CALIBRATION)}
+            weights = _part(tensors, WEIGHTS)
+            model = create_model(config.model.name, side, channels, config.model.options, weights)
+        except InputError as error:
+            raise InputError(f"{self.model}: does not fit {self.config} ({error}); train again") from None
         channels_last(model).eval()
-        return model, calibration
+        return model, _part(tensors, CALIBRATION)
+
+    def appearance(self) -> dict[str, Tensor]:
+        """What the run's images look like, as it was saved; empty for a run that did not. Raises InputError."""
+        return _part(self._read_tensors()[0], APPEARANCE)
 
     def image_shape(self) -> tuple[int, int]:
         """Side in pixels and channels of the images that the run's model takes. Raises InputError."""
@@ -112,13 +128,25 @@ class RunFolder:
     def fingerprint(self) -> str:
         """The fingerprint of the images the run was trained on. Raises InputError if summary.json does not tell."""
         try:
-            return str(json.loads(self.summary.read_text(encoding="utf-8"))["data"]["fingerprint"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self.summary}: does not name the training images ({error}); train again") from None
+            return str(_read_summary(self.summary)["data"]["fingerprint"])
+        except (KeyError, TypeError):
+            raise InputError(f"{self.summary}: does not name the training images; train again") from None
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write summary.json, whole or not at all."""
         write_text(self.summary, json.dumps(summary, indent=2) + "\n")
+
+
+def _read_summary(path: Path) -> dict[str, Any]:
+    """What a summary.json holds; nothing if it cannot be read."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        if isinstance(found := json.loads(read_text(path)), dict):
+            return found
+    return {}
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _claimed(path: Path) -> bool:
@@ -133,8 +161,9 @@ def _claimed(path: Path) -> bool:
 
 
 def newest_run(runs: Path = RUNS) -> Path:
-    """The run finished last. Raises InputError if there is none."""
+    """The run finished last, of those that did not fail. Raises InputError if there is none."""
     summaries = sorted(runs.glob("*/summary.json"), key=lambda path: path.stat().st_mtime)
+    summaries = [path for path in summaries if "failed" not in _read_summary(path)]
     if not summaries:
         raise InputError(f"--run: no finished run in {runs}/; train one first: python scripts/train.py")
     return summaries[-1].parent

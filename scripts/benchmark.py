@@ -34,7 +34,7 @@ def measure(arguments: Arguments) -> dict[str, Any]:
     from hw8.device import keep_memory
     from hw8.environment import describe_environment
 
-    keep_memory()  # as training does; of use to the course's way too
+    keep_memory()  # as training and scoring do
     environment = describe_environment()
     found: dict[str, Any] = {"environment": environment, "training": {}, "scoring": {}}
     with tqdm(total=2 * len(speed.CASES) + 6, desc="benchmark", unit="part", file=sys.stderr) as bar:

@@ -35,6 +35,8 @@ def main() -> None:
         f"{summary['preset']}: {summary['parameters']:,} parameters, best of {summary['epochs']} epochs: "
         f"{summary['best_epoch']}, {summary['train_minutes']:.1f} min, {summary['images_per_second']:,.0f} images/s"
     )
+    for line in summary["warnings"]:
+        print(f"Warning:  {line}")
     print(f"Run:      {folder}\nPictures: {picture}\nNext:     python scripts/predict.py --run {folder}")
 
 

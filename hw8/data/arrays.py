@@ -9,6 +9,7 @@ import numpy as np
 
 from hw8.data.shards import Shards, shard_paths
 from hw8.errors import InputError
+from hw8.files import open_regular
 
 if TYPE_CHECKING:
     import torch
@@ -114,7 +115,7 @@ def _map(path: Path) -> np.ndarray:
 def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype, bool, int]:
     """Shape, dtype, Fortran order and data offset of a .npy file."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             version = np.lib.format.read_magic(file)
             reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, fortran, dtype = reader(file)

@@ -22,6 +22,7 @@ from hw8.evaluation.held_out import HeldOut, evaluate_held_out
 from hw8.evaluation.memory import PeakMemory, give_back
 from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.files import write_text
+from hw8.lock import owned
 from hw8.prediction import predict
 from hw8.presets import changed, load_preset
 from hw8.scoring.inference import check_scores
@@ -58,6 +59,12 @@ def compare(contest: Contest, advance: Callable[[pd.DataFrame], object] = lambda
     settings or data, before anything is run or written; and Interrupted when asked to stop, with all that is finished
     kept. Whatever else stops an entry is its reason to have failed.
     """
+    with owned(contest.folder):
+        return _compare(contest, advance)
+
+
+def _compare(contest: Contest, advance: Callable[[pd.DataFrame], object]) -> pd.DataFrame:
+    """The same, in a folder that is ours."""
     source = open_source(contest.data)
     data = {"fingerprint": source.training().fingerprint(), "test": source.testing().fingerprint()}
     plans = {entry: _plan(contest, source.name, data, *entry) for entry in contest.entries()}

@@ -4,9 +4,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import torch
+
 from hw8.errors import InputError
 from hw8.models.output import Model
 
+LARGEST = 500_000_000
 MODELS: dict[str, Callable[..., Model]] = {}
 Builder = TypeVar("Builder", bound=Callable[..., Model])
 
@@ -23,10 +26,17 @@ def register_model(builder: Builder) -> Builder:
     return builder
 
 
-def create_model(name: str, side: int, channels: int = 3, options: Mapping[str, Any] | None = None) -> Model:
-    """Build a registered model for images of `side` x `side` pixels.
+def create_model(
+    name: str,
+    side: int,
+    channels: int = 3,
+    options: Mapping[str, Any] | None = None,
+    weights: Mapping[str, torch.Tensor] | None = None,
+) -> Model:
+    """Build a registered model for images of `side` x `side` pixels, with `weights` if they are given.
 
-    Raises InputError for an unknown name, an option the model does not have, or a value it cannot take.
+    Raises InputError for an unknown name, an option the model does not have, a value it cannot take, a model of over
+    500 million parameters, and weights that do not fit: before any memory is taken for it.
     """
     if name not in MODELS:
         raise InputError(f"--model {name}: unknown; choose one of {', '.join(sorted(MODELS))}")
@@ -37,7 +47,17 @@ def create_model(name: str, side: int, channels: int = 3, options: Mapping[str, 
         if option not in known:
             raise InputError(f"model {name} has no option {option!r}; it has {', '.join(known)}")
     try:
-        return builder(side, channels, **options)
-    except (TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"model {name} cannot be built at side {side} with {dict(options)}: {reason}") from None
+        with torch.device("meta"):  # shapes alone: a stranger's settings may ask for any size
+            sketch = builder(side, channels, **options)
+        size = sum(value.numel() for value in sketch.state_dict().values())
+        if size > LARGEST:
+            raise ValueError(f"it would have {size:,} parameters; at most {LARGEST:,} are taken")
+        if weights is None:
+            return builder(side, channels, **options)
+        sketch.load_state_dict(weights, assign=True)
+        model = builder(side, channels, **options)
+        model.load_state_dict(weights)
+        return model
+    except (TypeError, ValueError, RuntimeError, OverflowError, RecursionError, MemoryError) as error:
+        reason, given = (" ".join(str(item).split())[:160] for item in (error, dict(options)))
+        raise InputError(f"model {name} cannot be built at side {side} with {given}: {reason}") from None

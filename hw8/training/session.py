@@ -16,10 +16,13 @@ from hw8.data.splits import Splits, reference_rows, split_rows
 from hw8.device import channels_last, choose_device, choose_precision, keep_memory
 from hw8.environment import describe_environment
 from hw8.errors import InputError
+from hw8.evaluation.health import warnings
 from hw8.evaluation.held_out import HeldOut, evaluate_held_out
+from hw8.lock import owned
 from hw8.models import Model, create_model
 from hw8.processes import processes
 from hw8.runs import RunFolder
+from hw8.scoring.appearance import Appearance
 from hw8.scoring.calibration import Calibration, needed_evidence
 from hw8.scoring.evidence import chosen
 from hw8.scoring.inference import CalibratedScorer, Scorer, check_scores
@@ -51,7 +54,10 @@ def train_run(config: RunConfig, out: Path | None = None, command: str = "") -> 
     images = source.training(config.data.crop)
     splits, state, precision = _prepare(config, images)
     state.progress.command = command
-    return _run(Trainer(config, RunFolder.create(config, out), images, splits, state, precision))
+    folder = RunFolder.choose(config, out)
+    with owned(folder.path):
+        folder.begin(config)
+        return _run(Trainer(config, folder, images, splits, state, precision))
 
 
 def resume_run(path: Path, given: RunConfig | None = None) -> Trained:
@@ -63,9 +69,10 @@ def resume_run(path: Path, given: RunConfig | None = None) -> Trained:
     _check_unchanged(given or config, config, path)
     images = open_source(config.data.source).training(config.data.crop)
     splits, state, precision = _prepare(config, images)
-    if processes().from_first(folder.resume.exists()):
-        state.load(folder.resume)
-    return _run(Trainer(config, folder, images, splits, state, precision))
+    with owned(folder.path):
+        if processes().from_first(folder.resume.exists()):
+            state.load(folder.resume)
+        return _run(Trainer(config, folder, images, splits, state, precision))
 
 
 def _prepare(config: RunConfig, images: Images) -> tuple[Splits, TrainingState, str]:
@@ -115,15 +122,22 @@ def _train_and_measure(trainer: Trainer) -> Trained:
         folder.path, config.model.name, f"{len(splits.train):,}", images.name, f"{images.side}x{images.side}",
         f"{len(splits.calibration):,}", f"{len(splits.development):,}", trainer.device, trainer.precision,
     )  # fmt: skip
-    trainer.fit()
+    try:
+        trainer.fit()
+    except InputError as error:
+        folder.write_summary(_described(trainer) | {"failed": str(error)})
+        raise
     best = _best(trainer)
     scorer = Scorer(best, trainer.device, trainer.precision, config.scoring.score_batch_size)
     calibrated = CalibratedScorer(scorer, _calibrate(scorer, trainer))
-    folder.save_weights(best, images, calibrated.calibration.tensors())
+    appearance = Appearance.of(images, splits).tensors()
+    folder.save_weights(best, images, calibrated.calibration.tensors(), appearance)
     by_score = evaluate_held_out(calibrated, images, splits.development)
     held_out = chosen(by_score, config.scoring.score)
     diagnosis = scorer.diagnose(images, splits.development)
-    summary = _summarise(trainer, by_score, diagnosis)
+    history = trainer.state.progress.history
+    ill = warnings(config, history, scorer, images, splits.development, held_out.common)
+    summary = _summarise(trainer, by_score, diagnosis) | {"warnings": ill}
     folder.write_summary(summary)
     return Trained(folder, config, held_out, summary, calibrated, images, splits)
 
@@ -156,6 +170,26 @@ def _summarise(trainer: Trainer, by_score: dict[str, HeldOut], diagnosis: dict[s
     progress, config = trainer.state.progress, trainer.config
     held_out = by_score[config.scoring.score]
     return {
+        **_described(trainer),
+        "epochs": len(progress.history),
+        "best_epoch": progress.best_epoch,
+        "best_held_out_loss": progress.best_loss,
+        "stopped_early": progress.stopped_early,
+        "train_minutes": progress.seconds / 60,
+        "images_per_second": float(np.median([row["images_per_second"] for row in progress.history])),
+        "score": config.scoring.score,
+        "held_out": held_out.common.as_json(),
+        "held_out_unseen": held_out.unseen.as_json(),
+        "diagnosis": diagnosis,
+        "held_out_macro_auc_by_score": {name: item.common.macro.auc for name, item in by_score.items()},
+        "unseen_macro_auc_by_score": {name: item.unseen.macro.auc for name, item in by_score.items()},
+    }
+
+
+def _described(trainer: Trainer) -> dict[str, Any]:
+    """What was trained, on what, where and by which command."""
+    config = trainer.config
+    return {
         "preset": config.preset,
         "model": config.model.name,
         "parameters": sum(p.numel() for p in trainer.state.model.parameters()),
@@ -170,22 +204,10 @@ def _summarise(trainer: Trainer, by_score: dict[str, HeldOut], diagnosis: dict[s
             "calibration": len(trainer.splits.calibration),
             "development": len(trainer.splits.development),
         },
-        "epochs": len(progress.history),
-        "best_epoch": progress.best_epoch,
-        "best_held_out_loss": progress.best_loss,
-        "stopped_early": progress.stopped_early,
-        "train_minutes": progress.seconds / 60,
-        "images_per_second": float(np.median([row["images_per_second"] for row in progress.history])),
-        "score": config.scoring.score,
-        "held_out": held_out.common.as_json(),
-        "held_out_unseen": held_out.unseen.as_json(),
-        "diagnosis": diagnosis,
-        "held_out_macro_auc_by_score": {name: item.common.macro.auc for name, item in by_score.items()},
-        "unseen_macro_auc_by_score": {name: item.unseen.macro.auc for name, item in by_score.items()},
         "device": str(trainer.device),
         "precision": trainer.precision,
         "processes": processes().count,
-        "command": progress.command,
+        "command": trainer.state.progress.command,
         **describe_environment(),
     }
 
