@@ -1,11 +1,15 @@
 # make baseline   environment, training on generated faces, submission file, table of ROC-AUC
 # make test       environment, tests
 # make lint       environment, linter, formatter's check, types
+# make faults     broken files, and commands stopped at random moments (about 3 minutes; KILLS=200 for the long form)
+# make lock       requirements.lock anew, from the versions in requirements*.txt (weekly, after raising those)
+# make audit      known weaknesses of the locked versions, by pip-audit (asks PyPI)
 PYTHON ?= python3
 VENV ?= .venv
+KILLS ?= 20
 BIN := $(VENV)/bin
 
-.PHONY: baseline test lint clean
+.PHONY: baseline test lint faults lock audit clean
 
 baseline: $(VENV)/.installed
 	@out=runs/baseline; n=1; while [ -e $$out ]; do n=$$((n + 1)); out=runs/baseline-$$n; done; \
@@ -20,16 +24,29 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-$(VENV)/.installed: requirements.txt pyproject.toml
+faults: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q tests/faults --ignore tests/faults/test_campaign.py
+	$(BIN)/python -m tests.faults.campaign --kills $(KILLS)
+
+lock: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet uv==0.13.9
+	grep -hv '^-' requirements.txt requirements-dev.txt | \
+		$(BIN)/uv pip compile - --universal --python-version 3.11 --quiet --no-annotate --no-header -o requirements.lock
+
+audit: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet pip-audit==2.10.1
+	$(BIN)/pip-audit --disable-pip --no-deps -r requirements.lock
+
+$(VENV)/.installed: requirements.txt requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $(PYTHON) is missing or older than 3.11; install Python 3.11 or newer, or: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; exit 2; }
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || \
 		{ rm -rf $(VENV); echo "error: Python's venv module does not work here; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
-	$(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/python -m pip install --quiet -r requirements.txt -c requirements.lock
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
-	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt -c requirements.lock
 	@touch $@
 
 clean:

@@ -37,7 +37,7 @@ class DataConfig:
     """Which images, what part of each, and how the training set is cut."""
 
     source: Annotated[str | None, tyro.conf.arg(name="data", metavar="WHERE")] = None
-    """Folder with trainingset.npy and testingset.npy, or the named source demo or hw8.
+    """Folder with trainingset.npy and testingset.npy, or the named source demo, hw8 or lfw.
     Default: data/ if it holds the homework, else demo."""
     crop: int | None = None
     """Side in pixels of the centre crop that the model sees; None keeps the whole image."""

@@ -14,7 +14,8 @@ log = logging.getLogger(__name__)
 HOMEWORK = Path("data")
 HOMEWORK_IMAGES = {"trainingset.npy": 100_000, "testingset.npy": 19_636}
 DEMO = Path("data/demo")
-NAMED = ("demo", "hw8")
+LFW = Path("data/lfw")
+NAMED = ("demo", "hw8", "lfw")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Source:
         if self.name == "hw8" and len(images) != HOMEWORK_IMAGES[name]:
             raise InputError(
                 f"{images.name}: has {len(images):,} images, but the homework's has {HOMEWORK_IMAGES[name]:,}; "
-                f"download it again or, if they are images of your own, say so: --data {self.folder}"
+                "move it away and run python scripts/download_data.py hw8 or, if they are images of your own, say so: "
+                f"--data {self.folder}"
             )
         return images
 
@@ -57,7 +59,7 @@ def _there(path: Path) -> bool:
 
 
 def open_source(where: str | None) -> Source:
-    """Find a source by folder or name; `demo` is generated the first time it is asked for.
+    """Find a source by folder or name; `demo` is generated, and `lfw` fetched, the first time it is asked for.
 
     None means the homework in `data/` if it is there, else `demo`. Raises InputError for anything else.
     """
@@ -76,9 +78,14 @@ def open_source(where: str | None) -> Source:
     if where == "hw8":
         if not _there(HOMEWORK / "trainingset.npy"):
             raise InputError(
-                f"--data hw8: {HOMEWORK}/trainingset.npy is not there; {HOMEWORK}/README.md says how to get it"
+                f"--data hw8: {HOMEWORK}/trainingset.npy is not there; get it with: python scripts/download_data.py hw8"
             )
         return Source("hw8", HOMEWORK)
+    if where == "lfw":
+        from hw8.data.lfw import write_lfw
+
+        job = processes()
+        return Source("lfw", job.from_first(write_lfw(LFW) if job.main else LFW))
     if not folder.is_dir():
         raise InputError(
             f"--data {where}: no such folder; give one with trainingset.npy and testingset.npy, "

@@ -3,18 +3,23 @@
 import copy
 import dataclasses
 import io
+import math
+import os
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from hw8.config import TrainConfig
 from hw8.errors import InputError
-from hw8.files import written_aside
+from hw8.files import open_regular, written_aside
 from hw8.models.output import Model
 from hw8.processes import processes
-from hw8.training.history import Row
+from hw8.training.history import COLUMNS, Row
 from hw8.training.schedule import averaging_decay
+
+LONGEST = 100_000  # characters of a command
 
 
 @dataclasses.dataclass
@@ -30,6 +35,21 @@ class Progress:
     best_epoch: int = 0
     stopped_early: bool = False
     history: list[Row] = dataclasses.field(default_factory=list)
+
+    def check(self) -> None:
+        """Raise ValueError for values that no training comes to, which a damaged or foreign file may hold."""
+        for field in dataclasses.fields(self):
+            value, known = getattr(self, field.name), type(getattr(Progress(), field.name))
+            if type(value) not in ((int, float) if known is float else (known,)):
+                raise ValueError(f"progress.{field.name} is of another type")
+        rows = [self.epoch_sums, *self.history]
+        numbers = [self.seconds, self.epoch_seconds, *(v for row in rows for v in row.values())]
+        if not all(type(value) in (int, float) for value in numbers) or not all(
+            row.keys() >= set(COLUMNS) and all(map(math.isfinite, row.values())) for row in self.history
+        ):
+            raise ValueError("progress holds something that is no number")
+        if not 0 <= self.best_epoch <= len(self.history) <= self.step < 2**40 or len(self.command) > LONGEST:
+            raise ValueError("progress contradicts itself")
 
 
 class TrainingState:
@@ -81,21 +101,68 @@ class TrainingState:
         if content["fingerprint"] != self.fingerprint:
             raise InputError(f"{path}: was trained on other images than these; give the same --data as before")
         try:
+            progress = Progress(**content["progress"])
+            progress.check()
+            self._check_optimizer(content["optimizer"])
             self.model.load_state_dict(content["model"])
             self.average.load_state_dict(content["average"])
             self.optimizer.load_state_dict(content["optimizer"])
-            self.progress = Progress(**content["progress"])
-        except (RuntimeError, TypeError, ValueError, KeyError) as error:
+            self.progress = progress
+        except (RuntimeError, TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
             reason = " ".join(str(error).split())[:120]
             raise InputError(f"{path}: does not fit this run's config.yaml ({reason}); train again") from None
 
+    def _check_optimizer(self, saved: dict[str, Any]) -> None:
+        """Raise ValueError unless every saved moment has its parameter's shape, which PyTorch does not look at."""
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for index, moments in saved["state"].items():
+            for name, value in moments.items():
+                if name != "step" and value.shape != parameters[index].shape:
+                    raise ValueError(f"{name} of parameter {index} has another shape")
+        for own, other in zip(self.optimizer.param_groups, saved["param_groups"], strict=True):
+            for name, value in own.items():
+                if name not in ("params", "lr") and value != other.get(name):
+                    raise ValueError(f"the optimizer's {name} is another")
+
 
 def _read(path: Path) -> dict[str, Any]:
+    """What the file holds: plain values and tensors, never code (weights_only), never more than its own size."""
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            _check_archive(file, size)
+            content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        _check_size(content, size)
     except Exception as error:  # a damaged file fails inside the reader in more ways than it documents
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"{path}: cannot be loaded ({reason}); start the training again") from None
     if not isinstance(content, dict) or {"model", "average", "optimizer", "progress", "fingerprint"} - content.keys():
         raise InputError(f"{path}: is not a state that train.py wrote; start the training again")
     return content
+
+
+def _check_archive(file: BinaryIO, size: int) -> None:
+    """Raise ValueError unless it is a zip whose entries are stored as they are, as torch.save leaves them."""
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError("its entries are compressed")
+    if sum(entry.file_size for entry in entries) > size:
+        raise ValueError("its entries are larger than the file")
+    file.seek(0)
+
+
+def _check_size(content: Any, size: int) -> None:
+    """Raise ValueError if tensors in nested dicts and lists show more than is stored of them, or are too many."""
+    waiting, seen = [content], 0
+    while waiting:
+        item = waiting.pop()
+        seen += 1
+        if isinstance(item, torch.Tensor) and item.numel() * item.element_size() > item.untyped_storage().nbytes():
+            raise ValueError("a tensor unfolds to more than the file holds")
+        if isinstance(item, dict):
+            waiting += item.values()
+        elif isinstance(item, list | tuple):
+            waiting += item
+        if seen > size:  # a list of lists of one list
+            raise ValueError("it unfolds to more than the file holds")

@@ -68,6 +68,10 @@ class Trainer:
         not a finite number or never moves.
         """
         progress = self.state.progress
+        if not 0 <= self._position()[1] <= self.per_epoch or progress.step > self.steps:
+            raise InputError(
+                f"{self.folder.resume}: its {progress.step:,} steps are not those of this run; train again"
+            )
         if self.finished:
             return
         board = Board(self.folder.path if self.job.main else None, progress.step)

@@ -29,7 +29,7 @@ def test_unknown_names_and_missing_homework(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="--data nowhere: no such folder"):
         open_source("nowhere")
-    with pytest.raises(InputError, match=r"data/README\.md says how to get it"):
+    with pytest.raises(InputError, match=r"python scripts/download_data\.py hw8"):
         open_source("hw8")
 
 

@@ -1,0 +1,19 @@
+"""What scripts/download_data.py does, for the file of `slow_server`: its base address is the only word."""
+
+import hashlib
+import sys
+from pathlib import Path
+
+from hw8.cli import run
+from hw8.data.download import download_files
+from hw8.data.transfer import RemoteFile
+from tests.faults.slow_server import BODY, NAME
+
+
+def main() -> None:
+    """Fetch it into data/."""
+    download_files(Path("data"), sys.argv[1], [RemoteFile(NAME, len(BODY), hashlib.sha256(BODY).hexdigest())])
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,20 @@
+"""The short form of the crash campaign; the long one is run by hand (docs/reliability.md)."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the trials fork")
+def test_whatever_is_stopped_is_whole_or_not_there():
+    words = [sys.executable, "-m", "tests.faults.campaign", "--kills", "9", "--seed", "1", "--json"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-4000:]
+    found = json.loads(done.stdout)
+    assert found["broken"] == []
+    assert sum(count for kind in found["outcomes"].values() for count in kind.values()) == 9
