@@ -44,7 +44,7 @@ def main() -> None:
     from hw8.evaluation.leaderboard import Contest, compare
     from hw8.evaluation.standings import failures
     from hw8.report.comparison import Compared, write_comparison
-    from hw8.report.leaderboard import write_leaderboard
+    from hw8.report.leaderboard import with_kaggle_scores, write_leaderboard
     from hw8.runs import RUNS
 
     folder = RUNS / arguments.out.name
@@ -55,7 +55,7 @@ def main() -> None:
     with tqdm(total=count, desc="compare", unit="run", file=sys.stderr) as bar:
 
         def write(rows: "pandas.DataFrame") -> str:
-            return write_leaderboard(rows, arguments.out, command_line(), folder, labels)
+            return write_leaderboard(with_kaggle_scores(rows, folder), arguments.out, command_line(), folder, labels)
 
         def advance(rows: "pandas.DataFrame") -> None:
             write(rows)
@@ -64,7 +64,7 @@ def main() -> None:
         rows = compare(contest, advance)
         bar.update(count - bar.n)
     table = write(rows)
-    write_comparison(Compared(rows, folder, source, labels), arguments.out, command_line())
+    write_comparison(Compared(with_kaggle_scores(rows, folder), folder, source, labels), arguments.out, command_line())
     print(table)
     for line in failures(rows):
         print(f"Failed:   {line}")

@@ -26,7 +26,7 @@ class _Flat(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.width is None:
             return self.layers(x).flatten(1)
-        return self.layers(x.view(len(x), self.width, self.side, self.side))
+        return self.layers(x.view(x.shape[0], self.width, self.side, self.side))
 
 
 @register_model

@@ -1,5 +1,6 @@
 """The comparison as text, Markdown and CSV."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pandas as pd
 
 from hw8.data.labels import Labels
 from hw8.environment import describe_environment
+from hw8.errors import InputError
+from hw8.evaluation.leaderboard import run_name
 from hw8.evaluation.standings import (
     failed_presets,
     failures,
@@ -17,6 +20,7 @@ from hw8.evaluation.standings import (
     with_differences,
 )
 from hw8.files import write_text
+from hw8.kaggle import LEDGER, Ledger, scores_of_run
 
 COLUMNS = 100
 SHORT = {
@@ -37,7 +41,10 @@ MEANING = (
     "the process, in which the runs follow each other, while it trained and scored; published: public Kaggle score of "
     "the nearest published method in the homework, not ours, on other data, often with another crop."
 )
+KAGGLE = ("public", "private")
 LAST = ("seeds", "parameters", "minutes", "train/s", "score/s", "memory MB", "published")
+
+log = logging.getLogger(__name__)
 
 
 def write_leaderboard(
@@ -55,6 +62,24 @@ def write_leaderboard(
     write_text(out.with_suffix(".csv"), rows.to_csv(index=False))
     write_text(out.with_suffix(".md"), "\n".join([*lines, "", _markdown(shown)]) + "\n")
     return _printed(shown)
+
+
+def with_kaggle_scores(rows: pd.DataFrame, folder: Path, ledger: Path = LEDGER) -> pd.DataFrame:
+    """The runs with Kaggle's `public` and `private` score of those that were submitted; as they are if none was.
+
+    A damaged ledger is said aloud and counts for nothing: it is no reason to lose a comparison.
+    """
+    try:
+        entries = Ledger(ledger).entries()
+    except InputError as error:
+        log.warning("%s", error)
+        return rows
+    if not entries or rows.empty:
+        return rows
+    runs = zip(rows["preset"], rows["seed"], strict=True)
+    found = [scores_of_run(entries, folder / run_name((name, int(seed)))) for name, seed in runs]
+    scores = pd.DataFrame(found, columns=list(KAGGLE), index=rows.index, dtype=float).dropna(axis="columns", how="all")
+    return rows if scores.empty else rows.join(scores)
 
 
 def head(command: str, rows: pd.DataFrame) -> list[str]:
@@ -79,6 +104,8 @@ def notes(rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
         found.append(
             "(*) looks at the unlabelled test images as a whole when it scores them: not to be compared with others"
         )
+    if set(KAGGLE) & set(table.columns):
+        found.append("public, private: Kaggle's ROC-AUC of those of the preset's runs that were submitted, their mean")
     correlation = rank_correlation(table)
     if correlation is not None:
         known = [name for name in table["preset"] if knows_held_out_kinds(name)]
@@ -139,7 +166,8 @@ def standing(table: pd.DataFrame) -> list[str]:
 
 def _form(name: str) -> str:
     whole = name in ("seeds", "parameters", "peak_private_mb") or name.endswith("per_second")
-    return "{:,.0f}" if whole else "{:.2f}" if name == "minutes" else "{:.3f}"
+    digits = {"minutes": 2, "public": 5, "private": 5}.get(name, 3)
+    return "{:,.0f}" if whole else f"{{:.{digits}f}}"
 
 
 def _printed(shown: pd.DataFrame) -> str:
@@ -161,7 +189,7 @@ def _printed(shown: pd.DataFrame) -> str:
         first = next(name for name in short.columns[1:])
         short[first] = short[first].where(short["failed"] == "", "failed")
         short = short.drop(columns="failed")
-    kept = ("preset", "macro", "95%", "spread", "to best", "held-out", "unseen", "min")
+    kept = ("preset", "macro", "95%", "spread", "to best", "held-out", "unseen", "min", *KAGGLE)
     droppable = ["spread", "unseen", *(name for name in short if name not in kept)]
     while droppable and len(_lines(short)[0]) > COLUMNS:
         short = short.drop(columns=droppable.pop())

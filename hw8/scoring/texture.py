@@ -61,12 +61,12 @@ def cooccurrence(x_NCHW: Tensor) -> Tensor:
 def _pairs(residual_NHW: Tensor, axis: int, step: float) -> Tensor:
     """Square roots of the nine different shares of neighbouring levels along an axis: (N, 9)."""
     if residual_NHW.shape[axis] < 2:
-        return residual_NHW.new_zeros(len(residual_NHW), len(DIFFERENT))
+        return residual_NHW.new_zeros(residual_NHW.shape[0], len(DIFFERENT))
     half = LEVELS // 2
     level_NHW = (residual_NHW / step).round().clamp(-half, half).long() + half
     length = level_NHW.shape[axis] - 1
     code_NL = (level_NHW.narrow(axis, 0, length) * LEVELS + level_NHW.narrow(axis, 1, length)).flatten(1)
-    share_NK = torch.zeros(len(code_NL), LEVELS**2, device=code_NL.device)
+    share_NK = torch.zeros(code_NL.shape[0], LEVELS**2, device=code_NL.device)
     share_NK.scatter_add_(1, code_NL, torch.ones(code_NL.shape, device=code_NL.device))
     share_NLL = share_NK.view(-1, LEVELS, LEVELS) / code_NL.shape[1]
     share_NLL = share_NLL + share_NLL.transpose(1, 2)
