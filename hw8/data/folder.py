@@ -1,0 +1,259 @@
+"""A folder of pictures as the array files that hw8 trains on: walked, split, decoded and written."""
+
+import contextlib
+import csv
+import dataclasses
+import hashlib
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from hw8.data.arrays import SMALLEST_SIDE
+from hw8.data.labels import NORMAL
+from hw8.data.layout import (
+    NAMES_SHOWN,
+    Walk,
+    check_parts,
+    escaped,
+    grouped,
+    planned,
+    walk,
+)
+from hw8.data.pictures import Crop, read_pictures
+from hw8.data.shards import shard_paths
+from hw8.errors import InputError
+from hw8.training.interrupt import stopping_as_interrupted
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+# In the order in which they are put in place: a folder with a training set is complete.
+FILES = ("skipped.csv", "testing_labels.csv", "testingset.npy", "trainingset.npy")
+SKIPPED, LABELS, TESTING, TRAINING = FILES
+LARGEST_SIDE = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+    """How pictures become images, and which of them are held back to test on."""
+
+    side: int = 64
+    """Side of the images in pixels."""
+    crop: Crop = "centre"
+    """Keep the centre square, or the whole picture: with bars in the colour of its edge, or out of proportion."""
+    grey: bool = False
+    """One channel instead of three."""
+    test_share: float | None = None
+    """Share of the normal pictures held back to test on. Default: 0.2 where anomalies are labelled, else none."""
+    seed: int = 0
+    """Seed of what is held back, and of the order of the test set."""
+    workers: int | None = None
+    """Threads that decode; the files are the same with any number. Default: one for each processor."""
+
+    def __post_init__(self) -> None:
+        if not SMALLEST_SIDE <= self.side <= LARGEST_SIDE:
+            raise InputError(f"--side {self.side}: must be {SMALLEST_SIDE} to {LARGEST_SIDE} pixels")
+        if self.test_share is not None and not 0 < self.test_share < 1:
+            raise InputError(f"--test-share {self.test_share:g}: must lie between 0 and 1")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"--seed {self.seed}: must lie in [0, 2**32)")
+        if self.workers is not None and not 1 <= self.workers <= 256:
+            raise InputError(f"--workers {self.workers}: must lie in [1, 256]")
+
+    @property
+    def channels(self) -> int:
+        """1 or 3."""
+        return 1 if self.grey else 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What was written, and what was not: images in each part, in the test part by kind, and equal images."""
+
+    out: Path
+    shape: str
+    layout: str
+    training: int
+    testing: int
+    kinds: dict[str, int]
+    found: Walk
+    repeated: int
+    shared: int
+
+    def text(self) -> str:
+        """The report; its last line is the next command."""
+        skipped, others = self.found.skipped, self.found.others
+        lines = [f"Layout:   {self.layout}"]
+        if others:
+            lines.append(f"Ignored:  {others:,} files and folders that are hidden or no pictures by their names")
+        if skipped:
+            lines += [f"Skipped:  {len(skipped):,}, listed in {self.out / SKIPPED}", *_skipped_table(skipped)]
+        if self.repeated:
+            lines.append(f"Repeated: {self.repeated:,} training images equal another one, pixel by pixel")
+        if self.shared:
+            lines.append(f"Shared:   {self.shared:,} test images equal a training image, pixel by pixel")
+        lines.append(f"Wrote:    {self.out / TRAINING} ({self.training:,} normal images of {self.shape})")
+        if self.testing:
+            kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.kinds.items()) or "no labels"
+            labels = f" and {LABELS}" if self.kinds else ""
+            lines.append(f"Wrote:    {self.out / TESTING}{labels} ({self.testing:,} images: {kinds})")
+        else:
+            lines.append(
+                "Test set: none, as no anomalies are labelled; --test-share holds pictures back, without labels"
+            )
+        return "\n".join([*lines, f"Next:     python scripts/train.py --data {shlex.quote(str(self.out))}"])
+
+
+def prepare(images: Path, out: Path, settings: Preparation) -> Prepared:
+    """Write the pictures under `images` as array files in `out`, all of them or none.
+
+    Memory grows with the names of the pictures only. Raises InputError if there is nothing to read, too little to
+    train or test on, a wrong labels.csv, or no room; and Interrupted after Ctrl-C, with nothing written.
+    """
+    _check_unused(out)
+    found = walk(images)
+    plan = planned(images, grouped(images, found), found, settings.test_share, settings.seed)
+    with stopping_as_interrupted(f"interrupted: nothing was written to {out}"), _aside(out) as aside:
+        with _bar(len(plan.training) + len(plan.testing)) as bar:
+            training, _ = _write_images(aside / TRAINING, images, plan.training, settings, found, bar)
+            testing, rows = training[:0], array("q")
+            if plan.testing:
+                testing, rows = _write_images(aside / TESTING, images, plan.testing, settings, found, bar)
+        kinds = plan.kinds and [plan.kinds[row] for row in rows]
+        found.skipped.sort()
+        check_parts(images, len(training), len(testing) if plan.testing else None, kinds, found)
+        _write_tables(aside, kinds, found)
+        _publish(aside, out)
+    return Prepared(
+        out=out,
+        shape=f"{settings.side} x {settings.side} x {settings.channels}",
+        layout=plan.layout,
+        training=len(training),
+        testing=len(testing),
+        kinds=dict(sorted(Counter(kinds or []).items(), key=lambda pair: (pair[0] != NORMAL, pair[0]))),
+        found=found,
+        repeated=len(training) - len(np.unique(training)),
+        shared=int(np.isin(testing, training).sum()),
+    )
+
+
+def _write_images(
+    path: Path, root: Path, names: list[str], settings: Preparation, found: Walk, bar: "tqdm[Any]"
+) -> "tuple[np.ndarray, array[int]]":
+    """Write a part as a .npy file; gives a hash (uint64) and the place in `names` of each image in it.
+
+    Pictures that cannot be read join the skipped, and leave no hole.
+    """
+    hashes, rows = bytearray(), array("q")
+    shape = settings.side, settings.side, settings.channels
+    pictures = read_pictures(root, names, settings.side, settings.channels, settings.crop, settings.workers)
+    with path.open("wb") as file, contextlib.closing(pictures):
+        _write_header(file, (0, *shape))  # of the same length whatever the count is, which is known at the end
+        for row, image in enumerate(pictures):
+            if isinstance(image, str):
+                found.skipped.append((names[row], image))
+            else:
+                pixels = image.tobytes()
+                file.write(pixels)
+                hashes += hashlib.blake2b(pixels, digest_size=8).digest()
+                rows.append(row)
+            bar.update()
+        file.seek(0)
+        _write_header(file, (len(rows), *shape))
+        file.flush()
+        os.fsync(file.fileno())
+    return np.frombuffer(hashes, np.uint64), rows
+
+
+def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+
+def _write_tables(aside: Path, kinds: list[str] | None, found: Walk) -> None:
+    """The labels of the test set, and what was skipped; neither if there are none."""
+    if kinds is not None:
+        rows = [(str(row), str(int(kind != NORMAL)), kind) for row, kind in enumerate(kinds)]
+        _write_table(aside / LABELS, ("ID", "label", "kind"), rows)
+    if found.skipped:
+        _write_table(aside / SKIPPED, ("file", "reason"), [(escaped(name), reason) for name, reason in found.skipped])
+
+
+def _write_table(path: Path, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([header, *rows])
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _skipped_table(skipped: list[tuple[str, str]]) -> list[str]:
+    """How many were skipped for each reason, with the first few names."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in skipped:
+        by_reason.setdefault(reason, []).append(name)
+    width = max(map(len, by_reason))
+    lines = []
+    for reason, names in sorted(by_reason.items(), key=lambda pair: (-len(pair[1]), pair[0])):
+        shown = ", ".join(escaped(name) for name in names[:NAMES_SHOWN])
+        lines.append(f"{reason.ljust(width)}  {len(names):>9,}  {shown}{', ...' if len(names) > NAMES_SHOWN else ''}")
+    rule = "-" * max(map(len, lines))
+    return [rule, f"{'reason'.ljust(width)}  {'pictures':>9}  for instance", rule, *lines, rule]
+
+
+def _bar(total: int) -> "tqdm[Any]":
+    """Progress in pictures, with their rate and the time left, on standard error."""
+    from tqdm import tqdm
+
+    quiet = 0.1 if sys.stderr.isatty() else 15.0
+    return tqdm(total=total, desc="pictures", unit="img", mininterval=quiet, file=sys.stderr)
+
+
+def _check_unused(out: Path) -> None:
+    """Refuse a folder that holds a file we would write, or numbered files that stand for one."""
+    numbered = [path.name for name in (TRAINING, TESTING) for path in shard_paths(out / name)]
+    used = [name for name in FILES if os.path.lexists(out / name)] + numbered
+    if used:
+        raise InputError(f"{out}: already holds {used[-1]}; choose another folder, or remove it first")
+
+
+@contextlib.contextmanager
+def _aside(out: Path) -> Iterator[Path]:
+    """A hidden folder in `out` to write in; gone afterwards, as is `out` if it is new and empty."""
+    new = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=".prepare-", dir=out))
+    except OSError as error:
+        raise InputError(f"{out}: cannot write here ({error.strerror}); choose another folder") from None
+    try:
+        yield aside
+    except OSError as error:
+        raise InputError(f"{out}: could not be written ({error.strerror}); free some space or choose another") from None
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        if new:
+            with contextlib.suppress(OSError):
+                out.rmdir()
+
+
+def _publish(aside: Path, out: Path) -> None:
+    """Put the files in their place; after an error or Ctrl-C none of them is there."""
+    _check_unused(out)  # another process may have been quicker
+    names = [name for name in FILES if (aside / name).exists()]
+    try:
+        for name in names:
+            (aside / name).replace(out / name)
+    except BaseException:
+        for name in names:
+            if not (aside / name).exists():
+                (out / name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,221 @@
+"""Picture files, of whatever size and mode, as square uint8 images."""
+
+import concurrent.futures
+import contextlib
+import os
+import stat
+import threading
+import warnings
+from collections import deque
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from hw8.data.arrays import SMALLEST_SIDE
+from hw8.errors import InputError
+
+Crop = Literal["centre", "pad", "stretch"]
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+LARGEST_BYTES = 1_000_000_000
+LARGEST_PIXELS = 100_000_000
+LARGEST_SIDE = 65_535
+STRIP_PIXELS = 4_000_000
+ALONE_PIXELS = 32_000_000
+TASK, QUEUED = 8, 2
+GAP = 4
+"""Pictures are shrunk by whole factors to this many times the side first; Lanczos then sees hardly a difference."""
+
+_alone = threading.Lock()
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def read_picture(path: Path, side: int, channels: int, crop: Crop) -> np.ndarray:
+    """Read a file as an image of `side` pixels: uint8 (side, side, channels).
+
+    Turned as its EXIF data says, transparent parts white, of several frames the first. Its size is judged from the
+    header, before anything is decoded, and pictures of over 32 million pixels are read one at a time: the largest take
+    half a gigabyte, as WebP 1.6, however many threads read. Raises InputError with the reason in a few words.
+    """
+    try:
+        _check_file(path)
+        # Opened here, for by their names Pillow maps some TIFF files into memory, and then turns them wrongly.
+        with path.open("rb") as file, Image.open(file, formats=FORMATS) as picture:
+            _check_size(picture)
+            with _alone if _pixels(picture) > ALONE_PIXELS else contextlib.nullcontext():
+                picture.draft(None, (GAP * side, GAP * side))  # a JPEG decodes to a half, a quarter or an eighth
+                return squared(_shrunk(picture, side, channels), side, crop)
+    except InputError:
+        raise
+    except UnidentifiedImageError:
+        raise InputError("not a picture") from None
+    except Image.DecompressionBombError:
+        raise InputError(f"over {LARGEST_PIXELS:,} pixels") from None
+    except MemoryError:
+        raise InputError("needs more memory than there is") from None
+    except OSError as error:
+        raise InputError(f"cannot be opened ({error.strerror})" if error.errno else "damaged") from None
+    except Exception:  # decoders fail in many ways on damaged files
+        raise InputError("damaged") from None
+
+
+def read_pictures(
+    root: Path, names: Sequence[str], side: int, channels: int, crop: Crop, workers: int | None = None
+) -> Generator[np.ndarray | str, None, None]:
+    """Read files of a folder, in their order: what `read_picture` gives, or why it does not, in a few words.
+
+    `workers` threads decode (default: one for each processor); they run side by side, for Pillow lets go of the
+    interpreter meanwhile. Only a few images are read ahead of what is asked for. Close the generator to stop.
+    """
+    workers, closed = workers or _processors(), threading.Event()
+
+    def read(name: str) -> np.ndarray | str:
+        try:
+            return "" if closed.is_set() else read_picture(root / name, side, channels, crop)
+        except InputError as error:
+            return str(error)
+
+    pool = concurrent.futures.ThreadPoolExecutor(workers)
+    ahead: deque[concurrent.futures.Future[list[np.ndarray | str]]] = deque()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow says of odd files; those it cannot read have a reason
+            for start in range(0, len(names), TASK):  # several a task: handing one over takes a fifth of reading it
+                ahead.append(pool.submit(lambda task: [read(name) for name in task], names[start : start + TASK]))
+                if len(ahead) > QUEUED * workers:
+                    yield from ahead.popleft().result()
+            while ahead:
+                yield from ahead.popleft().result()
+    finally:
+        closed.set()
+        pool.shutdown()
+
+
+def _processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def flattened(picture: Image.Image, channels: int) -> Image.Image:
+    """The first frame on white ground, in 8 bits a channel, turned as its EXIF data says: mode L or RGB.
+
+    Raises InputError where pixels are no numbers, and whatever Pillow raises on damaged files.
+    """
+    picture.load()
+    return _upright(_opaque(picture, _value_range(picture)), picture).convert(_mode(channels))
+
+
+def squared(picture: Image.Image, side: int, crop: Crop) -> np.ndarray:
+    """A picture in mode L or RGB, scaled by Lanczos to a square of `side` pixels: uint8 (side, side, 1 or 3).
+
+    `centre` keeps the centre square, `pad` all of it with bars in the median colour of its edge, `stretch` all of it
+    out of proportion.
+    """
+    channels = len(picture.getbands())
+    if crop == "pad":
+        return _padded(picture, side, channels)
+    lanczos = Image.Resampling.LANCZOS
+    square = ImageOps.fit(picture, (side, side), lanczos) if crop == "centre" else picture.resize((side, side), lanczos)
+    return np.asarray(square).reshape(side, side, channels)
+
+
+def _padded(picture: Image.Image, side: int, channels: int) -> np.ndarray:
+    scale = side / max(picture.size)
+    width, height = (max(1, round(length * scale)) for length in picture.size)
+    inner_HWC = np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS)).reshape(height, width, channels)
+    rows_EC, columns_EC = inner_HWC[[0, -1]].reshape(-1, channels), inner_HWC[:, [0, -1]].reshape(-1, channels)
+    found = np.empty((side, side, channels), np.uint8)
+    found[:] = np.median(np.concatenate([rows_EC, columns_EC]), axis=0).round()
+    top, left = (side - height) // 2, (side - width) // 2
+    found[top : top + height, left : left + width] = inner_HWC
+    return found
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what must not be opened: a pipe would block, and some decoders read the whole file at once."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError("not a file")
+    if status.st_size == 0:
+        raise InputError("an empty file")
+    if status.st_size > LARGEST_BYTES:
+        raise InputError(f"over {LARGEST_BYTES:,} bytes")
+
+
+def _check_size(picture: Image.Image) -> None:
+    if _pixels(picture) > LARGEST_PIXELS:
+        raise InputError(f"over {LARGEST_PIXELS:,} pixels")
+    if max(picture.size) > LARGEST_SIDE:  # scaling a picture of a few endless rows takes minutes
+        raise InputError(f"over {LARGEST_SIDE:,} pixels a side")
+    if min(picture.size) < SMALLEST_SIDE:
+        raise InputError(f"under {SMALLEST_SIDE} pixels a side")
+
+
+def _pixels(picture: Image.Image) -> int:
+    return picture.width * picture.height
+
+
+def _mode(channels: int) -> str:
+    return "L" if channels == 1 else "RGB"
+
+
+def _shrunk(picture: Image.Image, side: int, channels: int) -> Image.Image:
+    """The picture as `flattened` gives it; a large one in strips, each shrunk at once by a whole factor."""
+    if _pixels(picture) <= STRIP_PIXELS:
+        return flattened(picture, channels)
+    picture.load()
+    values, factor = _value_range(picture), max(1, min(picture.size) // (GAP * side))
+    width, height = picture.width // factor, picture.height // factor
+    left, top = picture.width % factor // 2, picture.height % factor // 2  # what does not fill a pixel goes
+    found = Image.new(_mode(channels), (width, height))
+    rows = max(1, STRIP_PIXELS // (picture.width * factor))
+    for row in range(0, height, rows):
+        below = min(row + rows, height)
+        strip = picture.crop((left, top + row * factor, left + width * factor, top + below * factor))
+        found.paste(_opaque(strip, values).convert(_mode(channels)).reduce(factor), (0, row))
+    return _upright(found, picture)
+
+
+def _upright(flat: Image.Image, picture: Image.Image) -> Image.Image:
+    """`flat` turned as the EXIF data of `picture` says; only the file's own picture still knows them."""
+    turn = _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    return flat if turn is None else flat.transpose(turn)
+
+
+def _value_range(picture: Image.Image) -> tuple[np.float32, np.float32]:
+    """The values that become 0 and 255 where a pixel has more than 8 bits: of 16 all, of 32 the picture's own range."""
+    if not _deep(picture) or picture.mode.startswith("I;16"):
+        return np.float32(0), np.float32(65535)
+    low, high = picture.getextrema()
+    return np.float32(low), np.float32(high)  # type: ignore[arg-type]  # of a single band
+
+
+def _deep(picture: Image.Image) -> bool:
+    """Whether pixels have 16 or 32 bits."""
+    return picture.mode.startswith(("I", "F"))
+
+
+def _opaque(picture: Image.Image, values: tuple[np.float32, np.float32]) -> Image.Image:
+    """The picture on white ground, in 8 bits a channel."""
+    if _deep(picture):
+        value_HW = np.asarray(picture, np.float32)
+        if not np.isfinite(value_HW).all():
+            raise InputError("the picture has pixels that are no numbers")
+        low, high = values
+        span = max(float(high - low), 1e-9)
+        return Image.fromarray(((value_HW - low) * 255 / span).round().clip(0, 255).astype(np.uint8))
+    if "A" in picture.getbands() or "transparency" in picture.info:
+        layer = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return picture
