@@ -6,15 +6,18 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from hw8.errors import InputError
+from hw8.errors import InputError, shown
 from hw8.files import read_text
+
+MOST_BRACKETS = 300
+LONGEST_WORD = 4096
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 def _require(holds: bool, field: str, value: object, rule: str) -> None:
     if not holds:
-        raise InputError(f"{field} = {value!r}: {rule}")
+        raise InputError(f"{field} = {shown(value)}: {rule}")
 
 
 def _require_number(section: Any, *fields: str) -> None:
@@ -30,6 +33,11 @@ def _require_number(section: Any, *fields: str) -> None:
             value,
             "must be a whole number" if whole else "must be a finite number, in YAML for instance 1.0e-3",
         )
+
+
+def _is_word(value: object) -> bool:
+    """Whether a value is a text that can be printed, and be a name or a path."""
+    return isinstance(value, str) and value.isprintable() and len(value) <= LONGEST_WORD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +65,8 @@ class DataConfig:
     def __post_init__(self) -> None:
         numbers = "calibration_share", "development_share", "held_out_minimum", "held_out_maximum", "split_seed"
         _require_number(self, *numbers)
-        _require(self.source is None or isinstance(self.source, str), "data", self.source, "must be a folder or name")
-        good = self.crop is None or (type(self.crop) is int and self.crop >= 4)
+        _require(self.source is None or _is_word(self.source), "data", self.source, "must be a folder or name")
+        good = self.crop is None or (type(self.crop) is int and 4 <= self.crop < 2**16)
         _require(good, "crop", self.crop, "must be a side of at least 4 pixels, or None")
         _require(isinstance(self.flip, bool), "flip", self.flip, "must be true or false")
         for name in ("calibration_share", "development_share"):
@@ -79,7 +87,7 @@ class ModelConfig:
     """The model's own options by name, for instance latent or widths."""
 
     def __post_init__(self) -> None:
-        _require(isinstance(self.name, str), "model", self.name, "must be the name of a model")
+        _require(_is_word(self.name), "model", self.name, "must be the name of a model")
         good = isinstance(self.options, dict) and all(isinstance(key, str) for key in self.options)
         _require(good, "model options", self.options, "must map option names to values")
 
@@ -126,7 +134,7 @@ class TrainConfig:
         _require(self.loss in ("mse", "l1", "bce"), "loss", self.loss, "must be mse, l1 or bce")
         _require(self.batch_size >= 2, "batch_size", self.batch_size, "must be at least 2 (BatchNorm needs two images)")
         _require(isinstance(self.compile, bool), "compile", self.compile, "must be true or false")
-        good = self.part_size is None or (type(self.part_size) is int and self.part_size >= 1)
+        good = self.part_size is None or (type(self.part_size) is int and 1 <= self.part_size < 1e9)
         _require(good, "part_size", self.part_size, "must be a number of images >= 1, or None")
         for name in ("epochs", "lr", "clip_norm", "save_minutes"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "must be positive")
@@ -134,7 +142,7 @@ class TrainConfig:
         for name in ("warmup_share", "ema_decay"):
             _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "must lie in [0, 1)")
         _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "must not be negative")
-        good = self.patience is None or (type(self.patience) is int and self.patience >= 1)
+        good = self.patience is None or (type(self.patience) is int and 1 <= self.patience < 1e9)
         _require(good, "patience", self.patience, "must be a number of epochs >= 1, or None")
 
 
@@ -165,7 +173,8 @@ class ScoreConfig:
         named = isinstance(self.parts, list | tuple) and all(
             isinstance(n, str) and n.isidentifier() for n in self.parts
         )
-        _require(named, "parts", self.parts, "must be a list of names of evidence")
+        named = named and len(set(self.parts)) == len(self.parts)
+        _require(named, "parts", self.parts, "must be a list of names of evidence, each once")
         object.__setattr__(self, "parts", tuple(self.parts))  # a list, if it comes from YAML
         known = self.distance in ("mahalanobis", "neighbours")
         _require(known, "distance", self.distance, "must be mahalanobis or neighbours")
@@ -197,7 +206,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         _require_number(self, "seed")
-        _require(isinstance(self.preset, str), "preset", self.preset, "must be a name")
+        _require(_is_word(self.preset), "preset", self.preset, "must be a name")
         _require(0 <= self.seed < 2**32, "seed", self.seed, "must lie in [0, 2**32)")
         _require(self.device in ("auto", "cpu", "cuda", "mps"), "device", self.device, "must be auto, cpu, cuda or mps")
         _require(self.precision in ("auto", "fp32", "bf16"), "precision", self.precision, "must be auto, fp32 or bf16")
@@ -219,13 +228,15 @@ def read_config(path: Path) -> RunConfig:
 
     try:
         text = read_text(path)
+        if sum(map(text.count, "[{")) > MOST_BRACKETS:
+            raise ValueError("it has more lists than any settings need")  # PyYAML's time grows with their square
         # An alias of an alias of an alias unfolds to gigabytes; train.py never writes one.
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
             raise ValueError("it has an alias (*NAME); write the value out")
         values = yaml.safe_load(text)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give a config.yaml that train.py wrote") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except Exception as error:  # a bad value fails inside PyYAML in more ways than it documents
         raise InputError(f"{path}: not YAML ({' '.join(str(error).split())[:160]})") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: must map field names to values")

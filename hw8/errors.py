@@ -1,9 +1,34 @@
 """The two ways a command ends early: the input is at fault, or the user stopped it."""
 
+LONGEST = 600
+
 
 class InputError(ValueError):
-    """Bad usage or bad input: one line saying what is wrong, where, and what to do (exit code 2)."""
+    """Bad usage or bad input: one line saying what is wrong, where, and what to do (exit code 2).
+
+    What is quoted of a file may hold anything: unprintable characters are shown as Python writes them, so that no text
+    steers a terminal, and of over 600 characters the middle is left out.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+def one_line(text: str) -> str:
+    """Text of any origin, fit to be printed on a line."""
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 3 :]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 class Interrupted(Exception):
     """Stopped by the user or the system with the work saved; the message says how to go on (exit code 130)."""
+
+
+def shown(value: object, longest: int = 80) -> str:
+    """A value as Python writes it, cut; a whole number too long to be written is called that."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= longest else f"{text[:longest]}..."

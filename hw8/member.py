@@ -14,7 +14,9 @@ from hw8.errors import InputError
 from hw8.runs import RunFolder
 from hw8.scoring.appearance import Appearance
 from hw8.scoring.calibration import Calibration, needed_evidence
+from hw8.scoring.evidence import chosen
 from hw8.scoring.inference import Scorer
+from hw8.scoring.transductive import check_can_transduce
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +45,23 @@ class Member:
         calibration = Calibration.from_tensors(tensors, scoring.score, scoring.parts, str(path))
         wanted = needed_evidence(scoring.score, scoring.parts)
         scorer = Scorer(model, where, choose_precision(config, where), scoring.score_batch_size, wanted)
-        return cls(folder, config, scorer, calibration, Appearance.from_tensors(folder.appearance()))
+        member = cls(folder, config, scorer, calibration, Appearance.from_tensors(folder.appearance()))
+        member.check()
+        return member
+
+    def check(self) -> None:
+        """Score one grey image. Raises InputError, naming the file, if weights, settings and calibration do not fit."""
+        side, channels = self.folder.image_shape()
+        grey_1HWC = np.full((1, side, side, channels), 128, np.uint8)
+        try:
+            if self.config.scoring.transductive:
+                check_can_transduce(self.scorer.model)
+            found = self.calibration.scores(self.scorer.reconstruct(grey_1HWC)[1])
+            if not np.isfinite(chosen(found, self.score_name)).all():
+                raise InputError("its scores are not finite; train again with a lower --lr")
+        except (ValueError, TypeError, RuntimeError, IndexError, OverflowError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{self.folder.model}: cannot score with {self.folder.config}: {reason}") from None
 
     def open_test(self, source: Source) -> Images:
         """The test images as this run sees them. Raises InputError if their side or channels differ from its own."""
@@ -62,7 +80,10 @@ class Member:
             raise InputError(
                 f"{images.name}: is not what {self.folder.path} was trained on; put it back, or train again"
             )
-        return images, split_rows(len(images), self.config.data)
+        try:
+            return images, split_rows(len(images), self.config.data)
+        except InputError as error:
+            raise InputError(f"{self.folder.config}: {error}") from None
 
     def calibration_set(self) -> tuple[object, ...]:
         """What decides which normals calibrated the run: two runs that agree in it used the same ones."""

@@ -12,7 +12,7 @@ from hw8.config import RunConfig, read_config, to_yaml
 from hw8.data.arrays import Images
 from hw8.device import channels_last
 from hw8.errors import InputError
-from hw8.files import read_text, write_text, written_aside
+from hw8.files import open_regular, read_text, write_text, written_aside
 from hw8.lock import is_left_over
 from hw8.models import Model, create_model
 from hw8.processes import processes
@@ -115,6 +115,7 @@ class RunFolder:
         from safetensors import SafetensorError, safe_open
 
         try:
+            open_regular(self.model).close()  # a pipe would be waited for
             with safe_open(self.model, "pt") as file:
                 side, _, channels = (int(size) for size in (file.metadata() or {})["images"].split("x"))
                 return {name: file.get_tensor(name) for name in file.keys()}, (side, channels)  # noqa: SIM118 (no mapping)

@@ -1,14 +1,20 @@
 """Small CSV files of text, read with one clear line for what is wrong in them."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hw8.errors import InputError
+from hw8.files import open_regular
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+LARGEST = 500_000_000  # bytes: ten million rows or more
+LONGEST_HEADER = 1000
 
 
 def read_table(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> "pd.DataFrame":
@@ -19,12 +25,18 @@ def read_table(path: Path, required: tuple[str, ...], optional: tuple[str, ...] 
     import pandas as pd
 
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size > LARGEST:
+                raise ValueError(f"it is larger than {LARGEST:,} bytes")
+            if len(file.readline(LONGEST_HEADER)) == LONGEST_HEADER:
+                raise ValueError(f"its first line is longer than {LONGEST_HEADER:,} bytes")
+            file.seek(0)
+            table = pd.read_csv(file, dtype=str, keep_default_na=False, skip_blank_lines=False)
         if not isinstance(table.index, pd.RangeIndex):
             raise ValueError("its rows have more fields than its header")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or 'no such file'}); check the name") from None
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, OverflowError) as error:
         raise InputError(f"{path}: not a CSV file ({' '.join(str(error).split())[:120]})") from None
     columns = list(table.columns)
     if columns not in (list(required), [*required, *optional]):

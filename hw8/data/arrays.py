@@ -2,13 +2,14 @@
 
 import hashlib
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hw8.data.shards import Shards, shard_paths
-from hw8.errors import InputError
+from hw8.errors import InputError, shown
 from hw8.files import open_regular
 
 if TYPE_CHECKING:
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 CHANNELS = (1, 3)
 SMALLEST_SIDE = 4
 FINGERPRINT_IMAGES = 1024
+LONGEST_HEADER = 10_000
+# By version: the reader of what follows the magic, and the bytes of the header's length.
+HEADERS = {
+    (1, 0): (np.lib.format.read_array_header_1_0, 2),
+    (2, 0): (np.lib.format.read_array_header_2_0, 4),
+    (3, 0): (np.lib.format.read_array_header_2_0, 4),
+}
 
 
 class Images:
@@ -106,10 +114,16 @@ def _map(path: Path) -> np.ndarray:
     actual = path.stat().st_size
     if actual < expected:
         raise InputError(f"{path}: truncated: {actual:,} bytes of {expected:,}; download or copy the file again")
-    if dtype != np.uint8:
+    if actual > expected:
+        raise InputError(f"{path}: has {actual - expected:,} bytes too many; download or copy the file again")
+    if dtype != np.uint8 or dtype.names or dtype.subdtype:
         raise InputError(_dtype_problem(path, shape, dtype, offset))
     _check_shape(path, shape, fortran)
-    return np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=shape)
+    try:
+        return np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=shape)
+    except (OSError, ValueError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{path}: cannot be mapped ({reason}); join or split files, or raise ulimit -n") from None
 
 
 def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype, bool, int]:
@@ -117,13 +131,22 @@ def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype, bool, int]:
     try:
         with open_regular(path) as file:
             version = np.lib.format.read_magic(file)
-            reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, fortran, dtype = reader(file)
+            reader, size = HEADERS[version]
+            length = int.from_bytes(file.read(size), "little")
+            if length > LONGEST_HEADER:
+                raise ValueError(f"its header claims {length:,} bytes")
+            file.seek(-size, os.SEEK_CUR)
+            with warnings.catch_warnings(action="ignore"):  # of Python 2's long numbers
+                shape, fortran, dtype = reader(file)
+            if not all(type(size) is int and abs(size) < 2**62 for size in shape):
+                raise ValueError(f"its shape is {shown(shape)}")
             return shape, dtype, fortran, file.tell()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; see data/README.md for what goes there") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except KeyError as error:
+        raise InputError(f"{path}: is .npy of an unknown version {error}; save it again with numpy.save") from None
     except Exception as error:  # a damaged header fails in numpy's parser in many ways
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"{path}: not a readable .npy file ({reason}); save it again with numpy.save") from None

@@ -10,6 +10,7 @@ from hw8.tables import ids_in_order, numbers, read_table
 
 NORMAL = "normal"
 UNNAMED = "anomaly"
+LONGEST_KIND = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,10 @@ def read_labels(path: Path, count: int | None = None) -> Labels:
     label_N = label_N.astype(np.int64)
     if "kind" not in table:
         return Labels(label_N, np.where(label_N == 0, NORMAL, UNNAMED))
-    kind_N = table["kind"].str.strip().to_numpy(dtype=str)[order]
+    kinds = table["kind"].str.strip()
+    if kinds.str.len().max() > LONGEST_KIND:
+        raise InputError(f"{path}: a kind is longer than {LONGEST_KIND} characters; give it a name")
+    kind_N = kinds.to_numpy(dtype=str)[order]
     shared = set(kind_N[label_N == 0]) & set(kind_N[label_N == 1])
     if shared:
         raise InputError(f"{path}: kind '{min(shared)}' is labelled both 0 and 1; give anomalies kinds of their own")

@@ -37,7 +37,7 @@ def shard_paths(path: Path) -> list[Path]:
 
     Raises InputError if a number is missing.
     """
-    pattern = re.compile(re.escape(path.stem) + r"-(\d{5})" + re.escape(path.suffix))
+    pattern = re.compile(re.escape(path.stem) + r"-([0-9]{5})" + re.escape(path.suffix))
     numbered = {int(match[1]): file for file in path.parent.glob(f"{path.stem}-*{path.suffix}")
                 if (match := pattern.fullmatch(file.name))}  # fmt: skip
     missing = set(range(len(numbered))) - numbered.keys()

@@ -53,6 +53,13 @@ class Source:
         return read_labels(self.labels_file, count) if self.labels_file.exists() else None
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a name that no disk can have
+        return False
+
+
 def _there(path: Path) -> bool:
     """Whether a file is there, or the numbered files that stand for it."""
     return path.exists() or bool(shard_paths(path))
@@ -86,7 +93,7 @@ def open_source(where: str | None) -> Source:
 
         job = processes()
         return Source("lfw", job.from_first(write_lfw(LFW) if job.main else LFW))
-    if not folder.is_dir():
+    if not _is_folder(folder):
         raise InputError(
             f"--data {where}: no such folder; give one with trainingset.npy and testingset.npy, "
             f"or a named source: {', '.join(NAMED)}"

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from hw8.losses import l1, mse
 from hw8.models import noise
 from hw8.models.backbones import make_decoder, make_encoder
-from hw8.models.blocks import Autoencoder
+from hw8.models.blocks import Autoencoder, check_positive
 from hw8.models.output import Output
 from hw8.models.registry import register_model
 
@@ -99,5 +99,6 @@ def denoising(
     the pixels or blocks) or dropout (a share of the latent's features); scoring averages over `draws` of it.
     `many_levels` draws each training image's strength between none and `strength`, for one denoiser of all levels.
     """
+    check_positive(draws=draws)
     encoder, decoder = make_encoder(backbone, side, channels, latent), make_decoder(backbone, side, channels, latent)
     return DenoisingAutoencoder(encoder, decoder, corruption, strength, draws, many_levels)

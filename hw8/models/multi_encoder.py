@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hw8.models.backbones import make_decoder, make_encoder
-from hw8.models.blocks import Autoencoder
+from hw8.models.blocks import Autoencoder, check_positive
 from hw8.models.registry import register_model
 
 
@@ -36,5 +36,6 @@ def multi_encoder(
     """Encoders of the named backbones, each with a latent of `part` numbers, joined to `latent` before one decoder."""
     if not encoders:
         raise ValueError("encoders must name at least one backbone")
+    check_positive(part=part, latent=latent)
     members = [make_encoder(name, side, channels, part) for name in encoders]
     return Autoencoder(JoinedEncoders(members, part, latent), make_decoder(decoder, side, channels, latent))

@@ -1,12 +1,12 @@
 """Models by name: one decorator registers a builder, one function calls it."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
 
-from hw8.errors import InputError
+from hw8.errors import InputError, shown
+from hw8.models.options import check_options
 from hw8.models.output import Model
 
 LARGEST = 500_000_000
@@ -40,13 +40,9 @@ def create_model(
     """
     if name not in MODELS:
         raise InputError(f"--model {name}: unknown; choose one of {', '.join(sorted(MODELS))}")
-    builder = MODELS[name]
-    known = [item for item in inspect.signature(builder).parameters if item not in ("side", "channels")]
-    options = options or {}
-    for option in options:
-        if option not in known:
-            raise InputError(f"model {name} has no option {option!r}; it has {', '.join(known)}")
+    builder, options = MODELS[name], options or {}
     try:
+        check_options(builder, options)
         with torch.device("meta"):  # shapes alone: a stranger's settings may ask for any size
             sketch = builder(side, channels, **options)
         size = sum(value.numel() for value in sketch.state_dict().values())
@@ -59,5 +55,5 @@ def create_model(
         model.load_state_dict(weights)
         return model
     except (TypeError, ValueError, RuntimeError, OverflowError, RecursionError, MemoryError) as error:
-        reason, given = (" ".join(str(item).split())[:160] for item in (error, dict(options)))
+        reason, given = " ".join(str(error).split())[:160], shown(dict(options), 160)
         raise InputError(f"model {name} cannot be built at side {side} with {given}: {reason}") from None

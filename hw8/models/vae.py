@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from hw8.losses import bce
 from hw8.models.backbones import make_decoder, make_encoder
-from hw8.models.blocks import bounded, in_float32
+from hw8.models.blocks import bounded, check_positive, in_float32
 from hw8.models.noise import seeded
 from hw8.models.output import Model, Output
 from hw8.models.registry import register_model
@@ -138,6 +138,7 @@ def vae(
 
     `beta` weighs the KL divergence and is reached after `warmup` steps; scoring takes `draws` samples.
     """
+    check_positive(draws=draws)
     encoder = make_encoder(backbone, side, channels, 2 * latent)
     decoder = make_decoder(backbone, side, channels, latent)
     return VariationalAutoencoder(encoder, decoder, likelihood, sigma, beta, warmup, draws)

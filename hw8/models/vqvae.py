@@ -102,5 +102,6 @@ def vqvae(
     side: int, channels: int = 3, *, dim: int = 32, codes: int = 256, decay: float = 0.98, commitment: float = 0.25
 ) -> VectorQuantisedAutoencoder:
     """Vector-quantised autoencoder on a convolutional map of latents; `commitment` is the paper's beta."""
+    check_positive(dim=dim, codes=codes)
     encoder, decoder = MapEncoder(side, channels, WIDTHS, dim), MapDecoder(channels, WIDTHS, dim)
     return VectorQuantisedAutoencoder(encoder, decoder, Codebook(codes, dim, decay), commitment)

@@ -17,6 +17,7 @@ JOINT = "joint"
 FOLDS = 5
 SEED = 8
 FAR = 8.0
+ABSURD = 1e100
 NEIGHBOURS = 5
 LARGEST = 512
 LEAST_VARIANCE = 1e-6
@@ -58,8 +59,23 @@ class Gaussian:
         fit = cls(location_D, scale_D, precision_DD, np.empty((0, len(location_D))))
         return dataclasses.replace(fit, reference_RD=fit.whitened(value_CD)) if neighbours else fit
 
+    def check(self, name: str) -> None:
+        """Raise ValueError unless the arrays fit together and a distance can be had of them."""
+        (size,) = self.location_D.shape if self.location_D.ndim == 1 else (0,)
+        shapes = self.scale_D.shape == (size,) and self.precision_DD.shape == (size, size)
+        if not size or not shapes or self.reference_RD.ndim != 2 or self.reference_RD.shape[1] != size:
+            raise ValueError(f"the shapes of {name} do not fit together")
+        try:
+            np.linalg.cholesky(self.precision_DD)
+        except np.linalg.LinAlgError:
+            raise ValueError(f"the precision of {name} is not positive definite") from None
+        if self.scale_D.min() <= 0:
+            raise ValueError(f"a scale of {name} is not positive")
+
     def standardise(self, value_ND: np.ndarray) -> np.ndarray:
         """In units of the normals' spread, from their median: (N, D)."""
+        if value_ND.shape[1] != len(self.location_D):  # NumPy would spread a single column over all
+            raise ValueError(f"evidence of {value_ND.shape[1]} columns, calibrated on {len(self.location_D)}")
         return (value_ND - self.location_D) / self.scale_D
 
     def whitened(self, value_ND: np.ndarray) -> np.ndarray:
@@ -166,11 +182,14 @@ class Calibration:
     def from_tensors(
         cls, tensors: dict[str, torch.Tensor], needed: str, parts: Sequence[str], where: str
     ) -> "Calibration":
-        """The saved calibration. Raises InputError if it has nothing for the score `needed` of the run `where`."""
+        """The saved calibration. Raises InputError if it is none, or has nothing for the score `needed` of `where`."""
         if not tensors:
             hint = f"go on with python scripts/train.py --resume {where}"
             raise InputError(f"{where}: its training is not finished; {hint}")
-        arrays = {name: value.double().numpy() for name, value in tensors.items()}
+        try:
+            arrays = {name: _as_float64(value) for name, value in tensors.items()}
+        except (ValueError, RuntimeError, NotImplementedError) as error:
+            raise InputError(f"{where}: its calibration cannot be used ({error}); train again") from None
         values_C = {name: value for name, value in arrays.items() if not name.startswith(FIT)}
         if needed not in values_C:
             raise InputError(f"{where}: score {needed!r} was not calibrated; it has {', '.join(sorted(values_C))}")
@@ -178,9 +197,26 @@ class Calibration:
         names = {name.removeprefix(FIT).rsplit(".", 1)[0] for name in arrays if name.startswith(FIT)}
         try:
             fits = {name: Gaussian(*(arrays[f"{FIT}{name}.{field}"] for field in fields)) for name in names}
+            for name, fit in fits.items():
+                fit.check(name)
+            for name, value_C in values_C.items():
+                if value_C.ndim != 1 or not len(value_C):
+                    raise ValueError(f"{name} has the shape {value_C.shape}")
         except KeyError as error:
             raise InputError(f"{where}: its calibration is incomplete ({error} is missing); train again") from None
+        except ValueError as error:
+            raise InputError(f"{where}: its calibration is damaged ({error}); train again") from None
         return cls(values_C, fits, tuple(parts))
+
+
+def _as_float64(value: torch.Tensor) -> np.ndarray:
+    """A saved array; raises ValueError for one of complex or absurd numbers."""
+    if value.is_complex():
+        raise ValueError("it has complex numbers")
+    array: np.ndarray = value.double().numpy()
+    if not (np.abs(array) < ABSURD).all():  # nor is nan
+        raise ValueError("it has numbers that are not finite")
+    return array
 
 
 def needed_evidence(score: str, parts: Sequence[str]) -> tuple[str, ...]:

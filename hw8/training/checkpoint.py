@@ -5,7 +5,9 @@ import dataclasses
 import io
 import math
 import os
+import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +22,7 @@ from hw8.training.history import COLUMNS, Row
 from hw8.training.schedule import averaging_decay
 
 LONGEST = 100_000  # characters of a command
+ABSURD = 1e15
 
 
 @dataclasses.dataclass
@@ -44,10 +47,10 @@ class Progress:
                 raise ValueError(f"progress.{field.name} is of another type")
         rows = [self.epoch_sums, *self.history]
         numbers = [self.seconds, self.epoch_seconds, *(v for row in rows for v in row.values())]
-        if not all(type(value) in (int, float) for value in numbers) or not all(
-            row.keys() >= set(COLUMNS) and all(map(math.isfinite, row.values())) for row in self.history
-        ):
+        if not all(type(value) in (int, float) and abs(value) < ABSURD for value in numbers):  # nor is nan
             raise ValueError("progress holds something that is no number")
+        if math.isnan(self.best_loss) or not all(row.keys() >= set(COLUMNS) for row in self.history):
+            raise ValueError("progress lacks a number")
         if not 0 <= self.best_epoch <= len(self.history) <= self.step < 2**40 or len(self.command) > LONGEST:
             raise ValueError("progress contradicts itself")
 
@@ -103,6 +106,8 @@ class TrainingState:
         try:
             progress = Progress(**content["progress"])
             progress.check()
+            for own, saved in ((self.model, content["model"]), (self.average, content["average"])):
+                _check_alike("weights", own.state_dict(), saved)
             self._check_optimizer(content["optimizer"])
             self.model.load_state_dict(content["model"])
             self.average.load_state_dict(content["average"])
@@ -113,12 +118,13 @@ class TrainingState:
             raise InputError(f"{path}: does not fit this run's config.yaml ({reason}); train again") from None
 
     def _check_optimizer(self, saved: dict[str, Any]) -> None:
-        """Raise ValueError unless every saved moment has its parameter's shape, which PyTorch does not look at."""
+        """Raise ValueError unless every saved moment is like its parameter, which PyTorch does not look at."""
+        if not isinstance(saved, dict):
+            raise ValueError("the optimizer's state is none")
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        for index, moments in saved["state"].items():
-            for name, value in moments.items():
-                if name != "step" and value.shape != parameters[index].shape:
-                    raise ValueError(f"{name} of parameter {index} has another shape")
+        for index, moments in dict(saved["state"]).items():
+            like = {"step": torch.zeros(()), "exp_avg": parameters[index], "exp_avg_sq": parameters[index]}
+            _check_alike(f"moments of parameter {index}", like, moments)
         for own, other in zip(self.optimizer.param_groups, saved["param_groups"], strict=True):
             for name, value in own.items():
                 if name not in ("params", "lr") and value != other.get(name):
@@ -131,7 +137,8 @@ def _read(path: Path) -> dict[str, Any]:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             _check_archive(file, size)
-            content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings(action="ignore"):  # of other pickles than torch.save's
+                content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         _check_size(content, size)
     except Exception as error:  # a damaged file fails inside the reader in more ways than it documents
         reason = " ".join(str(error).split())[:120]
@@ -139,6 +146,20 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or {"model", "average", "optimizer", "progress", "fingerprint"} - content.keys():
         raise InputError(f"{path}: is not a state that train.py wrote; start the training again")
     return content
+
+
+def _check_alike(what: str, own: Mapping[str, torch.Tensor], saved: Any) -> None:
+    """Raise ValueError unless `saved` has the same names, shapes and kinds of tensors, all of finite numbers."""
+    if not isinstance(saved, dict) or saved.keys() != own.keys():
+        raise ValueError(f"the {what} have other names")
+    for name, value in saved.items():
+        like = own[name]
+        if not isinstance(value, torch.Tensor) or value.device.type == "meta":
+            raise ValueError(f"{name} of the {what} is no tensor")
+        if (value.shape, value.dtype, value.layout) != (like.shape, like.dtype, like.layout):
+            raise ValueError(f"{name} of the {what} is of another shape or kind")
+        if not bool(torch.isfinite(value).all()):
+            raise ValueError(f"{name} of the {what} holds numbers that are not finite")
 
 
 def _check_archive(file: BinaryIO, size: int) -> None:

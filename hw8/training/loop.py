@@ -176,7 +176,8 @@ class Trainer:
         self.pending = []
         if not bool(torch.isfinite(losses).all() and torch.isfinite(norms).all()):
             raise InputError(
-                f"the loss is no longer a finite number at step {self.state.progress.step:,}; nothing of it was saved; "
+                f"{self.folder.path}: the loss is no longer a finite number at step "
+                f"{self.state.progress.step:,}; nothing of it was saved; "
                 f"train again with a lower --lr (now {self.config.train.lr:g}) or with --precision fp32"
             )
         sums = self.state.progress.epoch_sums
@@ -236,7 +237,8 @@ class Trainer:
         progress = self.state.progress
         if not math.isfinite(row["held_out_loss"]):
             raise InputError(
-                f"the held-out loss is not finite after epoch {row['epoch']}; train again with a lower --lr"
+                f"{self.folder.path}: the held-out loss is not finite after epoch {row['epoch']}; "
+                "train again with a lower --lr"
             )
         first = progress.history[0]["held_out_loss"]
         still = len(progress.history) > 1 and abs(row["held_out_loss"] - first) <= STILL * abs(first)
@@ -244,7 +246,7 @@ class Trainer:
         flat = sums["steps"] > 1 and sums["highest"] - sums["lowest"] <= STILL * abs(sums["highest"])
         if still or flat:
             raise InputError(
-                f"the loss has not moved from {first:.6g} in {len(progress.history)} epochs; "
+                f"{self.folder.path}: the loss has not moved from {first:.6g} in {len(progress.history)} epochs; "
                 f"the model does not learn: try another --lr (now {self.config.train.lr:g}), --loss or --model"
             )
 
