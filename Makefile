@@ -17,7 +17,7 @@ baseline: $(VENV)/.installed
 	$(BIN)/python scripts/predict.py --run $$out
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

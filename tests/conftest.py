@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import threading
 import time
 from pathlib import Path
@@ -18,7 +19,10 @@ from hw8.explorer.server import create_server, listen
 from hw8.presets import changed, load_preset
 from hw8.training.session import Trained, train_run
 
-torch.set_num_threads(2)
+# The last digits depend on the number of threads: processes that tests start have as many.
+THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
+torch.set_num_threads(THREADS)
+os.environ["OMP_NUM_THREADS"] = str(THREADS)
 
 
 @pytest.fixture(scope="session")

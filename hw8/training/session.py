@@ -60,6 +60,21 @@ def train_run(config: RunConfig, out: Path | None = None, command: str = "") -> 
         return _run(Trainer(config, folder, images, splits, state, precision))
 
 
+def train_images(
+    config: RunConfig, images: Images, out: Path, splits: Splits | None = None, kind: type[Trainer] = Trainer
+) -> RunFolder:
+    """Train on images in memory into a new run folder and calibrate; nothing is measured.
+
+    `splits` stand in for the cut that the settings ask for, and may share rows. Raises InputError or Interrupted.
+    """
+    splits, state, precision = _prepare(config, images, splits)
+    folder = RunFolder.choose(config, out)
+    with owned(folder.path):
+        folder.begin(config)
+        _train_and_calibrate(kind(config, folder, images, splits, state, precision))
+    return folder
+
+
 def resume_run(path: Path, given: RunConfig | None = None) -> Trained:
     """Go on with an interrupted run; it ends in the weights that it would have had.
 
@@ -75,9 +90,9 @@ def resume_run(path: Path, given: RunConfig | None = None) -> Trained:
         return _run(Trainer(config, folder, images, splits, state, precision))
 
 
-def _prepare(config: RunConfig, images: Images) -> tuple[Splits, TrainingState, str]:
+def _prepare(config: RunConfig, images: Images, splits: Splits | None = None) -> tuple[Splits, TrainingState, str]:
     """What training needs besides a folder, checked before anything is written; the precision comes last."""
-    splits = split_rows(len(images), config.data)
+    splits = splits or split_rows(len(images), config.data)
     device = choose_device(config)
     keep_memory()
     precision = choose_precision(config, device)
@@ -117,6 +132,21 @@ def _run(trainer: Trainer) -> Trained:
 
 def _train_and_measure(trainer: Trainer) -> Trained:
     config, folder, images, splits = trainer.config, trainer.folder, trainer.images, trainer.splits
+    calibrated = _train_and_calibrate(trainer)
+    scorer = calibrated.scorer
+    by_score = evaluate_held_out(calibrated, images, splits.development)
+    held_out = chosen(by_score, config.scoring.score)
+    diagnosis = scorer.diagnose(images, splits.development)
+    history = trainer.state.progress.history
+    ill = warnings(config, history, scorer, images, splits.development, held_out.common)
+    summary = _summarise(trainer, by_score, diagnosis) | {"warnings": ill}
+    folder.write_summary(summary)
+    return Trained(folder, config, held_out, summary, calibrated, images, splits)
+
+
+def _train_and_calibrate(trainer: Trainer) -> CalibratedScorer:
+    """Train what is left, learn what normal images score, and save both."""
+    config, folder, images, splits = trainer.config, trainer.folder, trainer.images, trainer.splits
     log.info(
         "%s: %s on %s images of %s, %s pixels; %s held out to calibrate, %s to measure; %s, %s",
         folder.path, config.model.name, f"{len(splits.train):,}", images.name, f"{images.side}x{images.side}",
@@ -132,14 +162,7 @@ def _train_and_measure(trainer: Trainer) -> Trained:
     calibrated = CalibratedScorer(scorer, _calibrate(scorer, trainer))
     appearance = Appearance.of(images, splits).tensors()
     folder.save_weights(best, images, calibrated.calibration.tensors(), appearance)
-    by_score = evaluate_held_out(calibrated, images, splits.development)
-    held_out = chosen(by_score, config.scoring.score)
-    diagnosis = scorer.diagnose(images, splits.development)
-    history = trainer.state.progress.history
-    ill = warnings(config, history, scorer, images, splits.development, held_out.common)
-    summary = _summarise(trainer, by_score, diagnosis) | {"warnings": ill}
-    folder.write_summary(summary)
-    return Trained(folder, config, held_out, summary, calibrated, images, splits)
+    return calibrated
 
 
 def _best(trainer: Trainer) -> Model:

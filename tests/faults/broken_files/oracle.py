@@ -239,14 +239,18 @@ def _resident() -> int:
 
 
 def _settle_memory() -> None:
-    """Give back what earlier cases left, and begin the peak anew, unless it is hardly higher than what is in use."""
-    if _peak() - _resident() < SLACK:
+    """Give back what earlier cases left and begin the peak anew, unless they left next to nothing."""
+    if _peak() - _settled[-1] < SLACK:
         return
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
+    _settled[:] = [_resident()]
+
+
+_settled = [0]  # what was in use when memory was last given back
 
 
 def _peak() -> int:

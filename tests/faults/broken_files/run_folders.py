@@ -110,7 +110,7 @@ def repacked(arrays: dict[str, np.ndarray], images: str = f"{SIDE}x{SIDE}x1") ->
     """A file of these tensors."""
     from safetensors.numpy import save
 
-    return save({name: np.ascontiguousarray(value) for name, value in arrays.items()}, {"images": images})
+    return save({name: value.copy(order="C") for name, value in arrays.items()}, {"images": images})
 
 
 def run_cases() -> Iterator[Case]:
