@@ -234,13 +234,8 @@ COMMANDS = {
         ["train", "--config"],
         file_of("settings: aliases: 30 levels of laughs in options"),
     ),
-    "train by settings of another line": (
-        ["train", "--config"],
-        file_of("settings: unknown: the key is an escape sequence"),
-    ),
     "resume what would run a command": (["train", "--resume"], file_of("states: gadget: os.system, in a zip file")),
     "predict by broken weights": (["predict", "--run"], file_of("runs: header: claims 4611686018427387904 bytes")),
-    "predict by a calibration of nothing": (["predict", "--run"], file_of("runs: calibration: values all nan")),
     "evaluate by kinds that clear the screen": (["evaluate"], labels_of("labels: an escape sequence in the one kind")),
     "check a number of a megabyte": (["check", "--rows", "30"], file_of("submissions: size: a number of a megabyte")),
     "merge a part of two lines": (["merge", "--out", "merged.csv"], file_of("parts: a whole with a line break")),

@@ -285,8 +285,8 @@ def _tags() -> Iterator[Case]:
 
 def _sizes() -> Iterator[Case]:
     yield _of("a million widths", "model: {options: {widths: [" + "1," * 1_000_000 + "]}}\n", REFUSED)
-    yield _of("20,000 widths", "model: {options: {widths: [" + "1," * 20_000 + "]}}\n")
-    yield _of("20,000 options", "model:\n  options:\n" + "".join(f"    o{n}: 1\n" for n in range(5_000)))
+    yield _of("5,000 widths", "model: {options: {widths: [" + "1," * 5000 + "]}}\n")
+    yield _of("1,000 options", "model:\n  options:\n" + "".join(f"    o{n}: 1\n" for n in range(1000)))
     yield _of("a megabyte of remarks", "# remark\n" * 120_000 + "seed: 1\n")
     yield _of("a line of a megabyte", "preset: " + "x" * 1_000_000 + "\n")
     yield _of("ten megabytes of blanks", " " * 10_000_000 + "\n")
@@ -297,7 +297,7 @@ def _sizes() -> Iterator[Case]:
     yield _of("a number of 90 kilobytes", "seed: " + "9" * 90_000 + "\n", REFUSED)
     yield _of("underscores of 90 kilobytes", "seed: 1" + "_" * 90_000 + "\n")
     yield _of("90 kilobytes of one flow list", "x: [" + "a, " * 30_000 + "]\n", REFUSED)
-    yield _of("parts of 90 kilobytes", "scoring: {parts: [" + "l1, " * 22_000 + "]}\n")
+    yield _of("parts of 10 kilobytes", "scoring: {parts: [" + "l1, " * 2500 + "]}\n")
 
 
 def read_options(_: Path, path: Path) -> None:
@@ -333,7 +333,7 @@ BY_TYPE: dict[type, tuple[str, ...]] = {
         "[[1]]",
         "word",
         "{a: 1}",
-        "[" + "1, " * 20_000 + "]",
+        "[" + "1, " * 3000 + "]",
     ),
 }
 
