@@ -248,7 +248,8 @@ def test_commands_end_with_code_2_and_one_line(name, base, tmp_path):
     words = prepare(tmp_path, base, words)
     before = listing(tmp_path)
     command = [sys.executable, str(SCRIPTS / f"{words[0]}.py"), *words[1:]]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=100)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=100, env=environment)
     said = done.stderr.decode()
     assert "Traceback" not in said, said
     assert done.returncode == 2, said

@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,6 @@ def make_good_files(base: Path) -> Path:
     from hw8.presets import changed
     from hw8.training.session import train_run
 
-    torch.set_num_threads(1)
-    logging.disable(logging.INFO)
     (base / DATA).mkdir(parents=True)
     for name, count, seed in (("trainingset", COUNT, 0), ("testingset", 12, 1)):
         np.save(base / DATA / f"{name}.npy", _pictures(count, seed))

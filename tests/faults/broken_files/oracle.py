@@ -208,8 +208,8 @@ def _snapshot(folder: Path) -> dict[str, tuple[object, ...]]:
             content = os.readlink(path)  # noqa: PTH115 (as it stands)
         elif path.is_file() and status.st_size <= HASHED:
             content = hashlib.blake2b(path.read_bytes()).hexdigest()
-        changed = None if path.is_dir() else status.st_mtime_ns
-        found[str(path.relative_to(folder))] = (status.st_mode, status.st_size, changed, content)
+        size = (None, None) if path.is_dir() else (status.st_size, status.st_mtime_ns)
+        found[str(path.relative_to(folder))] = (status.st_mode, *size, content)
     return found
 
 

@@ -450,6 +450,7 @@ def _progress() -> Iterator[Case]:
         for value in values:
             text = str(value)[:20]
             yield _saved(f"{field} = {text!a} ({type(value).__name__})", _set(field, value), EITHER)
+    for field in ("step", "best_loss", "history"):
         yield _saved(f"no {field}", lambda content, field=field: content["progress"].pop(field), EITHER)
     yield _saved("an unknown field", _set("more", 1))
     yield _saved("a field that is no name", lambda content: content["progress"].__setitem__(5, 1))
