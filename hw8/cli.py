@@ -152,7 +152,7 @@ def _options(pairs: Sequence[str]) -> dict[str, Any]:
             if "&" in value or "*" in value:
                 raise ValueError("no anchors and aliases in an option")
             options[name.replace("-", "_")] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError, RecursionError):
+        except Exception:  # a bad value fails inside PyYAML in more ways than it documents
             raise InputError(f"--option {pair}: the value is not YAML; for instance widths=[256,64]") from None
     return options
 

@@ -237,7 +237,7 @@ def read_config(path: Path) -> RunConfig:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give a config.yaml that train.py wrote") from None
     except Exception as error:  # a bad value fails inside PyYAML in more ways than it documents
-        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())[:160]})") from None
+        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())[:160]}); mend it, or train again") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: must map field names to values")
     try:

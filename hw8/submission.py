@@ -34,7 +34,7 @@ def read_submission(path: Path, rows: int | None = None) -> np.ndarray:
     table = read_table(path, ("ID", "score"))
     score_N = numbers(path, table, "score")
     if rows is not None and len(score_N) != rows:
-        raise InputError(f"{path}: has {len(score_N):,} rows, but the test set has {rows:,} images")
+        raise InputError(f"{path}: has {len(score_N):,} rows, but the test set has {rows:,} images; score that one")
     order = ids_in_order(path, table)
     moved = order != np.arange(len(order))
     if moved.any():
@@ -62,6 +62,8 @@ def merge_parts(paths: Sequence[Path], out: Path) -> int:
     Raises InputError if a part is no such file or of another run or test set, or an image is missing or in two parts;
     then nothing is written.
     """
+    if not paths:
+        raise InputError("no parts to merge; give every part once")
     parts, wholes = [], set()
     for path in paths:
         table = read_table(path, ("ID", "score", "whole"))

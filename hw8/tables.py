@@ -37,13 +37,13 @@ def read_table(path: Path, required: tuple[str, ...], optional: tuple[str, ...] 
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or 'no such file'}); check the name") from None
     except (ValueError, OverflowError) as error:
-        raise InputError(f"{path}: not a CSV file ({' '.join(str(error).split())[:120]})") from None
+        raise InputError(f"{path}: not a CSV file ({' '.join(str(error).split())[:120]}); write it again") from None
     columns = list(table.columns)
     if columns not in (list(required), [*required, *optional]):
         ask = ",".join(required) + "".join(f"[,{name}]" for name in optional)
         raise InputError(f"{path}: its header is {','.join(columns)[:80]!r}; it must be {ask}")
     if table.empty:
-        raise InputError(f"{path}: holds no rows")
+        raise InputError(f"{path}: holds no rows; write it again")
     return table
 
 

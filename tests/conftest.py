@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -23,6 +24,9 @@ from hw8.training.session import Trained, train_run
 THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
 torch.set_num_threads(THREADS)
 os.environ["OMP_NUM_THREADS"] = str(THREADS)
+# Started in the background of a script, a process ignores Ctrl-C, and so would those that tests stop by it.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shlex
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,7 +100,9 @@ def open_images(path: Path, crop: int | None = None) -> Images:
     arrays = [_map(part) for part in paths]
     for part, array in zip(paths, arrays, strict=True):
         if array.shape[1:] != arrays[0].shape[1:]:
-            raise InputError(f"{part}: images of {array.shape[1:]}, but {paths[0].name} has {arrays[0].shape[1:]}")
+            raise InputError(
+                f"{part}: images of {array.shape[1:]}, but {paths[0].name} has {arrays[0].shape[1:]}; make them alike"
+            )
     return Images(Shards(arrays), crop, str(path))
 
 
@@ -144,7 +147,7 @@ def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype, bool, int]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; see data/README.md for what goes there") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its name and rights") from None
     except KeyError as error:
         raise InputError(f"{path}: is .npy of an unknown version {error}; save it again with numpy.save") from None
     except Exception as error:  # a damaged header fails in numpy's parser in many ways
@@ -196,8 +199,7 @@ def _dtype_problem(path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: 
 
 def _rewrite(path: Path, expression: str) -> str:
     """A shell command that replaces the file by `expression` of its array `a`, aside first, then renamed."""
-    aside = f"{path}.new.npy"
     return (
-        f'python -c "import os, numpy as np; a = np.load({os.fspath(path)!r}); '
-        f'np.save({aside!r}, {expression}); os.replace({aside!r}, {os.fspath(path)!r})"'
+        "python -c \"import os, sys, numpy as np; p = sys.argv[1]; q = p + '.new.npy'; a = np.load(p); "
+        f'np.save(q, {expression}); os.replace(q, p)" {shlex.quote(str(path))}'
     )

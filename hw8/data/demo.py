@@ -21,7 +21,7 @@ import numpy as np
 
 from hw8.data.portraits import SIDE, Camera, Scene, draw_cartoon, draw_cat, draw_person
 from hw8.errors import InputError
-from hw8.files import write_text
+from hw8.files import read_text, write_text
 
 log = logging.getLogger(__name__)
 VERSION = 1
@@ -103,8 +103,8 @@ def write_demo(folder: Path, train: int = TRAIN_COUNT, test: int = TEST_COUNT, s
 
 def _recipe(folder: Path) -> object:
     """The settings that a folder of demo data was generated with, or None if it is none."""
-    with contextlib.suppress(OSError, ValueError):
-        return json.loads((folder / "demo.json").read_text())
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        return json.loads(read_text(folder / "demo.json"))
     return None
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from hw8.data.demo import KINDS, demo_images
 from hw8.errors import InputError
-from hw8.files import write_text
+from hw8.files import read_text, write_text
 
 log = logging.getLogger(__name__)
 VERSION = 1
@@ -56,8 +56,8 @@ def write_lfw(folder: Path, seed: int = 0) -> Path:
 
 def _recipe(folder: Path) -> object:
     """The settings that a folder was written with, or None if it was not written here."""
-    with contextlib.suppress(OSError, ValueError):
-        return json.loads((folder / RECIPE).read_text())
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        return json.loads(read_text(folder / RECIPE))
     return None
 
 

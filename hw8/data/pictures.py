@@ -211,7 +211,7 @@ def _opaque(picture: Image.Image, values: tuple[np.float32, np.float32]) -> Imag
     if _deep(picture):
         value_HW = np.asarray(picture, np.float32)
         if not np.isfinite(value_HW).all():
-            raise InputError("the picture has pixels that are no numbers")
+            raise InputError("the picture has pixels that are no numbers; give another")
         low, high = values
         span = max(float(high - low), 1e-9)
         return Image.fromarray(((value_HW - low) * 255 / span).round().clip(0, 255).astype(np.uint8))

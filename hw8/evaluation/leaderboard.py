@@ -21,7 +21,7 @@ from hw8.evaluation.classical import CLASSICAL, CROPS, fit_classical
 from hw8.evaluation.held_out import HeldOut, evaluate_held_out
 from hw8.evaluation.memory import PeakMemory, give_back
 from hw8.evaluation.metrics import Evaluation, evaluate
-from hw8.files import write_text
+from hw8.files import read_text, write_text
 from hw8.lock import owned
 from hw8.prediction import predict
 from hw8.presets import changed, load_preset
@@ -134,9 +134,10 @@ def _finished(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
     done = {}
     for path in sorted(folder.glob("*/result.json"), key=lambda path: path.stat().st_mtime):
         try:
-            row = json.loads(path.read_text(encoding="utf-8"))
+            row = json.loads(read_text(path))
+            dict(row["settings"]["config"])
             done[row["preset"], row["seed"]] = row | {"settings": dict(row["settings"])}
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise InputError(f"{path}: is no result of a comparison ({error}); remove it to run that again") from None
     return done
 

@@ -7,6 +7,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from hw8.data.labels import Labels
+from hw8.files import open_regular
 from hw8.report import plots
 from hw8.runs import RunFolder
 
@@ -16,7 +17,8 @@ MAPPED = 3000
 def training_curves(folder: RunFolder, name: str) -> Markup | None:
     """Losses over epochs; None if metrics.csv does not hold them."""
     try:
-        found = pd.read_csv(folder.metrics)
+        with open_regular(folder.metrics) as file:
+            found = pd.read_csv(file)
     except (OSError, ValueError):
         return None
     known = {"epoch", "train_loss", "held_out_loss"} <= set(found) and len(found) > 0

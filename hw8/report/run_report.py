@@ -11,6 +11,7 @@ from hw8.data.labels import Labels
 from hw8.data.sources import open_source
 from hw8.errors import InputError
 from hw8.evaluation.metrics import Evaluation, evaluate
+from hw8.files import read_text
 from hw8.member import Member
 from hw8.prediction import ALPHA, score_images
 from hw8.report import plots
@@ -71,14 +72,31 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str) -> N
     )
 
 
+SCORES = "held_out_macro_auc_by_score", "unseen_macro_auc_by_score"
+# Of what the page takes from summary.json.
+KINDS: dict[str, Any] = {
+    "hardware": dict,
+    "versions": dict,
+    "parameters": int,
+    "train_minutes": float,
+    **dict.fromkeys(SCORES, dict),
+}
+
+
 def read_summary(member: Member) -> dict[str, Any]:
     """The run's summary.json. Raises InputError if it is missing or damaged."""
     path = member.folder.summary
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_text(path))
         if not isinstance(found, dict):
             raise TypeError("it holds no object")
-    except (OSError, ValueError, TypeError) as error:
+        for name, kind in KINDS.items():
+            if not isinstance(found.get(name, kind()), kind):
+                raise TypeError(f"{name} is of another type")
+        for name in SCORES:
+            if not all(isinstance(value, float | int) for value in found.get(name, {}).values()):
+                raise TypeError(f"{name} holds something that is no number")
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({error}); finish the run with --resume, or train again") from None
     return found
 

@@ -75,7 +75,9 @@ class Gaussian:
     def standardise(self, value_ND: np.ndarray) -> np.ndarray:
         """In units of the normals' spread, from their median: (N, D)."""
         if value_ND.shape[1] != len(self.location_D):  # NumPy would spread a single column over all
-            raise ValueError(f"evidence of {value_ND.shape[1]} columns, calibrated on {len(self.location_D)}")
+            raise ValueError(
+                f"evidence of {value_ND.shape[1]} columns, calibrated on {len(self.location_D)}; train again"
+            )
         return (value_ND - self.location_D) / self.scale_D
 
     def whitened(self, value_ND: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import math
 import os
+import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -142,6 +143,8 @@ def _read(path: Path) -> dict[str, Any]:
         _check_size(content, size)
     except Exception as error:  # a damaged file fails inside the reader in more ways than it documents
         reason = " ".join(str(error).split())[:120]
+        if isinstance(error, pickle.UnpicklingError):  # whose own words explain how to load it unsafely
+            reason = "it holds something else than plain data"
         raise InputError(f"{path}: cannot be loaded ({reason}); start the training again") from None
     if not isinstance(content, dict) or {"model", "average", "optimizer", "progress", "fingerprint"} - content.keys():
         raise InputError(f"{path}: is not a state that train.py wrote; start the training again")

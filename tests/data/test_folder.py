@@ -422,7 +422,7 @@ def test_what_cannot_be_read_is_skipped_with_its_reason(root, out, tmp_path):
         "m large.png": "over 100,000,000 pixels",
         "m long.png": "over 65,535 pixels a side",
         "m small.png": "under 4 pixels a side",
-        "m nan.tif": "the picture has pixels that are no numbers",
+        "m nan.tif": "the picture has pixels that are no numbers; give another",
         "m pipe.png": "not a file",
         "m folder.png": "a link to a folder",
         "m broken.png": "cannot be opened (No such file or directory)",

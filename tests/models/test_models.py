@@ -207,9 +207,10 @@ def test_sides_that_do_not_halve_four_times_are_refused(name, side):
         ({"depth": 3}, "has no option 'depth'; it has widths, latent"),
         ({"side": 3}, "has no option 'side'"),
         ({"latent": 0}, "latent = 0 must be whole"),
-        ({"latent": "8"}, "latent = '8' must be whole"),
-        ({"widths": 5.0}, r"widths = 5\.0 must be whole"),
-        ({"norm": "layer"}, "norm = 'layer' must be none or batch"),
+        ({"latent": "8"}, "latent must be a whole number"),
+        ({"widths": 5.0}, "widths must be a list of at most 64"),
+        ({"widths": [5, True]}, "an entry of widths must be a whole number"),
+        ({"norm": "layer"}, "norm must be one of none, batch"),
     ],
 )
 def test_options_are_checked(options, words):
