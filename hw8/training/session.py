@@ -83,7 +83,10 @@ def resume_run(path: Path, given: RunConfig | None = None) -> Trained:
     folder, config = RunFolder.open(path)
     _check_unchanged(given or config, config, path)
     images = open_source(config.data.source).training(config.data.crop)
-    splits, state, precision = _prepare(config, images)
+    try:
+        splits, state, precision = _prepare(config, images)
+    except InputError as error:
+        raise InputError(f"{folder.config}: {error}") from None
     with owned(folder.path):
         if processes().from_first(folder.resume.exists()):
             state.load(folder.resume)

@@ -217,6 +217,8 @@ def stopped(ended: Ended, how: str) -> str:
     """How a command took being stopped. Raises Broken for what it must not do."""
     if ended.code == 0:
         return "had finished"
+    if how.startswith("Ctrl-C") and ended.errors.endswith("import parse, run\nKeyboardInterrupt\n"):
+        return "stopped while it was loaded"  # by Python itself, with its own words; nothing was written
     if "Traceback" in ended.errors:
         raise Broken(ended.errors[-2000:])
     allowed = {"SIGKILL": (-9,), "SIGTERM": (-15, STOPPED), "Ctrl-C": (STOPPED,), "Ctrl-C twice": (STOPPED,)}
@@ -386,7 +388,7 @@ def cut_in_two(campaign: Campaign, cwd: Path, chance: random.Random) -> str:
     how = "SIGKILL"
     Running(cwd, "train", *campaign.train_words()).stop(campaign.moment("train", chance), how)
     files = sorted(
-        path for path in (cwd / "run").glob("*") if path.stat().st_size and not path.name.startswith("events")
+        path for path in (cwd / "run").glob("*") if path.stat().st_size and not path.name.startswith((".", "events"))
     )
     if not files:
         campaign.finish_training(cwd)
