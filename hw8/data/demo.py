@@ -13,7 +13,6 @@ import contextlib
 import json
 import logging
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import numpy as np
 
 from hw8.data.portraits import SIDE, Camera, Scene, draw_cartoon, draw_cat, draw_person
 from hw8.errors import InputError
-from hw8.files import read_text, write_text
+from hw8.files import folder_aside, read_text, write_text
 
 log = logging.getLogger(__name__)
 VERSION = 1
@@ -82,22 +81,13 @@ def write_demo(folder: Path, train: int = TRAIN_COUNT, test: int = TEST_COUNT, s
             f"{folder}: holds something else than demo data; move it away, or name it with --data {folder}"
         )
     log.info("%s: drawing %s training and %s test faces", folder, f"{train:,}", f"{test:,}")
-    aside = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    with folder_aside(folder) as aside:
         _write_files(aside, train, test, seed)
         write_text(aside / "demo.json", json.dumps(recipe) + "\n")
-        aside.chmod(0o755)
         if _recipe(folder) != recipe:  # unless another process has just made the same
             if folder.exists():
                 shutil.rmtree(folder)
             aside.rename(folder)
-    except OSError as error:
-        raise InputError(f"{folder}: the demo data cannot be written here ({error.strerror})") from None
-    finally:
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
     return folder
 
 

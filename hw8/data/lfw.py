@@ -6,15 +6,13 @@ Of the test set's anomalies, those of the demo's kinds, all are drawn: LFW itsel
 import contextlib
 import json
 import logging
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from hw8.data.demo import KINDS, demo_images
 from hw8.errors import InputError
-from hw8.files import read_text, write_text
+from hw8.files import folder_aside, read_text, write_text
 
 log = logging.getLogger(__name__)
 VERSION = 1
@@ -38,19 +36,10 @@ def write_lfw(folder: Path, seed: int = 0) -> Path:
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise InputError(f"{folder}: holds something else; move it away, or choose another --out")
     faces_NHWC, name_N = _fetch_faces()
-    aside = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    with folder_aside(folder) as aside:
         _write_files(aside, faces_NHWC, name_N, seed)
         write_text(aside / RECIPE, json.dumps(recipe) + "\n")
-        aside.chmod(0o755)
         aside.replace(folder)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from None
-    finally:
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
     return folder
 
 

@@ -835,7 +835,7 @@ def test_lfw_appears_whole_or_not_at_all(lfw, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("hw8.data.lfw.demo_images", fail)
-    with pytest.raises(InputError, match=r"lfw: cannot be written \(No space left on device\)"):
+    with pytest.raises(InputError, match=r"lfw: cannot be written here \(No space left on device\)"):
         write_lfw(tmp_path / "lfw")
     assert_only(tmp_path)
 
