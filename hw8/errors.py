@@ -6,8 +6,7 @@ LONGEST = 600
 class InputError(ValueError):
     """Bad usage or bad input: one line saying what is wrong, where, and what to do (exit code 2).
 
-    What is quoted of a file may hold anything: unprintable characters are shown as Python writes them, so that no text
-    steers a terminal, and of over 600 characters the middle is left out.
+    What is quoted of a file may hold anything: it is made `printable`, and of over 600 characters the middle goes.
     """
 
     def __init__(self, message: str) -> None:
@@ -18,7 +17,12 @@ def one_line(text: str) -> str:
     """Text of any origin, fit to be printed on a line."""
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 3 :]}"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return printable(text)
+
+
+def printable(text: str, longest: int | None = None) -> str:
+    """Up to so many characters, unprintable ones as Python writes them: no text from elsewhere steers a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[:longest])
 
 
 class Interrupted(Exception):

@@ -27,7 +27,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from hw8.errors import InputError, Interrupted
+from hw8.errors import InputError, Interrupted, printable
 from hw8.files import read_text, written_aside
 from hw8.lock import NO_LOCKS
 from hw8.tables import read_table
@@ -220,7 +220,7 @@ class Answer:
     def last(self) -> str:
         """Its last line, which is what it comes down to, short and without anything that may be secret."""
         lines = [line for line in self.words.splitlines() if line.strip()]
-        return shown(one_line(SECRETS.sub(r"\1[...]", lines[-1] if lines else "without a word")))[:200]
+        return printable(single_spaced(SECRETS.sub(r"\1[...]", lines[-1] if lines else "without a word")))[:200]
 
     def refusal(self, competition: str) -> str | None:
         """Why nothing was submitted, and what to do; None if that is not sure."""
@@ -233,7 +233,7 @@ class Answer:
     def success(self) -> str | None:
         """The line that says that a submission was taken; None if none does."""
         lines = self.output.splitlines() if self.code == 0 else []
-        return next((shown(one_line(line)) for line in lines if re.search(r"(?i)\bsuccess", line)), None)
+        return next((printable(single_spaced(line)) for line in lines if re.search(r"(?i)\bsuccess", line)), None)
 
 
 def ask(client: str, words: list[str], seconds: float) -> Answer:
@@ -270,7 +270,7 @@ def draft(file: Path, message: str, rows: int, run: Path | None = None, competit
     from hw8.submission import check_submission  # late, for it takes seconds to load
 
     _check_name(competition)
-    text = one_line(message)
+    text = single_spaced(message)
     # The client's parser would drop a message that is two dashes.
     if not 0 < len(text) <= LONGEST_MESSAGE or not _plain(text) or text == "--":
         raise InputError(f"--message: must be 1 to {LONGEST_MESSAGE} letters, no control characters, and not just --")
@@ -294,7 +294,7 @@ def _plain(text: str) -> bool:
     return not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
 
 
-def one_line(text: str) -> str:
+def single_spaced(text: str) -> str:
     """A text with every run of white space as one space: a message is sent so, and compared so."""
     return " ".join(text.split())
 
@@ -316,7 +316,7 @@ def _described(run: Path) -> dict[str, str]:
         with contextlib.suppress(OSError, ValueError, RecursionError, KeyError, TypeError):
             found = json.loads(read_text(run / name))
             auc = float(found["held_out"]["macro_auc"] if name == "summary.json" else found["held_out_auc"])
-            return {"run": run.as_posix(), "preset": one_line(str(found["preset"])), "held_out_auc": f"{auc:.5f}"}
+            return {"run": run.as_posix(), "preset": single_spaced(str(found["preset"])), "held_out_auc": f"{auc:.5f}"}
     return {}
 
 
@@ -337,10 +337,12 @@ def warnings(entries: Sequence[Entry], new: Entry) -> list[str]:
     """Lines about what one would regret: the same file again, and uploads of which nobody knows how they ended."""
     same = [item for item in entries if item.sha256 == new.sha256 and item.competition == new.competition]
     same = [item for item in same if item.status != FAILED]
-    lines = [f"{new.file}: the same file was submitted on {_minute(item)} as {shown(item.file)}" for item in same[-1:]]
+    lines = [
+        f"{new.file}: the same file was submitted on {_minute(item)} as {printable(item.file)}" for item in same[-1:]
+    ]
     open_ones = [item for item in entries if item.status == SENDING and item.competition == new.competition]
     return lines + [
-        f"{shown(item.file)} of {_minute(item)}: is still being sent, or never finished; counted until --refresh"
+        f"{printable(item.file)} of {_minute(item)}: is still being sent, or never finished; counted until --refresh"
         for item in open_ones
     ]
 
@@ -459,7 +461,8 @@ def refresh(ledger: Ledger, competition: str, seconds: float, now: datetime | No
             if mine and entry.when < moment - WINDOW and _reaches(listed, entry.when):
                 entries[place] = dataclasses.replace(entry, status=FAILED)
     lines = [
-        f"{shown(new.file)} of {_minute(new)}: {new.status}, public {new.public or '-'}, private {new.private or '-'}"
+        f"{printable(new.file)} of {_minute(new)}: {new.status}, public {new.public or '-'}, "
+        f"private {new.private or '-'}"
         for old, new in zip(before, entries, strict=True)
         if old != new
     ]
@@ -524,7 +527,7 @@ def _listed(row: dict[str, str]) -> Listed:
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return Listed(
         ref if re.fullmatch("[0-9]{1,18}", ref) else None, row.get("filename"), moment,
-        None if message is None else one_line(message),
+        None if message is None else single_spaced(message),
         None if status is None else status.rpartition(".")[2].lower(),
         _score(row.get("publicscore", "")), _score(row.get("privatescore", "")),
     )  # fmt: skip
@@ -602,14 +605,9 @@ def listing(entries: Sequence[Entry]) -> str:
          item.message if len(item.message) <= 40 else item.message[:37] + "...")
         for item in entries
     ]  # fmt: skip
-    widths = [max(len(shown(row[column])) for row in rows) for column in range(len(head))]
-    lines = ["  ".join(shown(cell).ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    widths = [max(len(printable(row[column])) for row in rows) for column in range(len(head))]
+    lines = ["  ".join(printable(cell).ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)
-
-
-def shown(text: str) -> str:
-    """A text that is safe to print: what a terminal would obey is a question mark."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _minute(entry: Entry) -> str:

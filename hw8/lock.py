@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from hw8.errors import InputError
+from hw8.errors import InputError, printable
 from hw8.processes import processes
 
 NAME = ".in-use.json"
@@ -149,4 +149,4 @@ def _read(handle: int) -> dict[str, object]:
 def _name(found: dict[str, object]) -> str:
     """The owner in words; what a file says is shown with its control characters escaped."""
     process, host, since = (str(found.get(key, "unknown"))[:80] for key in ("process", "host", "since"))
-    return f"process {process!s} on {host!s} (since {since!s})".encode("unicode_escape").decode("ascii")
+    return printable(f"process {process} on {host} (since {since})")

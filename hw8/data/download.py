@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw8.data.transfer import CHUNK, RemoteFile, checked_address, plain, progress_bar, shown, size_of, transfer
-from hw8.errors import InputError
+from hw8.data.transfer import CHUNK, LONGEST, RemoteFile, checked_address, progress_bar, shown, size_of, transfer
+from hw8.errors import InputError, printable
 from hw8.lock import owned
 from hw8.training.interrupt import stopping_as_interrupted
 
@@ -85,7 +85,7 @@ def download_from_kaggle(folder: Path, files: Sequence[RemoteFile] = HOMEWORK) -
             shutil.rmtree(aside)
             if isinstance(error, InputError):
                 raise
-            reason = plain(str(error))
+            reason = printable(str(error), LONGEST)
             raise InputError(f"{archive}: cannot be unpacked ({reason}); deleted: run the command again") from None
         shutil.rmtree(aside)
 
@@ -201,7 +201,8 @@ def _ask_kaggle(program: str, folder: Path) -> Path:
     lines = [line for line in re.split(r"[\r\n]+", said.decode("utf-8", "replace")) if line.strip()]
     raise InputError(
         f"kaggle left with code {process.returncode} and {len(archives)} archives (its last words: "
-        f"{plain(lines[-1] if lines else 'none')}); {ACCOUNT}, and the rules must be accepted on {RULES_PAGE}"
+        f"{printable(lines[-1] if lines else 'none', LONGEST)}); {ACCOUNT}, and the rules must be accepted on "
+        f"{RULES_PAGE}"
     )
 
 

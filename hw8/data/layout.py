@@ -9,7 +9,7 @@ import numpy as np
 
 from hw8.data.labels import NORMAL, UNNAMED
 from hw8.data.splits import SMALLEST
-from hw8.errors import InputError
+from hw8.errors import InputError, printable
 from hw8.tables import numbers, read_table
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ NAMES_SHOWN = 3
 
 
 def escaped(text: str) -> str:
-    """A name that is safe to print: unprintable characters and backslashes as Python writes them."""
-    return "".join(c if c.isprintable() and c != "\\" else c.encode("unicode_escape").decode() for c in text)
+    """A name that is safe to print, and can be told from any other: backslashes are doubled."""
+    return printable(text.replace("\\", "\\\\"))
 
 
 @dataclasses.dataclass

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
-from hw8.errors import InputError
+from hw8.errors import InputError, printable
 
 if TYPE_CHECKING:
     import requests
@@ -21,6 +21,7 @@ ATTEMPTS = 5
 PAUSE = 3.0  # seconds between two attempts
 TIMEOUTS = (10.0, 60.0)  # seconds to connect, and to wait for the next bytes
 HOPS = 5
+LONGEST = 200  # characters quoted of what a server says
 CHUNK = 1 << 14  # bytes; a broken connection loses less than this
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TRY_AGAIN = (408, 429, 500, 502, 503, 504)
@@ -175,8 +176,8 @@ def _first_byte(response: "requests.Response", file: RemoteFile, part: Path) -> 
     if not fits or _is_coded(response):
         raise InputError(
             f"{shown(response.url)}: announces other bytes than the {file.size:,} of {file.name} (Content-Length "
-            f"{plain(length or 'none')}, Content-Range {plain(span)}); nothing was taken: fetch it from elsewhere "
-            "with --url"
+            f"{printable(length or 'none', LONGEST)}, Content-Range {printable(span, LONGEST)}); nothing was taken: "
+            "fetch it from elsewhere with --url"
         )
     if status == 200 and start:
         log.warning("%s: the server does not go on from byte %s; starting again", file.name, f"{start:,}")
@@ -200,7 +201,7 @@ def progress_bar(file: RemoteFile, start: int = 0) -> "tqdm[Any]":
 
 def shown(address: str) -> str:
     """An address as it may be printed: without password and query, on one line."""
-    return plain(re.sub(r"//[^/?#]*@", "//", address).partition("?")[0])
+    return printable(re.sub(r"//[^/?#]*@", "//", address).partition("?")[0], LONGEST)
 
 
 def _reason(error: Exception) -> str:
@@ -212,9 +213,4 @@ def _reason(error: Exception) -> str:
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "the connection broke"
     innermost = re.split(r": |\('", str(error))[-1]
-    return plain(re.split(r"['\"]\)", innermost)[0].strip("'\" "))
-
-
-def plain(text: str) -> str:
-    """Text from elsewhere, cut to 200 characters, its control characters escaped."""
-    return text[:200].encode("unicode_escape").decode("ascii")
+    return printable(re.split(r"['\"]\)", innermost)[0].strip("'\" "), LONGEST)
