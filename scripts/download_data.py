@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import tyro
 
 from hw8.cli import parse, run
+from hw8.commands import spelled
 
 
 @dataclasses.dataclass
@@ -49,8 +50,15 @@ def main() -> None:
         else:
             download_files(out, arguments.url or HOME)
     print(f"Wrote:    {out}")
-    where = "hw8" if arguments.what == "hw8" and out == homework else shlex.quote(str(out))
-    print(f"Next:     python scripts/train.py --data {where}")
+    where = "hw8" if arguments.what == "hw8" and out == homework else shlex.quote(_as_folder(out))
+    print(f"Next:     {spelled('train')} --data {where}")
+
+
+def _as_folder(path: Path) -> str:
+    """The path as it is taken for a folder: not for a named source, nor for an option."""
+    from hw8.data.sources import NAMED
+
+    return f"./{path}" if str(path) in NAMED or str(path).startswith("-") else str(path)
 
 
 if __name__ == "__main__":

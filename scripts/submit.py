@@ -13,6 +13,7 @@ from typing import Annotated
 import tyro
 
 from hw8.cli import parse, run
+from hw8.commands import spelled
 from hw8.errors import InputError, Interrupted
 from hw8.kaggle import (
     COMPETITION,
@@ -96,7 +97,7 @@ def _submit(arguments: Arguments) -> None:
     if not arguments.yes:
         _confirm(new.competition)
     answer = submit(new, ledger, arguments.timeout, arguments.force)
-    print(f"Kaggle:   {answer}\nLedger:   {ledger.path}\nNext:     python scripts/submit.py --refresh")
+    print(f"Kaggle:   {answer}\nLedger:   {ledger.path}\nNext:     {spelled('submit')} --refresh")
 
 
 def _confirm(competition: str) -> None:

@@ -14,18 +14,14 @@ import subprocess
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hw8.data.transfer import CHUNK, LONGEST, RemoteFile, checked_address, progress_bar, shown, size_of, transfer
 from hw8.errors import InputError, printable
+from hw8.kaggle.client import COMPETITION, RULES_PAGE, Answer, client_environment, download_words, find_client
 from hw8.lock import owned
 from hw8.training.interrupt import stopping_as_interrupted
 
-if TYPE_CHECKING:
-    pass
-
 log = logging.getLogger(__name__)
-
 
 HOMEWORK = (
     RemoteFile("trainingset.npy", 1_228_800_128, "eb895c5e8fea408002b2b6802552124163164b3b6438af9eb02b001bbfa9e0ed"),
@@ -34,15 +30,13 @@ HOMEWORK = (
 HOME = (
     "https://media.githubusercontent.com/media/chiyuanhsiao/ml2023spring-hw8/9345bded5e86e803297b2d892a491d25dc89cd3f"
 )
-COMPETITION = "ml2023spring-hw8"
-RULES_PAGE = f"https://www.kaggle.com/competitions/{COMPETITION}/rules"
 RULES = (
-    f"Kaggle gives the files to those who have accepted the competition's rules: {RULES_PAGE}\n"
+    "Kaggle gives the files to those who have accepted the competition's rules: "
+    f"{RULES_PAGE.format(competition=COMPETITION)}\n"
     "Among them: no additional data, no pretrained models, five submissions a day."
 )
-ACCOUNT = "a token of your account, from https://www.kaggle.com/settings, goes to ~/.kaggle/kaggle.json"
-VERIFYING = ".verifying"
 UNPACKING = ".kaggle"
+HEARD = 10_000  # bytes kept of what Kaggle's client says
 
 
 def download_files(folder: Path, base: str = HOME, files: Sequence[RemoteFile] = HOMEWORK) -> None:
@@ -52,6 +46,8 @@ def download_files(folder: Path, base: str = HOME, files: Sequence[RemoteFile] =
     HTTPS (this machine's own may be plain HTTP), for a server that fails or sends other bytes, for other bytes under a
     file's name, and without space; Interrupted, with every NAME.part kept, on Ctrl-C.
     """
+    if "?" in base or "#" in base:
+        raise InputError(f"--url {shown(base)}: has a query; the names of the files are appended: give a plain address")
     checked_address(base)
     with _still_missing(folder, files) as missing:
         for file in missing:
@@ -65,9 +61,7 @@ def download_from_kaggle(folder: Path, files: Sequence[RemoteFile] = HOMEWORK) -
     Raises InputError without the program, if it fails, and for an archive that does not hold the files; Interrupted on
     Ctrl-C.
     """
-    program = shutil.which("kaggle")
-    if program is None:
-        raise InputError(f"--source kaggle: there is no kaggle program here; pip install kaggle; {ACCOUNT}")
+    program = find_client()
     aside = folder / UNPACKING
     with _still_missing(folder, files, aside) as missing:
         if not missing:
@@ -95,7 +89,6 @@ def _still_missing(folder: Path, files: Sequence[RemoteFile], aside: Path | None
     """Own the folder, and give those files that are not there yet, with room for them, and for an archive `aside`."""
     kept = f"interrupted; what has come is kept in {folder}: the same command goes on"
     with stopping_as_interrupted(kept), owned(folder):
-        shutil.rmtree(folder / VERIFYING, ignore_errors=True)
         try:
             missing = [file for file in files if not _is_there(folder / file.name, file)]
             _check_space(folder, missing, aside)
@@ -107,11 +100,9 @@ def _still_missing(folder: Path, files: Sequence[RemoteFile], aside: Path | None
 
 def _is_there(path: Path, file: RemoteFile) -> bool:
     """Whether the verified file is there already. Raises InputError if something else has its name."""
-    import pooch
-
     if not path.exists() and not path.is_symlink():
         return False
-    if path.is_file() and path.stat().st_size == file.size and pooch.file_hash(str(path)) == file.sha256:
+    if path.is_file() and path.stat().st_size == file.size and _is_right(path, file):
         log.info("%s: is there already, and verified; kept", path)
         _part(path.parent, file).unlink(missing_ok=True)
         return True
@@ -119,6 +110,13 @@ def _is_there(path: Path, file: RemoteFile) -> bool:
         f"{path}: is there, but is not the file of {file.size:,} bytes and SHA-256 {file.sha256[:12]}...; left alone: "
         "move it away, or choose another --out"
     )
+
+
+def _is_right(path: Path, file: RemoteFile) -> bool:
+    """Whether these are the file's bytes."""
+    import pooch
+
+    return pooch.file_hash(str(path)) == file.sha256
 
 
 def _check_space(folder: Path, missing: Sequence[RemoteFile], aside: Path | None) -> None:
@@ -143,66 +141,46 @@ def _place(file: RemoteFile, folder: Path, origin: str, fill: Callable[[Path], N
 
     Raises InputError, and deletes the .part, if its bytes are wrong.
     """
-    import pooch
-
-    part, aside = _part(folder, file), folder / VERIFYING
+    part = _part(folder, file)
     if part.is_symlink() or (part.exists() and not part.is_file()):
         raise InputError(f"{part}: is no file that could go on; move it away, or choose another --out")
-
     fill(part)
-    pooch.get_logger().setLevel(logging.WARNING)
-    share = functools.partial(_share, part)
-    try:
-        verified = pooch.retrieve(
-            origin, f"sha256:{file.sha256}", fname=file.name, path=aside.absolute(), downloader=share
-        )
-        Path(verified).replace(folder / file.name)
-        part.unlink(missing_ok=True)
-    except ValueError:  # pooch's word for another digest
-        part.unlink(missing_ok=True)
+    with part.open("rb+") as whole:
+        os.fsync(whole.fileno())
+    if not _is_right(part, file):
+        part.unlink()
         raise InputError(
             f"{shown(origin)}: {file.name} came with the wrong bytes (its SHA-256 is not {file.sha256[:12]}...); they "
             "are deleted: run the command again, or fetch it from elsewhere (--url, --source)"
-        ) from None
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        )
+    part.replace(folder / file.name)
     log.info("%s: %s bytes, verified", folder / file.name, f"{file.size:,}")
-
-
-def _share(part: Path, _origin: str, output: str, _pooch: object) -> None:
-    """What pooch calls its downloader: give it the complete .part, which outlives a verification that is cut short."""
-    with part.open("rb+") as whole:
-        os.fsync(whole.fileno())
-    Path(output).unlink()
-    try:
-        os.link(part, output)
-    except OSError:  # a disk without hard links
-        part.replace(output)
 
 
 def _ask_kaggle(program: str, folder: Path) -> Path:
     """Run Kaggle's client, its words passed on; the archive that it leaves in `folder`. Raises InputError."""
     folder.mkdir(exist_ok=True)
-    command = [program, "competitions", "download", "-c", COMPETITION, "-p", str(folder.absolute())]
     said = b""
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0
-    ) as process:
+        [program, *download_words(COMPETITION, folder)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, bufsize=0, env=client_environment(),
+    ) as process:  # fmt: skip
         try:
             while process.stdout and (heard := process.stdout.read(CHUNK)):
                 os.write(2, heard)
-                said = (said + heard)[-1000:]
+                said = (said + heard)[-HEARD:]
         except BaseException:
             process.terminate()
             raise
     archives = sorted(folder.glob("*.zip"))
     if process.returncode == 0 and len(archives) == 1:
         return archives[0]
-    lines = [line for line in re.split(r"[\r\n]+", said.decode("utf-8", "replace")) if line.strip()]
+    answer = Answer(process.returncode, said.decode("utf-8", "replace"))
+    if process.returncode and (refusal := answer.refusal(COMPETITION)):
+        raise InputError(f"--source kaggle: {refusal}")
     raise InputError(
-        f"kaggle left with code {process.returncode} and {len(archives)} archives (its last words: "
-        f"{printable(lines[-1] if lines else 'none', LONGEST)}); {ACCOUNT}, and the rules must be accepted on "
-        f"{RULES_PAGE}"
+        f"--source kaggle: kaggle left with code {answer.code} and {len(archives)} archives in {folder} (its last "
+        f"words: {answer.last()}); run the command again, or leave --source kaggle away"
     )
 
 

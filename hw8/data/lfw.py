@@ -4,8 +4,11 @@ Of the test set's anomalies, those of the demo's kinds, all are drawn: LFW itsel
 """
 
 import contextlib
+import http.client
 import json
 import logging
+import tarfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +19,12 @@ from hw8.files import folder_aside, read_text, write_text
 
 log = logging.getLogger(__name__)
 VERSION = 1
+PHOTOGRAPHS = 13_233
 HELD_OUT = 0.2  # share of the people whose images are the test set's normal ones
 CENTRE = slice(61, 189)  # rows and columns of the 250-pixel photograph: 128, halved to 64
 RECIPE = "lfw.json"
+# No connection, one that broke, other bytes than scikit-learn expects, an archive that cannot be unpacked.
+FAULTS = (OSError, ValueError, EOFError, http.client.HTTPException, tarfile.TarError, zlib.error)
 
 
 def write_lfw(folder: Path, seed: int = 0) -> Path:
@@ -39,7 +45,8 @@ def write_lfw(folder: Path, seed: int = 0) -> Path:
     with folder_aside(folder) as aside:
         _write_files(aside, faces_NHWC, name_N, seed)
         write_text(aside / RECIPE, json.dumps(recipe) + "\n")
-        aside.replace(folder)
+        if _recipe(folder) != recipe:  # another process may have been faster
+            aside.replace(folder)
     return folder
 
 
@@ -52,14 +59,20 @@ def _recipe(folder: Path) -> object:
 
 def _fetch_faces() -> tuple[np.ndarray, np.ndarray]:
     """All faces, uint8 (N, 64, 64, 3), and the name of the person on each (N,). Raises InputError."""
-    from sklearn.datasets import fetch_lfw_people
+    from sklearn.datasets import fetch_lfw_people, get_data_home
 
     log.info("LFW: 250 MB, fetched by scikit-learn into its own folder unless they are there; takes minutes")
     try:
         found = fetch_lfw_people(color=True, funneled=True, resize=0.5, slice_=(CENTRE, CENTRE))
-    except (OSError, ValueError, EOFError) as error:  # no connection, other bytes than scikit-learn expects
+    except FAULTS as error:
         reason = " ".join(str(error).split())[:160]
         raise InputError(f"LFW: scikit-learn could not fetch it ({reason}); run the command again") from None
+    count = len(found.images)
+    if count != PHOTOGRAPHS:  # stopped while it unpacks, scikit-learn takes what is there for all of it the next time
+        raise InputError(
+            f"LFW: scikit-learn has {count:,} of {PHOTOGRAPHS:,} photographs, its unpacking was cut short; delete "
+            f"{Path(get_data_home()) / 'lfw_home'} and run the command again"
+        )
     faces_NHWC = np.empty(found.images.shape, np.uint8)
     # Pixels end at 1 in today's scikit-learn and ended at 255 once.
     scale = 255 if found.images.max() <= 1 else 1

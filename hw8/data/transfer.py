@@ -119,7 +119,9 @@ def _request(session: "requests.Session", address: str, start: int) -> "requests
         if not response.is_redirect:
             return response
         response.close()
-        hop = checked_address(response.headers["location"], before=hop)
+        # Headers are read as Latin-1, but addresses with other letters are sent in UTF-8.
+        goal = response.headers["location"].encode("latin-1").decode("utf-8", "replace")
+        hop = checked_address(goal, before=hop)
     raise InputError(f"{shown(address)}: redirects more than {HOPS} times; check the address, or try --url")
 
 

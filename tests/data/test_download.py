@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import http.client
 import importlib.util
 import inspect
 import os
@@ -12,9 +13,11 @@ import stat
 import struct
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import zipfile
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -371,6 +374,21 @@ def requested(monkeypatch):
     return found
 
 
+def test_a_redirect_in_utf_8_is_read_as_that(serve, out, requested):
+    server = serve(says(302, Location="/data/\u00e9".encode().decode("latin-1")), says(404))
+    assert_refused(out, server, "the server answered 404")
+    assert requested[1] == f"{server.base}/%C3%A9"
+
+
+def test_a_mirror_with_a_query_is_refused(out, requested):
+    for end in ("?token=1", "#x"):
+        with pytest.raises(
+            InputError, match="--url https://example.org/x.*: has a query; the names of the files are appended"
+        ):
+            download_files(out, f"https://example.org/x{end}", [FILE])
+    assert requested == []
+
+
 def test_redirects_on_this_machine_are_followed(serve, out, requested):
     goal = serve(good)
     server = serve(says(302, Location="/data/elsewhere"), says(307, Location=f"{goal.base}/{FILE.name}"))
@@ -472,7 +490,7 @@ def test_a_verified_file_is_kept(serve, out, caplog):
     server = serve(good)
     download_files(out, server.base, [FILE])
     stamp = (out / FILE.name).stat()
-    os.link(out / FILE.name, part_of(out))  # as a kill between the last two steps leaves it
+    os.link(out / FILE.name, part_of(out))  # left over, the file having come from elsewhere
     download_files(out, server.base, [FILE])
     assert (out / FILE.name).stat().st_mtime_ns == stamp.st_mtime_ns
     assert len(server.asked) == 1
@@ -586,27 +604,25 @@ def test_ctrl_c_keeps_what_has_come(serve, out):
     assert_whole(out)
 
 
-def test_ctrl_c_while_verifying_loses_nothing(serve, out, monkeypatch):
+@pytest.mark.parametrize("links", [True, False])
+def test_ctrl_c_while_verifying_loses_nothing(serve, out, monkeypatch, links):
     def stopped(*words, **options):
         raise KeyboardInterrupt
 
+    def refuse(*words):
+        raise PermissionError(1, "Operation not permitted")
+
     server = serve(good)
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
     with monkeypatch.context() as patch:
+        patch.setattr("pooch.file_hash", stopped)
         patch.setattr("pooch.core.hash_matches", stopped)
         with pytest.raises(Interrupted):
             download_files(out, server.base, [FILE])
     assert_only(out, part_of(out).name)
     download_files(out, server.base, [FILE])
     assert len(server.asked) == 1
-    assert_whole(out)
-
-
-def test_a_disk_without_hard_links_will_do(serve, out, monkeypatch):
-    def refuse(*words):
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(os, "link", refuse)
-    download_files(out, serve(good).base, [FILE])
     assert_whole(out)
 
 
@@ -646,7 +662,7 @@ def kaggle(tmp_path, monkeypatch):
         f"#!{sys.executable}\n"
         "import shutil, sys\n"
         f"open({str(words)!r}, 'a').write(' '.join(sys.argv[1:]) + '\\n')\n"
-        f"shutil.copy({str(archive)!r}, sys.argv[-1] + '/ml2023spring-hw8.zip')\n"
+        f"shutil.copy({str(archive)!r}, sys.argv[-2].removeprefix('--path=') + '/ml2023spring-hw8.zip')\n"
         "print('Downloading ml2023spring-hw8.zip')\n"
     )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
@@ -666,7 +682,9 @@ def test_kaggles_archive_is_unpacked_and_verified(kaggle, out, caplog, capfd):
     assert (out / FILE.name).read_bytes() == BODY
     assert (out / SECOND.name).read_bytes() == SMALL
     assert_only(out, FILE.name, SECOND.name)
-    assert kaggle.words.read_text() == f"competitions download -c ml2023spring-hw8 -p {out / '.kaggle'}\n"
+    assert kaggle.words.read_text() == (
+        f"competitions download --path={out / '.kaggle'} --competition=ml2023spring-hw8\n"
+    )
     assert "no additional data, no pretrained models, five submissions a day" in caplog.text
     assert "competitions/ml2023spring-hw8/rules" in caplog.text
     shown = capfd.readouterr()
@@ -716,10 +734,7 @@ def test_bad_archives_are_refused_and_deleted(kaggle, out, spoil, pattern):
 
 def test_a_failure_of_kaggles_program_says_what_to_do(kaggle, out):
     kaggle.program.write_text("#!/bin/sh\nprintf 'Downloading\\r403 - Forbidden \\033[2J\\n'\nexit 1\n")
-    pattern = (
-        r"kaggle left with code 1 .*last words: 403 - Forbidden \\x1b\[2J\).*kaggle\.json.*must be accepted on .*/rules"
-    )
-    with pytest.raises(InputError, match=pattern):
+    with pytest.raises(InputError, match=r"accept the rules on .*/rules \(kaggle: 403 - Forbidden \\x1b\[2J\)"):
         download_from_kaggle(out, [FILE])
 
 
@@ -735,7 +750,7 @@ def test_ctrl_c_ends_kaggles_program_and_keeps_its_archive(kaggle, out):
     kaggle.program.write_text(
         f"#!{sys.executable}\n"
         "import os, signal, sys, time\n"
-        "open(sys.argv[-1] + '/ml2023spring-hw8.zip', 'w').write(str(os.getpid()))\n"
+        "open(sys.argv[-2].removeprefix('--path=') + '/ml2023spring-hw8.zip', 'w').write(str(os.getpid()))\n"
         "os.kill(os.getppid(), signal.SIGINT)\n"
         "time.sleep(30)\n"
     )
@@ -759,9 +774,35 @@ def test_kaggles_archive_needs_space_too(kaggle, out, monkeypatch):
     assert_whole(out)
 
 
+def test_no_token_is_shown(kaggle, out):
+    kaggle.program.write_text(
+        "#!/bin/sh\necho 'Authorization: Bearer KGAT_0123456789abcdef0123 VERBOSE='$VERBOSE\nexit 1\n"
+    )
+    with pytest.raises(InputError, match=r"last words: Authorization: Bearer \[\.\.\.\] VERBOSE=false") as caught:
+        download_from_kaggle(out, [FILE])
+    assert "0123456789" not in str(caught.value)
+
+
+def test_kaggles_program_is_found_beside_python(kaggle, out, monkeypatch, tmp_path):
+    pack(kaggle.archive, [(FILE.name, BODY)])
+    monkeypatch.setattr(sys, "executable", str(kaggle.program.parent / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    download_from_kaggle(out, [FILE])
+    assert_whole(out)
+
+
+def test_without_an_account(kaggle, out):
+    kaggle.program.write_text(
+        "#!/bin/sh\necho 'Authentication required to call the Kaggle API.'\necho 'Save it'\nexit 1\n"
+    )
+    with pytest.raises(InputError, match="kaggle is not signed in; run `kaggle auth login`"):
+        download_from_kaggle(out, [FILE])
+
+
 def test_without_kaggles_program(out, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InputError, match=r"pip install kaggle; a token .* ~/\.kaggle/kaggle\.json"):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(InputError, match="the official client is not installed; pip install kaggle six, then: "):
         download_from_kaggle(out, [FILE])
     assert not out.exists()
 
@@ -785,6 +826,7 @@ def lfw(monkeypatch):
         return found
 
     monkeypatch.setattr("sklearn.datasets.fetch_lfw_people", fetch)
+    monkeypatch.setattr("hw8.data.lfw.PHOTOGRAPHS", len(found.target))
     return SimpleNamespace(asked=asked, found=found)
 
 
@@ -840,9 +882,36 @@ def test_lfw_appears_whole_or_not_at_all(lfw, tmp_path, monkeypatch):
     assert_only(tmp_path)
 
 
-def test_lfw_without_a_connection(monkeypatch, tmp_path):
+def test_lfw_that_another_process_has_just_written_is_kept(lfw, tmp_path, monkeypatch):
+    def slow(**options):
+        monkeypatch.setattr("sklearn.datasets.fetch_lfw_people", lambda **options: lfw.found)
+        write_lfw(tmp_path / "lfw")
+        return lfw.found
+
+    monkeypatch.setattr("sklearn.datasets.fetch_lfw_people", slow)
+    assert write_lfw(tmp_path / "lfw") == tmp_path / "lfw"
+    assert_only(tmp_path, "lfw")
+
+
+def test_lfw_of_which_scikit_learn_has_a_part_is_refused(lfw, tmp_path, monkeypatch):
+    """Stopped while it unpacks, scikit-learn takes what is there for all of it the next time."""
+    monkeypatch.setattr("hw8.data.lfw.PHOTOGRAPHS", 13_233)
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "cache"))
+    with pytest.raises(InputError, match=r"60 of 13,233 photographs.* delete .*cache/lfw_home and run the command"):
+        write_lfw(tmp_path / "lfw")
+    assert not (tmp_path / "lfw").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        requests.ConnectionError("no\nroute"), tarfile.ReadError("no\nroute"), EOFError("no\nroute"),
+        zlib.error("no\nroute"), http.client.HTTPException("no\nroute"),
+    ],
+)  # fmt: skip
+def test_lfw_without_a_connection(monkeypatch, tmp_path, error):
     def fail(**options):
-        raise requests.ConnectionError("no\nroute")
+        raise error
 
     monkeypatch.setattr("sklearn.datasets.fetch_lfw_people", fail)
     with pytest.raises(InputError, match=r"scikit-learn could not fetch it \(no route\)"):
@@ -862,6 +931,7 @@ def test_lfw_as_scikit_learn_reads_it(tmp_path, monkeypatch):
     for name in ("pairsDevTrain.txt", "pairsDevTest.txt", "pairs.txt"):
         (home / name).touch()
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "cache"))
+    monkeypatch.setattr("hw8.data.lfw.PHOTOGRAPHS", 5)
     source = Source("lfw", write_lfw(tmp_path / "lfw"))
     train = source.training().array_NHWC
     assert train.shape == (4, 64, 64, 3)
@@ -914,6 +984,8 @@ def test_the_script_refuses_a_mirror_of_something_else(serve, tmp_path):
         ),
         (["hw8", "--source", "kaggle"], ("download_from_kaggle", "data"), "--data hw8"),
         (["lfw"], ("write_lfw", "data/lfw"), "--data data/lfw"),
+        (["lfw", "--out", "lfw"], ("write_lfw", "lfw"), "--data ./lfw"),
+        (["hw8", "--out=-x"], ("download_files", "-x", download.HOME), "--data ./-x"),
     ],
 )
 def test_the_script_ends_with_the_next_command(monkeypatch, capsys, words, called, end):

@@ -1,0 +1,100 @@
+"""scripts/submit.py as it is called."""
+
+import os
+import signal
+import subprocess
+import time
+from datetime import UTC, datetime
+
+import pytest
+from stand_in import HEAD, ROWS, call, command, entry, keep
+
+
+def test_the_script_submits_refreshes_and_lists(client, file):
+    words = ("submissions/first.csv", "-m", "first", "--rows", ROWS)
+    assert "there is nobody to ask whether to send it; add --yes" in call(*words, code=2).stderr
+    done = call(*words, "--yes")
+    assert "0 of 5 submissions used today" in done.stdout
+    assert "Kaggle:   Successfully submitted to ML2023Spring-HW8" in done.stdout
+    done = call(*words[:1], "--message=-h", *words[3:], "--yes")
+    assert "Warning:  submissions/first.csv: the same file was submitted on 20" in done.stdout
+    assert client.got()[1][3] == "-h"
+    date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    client.lists(f"{HEAD}\n5,first.csv,{date},first,SubmissionStatus.COMPLETE,0.84012,\n")
+    done = call("--refresh")
+    assert "complete, public 0.84012, private -" in done.stdout
+    assert call("--list").stdout.count("submissions/first.csv") == 2
+
+
+def test_a_refresh_before_the_first_submission_does_no_harm(client, file):
+    client.lists("No submissions found\n")
+    assert call("--refresh").stdout == "No submissions yet\nRefresh:  nothing new\n"
+    assert call("--list").stdout == "No submissions yet\n"
+    call(file, "-m", "first", "--rows", ROWS, "--yes")
+
+
+def test_the_script_asks_first(client, file, monkeypatch):
+    def answered(text: str) -> int:
+        parent, child = os.openpty()
+        process = subprocess.Popen(command(file, "-m", "x", "--rows", ROWS), stdin=child, stdout=-3, stderr=-3)
+        os.write(parent, text.encode())
+        code = process.wait(timeout=60)
+        os.close(parent)
+        os.close(child)
+        return code
+
+    assert answered("n\n") == 130
+    assert client.got() == []
+    assert answered("y\n") == 0
+    assert len(client.got()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ((), "give either a file to submit, or --refresh or --list"),
+        (("a.csv", "--list"), "give either a file to submit, or --refresh or --list"),
+        (("a.csv",), "--message is missing"),
+        (("a.csv", "-m", "x"), "a.csv: cannot be read"),
+        (("--refresh", "--timeout", "nan"), "--timeout nan: must be more than 0"),
+        (("--refresh", "--timeout", "inf"), "--timeout inf: must be more than 0"),
+        (("--refresh", "--competition", "a b"), "--competition 'a b': must be"),
+    ],
+)
+def test_bad_usage_is_one_line(client, words, line):
+    assert line in call(*words, code=2).stderr
+
+
+def test_help_is_quick():
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        call("--help")
+        times.append(time.perf_counter() - started)
+    assert min(times) < 1.5
+
+
+def test_killed_in_between_the_upload_counts(client, file):
+    client.behave("kill")
+    words = (file, "-m", "x", "--rows", ROWS, "--yes")
+    process = subprocess.run(command(*words), capture_output=True, timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert len(client.got()) == 1
+    assert client.statuses() == ["sending"]
+    client.behave("good")
+    done = call(*words)
+    assert "is still being sent, or never finished; counted until --refresh" in done.stdout
+    assert "1 of 5 submissions used today" in done.stdout
+    assert client.statuses() == ["sending", "sent"]
+
+
+def test_several_at_once_lose_no_line_and_stay_within_five(client, file):
+    keep(client.ledger, *(entry(date=datetime.now(UTC).isoformat(), message=str(number)) for number in range(3)))
+    client.behave("slow")
+    words = (file, "-m", "x", "--rows", ROWS, "--yes")
+    running = [subprocess.Popen(command(*words), stdout=-3, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    errors = [process.communicate(timeout=120)[1] for process in running]
+    assert sorted(process.returncode for process in running) == [0, 0, 2, 2]
+    assert sum("5 of 5 submissions used today" in text for text in errors) == 2
+    assert client.statuses() == ["sent"] * 5
+    assert len(client.got()) == 2
