@@ -4,49 +4,29 @@
 files in memory.
 """
 
-import contextlib
-import dataclasses
-import logging
 import math
-import sys
-import tempfile
-import threading
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 from numbers import Integral, Real
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
-from tqdm import tqdm
 
 from hw8.config import RunConfig
 from hw8.data.arrays import Images
-from hw8.data.loader import batch_count
 from hw8.data.rows import Layout, checked_shape
-from hw8.data.splits import LEAST_CALIBRATION, SMALLEST, Splits, split_rows
-from hw8.errors import InputError, Interrupted
-from hw8.evaluation.oneclass import LEAST_STEPS, SMALL_BATCH
-from hw8.member import Member
-from hw8.models.blocks import DOWNSAMPLING
+from hw8.data.splits import LEAST_CALIBRATION
+from hw8.detector_run import cut, loaded, paced, settings, threshold, trained
 from hw8.prediction import ALPHA
-from hw8.presets import DEFAULT_PRESET, changed, load_preset
+from hw8.presets import DEFAULT_PRESET
 from hw8.scoring.evidence import chosen
-from hw8.training.loop import Trainer
-from hw8.training.session import train_images
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CONFIG, MODEL = "config.yaml", "model.safetensors"
 VECTOR = "vector"
-SCORED = 64  # images scored at once, always exactly: see `AnomalyDetector._scores`
-
-_one_at_a_time = threading.Lock()
 
 
 class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -70,15 +50,17 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
     Parameters
     ----------
-    preset : name of a preset (see hw8/presets.py), or a RunConfig with settings of your own. The default one takes
-        images of any side that is a multiple of 16, and minutes for thousands of them; "fcn_crop" takes any side, is
-        quicker, and looks at the inner 32 pixels; "fcn" looks at all.
+    preset : name of a preset (see hw8/presets.py), or a RunConfig with settings of your own, whose seed is not looked
+        at. The default one takes images of any side that is a multiple of 16, and minutes for thousands of them;
+        "fcn_crop" takes any side, is quicker, and looks at the inner 32 pixels; "fcn" looks at all.
     epochs : passes over the training images. None: the preset's, or as many as make 400 steps.
     score_name : evidence that is the score, for instance "l1" (see docs/scoring.md). None: the preset's.
     contamination : share of normal images that may be flagged, in (0, 0.5]; "auto" is 0.05.
-    random_state : seed of weights, order and augmentation.
-    device : "auto", "cpu", "cuda" or "mps".
-    precision : "auto", "fp32" or "bf16".
+    random_state : seed of weights, order and augmentation: a whole number, a RandomState, or None for another one
+        each time.
+    device : "cpu", "cuda" or "mps"; "auto" for the preset's, which is the quickest here. Unpickled where it is
+        missing, a detector takes another, with a warning.
+    precision : "fp32" or "bf16"; "auto" for the preset's, which is what the device is quickest in.
     image_shape : (side, side) or (side, side, channels) of flat rows; "vector" if they are no images; None to guess.
     verbose : show progress on standard error.
 
@@ -137,17 +119,19 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         Raises ValueError for fewer than 4 images, for values that are not finite, for images that are not square or
         that the preset cannot take, and for bad parameters. Warns of sets too small for `contamination`.
         """
-        level = self._level()
+        level, seed, declared = self._level(), self._seed(), self._declared_shape()
         rows_ND, shape = self._rows(X, reset=True)
-        layout = Layout.of(rows_ND, shape or self._declared_shape())
+        layout = Layout.of(rows_ND, shape or declared)
         array_NHWC = layout.images(rows_ND)
-        config = self._settings(layout, len(rows_ND), level)
-        splits = _splits(len(rows_ND), config)
-        config = self._paced(config, len(splits.train))
-        files = self._train(config, Images(array_NHWC, config.data.crop, "X"), splits)
-        member = _load(files, self.device)
+        if np.array_equal(array_NHWC[0], array_NHWC[-1]) and (array_NHWC == array_NHWC[0]).all():
+            raise ValueError(f"X: all {len(rows_ND)} images are the same, so that nothing can be learned; give others")
+        config = settings(self, layout, len(rows_ND), level, seed)
+        splits = cut(len(rows_ND), config)
+        config = paced(config, self.epochs, len(splits.train))
+        files = trained(config, Images(array_NHWC, config.data.crop, "X"), splits, bool(self.verbose))
+        member = loaded(files)
         self.run_files_, self.layout_, self._member = files, layout, member
-        self.offset_ = -_threshold(member.calibration.values_C[member.score_name], level)
+        self.offset_ = -threshold(member.calibration.values_C[member.score_name], level)
         self.decision_scores_ = self._scores(array_NHWC)
         return self
 
@@ -168,19 +152,21 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         """Fit, and predict the same images: int (N,). Raises ValueError."""
         return 1 - 2 * self.fit(X, y).labels_
 
-    def score_frame(self, X: Any, ids: Sequence[Any] | None = None) -> "pd.DataFrame":
-        """A table with a row an image: ID (or its number), score (larger is more anomalous), and p_value.
+    def score_frame(self, X: Any, ids: Iterable[Any] | None = None) -> "pd.DataFrame":
+        """A table with a row an image: ID, score (larger is more anomalous), and p_value.
 
-        It has the index of X, if X is a DataFrame. Raises ValueError, also if `ids` are not as many as the images.
+        IDs are `ids` or, without them, the index of X, if X is a DataFrame, or the images' numbers. The table has the
+        index of X. Raises ValueError, also if `ids` are not as many as the images.
         """
         import pandas as pd
 
         score_N = -self.score_samples(X)
-        if ids is not None and len(ids) != len(score_N):
-            raise ValueError(f"ids: {len(ids)} for {len(score_N)} images")
+        index = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(score_N))
+        names = list(index if ids is None else ids)
+        if len(names) != len(score_N):
+            raise ValueError(f"ids: {len(names)} for {len(score_N)} images")
         p_value_N = self._member.calibration.p_value(self._member.score_name, score_N)
-        columns = {"ID": np.arange(len(score_N)) if ids is None else list(ids), "score": score_N, "p_value": p_value_N}
-        return pd.DataFrame(columns, index=X.index if isinstance(X, pd.DataFrame) else None)
+        return pd.DataFrame({"ID": names, "score": score_N, "p_value": p_value_N}, index=index)
 
     @property
     def threshold_(self) -> float:
@@ -199,23 +185,33 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "run_files_" in state:
-            self._member = _load(self.run_files_, self.device)
+            self._member = loaded(self.run_files_)
 
     def _rows(self, X: Any, reset: bool) -> tuple[np.ndarray, tuple[int, ...] | None]:
         """X as checked rows of numbers (N, D), and the shape of an image if X says it."""
         shape = None
         X = np.asarray(X) if isinstance(X, list | tuple) else X
-        if getattr(X, "ndim", 2) in (3, 4):
+        if getattr(X, "ndim", 2) > 2:
             array = np.asarray(X)
             shape = array.shape[1:]
-            side, channels = checked_shape(shape, math.prod(shape))
-            if not reset and (self.layout_.vector or (side, channels) != (self.layout_.side, self.layout_.channels)):
-                known = f"{self.layout_.side}x{self.layout_.side}x{self.layout_.channels}"
-                known = "rows that are no images" if self.layout_.vector else f"images of {known}"
-                raise ValueError(f"X: images of {side}x{side}x{channels}, but the detector was fitted on {known}")
+            if reset:
+                checked_shape(shape, math.prod(shape))
+            else:
+                self._check_like_fitted(array.shape)
             X = array.reshape(len(array), math.prod(shape))
         least = LEAST_CALIBRATION if reset else 1
         return validate_data(self, X, reset=reset, dtype="numeric", ensure_min_samples=least), shape
+
+    def _check_like_fitted(self, shape: tuple[int, ...]) -> None:
+        """Raise ValueError for an array of images of another side, or with other channels, than fit's."""
+        layout = self.layout_
+        if not layout.vector and shape == (layout.side, layout.side, layout.channels):
+            raise ValueError(f"X: one image, of shape {shape}, where a stack of images is expected; give X[None]")
+        side, channels = checked_shape(shape[1:], math.prod(shape[1:]))
+        if layout.vector or (side, channels) != (layout.side, layout.channels):
+            known = f"images of {layout.side}x{layout.side}x{layout.channels}"
+            known = "rows that are no images" if layout.vector else known
+            raise ValueError(f"X: images of {side}x{side}x{channels}, but the detector was fitted on {known}")
 
     def _declared_shape(self) -> tuple[int, ...] | str | None:
         shape = self.image_shape
@@ -234,51 +230,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
             return float(given)
         raise ValueError(f"contamination={given!r}: must be 'auto' or a number in (0, 0.5]")
 
-    def _settings(self, layout: Layout, count: int, level: float) -> RunConfig:
-        """The run's settings: the preset's, made to fit the images and their number. Raises ValueError."""
-        given = self.preset if isinstance(self.preset, RunConfig) else load_preset(self.preset)
-        if given.scoring.transductive:
-            raise ValueError(f"preset={self.preset!r} looks at a whole test set, which an estimator never has")
-        config = _for_vectors() if layout.vector else given
-        crop = config.data.crop
-        # Enough held-out images for a p-value as small as the level, if there are.
-        share = max(config.data.calibration_share, min(0.4, (math.ceil(1 / level) - 1) / count))
-        config = changed(
-            config,
-            data={"source": None, "crop": crop if crop and crop <= layout.side else None, "calibration_share": share},
-            scoring={"score": self.score_name or config.scoring.score, "score_batch_size": SCORED},
-        )
-        own = {name: value for name in ("device", "precision") if (value := getattr(self, name)) != "auto"}
-        return dataclasses.replace(config, seed=self._seed(), **own)
-
-    def _paced(self, config: RunConfig, rows: int) -> RunConfig:
-        """The same with the epochs asked for, or enough of them for so many rows; few rows come in small batches."""
-        batch, epochs = config.train.batch_size, config.train.epochs
-        if epochs * batch_count(rows, batch) < LEAST_STEPS:
-            batch = min(batch, SMALL_BATCH)
-        epochs = max(epochs, -(-LEAST_STEPS // batch_count(rows, batch)))
-        if self.epochs is not None:
-            epochs = int(self.epochs) if isinstance(self.epochs, Integral) else self.epochs
-        return changed(config, train={"batch_size": batch, "epochs": epochs})
-
     def _seed(self) -> int:
-        """The random state as a whole number."""
-        if isinstance(self.random_state, Integral):
-            return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
-
-    def _train(self, config: RunConfig, images: Images, splits: Splits) -> dict[str, bytes]:
-        """Train in a folder that is removed at the end; what it held, by name."""
-        with _one_at_a_time, _as_it_was(), _talking(self.verbose), tempfile.TemporaryDirectory(prefix="hw8-") as where:
-            try:
-                run = train_images(config, images, Path(where) / "run", splits, Trainer if self.verbose else _Quiet)
-            except Interrupted:
-                raise KeyboardInterrupt from None  # there is nothing to go on with
-            except InputError as error:
-                if images.side % DOWNSAMPLING == 0:
-                    raise
-                raise InputError(f"images of {images.side} pixels: {error}; preset='fcn' takes any side") from None
-            return {CONFIG: run.config.read_bytes(), MODEL: run.model.read_bytes()}
+        """The random state as a whole number. Raises ValueError."""
+        if not isinstance(self.random_state, Integral):
+            return int(check_random_state(self.random_state).randint(2**31 - 1))
+        seed = int(self.random_state)
+        if not 0 <= seed < 2**32:
+            raise ValueError(f"random_state={seed}: must lie in [0, 2**32)")
+        return seed
 
     def _scores(self, array_NHWC: np.ndarray) -> np.ndarray:
         """Scores, larger is more anomalous: float64 (N,).
@@ -290,83 +249,3 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         rows = np.pad(np.arange(count), (0, -count % member.scorer.batch_size))
         table = member.scorer.table(Images(array_NHWC, member.config.data.crop, "X"), rows)
         return chosen(member.calibration.scores(table), member.score_name)[:count]
-
-
-class _Quiet(Trainer):
-    """A training without a progress bar."""
-
-    def _bar(self) -> "tqdm[Any]":
-        return tqdm(disable=True)
-
-
-def _for_vectors() -> RunConfig:
-    """The settings for rows that are no images: they are few numbers, so that all of them can be compared."""
-    config = changed(
-        load_preset("fcn"),
-        model={"options": {"widths": [64], "latent": 8}},
-        scoring={"score": "joint", "parts": ("latent", "l1"), "distance": "neighbours", "fit_on": "training"},
-    )
-    return dataclasses.replace(config, precision="fp32")
-
-
-def _splits(count: int, config: RunConfig) -> Splits:
-    """The cut of the training set; under 20 rows, all of them in every part."""
-    if count >= SMALLEST:
-        return split_rows(count, config.data)
-    warnings.warn(
-        f"{count} images are too few to hold any out (that takes {SMALLEST}): scores are calibrated on the training "
-        "images themselves, and too many new images will be flagged",
-        stacklevel=3,
-    )
-    rows = np.arange(count)
-    return Splits(rows, rows, rows)
-
-
-def _threshold(score_C: np.ndarray, level: float) -> float:
-    """The score above which a conformal p-value is at most `level`, or the least that there is, with a warning."""
-    ranks_C = np.arange(1, len(score_C) + 1)
-    allowed = int((ranks_C / (len(score_C) + 1) <= level).sum())
-    if not allowed:
-        warnings.warn(
-            f"{len(score_C)} calibration images give no p-value under {1 / (len(score_C) + 1):.2g}: what is more "
-            f"unlike than all of them is flagged, which may be more than contamination={level:g}; fit on more images",
-            stacklevel=3,
-        )
-    return float(np.sort(score_C)[-max(allowed, 1)])
-
-
-def _load(files: dict[str, bytes], device: Any) -> Member:
-    """A run from its files' bytes. Raises InputError if they are damaged."""
-    with _one_at_a_time, _as_it_was(), tempfile.TemporaryDirectory(prefix="hw8-") as where:
-        for name in (CONFIG, MODEL):
-            (Path(where) / name).write_bytes(files[name])
-        return Member.load(Path(where), device)
-
-
-@contextlib.contextmanager
-def _as_it_was() -> Iterator[None]:
-    """Leave PyTorch's random streams and its switch for deterministic algorithms as they were."""
-    switch = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        torch.use_deterministic_algorithms(switch, warn_only=warn_only)
-
-
-@contextlib.contextmanager
-def _talking(aloud: bool) -> Iterator[None]:
-    """Let hw8's log reach standard error within the block, or keep all but errors from it."""
-    logger = logging.getLogger("hw8")
-    level, handler = logger.level, logging.StreamHandler(sys.stderr)
-    own = aloud and not logger.hasHandlers()
-    logger.setLevel(logging.INFO if aloud else logging.ERROR)
-    if own:
-        logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        if own:
-            logger.removeHandler(handler)

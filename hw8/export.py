@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import hashlib
 import importlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from hw8 import __version__
 from hw8.data.arrays import Images
 from hw8.data.sources import DEMO, HOMEWORK
-from hw8.errors import InputError
+from hw8.errors import InputError, printable
 from hw8.export_graph import OPSET, ScoreGraph, to_onnx
 from hw8.files import written_aside
 from hw8.member import Member
@@ -77,15 +78,20 @@ class Exported:
 
     def lines(self) -> list[str]:
         """What it is, how well it agrees, and three lines of Python that use it."""
-        size = self.out.stat().st_size / 1e6
-        images = f'np.load("{self.test_images}")[:256]' if self.test_images else "images_NHWC"
+        name, size = printable(str(self.out)), self.out.stat().st_size / 1e6
+        images = f"np.load({_quoted(self.test_images)})[:256]" if self.test_images else "images_NHWC"
         return [
-            f"Wrote:    {self.out} ({size:.1f} MB, ONNX opset {OPSET}): uint8 images {self.takes} to score and p_value",
+            f"Wrote:    {name} ({size:.1f} MB, ONNX opset {OPSET}): uint8 images {self.takes} to score and p_value",
             *(self.agreement.lines() if self.agreement else ["Checked:  not, as asked"]),
             "Use it:   import numpy as np, onnxruntime",
-            f'          session = onnxruntime.InferenceSession("{self.out}")',
+            f"          session = onnxruntime.InferenceSession({_quoted(self.out)})",
             f'          score_N, p_value_N = session.run(None, {{"images": {images}}})',
         ]
+
+
+def _quoted(path: Path) -> str:
+    """A path as a word of Python, printable whatever its characters are."""
+    return printable(json.dumps(str(path), ensure_ascii=False))
 
 
 def export_onnx(run: Path, out: Path | None = None, check: bool = True) -> Exported:
@@ -162,6 +168,7 @@ def _about(member: Member) -> dict[str, str]:
     config, (side, channels) = member.config, member.folder.image_shape()
     about = {
         "hw8": __version__,
+        "run": printable(member.folder.path.resolve().name),
         "preset": config.preset,
         "model": config.model.name,
         "side": side,

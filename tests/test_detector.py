@@ -1,5 +1,7 @@
 """The scikit-learn estimator: its manners, what it takes, and what it is worth."""
 
+import copy
+import dataclasses
 import functools
 import math
 import os
@@ -25,10 +27,11 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
 
 from hw8 import AnomalyDetector
+from hw8.data import rows
 from hw8.data.demo import demo_images
 from hw8.errors import InputError
 from hw8.presets import changed, load_preset
-from hw8.training import loop
+from hw8.training import loop, session
 
 OURS = "contamination is the share of new normal images that is flagged, measured on held-out ones (conformal p-values)"
 EXPECTED_FAILURES = {
@@ -176,7 +179,6 @@ def test_flat_colour_images_are_images(detector, normal):
 
 def test_image_shape_says_what_flat_rows_are(grey):
     flat = grey[:60, :12, :12].reshape(60, -1)
-    assert AnomalyDetector(TINY, epochs=1).fit(flat).layout_.vector, "12 is no multiple of 16"
     shaped = AnomalyDetector(TINY, epochs=1, image_shape=(12, 12)).fit(flat)
     assert (shaped.layout_.side, shaped.layout_.channels, shaped.layout_.vector) == (12, 1, False)
     np.testing.assert_array_equal(shaped.score_samples(flat), shaped.score_samples(grey[:60, :12, :12]))
@@ -197,7 +199,10 @@ def test_pandas_in_and_out(grey):
     assert list(table["ID"]) == list(range(500, 660))
     np.testing.assert_array_equal(table["score"], -fitted.score_samples(frame[200:]))
     assert table["p_value"].between(0, 1, inclusive="right").all()
-    assert list(fitted.score_frame(frame[:3])["ID"]) == [0, 1, 2]
+    assert list(fitted.score_frame(frame[:3])["ID"]) == ["image 0", "image 1", "image 2"], "the index of X"
+    with pytest.warns(UserWarning, match="feature names"):
+        assert list(fitted.score_frame(grey[:3])["ID"]) == [0, 1, 2]
+    assert list(fitted.score_frame(frame[:2], ids=iter("ab"))["ID"]) == ["a", "b"]
     with pytest.raises(ValueError, match="ids: 2 for 3 images"):
         fitted.score_frame(frame[:3], ids=[1, 2])
     with pytest.raises(ValueError, match="feature names"):
@@ -319,6 +324,73 @@ def test_stopped_by_the_user(grey, monkeypatch):
         AnomalyDetector(TINY, epochs=1).fit(grey)
 
 
+def test_errors_speak_of_parameters_and_not_of_a_folder_that_is_gone(grey, monkeypatch):
+    monkeypatch.setattr(session, "check_scores", lambda _, name: (_ for _ in ()).throw(InputError(f"{name}: --lr")))
+    for wrong, message in (({"preset": "bos"}, "^preset bos: unknown"), ({}, "^the run: lr$")):
+        with pytest.raises(InputError, match=message):
+            AnomalyDetector(**({"preset": TINY, "epochs": 1} | wrong)).fit(grey[:60])
+
+
+def test_the_hint_at_the_side_is_given_for_the_side_alone(grey):
+    with pytest.raises(ValueError, match="l3: this model does not give it") as caught:
+        AnomalyDetector(TINY, epochs=1, score_name="l3").fit(grey[:60, :12, :12])
+    assert "takes any side" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [0, 7.5])
+def test_images_that_are_all_the_same_are_refused(value):
+    with pytest.raises(ValueError, match="X: all 30 images are the same"):
+        AnomalyDetector(TINY, epochs=1).fit(np.full((30, 16, 16), value))
+
+
+def test_one_image_alone_is_refused_with_what_to_write(detector, normal):
+    with pytest.raises(ValueError, match=r"give X\[None\]"):
+        detector.score_samples(normal[0])
+    assert detector.score_samples(normal[0][None]).shape == (1,)
+    with pytest.raises(ValueError, match="expected .*side") as caught:
+        detector.score_samples(normal[None, :2])
+    assert "transpose" not in str(caught.value)
+    with pytest.raises(ValueError, match="expected .*side"):
+        clone(detector).fit(normal[None, :9])
+
+
+def test_flat_pixels_that_are_not_taken_for_images_are_warned_of(grey):
+    flat = grey[:60, :12, :12].reshape(60, -1)
+    with pytest.warns(UserWarning, match=r"give image_shape=\(12, 12, 1\) if they are") as caught:
+        assert AnomalyDetector(TINY, epochs=1).fit(flat).layout_.vector, "12 is no multiple of 16"
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        AnomalyDetector(TINY, epochs=1, image_shape="vector").fit(flat)
+        AnomalyDetector(TINY, epochs=1, image_shape=(12, 12)).fit(flat)
+
+
+def test_a_device_that_is_missing_where_it_is_unpickled_is_replaced(small, grey):
+    files = small.run_files_
+    elsewhere = files | {"config.yaml": files["config.yaml"].replace(b"device: auto", b"device: mps")}
+    assert elsewhere != files
+    with pytest.warns(UserWarning, match="device='mps' is not on this machine"):
+        found = pickle.loads(pickle.dumps(_with_files(small, elsewhere)))
+    np.testing.assert_array_equal(found.score_samples(grey[:5]), small.score_samples(grey[:5]))
+
+
+def _with_files(detector, files):
+    found = copy.deepcopy(detector)
+    found.run_files_ = files
+    return found
+
+
+def test_a_presets_own_device_is_the_one_that_scores(grey):
+    found = AnomalyDetector(dataclasses.replace(TINY, device="cpu"), epochs=1).fit(grey[:60])
+    assert found._member.config.device == "cpu"
+
+
+def test_floats_are_converted_a_part_at_a_time(small, grey, monkeypatch):
+    expected = small.score_samples(grey * 1.0)
+    monkeypatch.setattr(rows, "CONVERTED", 1000)
+    np.testing.assert_array_equal(small.score_samples(grey * 1.0), expected)
+
+
 def test_small_sets(grey):
     detector = AnomalyDetector(TINY, epochs=1)
     with pytest.raises(ValueError, match="minimum of 4 is required"):
@@ -356,9 +428,9 @@ def test_images_of_another_kind_are_refused(small, grey, change, message):
 
 
 def test_images_are_refused_by_a_detector_of_rows(grey):
-    rows = AnomalyDetector(epochs=1, image_shape="vector").fit(grey[:60].reshape(60, -1))
+    vectors = AnomalyDetector(epochs=1, image_shape="vector").fit(grey[:60].reshape(60, -1))
     with pytest.raises(ValueError, match="fitted on rows that are no images"):
-        rows.predict(grey[:2])
+        vectors.predict(grey[:2])
 
 
 @pytest.mark.parametrize(
@@ -373,7 +445,7 @@ def test_images_are_refused_by_a_detector_of_rows(grey):
         ({"contamination": 0.0}, r"\(0, 0\.5\]"),
         ({"contamination": 0.6}, r"\(0, 0\.5\]"),
         ({"contamination": "none"}, r"\(0, 0\.5\]"),
-        ({"random_state": -1}, "seed"),
+        ({"random_state": -1}, r"random_state=-1: must lie in"),
         ({"device": "tpu"}, "device"),
         ({"precision": "fp8"}, "precision"),
     ],

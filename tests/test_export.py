@@ -195,8 +195,8 @@ def test_the_file_says_what_it_is(runs, exported):
     about = {item.key: item.value for item in model.metadata_props}
     folder = RunFolder(runs["resnet"])
     assert about.items() > {
-        "preset": "resnet", "side": "32", "crop": "32", "channels": "3", "score": "l1", "calibration_images": "40",
-        "fingerprint": folder.fingerprint(),
+        "run": "resnet", "preset": "resnet", "side": "32", "crop": "32", "channels": "3", "score": "l1",
+        "calibration_images": "40", "fingerprint": folder.fingerprint(),
     }.items()  # fmt: skip
     run = session(exported["resnet"].out)
     assert [(item.name, item.type, item.shape) for item in (*run.get_inputs(), *run.get_outputs())] == [
@@ -286,6 +286,15 @@ def test_the_example_that_it_prints_works(exported, plain):
         assert space["score_N"].shape == space["p_value_N"].shape == (5 if given else 120,)
     assert any("64 random images: scores within" in line for line in plain.lines())
     assert any(" development images: scores within" in line for line in exported["boss"].lines())
+
+
+def test_the_example_works_wherever_the_file_is(quick, tmp_path):
+    out = tmp_path / os.fsdecode(b'a "caf\xe9"\n\\\xc3\xa9') / "x.onnx"
+    lines = export_onnx(quick, out, check=False).lines()
+    assert all(line.isprintable() for line in lines)
+    space: dict = {}
+    exec(lines[-2][10:].replace("onnxruntime.InferenceSession", ""), space)
+    assert space["session"] == str(out)
 
 
 @pytest.fixture

@@ -17,20 +17,14 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from hw8.commands import spelled
 from hw8.data.arrays import SMALLEST_SIDE
 from hw8.data.labels import NORMAL
-from hw8.data.layout import (
-    NAMES_SHOWN,
-    Walk,
-    check_parts,
-    escaped,
-    grouped,
-    planned,
-    walk,
-)
+from hw8.data.layout import NAMES_SHOWN, Walk, check_parts, escaped, grouped, planned, walk
 from hw8.data.pictures import Crop, read_pictures
 from hw8.data.shards import shard_paths
-from hw8.errors import InputError
+from hw8.errors import InputError, printable
+from hw8.lock import owned
 from hw8.training.interrupt import stopping_as_interrupted
 
 if TYPE_CHECKING:
@@ -40,6 +34,7 @@ if TYPE_CHECKING:
 FILES = ("skipped.csv", "testing_labels.csv", "testingset.npy", "trainingset.npy")
 SKIPPED, LABELS, TESTING, TRAINING = FILES
 LARGEST_SIDE = 1024
+ASIDE = ".hw8-prepare-"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,14 +105,16 @@ class Prepared:
             lines.append(
                 "Test set: none, as no anomalies are labelled; --test-share holds pictures back, without labels"
             )
-        return "\n".join([*lines, f"Next:     python scripts/train.py --data {shlex.quote(str(self.out))}"])
+        lines.append(f"Next:     {spelled('train')} --data {shlex.quote(str(self.out))}")
+        return "\n".join(map(printable, lines))
 
 
 def prepare(images: Path, out: Path, settings: Preparation) -> Prepared:
     """Write the pictures under `images` as array files in `out`, all of them or none.
 
     Memory grows with the names of the pictures only. Raises InputError if there is nothing to read, too little to
-    train or test on, a wrong labels.csv, or no room; and Interrupted after Ctrl-C, with nothing written.
+    train or test on, a wrong labels.csv, no room, or another process at work in `out`; and Interrupted after Ctrl-C,
+    with nothing written.
     """
     _check_unused(out)
     found = walk(images)
@@ -227,22 +224,21 @@ def _check_unused(out: Path) -> None:
 
 @contextlib.contextmanager
 def _aside(out: Path) -> Iterator[Path]:
-    """A hidden folder in `out` to write in; gone afterwards, as is `out` if it is new and empty."""
-    new = not out.exists()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=".prepare-", dir=out))
-    except OSError as error:
-        raise InputError(f"{out}: cannot write here ({error.strerror}); choose another folder") from None
-    try:
-        yield aside
-    except OSError as error:
-        raise InputError(f"{out}: could not be written ({error.strerror}); free some space or choose another") from None
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-        if new:
-            with contextlib.suppress(OSError):
-                out.rmdir()
+    """A hidden folder in `out`, which is ours alone meanwhile, to write in; what a killed run left in its place goes.
+
+    It is gone afterwards, as is `out` if it is new and empty.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: cannot write here (it is a file); choose another folder")
+    with owned(out):
+        for left in out.glob(f"{ASIDE}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        try:
+            with tempfile.TemporaryDirectory(prefix=ASIDE, dir=out, ignore_cleanup_errors=True) as aside:
+                yield Path(aside)
+        except OSError as error:
+            reason = error.strerror
+            raise InputError(f"{out}: could not be written ({reason}); free some space or choose another") from None
 
 
 def _publish(aside: Path, out: Path) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +15,8 @@ NEARLY = 1e-3  # of a range: how far beyond it rounding errors take a pixel
 MIDDLE = 0.98  # share of the values that the range of a feature is taken from
 SLACK = 0.5  # of that range, on either side: room for values that training did not have
 GREY = 128
-CONVERTED = 4096  # rows turned into pixels at once
+LEAST_GUESSED = 8  # pixels a side: rows of 16 numbers are hardly images
+CONVERTED = 2**22  # numbers turned into pixels at once, or one row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +40,13 @@ class Layout:
         """
         features, pixels = X_ND.shape[1], _pixel_range(X_ND)
         if shape is None and pixels is not None:
-            shape = _square(features)
+            shape = _square(features, DOWNSAMPLING)
+            if shape is None and pixels == PIXEL_RANGES[-1] and (likely := _square(features, 1)):
+                warnings.warn(
+                    f"rows of {features} numbers from 0 to 255 are not taken for images, as {likely[0]} is no multiple "
+                    f"of {DOWNSAMPLING}; give image_shape={likely} if they are, image_shape='vector' if not",
+                    stacklevel=3,
+                )
         if shape is None or isinstance(shape, str):
             return cls._of_vectors(X_ND)
         side, channels = checked_shape(shape, features)
@@ -58,10 +66,11 @@ class Layout:
             if X_ND.dtype == np.uint8 and self.white_D[0] == 255:
                 return X_ND.reshape(shape)
         out_NP = np.full((count, self.side**2 * self.channels), GREY, np.uint8)
-        for start in range(0, count, CONVERTED):
-            part = X_ND[start : start + CONVERTED].astype(np.float64)
+        rows = max(1, CONVERTED // X_ND.shape[1])
+        for start in range(0, count, rows):
+            part = X_ND[start : start + rows].astype(np.float64)
             level = np.rint((part - self.black_D) * (255 / (self.white_D - self.black_D)))
-            out_NP[start : start + CONVERTED, : X_ND.shape[1]] = level.clip(0, 255)
+            out_NP[start : start + rows, : X_ND.shape[1]] = level.clip(0, 255)
         return out_NP.reshape(shape)
 
     def _check_pixels(self, X_ND: np.ndarray) -> None:
@@ -100,11 +109,11 @@ def _robust_range(X_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return low_D - SLACK * spread_D, high_D + SLACK * spread_D
 
 
-def _square(features: int) -> tuple[int, int, int] | None:
-    """The square image, of a side that every model takes, that has so many pixels and channels."""
+def _square(features: int, multiple: int) -> tuple[int, int, int] | None:
+    """The square image that has so many pixels and channels, and a side of at least 8 that is such a multiple."""
     for channels in CHANNELS:
         side = math.isqrt(features // channels)
-        if side % DOWNSAMPLING == 0 and side * side * channels == features > 0:
+        if side % multiple == 0 and side * side * channels == features and side >= LEAST_GUESSED:
             return side, side, channels
     return None
 
@@ -113,7 +122,8 @@ def checked_shape(shape: Sequence[int], features: int) -> tuple[int, int]:
     """Side and channels of a square image's shape. Raises ValueError if it is none, or has not so many numbers."""
     whole = (*shape, 1) if len(shape) == 2 else tuple(shape)
     if len(whole) != 3 or whole[0] != whole[1] or whole[2] not in CHANNELS or whole[0] < SMALLEST_SIDE:
-        hint = "; channels come last: X.transpose(0, 2, 3, 1)" if whole[0] in CHANNELS else ""
+        first = len(shape) == 3 and shape[0] in CHANNELS
+        hint = "; channels come last: X.transpose(0, 2, 3, 1)" if first else ""
         raise ValueError(
             f"images of shape {tuple(shape)}: expected (side, side), (side, side, 1) or (side, side, 3), and a side of "
             f"at least {SMALLEST_SIDE} pixels{hint}"

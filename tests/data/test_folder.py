@@ -22,6 +22,7 @@ from hw8.data.labels import read_labels
 from hw8.data.layout import escaped, walk
 from hw8.data.pictures import read_picture, read_pictures
 from hw8.errors import InputError, Interrupted
+from hw8.lock import owned
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_data.py"
 QUICK = Preparation(side=8)
@@ -209,6 +210,11 @@ def test_a_table_of_labels(listed, out):
 def test_a_table_of_labels_without_kinds(listed, out):
     root = listed("b/cat.png,1", header="file,label")
     assert prepare(root, out, QUICK).kinds == {"normal": 6, "anomaly": 1}
+
+
+def test_missing_pictures_are_counted(listed, out):
+    said = refused(listed("b/cat.png,1,cat", "b/none.png,1,cat", "b/nor this.png,1,cat"), out)
+    assert "line 33: no picture 'b/none.png' is in the folder, nor those of 1 other line" in said
 
 
 @pytest.mark.parametrize(
@@ -455,6 +461,26 @@ def test_links_out_of_the_folder_are_not_followed(root, out, tmp_path):
     assert skipped(out) == out_of_it | {"loop": "a link to a folder"}
 
 
+def test_links_that_lead_nowhere_are_skipped(root, out):
+    fill(root, *numbered(20))
+    (root / "gone.png").symlink_to("nothing.png")
+    (root / "itself.png").symlink_to("itself.png")
+    (root / "a.png").symlink_to("b.png")
+    (root / "b.png").symlink_to("a.png")
+    prepare(root, out, QUICK)
+    assert skipped(out).keys() == {"gone.png", "itself.png", "a.png", "b.png"}
+    assert all(reason.startswith("cannot be opened (") for reason in skipped(out).values())
+
+
+def test_pictures_in_a_format_that_is_not_read_are_named(root, out):
+    fill(root, *numbered(20))
+    (root / "phone.HEIC").write_bytes(b"any")
+    (root / "notes.txt").write_text("any")
+    done = prepare(root, out, QUICK)
+    assert skipped(out) == {"phone.HEIC": "a format that is not read; convert it to PNG or JPEG"}
+    assert done.found.others == 1
+
+
 def test_names_that_would_command_the_terminal_are_escaped(root, out):
     names = ["new\nline.png", "\x1b[2Jclear.png", "\u202egnp.png", "back\\slash.png", os.fsdecode(b"\xff.png")]
     fill(root, *numbered(20), "fine é.png")
@@ -466,6 +492,13 @@ def test_names_that_would_command_the_terminal_are_escaped(root, out):
     assert all(line.isprintable() for line in done.text().split("\n"))
     assert len(done.text().split("\n")) == 10
     assert escaped("fine é.png") == "fine é.png"
+
+
+def test_a_folder_whose_name_is_no_text_can_be_reported(root, tmp_path):
+    fill(root, *numbered(20))
+    out = tmp_path / os.fsdecode(b"caf\xe9\x1b[2J")
+    assert all(line.isprintable() for line in prepare(root, out, QUICK).text().split("\n"))
+    assert held(out) == {"trainingset.npy"}
 
 
 # Parts
@@ -528,6 +561,17 @@ def test_a_full_disk_leaves_nothing(root, out, monkeypatch):
 # All or nothing
 
 
+def test_what_a_killed_run_left_is_removed_and_two_at_once_are_refused(root, out):
+    fill(root, *numbered(20))
+    left = out / ".hw8-prepare-killed"
+    left.mkdir(parents=True)
+    (left / "trainingset.npy").write_bytes(b"half")
+    with owned(out):
+        assert "in use by process" in refused(root, out)
+    prepare(root, out, QUICK)
+    assert held(out) == {"trainingset.npy"}
+
+
 def test_an_interruption_leaves_nothing(root, out, monkeypatch):
     def interrupted(path: Path, *rest: object) -> np.ndarray:
         if path.name == "050.png":
@@ -567,9 +611,9 @@ def test_the_command_stops_at_once(root, out, number):
     command = [sys.executable, SCRIPT, root, out]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 20
-        while not list(out.glob(".prepare-*/trainingset.npy")) and time.monotonic() < deadline:
+        while not list(out.glob("*prepare-*/trainingset.npy")) and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert list(out.glob(".prepare-*")), "it writes where it will rename"
+        assert list(out.glob("*prepare-*")), "it writes where it will rename"
         asked = time.monotonic()
         process.send_signal(number)
         stdout, stderr = process.communicate(timeout=20)
