@@ -10,10 +10,7 @@ import pytest
 
 from hw8.config import RunConfig, to_yaml
 from hw8.errors import InputError
-from hw8.evaluation import oneclass
 from hw8.evaluation.ablation import ablate
-from hw8.evaluation.metrics import roc_auc
-from hw8.evaluation.oneclass import Labelled, digits, one_class
 from hw8.prediction import predict
 from hw8.presets import changed, load_preset
 from hw8.report.explanation import draw_explanation, explain
@@ -191,28 +188,3 @@ def test_transduction_is_named_and_repeats_itself(demo, tmp_path, monkeypatch):
     assert done.share is not None
     assert any("looking at the unlabelled test images" in note for note in done.notes())
     assert done.as_json()["transductive"] is True
-
-
-def test_each_class_is_normal_in_turn(monkeypatch):
-    monkeypatch.setattr(oneclass, "LEAST_STEPS", 20)
-    rng = np.random.default_rng(0)
-    bright = rng.integers(150, 255, (60, 16, 16, 1), dtype=np.uint8)
-    dark = rng.integers(0, 100, (60, 16, 16, 1), dtype=np.uint8)
-    both, classes = np.concatenate([bright, dark]), np.repeat(["bright", "dark"], 60)
-    config = changed(load_preset("conv"), train={"epochs": 1, "batch_size": 8}, model={"options": {"latent": 4}})
-    seen = []
-    found = one_class(Labelled("two", both, classes, both, classes), config, 0, lambda *item: seen.append(item))
-    assert list(found) == ["bright", "dark"]
-    assert seen == list(found.items())
-    assert min(found.values()) > 0.6
-    with pytest.raises(InputError, match="needs two or more"):
-        one_class(Labelled("one", bright, classes[:60], both, classes), config, 0)
-
-
-def test_digits_are_cut_by_class():
-    first, again = digits(0), digits(0)
-    np.testing.assert_array_equal(first.test_NHWC, again.test_NHWC)
-    assert first.train_NHWC.shape[1:] == (32, 32, 1)
-    assert len(first.train_NHWC) + len(first.test_NHWC) == 1797
-    assert set(first.test_class_N) == set(range(10))
-    assert roc_auc(np.zeros(2), np.ones(2)) == 1

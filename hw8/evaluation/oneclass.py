@@ -1,76 +1,185 @@
-"""The literature's one-class protocol: each class of a labelled set is normal in turn, the others are anomalies."""
+"""The literature's one-class protocol: each class of a labelled set is normal in turn, the others are anomalies.
+
+The mean ROC-AUC is that over classes, then over seeds (Ruff 2018, section 4; Golan and El-Yaniv 2018, section 5).
+"""
 
 import dataclasses
+import hashlib
+import json
+import logging
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from hw8.config import RunConfig
+from hw8.config import RunConfig, to_yaml
 from hw8.data.arrays import Images
-from hw8.errors import InputError
+from hw8.data.labelled import DIGITS, Labelled, LabelledSource
+from hw8.data.splits import SMALLEST
+from hw8.errors import InputError, Interrupted, printable, shown
 from hw8.evaluation.metrics import roc_auc
+from hw8.evaluation.oneclass_results import MEASURED, Measured, Row, read_ledger, write_ledger
+from hw8.lock import owned
 from hw8.presets import changed
+from hw8.scoring.inference import check_scores
+from hw8.training.interrupt import stopping_as_interrupted
 from hw8.training.session import train_run
 
-SIDE = 32
 LEAST_STEPS = 400
 SMALL_BATCH = 64
 HELD_OUT = 0.4  # of small sets, for calibration and development together, at the most
+VERSION = 1  # of what a result is made of: raise it where old results are no longer comparable
+LEDGERS = Path("submissions/oneclass")
+
+log = logging.getLogger(__name__)
+
+
+def default_preset(source: LabelledSource) -> str:
+    """The preset for a set, chosen by what it is, never by its test labels."""
+    return "boss_digits" if source.name == DIGITS else "boss_quick"
+
+
+def suited(config: RunConfig, mirror: bool) -> RunConfig:
+    """The settings as they are where normal images stay normal in the mirror, else without any mirroring."""
+    if mirror:
+        return config
+    options = config.model.options | ({"mirror": False} if config.model.name == "recogniser" else {})
+    return changed(config, data={"flip": False}, model={"options": options})
 
 
 @dataclasses.dataclass(frozen=True)
-class Labelled:
-    """A labelled set, cut into images to train on and to test on: uint8 (N, side, side, C), and their classes (N,)."""
+class Plan:
+    """What is to be measured: every class named, or all of them, with every seed; and the file of finished results."""
 
-    name: str
-    train_NHWC: np.ndarray
-    train_class_N: np.ndarray
-    test_NHWC: np.ndarray
-    test_class_N: np.ndarray
+    source: LabelledSource
+    config: RunConfig
+    seeds: tuple[int, ...] = (0,)
+    classes: tuple[str, ...] = ()
+    epochs: int | None = None
+    ledger: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (
+            not self.seeds
+            or not all(0 <= seed < 2**32 for seed in self.seeds)
+            or len(set(self.seeds)) < len(self.seeds)
+        ):
+            raise InputError(f"--seeds {' '.join(map(str, self.seeds))}: give whole numbers from 0, each once")
+        if self.epochs is not None and self.epochs < 1:
+            raise InputError(f"--epochs {self.epochs}: must be at least 1")
+        known = self.source.classes()
+        unknown = [name for name in self.classes if name not in known]
+        if unknown:
+            names = shown(", ".join(known), 300)
+            raise InputError(f"--classes {unknown[0]}: no class of {self.source.name}; choose of {names}")
+        if self.config.scoring.transductive:
+            raise InputError(
+                f"--preset {self.config.preset}: looks at all test images at once, and the protocol scores each alone; "
+                "choose another preset"
+            )
+
+    def normal(self) -> list[str]:
+        """The classes that are normal in turn."""
+        return list(dict.fromkeys(self.classes)) or self.source.classes()
+
+    def file(self) -> Path:
+        """The ledger: a row for each class and seed that is finished."""
+        return self.ledger or LEDGERS / f"{self.source.name}-{self.config.preset}.csv"
 
 
-def digits(seed: int = 0) -> Labelled:
-    """scikit-learn's 1,797 handwritten digits of 8x8 pixels, enlarged to 32x32; a fifth of each class to test on."""
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
+def measure(plan: Plan, advance: Callable[[str], object] = lambda _: None) -> Measured:
+    """Train on each class with each seed, as far as the ledger has no result of it, and measure on the test images.
 
-    found = load_digits()
-    small = np.rint(found.images * 255 / 16).astype(np.uint8)
-    large = small.repeat(SIDE // 8, 1).repeat(SIDE // 8, 2)[..., None]
-    parts = train_test_split(large, found.target, test_size=0.2, random_state=seed, stratify=found.target)
-    return Labelled("digits", parts[0], parts[2], parts[1], parts[3])
-
-
-def one_class(
-    labelled: Labelled, preset: RunConfig, seed: int, advance: Callable[[str, float], object] = lambda *_: None
-) -> dict[str, float]:
-    """ROC-AUC with each class as the normal one, by class. `advance` gets each as it comes.
-
-    Training sets are small: the preset's epochs are raised to at least 400 steps. Nothing is kept on the disk. Raises
-    InputError for fewer than two classes.
+    A result counts as finished if it was made from the same images and settings; others stay in the ledger, unused,
+    which is said. `advance` gets a line after each class, finished before or now. Raises InputError for a class that
+    is too small, before anything is trained, and for a ledger that is none; Interrupted, with all that is finished
+    kept.
     """
-    classes = np.unique(labelled.train_class_N)
-    if len(classes) < 2:
-        raise InputError(f"{labelled.name}: has {len(classes)} class; the one-class protocol needs two or more")
-    found = {}
-    for normal in classes:
-        with tempfile.TemporaryDirectory() as folder:
-            found[str(normal)] = _one(labelled, normal, dataclasses.replace(preset, seed=seed), Path(folder))
-        advance(str(normal), found[str(normal)])
-    return found
+    _check_classes(plan, plan.source.cut(plan.seeds[0]))  # other seeds cut classes into parts of the same sizes
+    ledger = plan.file()
+    if ledger.suffix != ".csv":
+        raise InputError(f"--out {ledger}: must end in .csv")
+    message = f"stopped; what is finished is in {ledger}, and the same command goes on"
+    with stopping_as_interrupted(message), owned(ledger.with_suffix("")):
+        try:
+            return _measure(plan, ledger, advance)
+        except Interrupted:
+            raise Interrupted(message) from None  # the class's own run, which the message names, is gone
 
 
-def _one(labelled: Labelled, normal: object, config: RunConfig, folder: Path) -> float:
-    train_NHWC = labelled.train_NHWC[labelled.train_class_N == normal]
+def _measure(plan: Plan, ledger: Path, advance: Callable[[str], object]) -> Measured:
+    rows = read_ledger(ledger)
+    named = {(row["seed"], row["class"]) for row in rows}
+    finished = {(row["fingerprint"], row["class"]): row for row in rows}
+    found: dict[int, dict[str, Row]] = {seed: {} for seed in plan.seeds}
+    for seed in plan.seeds:
+        cut, told = plan.source.cut(seed), False  # one cut at a time is held in memory
+        data = cut.fingerprint()
+        for name in plan.normal():
+            config = _settings(plan, seed, int((cut.train_class_N.astype(str) == name).sum()))
+            mark = _fingerprint(data, config)
+            if (mark, name) not in finished:
+                if (str(seed), name) in named and not told:
+                    told = True
+                    log.warning("%s: has results of seed %d of other settings or data; measured anew", ledger, seed)
+                made = {"fingerprint": mark, "preset": config.preset, "seed": str(seed), "class": name}
+                with tempfile.TemporaryDirectory() as folder:
+                    finished[mark, name] = made | _one(cut, name, config, Path(folder))
+                rows.append(finished[mark, name])
+                write_ledger(ledger, rows)
+            found[seed][name] = finished[mark, name]
+            advance(f"seed {seed}: {name} as normal {float(found[seed][name]['auc']):.4f}")
+    return Measured(found)
+
+
+def _check_classes(plan: Plan, cut: Labelled) -> None:
+    """Refuse classes that cannot be learned from, or tested with."""
+    train_N, test_N = cut.train_class_N.astype(str), cut.test_class_N.astype(str)
+    for name in plan.normal():
+        count, inside = int((train_N == name).sum()), int((test_N == name).sum())
+        where = f"{cut.name}: class {printable(name, 80)}"
+        if count < SMALLEST:
+            raise InputError(f"{where} has {count} images to train on; at least {SMALLEST} are needed: see --classes")
+        if not inside or inside == len(test_N):
+            raise InputError(f"{where} is {'all' if inside else 'none'} of the test images; some and others are needed")
+
+
+def _settings(plan: Plan, seed: int, count: int) -> RunConfig:
+    """The settings for a class of so many images: of small ones, batches get smaller and epochs more."""
+    config = dataclasses.replace(plan.config, seed=seed)
+    batch, epochs = config.train.batch_size, plan.epochs or config.train.epochs
+    if epochs * _steps(count, batch) < LEAST_STEPS:
+        batch = min(batch, SMALL_BATCH)
+        epochs = plan.epochs or max(epochs, -(-LEAST_STEPS // _steps(count, batch)))
+    return changed(config, train={"epochs": epochs, "batch_size": batch})
+
+
+def _steps(count: int, batch: int) -> int:
+    """Steps an epoch, at the least."""
+    return max(1, int(count * (1 - HELD_OUT)) // batch)
+
+
+def _fingerprint(data: str, config: RunConfig) -> str:
+    return hashlib.sha256(json.dumps([VERSION, data, to_yaml(config)]).encode()).hexdigest()[:16]
+
+
+def _one(cut: Labelled, normal: str, config: RunConfig, folder: Path) -> Row:
+    """Train on a class, score the test images, and say what came of it."""
+    started = time.perf_counter()
+    train_NHWC = cut.train_NHWC[cut.train_class_N.astype(str) == normal]
     np.save(folder / "trainingset.npy", train_NHWC)
-    batch = min(config.train.batch_size, SMALL_BATCH)
-    per_epoch = max(1, int(len(train_NHWC) * (1 - HELD_OUT)) // batch)
-    epochs = max(config.train.epochs, -(-LEAST_STEPS // per_epoch))
-    config = changed(config, data={"source": str(folder)}, train={"epochs": epochs, "batch_size": batch})
-    done = train_run(config, folder / "run")
-    test = Images(labelled.test_NHWC, config.data.crop)
+    done = train_run(changed(config, data={"source": str(folder)}), folder / "run")
+    test = Images(cut.test_NHWC, config.data.crop)
     score_N = done.scorer.score(test, np.arange(len(test)))[config.scoring.score]
-    inside = labelled.test_class_N == normal
-    return roc_auc(score_N[inside], score_N[~inside])
+    check_scores(score_N, f"{cut.name}: class {printable(normal, 80)}")
+    inside_N = cut.test_class_N.astype(str) == normal
+    figures = (
+        roc_auc(score_N[inside_N], score_N[~inside_N]),
+        done.held_out.common.macro.auc,
+        done.held_out.unseen.macro.auc,
+    )
+    values = [*(f"{auc:.6f}" for auc in figures), f"{time.perf_counter() - started:.1f}"]
+    counts = {"epochs": done.summary["epochs"], "train_images": len(train_NHWC), "test_images": len(test)}
+    return dict(zip(MEASURED, values, strict=True)) | {name: str(count) for name, count in counts.items()}
