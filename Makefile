@@ -1,6 +1,7 @@
 # make baseline   environment, training on generated faces, submission file, table of ROC-AUC
 # make test       environment, tests
 # make lint       environment, linter, formatter's check, types
+# make docs       the documentation site, in site/
 # make faults     broken files, and commands stopped at random moments (about 3 minutes; KILLS=200 for the long form)
 # make lock       requirements.lock anew, from the versions in requirements*.txt (weekly, after raising those)
 # make audit      known weaknesses of the locked versions, by pip-audit (asks PyPI)
@@ -9,7 +10,7 @@ VENV ?= .venv
 KILLS ?= 20
 BIN := $(VENV)/bin
 
-.PHONY: baseline test lint faults lock audit clean
+.PHONY: baseline test lint docs faults lock audit clean
 
 baseline: $(VENV)/.installed
 	@out=runs/baseline; n=1; while [ -e $$out ]; do n=$$((n + 1)); out=runs/baseline-$$n; done; \
@@ -23,6 +24,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs site
+	@echo "Next:     open site/index.html"
 
 faults: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q tests/faults --ignore tests/faults/test_campaign.py

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
+from hw8.commands import own_spelling
 from hw8.config import RunConfig, read_config
 from hw8.errors import InputError, Interrupted
 from hw8.presets import DEFAULT_PRESET, PRESETS, load_preset
@@ -69,7 +70,7 @@ def parse(kind: type[Arguments], text: str, default: Any = None, argv: Sequence[
     try:
         with contextlib.redirect_stderr(box):
             given = {} if default is None else {"default": default}
-            parsed: Arguments = tyro.cli(kind, description=text, args=argv, config=STYLE, **given)
+            parsed: Arguments = tyro.cli(kind, prog=own_spelling(), description=text, args=argv, config=STYLE, **given)
             return parsed
     except SystemExit as leaving:
         if leaving.code in (0, None):
@@ -159,4 +160,5 @@ def _options(pairs: Sequence[str]) -> dict[str, Any]:
 
 def command_line() -> str:
     """The command that started this process, as one would type it."""
-    return shlex.join(["python", *sys.argv])
+    start = own_spelling()
+    return shlex.join(["python", *sys.argv]) if start is None else f"{start} {shlex.join(sys.argv[1:])}".rstrip()

@@ -199,6 +199,9 @@ class RunConfig:
     """Where to compute; auto takes a GPU if there is one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the model; auto takes bf16 autocast where the processor or GPU has it."""
+    tracker: Literal["tensorboard", "wandb", "mlflow"] = "tensorboard"
+    """Where curves, and pictures of held-out images, go: TensorBoard's events in the run folder, always, and Weights &
+    Biases or MLflow besides (pip install wandb or mlflow)."""
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
@@ -209,6 +212,8 @@ class RunConfig:
         _require(_is_word(self.preset), "preset", self.preset, "must be a name")
         _require(0 <= self.seed < 2**32, "seed", self.seed, "must lie in [0, 2**32)")
         _require(self.device in ("auto", "cpu", "cuda", "mps"), "device", self.device, "must be auto, cpu, cuda or mps")
+        known = self.tracker in ("tensorboard", "wandb", "mlflow")
+        _require(known, "tracker", self.tracker, "must be tensorboard, wandb or mlflow")
         _require(self.precision in ("auto", "fp32", "bf16"), "precision", self.precision, "must be auto, fp32 or bf16")
 
 

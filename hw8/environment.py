@@ -37,11 +37,14 @@ def describe_environment() -> dict[str, Any]:
 
 def git_commit() -> str | None:
     """The commit of hw8's checkout, with "-dirty" for uncommitted changes, or None outside of one."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return None  # installed, perhaps inside the repository of something else
     try:
         words = [
             "git",
             "-C",
-            str(Path(__file__).parent),
+            str(root),
             "describe",
             "--always",
             "--dirty",

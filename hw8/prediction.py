@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hw8.commands import spelled
 from hw8.config import Device
 from hw8.data.arrays import Images
 from hw8.data.labels import Labels
@@ -70,9 +71,9 @@ class Prediction:
     def next_command(self) -> str:
         """What one would do with the file now: measure it where labels are known, else check it for the upload."""
         if self.labels is not None:
-            return f"python scripts/evaluate.py {self.out} --labels {self.labels_file}"
+            return f"{spelled('evaluate')} {self.out} --labels {self.labels_file}"
         rows = "" if self.source == "hw8" else f" --rows {len(self.score_N)}"
-        return f"python scripts/check.py {self.out}{rows}"
+        return f"{spelled('check')} {self.out}{rows}"
 
     def notes(self) -> list[str]:
         """Lines for the reader besides the table: how far members agree, and what a transduction looked at."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from hw8.commands import spelled
 from hw8.config import RunConfig, read_config, to_yaml
 from hw8.data.arrays import Images
 from hw8.device import channels_last
@@ -58,12 +59,18 @@ class RunFolder:
             self.check_empty()
         write_text(self.config, to_yaml(config))
 
+    def remove_empty(self) -> None:
+        """Remove the folder if nothing came of it."""
+        if processes().main:
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
+
     @classmethod
     def open(cls, path: Path) -> tuple["RunFolder", RunConfig]:
         """An existing run and its settings. Raises InputError if there is none."""
         folder = cls(path)
         if not folder.config.exists():
-            raise InputError(f"{path}: no run here (config.yaml is missing); python scripts/train.py makes one")
+            raise InputError(f"{path}: no run here (config.yaml is missing); {spelled('train')} makes one")
         return folder, read_config(folder.config)
 
     def save_weights(
@@ -120,7 +127,7 @@ class RunFolder:
                 side, _, channels = (int(size) for size in (file.metadata() or {})["images"].split("x"))
                 return {name: file.get_tensor(name) for name in file.keys()}, (side, channels)  # noqa: SIM118 (no mapping)
         except FileNotFoundError:
-            hint = f"go on with python scripts/train.py --resume {self.path}"
+            hint = f"go on with {spelled('train')} --resume {self.path}"
             raise InputError(f"{self.model}: no weights yet; {hint}") from None
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             reason = " ".join(str(error).split())[:120]
@@ -166,5 +173,5 @@ def newest_run(runs: Path = RUNS) -> Path:
     summaries = sorted(runs.glob("*/summary.json"), key=lambda path: path.stat().st_mtime)
     summaries = [path for path in summaries if "failed" not in _read_summary(path)]
     if not summaries:
-        raise InputError(f"--run: no finished run in {runs}/; train one first: python scripts/train.py")
+        raise InputError(f"--run: no finished run in {runs}/; train one first: {spelled('train')}")
     return summaries[-1].parent

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from hw8.cli import parse, run
+from hw8.errors import InputError
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ stands beside scripts/, outside of the package
+ROOT = Path(__file__).parents[1]
 
 
 @dataclasses.dataclass
@@ -27,7 +28,10 @@ class Arguments:
 
 
 def measure(arguments: Arguments) -> dict[str, Any]:
-    """Everything, one after the other."""
+    """Everything, one after the other. Raises InputError outside of a checkout."""
+    if not (ROOT / "benchmarks" / "speed.py").is_file():
+        raise InputError("benchmarks/ is not installed with hw8; run python scripts/benchmark.py in a checkout of it")
+    sys.path.insert(0, str(ROOT))  # benchmarks/ stands beside scripts/, outside of the package
     from tqdm import tqdm
 
     from benchmarks import speed

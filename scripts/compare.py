@@ -25,7 +25,7 @@ class Arguments:
     """Presets, and detectors without gradient: mean_image, pca, pca_crop, isolation_forest, one_class_svm,
     nearest_neighbours."""
     data: Annotated[str | None, tyro.conf.arg(metavar="WHERE")] = None
-    """Folder or named source. Default: as in scripts/train.py."""
+    """Folder or named source. Default: as for training."""
     seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N ...")] = (0,)
     """Seeds of each preset."""
     epochs: int | None = None

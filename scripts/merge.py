@@ -1,4 +1,4 @@
-"""Put the parts that predict.py --shard wrote together to one submission, checked."""
+"""Put the parts that predict --shard wrote together to one submission, checked."""
 
 import dataclasses
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 
 from hw8.cli import parse, run
+from hw8.commands import spelled
 
 
 @dataclasses.dataclass
@@ -31,7 +32,7 @@ def main() -> None:
         raise InputError(f"--out {arguments.out}: must end in .csv")
     rows = merge_parts(arguments.parts, arguments.out)
     print(f"Wrote:    {arguments.out} ({rows:,} rows, validated)")
-    print(f"Next:     python scripts/check.py {arguments.out} --rows {rows}")
+    print(f"Next:     {spelled('check')} {arguments.out} --rows {rows}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Annotated
 import tyro
 
 from hw8.cli import parse, run
+from hw8.commands import spelled
 from hw8.config import Device
 
 
@@ -27,7 +28,7 @@ class Arguments:
     evidence: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """File for the evidence behind the scores, .csv or .npz."""
     shard: Annotated[str | None, tyro.conf.arg(metavar="I/N")] = None
-    """Score only the I-th of N parts of the test set, I from 0, for scripts/merge.py; needs a single --run."""
+    """Score only the I-th of N parts of the test set, I from 0, for the command merge; needs a single --run."""
     device: Device = "auto"
     """Where to compute."""
     json: bool = False
@@ -56,7 +57,7 @@ def _score_shard(arguments: Arguments) -> str:
         return json.dumps({"out": str(out), "rows": rows, "shard": [number, count]})
     merged = Path("submissions") / f"{run.resolve().name}.csv"
     parts = f"submissions/{run.resolve().name}.*-of-{count}.csv"
-    return f"Wrote:    {out} ({rows:,} rows)\nNext:     python scripts/merge.py {parts} --out {merged}"
+    return f"Wrote:    {out} ({rows:,} rows)\nNext:     {spelled('merge')} {parts} --out {merged}"
 
 
 def main() -> None:

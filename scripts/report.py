@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 
 from hw8.cli import command_line, parse, run
+from hw8.commands import spelled
 
 
 @dataclasses.dataclass
@@ -31,7 +32,7 @@ def main() -> None:
     out = arguments.out or Path("submissions") / f"{folder.resolve().name}.html"
     write_run_report(folder, arguments.data, out, command_line())
     print(f"Wrote:    {out} ({out.stat().st_size / 1e6:.1f} MB, opens offline)")
-    print(f"Next:     open {out}, or look further: python scripts/explore.py --run {folder}")
+    print(f"Next:     open {out}, or look further: {spelled('explore')} --run {folder}")
 
 
 if __name__ == "__main__":

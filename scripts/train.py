@@ -6,6 +6,7 @@ Ends with a table of held-out ROC-AUC, the run's folder, and the next command.
 import sys
 
 from hw8.cli import command_line, parse_training, run
+from hw8.commands import spelled
 
 
 def main() -> None:
@@ -37,7 +38,7 @@ def main() -> None:
     )
     for line in summary["warnings"]:
         print(f"Warning:  {line}")
-    print(f"Run:      {folder}\nPictures: {picture}\nNext:     python scripts/predict.py --run {folder}")
+    print(f"Run:      {folder}\nPictures: {picture}\nNext:     {spelled('predict')} --run {folder}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import dataclasses
 import logging
 from pathlib import Path
 
+from hw8.commands import spelled
 from hw8.data.arrays import Images, open_images
 from hw8.data.labels import Labels, read_labels
 from hw8.data.shards import shard_paths
@@ -38,7 +39,7 @@ class Source:
         if self.name == "hw8" and len(images) != HOMEWORK_IMAGES[name]:
             raise InputError(
                 f"{images.name}: has {len(images):,} images, but the homework's has {HOMEWORK_IMAGES[name]:,}; "
-                "move it away and run python scripts/download_data.py hw8 or, if they are images of your own, say so: "
+                f"move it away and run {spelled('download_data')} hw8 or, if they are images of your own, say so: "
                 f"--data {self.folder}"
             )
         return images
@@ -85,7 +86,7 @@ def open_source(where: str | None) -> Source:
     if where == "hw8":
         if not _there(HOMEWORK / "trainingset.npy"):
             raise InputError(
-                f"--data hw8: {HOMEWORK}/trainingset.npy is not there; get it with: python scripts/download_data.py hw8"
+                f"--data hw8: {HOMEWORK}/trainingset.npy is not there; get it with: {spelled('download_data')} hw8"
             )
         return Source("hw8", HOMEWORK)
     if where == "lfw":

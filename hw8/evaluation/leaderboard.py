@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hw8.commands import spelled
 from hw8.config import RunConfig, from_mapping, read_config
 from hw8.data.sources import Source, open_source
 from hw8.data.splits import split_rows
@@ -179,7 +180,7 @@ def _trained(plan: dict[str, Any], folder: Path) -> dict[str, Any]:
         words = (
             f"--preset {config.preset} --seed {config.seed} --data {config.data.source} --epochs {config.train.epochs}"
         )
-        done = train_run(config, folder, f"python scripts/train.py {words}")
+        done = train_run(config, folder, f"{spelled('train')} {words}")
     scored = predict([folder], None, folder / "scores.csv")
     summary = done.summary
     return {

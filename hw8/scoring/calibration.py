@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from hw8.commands import spelled
 from hw8.errors import InputError
 from hw8.scoring.tails import Tail, conformal
 
@@ -186,7 +187,7 @@ class Calibration:
     ) -> "Calibration":
         """The saved calibration. Raises InputError if it is none, or has nothing for the score `needed` of `where`."""
         if not tensors:
-            hint = f"go on with python scripts/train.py --resume {where}"
+            hint = f"go on with {spelled('train')} --resume {where}"
             raise InputError(f"{where}: its training is not finished; {hint}")
         try:
             arrays = {name: _as_float64(value) for name, value in tensors.items()}

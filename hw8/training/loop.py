@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from hw8.commands import spelled
 from hw8.config import RunConfig
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import batch_count, epoch_batches, in_batches, mirrored_rows, training_batch
@@ -27,6 +28,7 @@ from hw8.training.distributed import exchange, synchronise_norms
 from hw8.training.history import Board, Row, write_metrics
 from hw8.training.interrupt import stop_signals
 from hw8.training.schedule import learning_rate
+from hw8.training.tracker import Tracker
 
 LOG_EVERY = 20
 PARTS = {True: 128, False: 400}  # images at once, with convolutions and without: measured on two cores
@@ -49,6 +51,7 @@ class Trainer:
         self.best: Model | None = None  # weights better than those on the disk, until the next saving
         self.model = _compiled(state.model) if config.train.compile else state.model
         self.channels_last = convolves(state.model)
+        self.tracker = Tracker()
         self.asked: Callable[[], bool] = lambda: False
         self.agreed = False
         self.job = processes()
@@ -74,7 +77,7 @@ class Trainer:
             )
         if self.finished:
             return
-        board = Board(self.folder.path if self.job.main else None, progress.step)
+        board = Board(self.folder.path if self.job.main else None, progress.step, self.tracker)
         self.clock = self.saved_at = time.monotonic()
         try:
             with stop_signals() as self.asked, self._bar() as bar:
@@ -102,7 +105,7 @@ class Trainer:
         self._save()
         return Interrupted(
             f"stopped at step {self.state.progress.step:,} of {self.steps:,} with the work saved; "
-            f"go on with: python scripts/train.py --resume {self.folder.path}"
+            f"go on with: {spelled('train')} --resume {self.folder.path}"
         )
 
     def _bar(self) -> "tqdm[Any]":

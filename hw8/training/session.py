@@ -1,5 +1,6 @@
 """A whole training: data to run folder, then calibration and the held-out measurement."""
 
+import contextlib
 import copy
 import dataclasses
 import logging
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hw8.commands import spelled
 from hw8.config import RunConfig
 from hw8.data.arrays import Images
 from hw8.data.sources import open_source
@@ -30,6 +32,7 @@ from hw8.scoring.transductive import check_can_transduce
 from hw8.training.checkpoint import TrainingState
 from hw8.training.interrupt import stopping_as_interrupted
 from hw8.training.loop import Trainer, check_trainable
+from hw8.training.tracker import Tracker, tracked
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +58,13 @@ def train_run(config: RunConfig, out: Path | None = None, command: str = "") -> 
     splits, state, precision = _prepare(config, images)
     state.progress.command = command
     folder = RunFolder.choose(config, out)
-    with owned(folder.path):
-        folder.begin(config)
-        return _run(Trainer(config, folder, images, splits, state, precision))
+    try:
+        with owned(folder.path), _tracked(config, folder) as tracker:
+            folder.begin(config)
+            return _run(Trainer(config, folder, images, splits, state, precision), tracker)
+    finally:
+        if out is None:
+            folder.remove_empty()
 
 
 def train_images(
@@ -87,10 +94,10 @@ def resume_run(path: Path, given: RunConfig | None = None) -> Trained:
         splits, state, precision = _prepare(config, images)
     except InputError as error:
         raise InputError(f"{folder.config}: {error}") from None
-    with owned(folder.path):
+    with owned(folder.path), _tracked(config, folder) as tracker:
         if processes().from_first(folder.resume.exists()):
             state.load(folder.resume)
-        return _run(Trainer(config, folder, images, splits, state, precision))
+        return _run(Trainer(config, folder, images, splits, state, precision), tracker)
 
 
 def _prepare(config: RunConfig, images: Images, splits: Splits | None = None) -> tuple[Splits, TrainingState, str]:
@@ -125,10 +132,14 @@ def _check_alike(images: Images, precision: str, device: torch.device) -> None:
         )
 
 
-def _run(trainer: Trainer) -> Trained:
+def _tracked(config: RunConfig, folder: RunFolder) -> contextlib.AbstractContextManager[Tracker]:
+    return tracked(config, folder.path, dict(_flat(config)))
+
+
+def _run(trainer: Trainer, tracker: Tracker) -> Trained:
     """Train what is left, then calibrate, measure and summarise."""
-    folder = trainer.folder
-    hint = f"stopped with the work saved; go on with: python scripts/train.py --resume {folder.path}"
+    folder, trainer.tracker = trainer.folder, tracker
+    hint = f"stopped with the work saved; go on with: {spelled('train')} --resume {folder.path}"
     with stopping_as_interrupted(hint):
         return _train_and_measure(trainer)
 
@@ -144,6 +155,7 @@ def _train_and_measure(trainer: Trainer) -> Trained:
     ill = warnings(config, history, scorer, images, splits.development, held_out.common)
     summary = _summarise(trainer, by_score, diagnosis) | {"warnings": ill}
     folder.write_summary(summary)
+    trainer.tracker.finish(_told(held_out), trainer.state.progress.step)
     return Trained(folder, config, held_out, summary, calibrated, images, splits)
 
 
@@ -210,6 +222,15 @@ def _summarise(trainer: Trainer, by_score: dict[str, HeldOut], diagnosis: dict[s
         "held_out_macro_auc_by_score": {name: item.common.macro.auc for name, item in by_score.items()},
         "unseen_macro_auc_by_score": {name: item.unseen.macro.auc for name, item in by_score.items()},
     }
+
+
+def _told(held_out: HeldOut) -> dict[str, float]:
+    """What a tracker hears of the held-out measurement."""
+    found = {}
+    for part, table in (("held_out", held_out.common), ("unseen", held_out.unseen)):
+        found[f"{part}/macro_auc"] = table.macro.auc
+        found |= {f"{part}/{name}": kind.auc for name, kind in table.kinds.items()}
+    return found
 
 
 def _described(trainer: Trainer) -> dict[str, Any]:
