@@ -1,0 +1,55 @@
+"""The pages that hw8 is told by, and what of them a shell or Python runs."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    ROOT / "README.md",
+    *(ROOT / folder / "README.md" for folder in ("data", "submissions")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+LANGUAGES = {"bash", "python", "", "{toctree}", "{eval-rst}", "{include} ../CHANGELOG.md"}
+FENCE = re.compile(r"^```(.*?)\n(.*?)^```$", re.M | re.S)
+SHELL_WORDS = r"(?:python|pip|make|hw8|torchrun|accelerate|docker|kaggle|tensorboard|apt-get|npm)"
+INLINE = re.compile(r"`((?:python scripts/\w+\.py|hw8 \w+)[^`]*)`")
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """A fenced block of a page: its language, the line that it starts at, and its text."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+
+def blocks(page: Path) -> list[Block]:
+    """All fenced blocks of a page."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(page, text.count("\n", 0, match.start()) + 1, match[1].strip(), match[2])
+        for match in FENCE.finditer(text)
+    ]
+
+
+def of_language(page: Path, language: str) -> list[Block]:
+    return [block for block in blocks(page) if block.language == language]
+
+
+def inline_commands(page: Path) -> list[str]:
+    """The commands that stand in a sentence."""
+    prose = FENCE.sub("", page.read_text(encoding="utf-8"))
+    return [" ".join(match[1].split()) for match in INLINE.finditer(prose)]
+
+
+def unfenced_commands(page: Path) -> list[str]:
+    """Lines that look like a shell block without a fence, which nothing would run."""
+    prose = FENCE.sub("", page.read_text(encoding="utf-8"))
+    return re.findall(rf"^(?: {{4}}|\t)(?:\$ )?{SHELL_WORDS} .*$", prose, re.M)
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
