@@ -66,7 +66,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
     Attributes
     ----------
-    offset_ : decision_function is score_samples - offset_.
+    `offset_` : `decision_function` is `score_samples` less this.
     decision_scores_, threshold_, labels_ : PyOD's: scores of the training images (N,), larger is more anomalous; the
         score above which an image is flagged; 1 for flagged training images, 0 for others.
     run_files_ : the run's config.yaml and model.safetensors, as bytes; all that pickle keeps of the model.
@@ -141,7 +141,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         return -self._scores(self.layout_.images(self._rows(X, reset=False)[0]))
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """score_samples less offset_: float64 (N,), negative for images that are flagged. Raises ValueError."""
+        """`score_samples` less `offset_`: float64 (N,), negative for images that are flagged. Raises ValueError."""
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: Any) -> np.ndarray:
