@@ -22,7 +22,8 @@ class Arguments:
     source: Annotated[str, tyro.conf.Positional] = "digits"
     """digits; an .npz file; or a folder of class folders, of MNIST's IDX files, or of CIFAR-10's binary files."""
     preset: str | None = None
-    """The preset to train on each class. Default: boss_digits for digits, else boss_quick."""
+    """The preset to train on each class, or a detector without gradient (see compare). Default: boss_digits for digits,
+    else boss_quick."""
     seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N ...")] = (0,)
     """Seeds of the weights, and of the cut into training and test images where the set has no test part."""
     classes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
@@ -49,11 +50,10 @@ def main() -> None:
     source = open_labelled(arguments.source, arguments.side)
     from tqdm import tqdm
 
-    from hw8.evaluation.oneclass import Plan, default_preset, measure, suited
+    from hw8.evaluation.oneclass import Plan, default_preset, measure, named, suited
     from hw8.evaluation.published import comparison, figures
-    from hw8.presets import load_preset
 
-    preset = load_preset(arguments.preset or default_preset(source))
+    preset = named(arguments.preset or default_preset(source))
     mirror = arguments.mirror == "yes" or (arguments.mirror == "auto" and source.image_NHWC.shape[3] > 1)
     plan = Plan(source, suited(preset, mirror), arguments.seeds, arguments.classes, arguments.epochs, arguments.out)
     for note in source.notes:

@@ -17,12 +17,14 @@ import numpy as np
 from hw8.config import RunConfig, to_yaml
 from hw8.data.arrays import Images
 from hw8.data.labelled import DIGITS, Labelled, LabelledSource
-from hw8.data.splits import SMALLEST
+from hw8.data.splits import SMALLEST, split_rows
 from hw8.errors import InputError, Interrupted, printable, shown
+from hw8.evaluation.classical import CLASSICAL, CROPS, fit_classical
+from hw8.evaluation.held_out import HeldOut, evaluate_held_out
 from hw8.evaluation.metrics import roc_auc
 from hw8.evaluation.oneclass_results import MEASURED, Measured, Row, read_ledger, write_ledger
 from hw8.lock import owned
-from hw8.presets import changed
+from hw8.presets import changed, load_preset
 from hw8.scoring.inference import check_scores
 from hw8.training.interrupt import stopping_as_interrupted
 from hw8.training.session import train_run
@@ -39,6 +41,11 @@ log = logging.getLogger(__name__)
 def default_preset(source: LabelledSource) -> str:
     """The preset for a set, chosen by what it is, never by its test labels."""
     return "boss_digits" if source.name == DIGITS else "boss_quick"
+
+
+def named(name: str) -> RunConfig:
+    """The settings of a preset, or of a detector without gradient. Raises InputError for an unknown name."""
+    return RunConfig(preset=name) if name in CLASSICAL else load_preset(name)
 
 
 def suited(config: RunConfig, mirror: bool) -> RunConfig:
@@ -166,20 +173,37 @@ def _fingerprint(data: str, config: RunConfig) -> str:
 
 
 def _one(cut: Labelled, normal: str, config: RunConfig, folder: Path) -> Row:
-    """Train on a class, score the test images, and say what came of it."""
+    """Learn a class, score the test images, and say what came of it."""
     started = time.perf_counter()
     train_NHWC = cut.train_NHWC[cut.train_class_N.astype(str) == normal]
-    np.save(folder / "trainingset.npy", train_NHWC)
-    done = train_run(changed(config, data={"source": str(folder)}), folder / "run")
-    test = Images(cut.test_NHWC, config.data.crop)
-    score_N = done.scorer.score(test, np.arange(len(test)))[config.scoring.score]
+    learn = _classical if config.preset in CLASSICAL else _trained
+    score_N, held_out, epochs = learn(train_NHWC, cut.test_NHWC, config, folder)
     check_scores(score_N, f"{cut.name}: class {printable(normal, 80)}")
     inside_N = cut.test_class_N.astype(str) == normal
-    figures = (
-        roc_auc(score_N[inside_N], score_N[~inside_N]),
-        done.held_out.common.macro.auc,
-        done.held_out.unseen.macro.auc,
-    )
+    figures = (roc_auc(score_N[inside_N], score_N[~inside_N]), held_out.common.macro.auc, held_out.unseen.macro.auc)
     values = [*(f"{auc:.6f}" for auc in figures), f"{time.perf_counter() - started:.1f}"]
-    counts = {"epochs": done.summary["epochs"], "train_images": len(train_NHWC), "test_images": len(test)}
+    counts = {"epochs": epochs, "train_images": len(train_NHWC), "test_images": len(score_N)}
     return dict(zip(MEASURED, values, strict=True)) | {name: str(count) for name, count in counts.items()}
+
+
+def _trained(
+    train_NHWC: np.ndarray, test_NHWC: np.ndarray, config: RunConfig, folder: Path
+) -> tuple[np.ndarray, HeldOut, int]:
+    """Train a preset: the test images' scores, the held-out measurement, and the epochs."""
+    np.save(folder / "trainingset.npy", train_NHWC)
+    done = train_run(changed(config, data={"source": str(folder)}), folder / "run")
+    test = Images(test_NHWC, config.data.crop)
+    score_N = done.scorer.score(test, np.arange(len(test)))[config.scoring.score]
+    return score_N, done.held_out, done.summary["epochs"]
+
+
+def _classical(
+    train_NHWC: np.ndarray, test_NHWC: np.ndarray, config: RunConfig, folder: Path
+) -> tuple[np.ndarray, HeldOut, int]:
+    """Fit a detector without gradient, which has no epochs."""
+    del folder  # it leaves no files
+    images, test = (Images(image_NHWC, CROPS.get(config.preset)) for image_NHWC in (train_NHWC, test_NHWC))
+    splits = split_rows(len(images), config.data)
+    scorer = fit_classical(config.preset, images, splits.train, config.seed)
+    score_N = scorer.score(test, np.arange(len(test)))["score"]
+    return score_N, evaluate_held_out(scorer, images, splits.development)["score"], 0

@@ -12,7 +12,7 @@ import pytest
 from hw8.data.labelled import LabelledSource, open_labelled
 from hw8.errors import InputError, Interrupted
 from hw8.evaluation import oneclass
-from hw8.evaluation.oneclass import Plan, default_preset, measure, suited
+from hw8.evaluation.oneclass import Plan, default_preset, measure, named, suited
 from hw8.evaluation.oneclass_results import COLUMNS, Measured, read_ledger
 from hw8.evaluation.published import NOT_FOUND, PUBLISHED, SETS, comparison, figures
 from hw8.presets import changed, load_preset
@@ -48,6 +48,18 @@ def test_each_class_is_normal_in_turn(plan):
     assert [row["class"] for row in rows] == ["bright", "dark"]
     assert {row["epochs"] for row in rows} == {"5"}, "20 steps of 8 images, four an epoch"
     assert not plan.file().with_suffix("").exists(), "nothing but the ledger is left"
+
+
+def test_a_detector_without_gradient_is_measured_alike(plan):
+    source = open_labelled("digits")
+    classical = Plan(source, named("one_class_svm"), classes=("0", "6"), ledger=plan.file())
+    found = measure(classical)
+    assert min(found.by_seed()[0].values()) > 0.9
+    assert 0 < found.mean("held_out_auc") < 1
+    assert {row["preset"] for row in read_ledger(plan.file())} == {"one_class_svm"}
+    assert measure(classical).by_seed() == found.by_seed()
+    with pytest.raises(InputError, match="unknown"):
+        named("no_such_thing")
 
 
 def test_a_stopped_run_goes_on(plan, monkeypatch):
