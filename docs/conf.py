@@ -15,6 +15,7 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+napoleon_use_ivar = True
 default_role = "code"  # docstrings write names in single backticks
 
 html_theme = "furo"

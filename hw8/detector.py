@@ -50,28 +50,46 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
     Parameters
     ----------
-    preset : name of a preset (see hw8/presets.py), or a RunConfig with settings of your own, whose seed is not looked
-        at. The default one takes images of any side that is a multiple of 16, and minutes for thousands of them;
-        "fcn_crop" takes any side, is quicker, and looks at the inner 32 pixels; "fcn" looks at all.
-    epochs : passes over the training images. None: the preset's, or as many as make 400 steps.
-    score_name : evidence that is the score, for instance "l1" (see docs/scoring.md). None: the preset's.
-    contamination : share of normal images that may be flagged, in (0, 0.5]; "auto" is 0.05.
-    random_state : seed of weights, order and augmentation: a whole number, a RandomState, or None for another one
-        each time.
-    device : "cpu", "cuda" or "mps"; "auto" for the preset's, which is the quickest here. Unpickled where it is
-        missing, a detector takes another, with a warning.
-    precision : "fp32" or "bf16"; "auto" for the preset's, which is what the device is quickest in.
-    image_shape : (side, side) or (side, side, channels) of flat rows; "vector" if they are no images; None to guess.
-    verbose : show progress on standard error.
+    preset : str or RunConfig
+        Name of a preset (see hw8/presets.py), or settings of your own, whose seed is not looked at. The default one
+        takes images of any side that is a multiple of 16, and minutes for thousands of them; "fcn_crop" takes any side,
+        is quicker, and looks at the inner 32 pixels; "fcn" looks at all.
+    epochs : int or None
+        Passes over the training images. None: the preset's, or as many as make 400 steps.
+    score_name : str or None
+        Evidence that is the score, for instance "l1" (see docs/scoring.md). None: the preset's.
+    contamination : float or "auto"
+        Share of normal images that may be flagged, in (0, 0.5]; "auto" is 0.05.
+    random_state : int, RandomState or None
+        Seed of weights, order and augmentation; None for another one each time.
+    device : "auto", "cpu", "cuda" or "mps"
+        "auto" for the preset's, which is the quickest here. Unpickled where it is missing, a detector takes another,
+        with a warning.
+    precision : "auto", "fp32" or "bf16"
+        "auto" for the preset's, which is what the device is quickest in.
+    image_shape : tuple, "vector" or None
+        (side, side) or (side, side, channels) of flat rows; "vector" if they are no images; None to guess.
+    verbose : bool
+        Show progress on standard error.
 
     Attributes
     ----------
-    `offset_` : `decision_function` is `score_samples` less this.
-    decision_scores_, threshold_, labels_ : PyOD's: scores of the training images (N,), larger is more anomalous; the
-        score above which an image is flagged; 1 for flagged training images, 0 for others.
-    run_files_ : the run's config.yaml and model.safetensors, as bytes; all that pickle keeps of the model.
-    layout_ : how rows become images.
-    n_features_in_, feature_names_in_ : numbers in a row, and the columns of a DataFrame.
+    offset_ : float
+        `decision_function` is `score_samples` less this.
+    decision_scores_ : array (N,)
+        PyOD's: scores of the training images; larger is more anomalous.
+    threshold_ : float
+        PyOD's: the score above which an image is flagged.
+    labels_ : array (N,)
+        PyOD's: 1 for flagged training images, 0 for others.
+    run_files_ : dict
+        The run's config.yaml and model.safetensors, as bytes; all that pickle keeps of the model.
+    layout_ : object
+        How rows become images.
+    n_features_in_ : int
+        Numbers in a row.
+    feature_names_in_ : array
+        The columns of a DataFrame.
 
     Notes
     -----

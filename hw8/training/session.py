@@ -85,10 +85,13 @@ def train_images(
 def resume_run(path: Path, given: RunConfig | None = None) -> Trained:
     """Go on with an interrupted run; it ends in the weights that it would have had.
 
-    `given` are the settings on the command line, which must be the run's own. Raises InputError or Interrupted.
+    `given` are the settings on the command line, which must be the run's own but for the tracker, so that a run can go
+    on without a service that is gone. Raises InputError or Interrupted.
     """
     folder, config = RunFolder.open(path)
-    _check_unchanged(given or config, config, path)
+    if given is not None:
+        config = dataclasses.replace(config, tracker=given.tracker)
+        _check_unchanged(given, config, path)
     images = open_source(config.data.source).training(config.data.crop)
     try:
         splits, state, precision = _prepare(config, images)
@@ -139,6 +142,7 @@ def _tracked(config: RunConfig, folder: RunFolder) -> contextlib.AbstractContext
 def _run(trainer: Trainer, tracker: Tracker) -> Trained:
     """Train what is left, then calibrate, measure and summarise."""
     folder, trainer.tracker = trainer.folder, tracker
+    tracker.remember()
     hint = f"stopped with the work saved; go on with: {spelled('train')} --resume {folder.path}"
     with stopping_as_interrupted(hint):
         return _train_and_measure(trainer)

@@ -13,7 +13,7 @@ PAGES = [
 LANGUAGES = {"bash", "python", "", "{toctree}", "{eval-rst}", "{include} ../CHANGELOG.md"}
 FENCE = re.compile(r"^```(.*?)\n(.*?)^```$", re.M | re.S)
 SHELL_WORDS = r"(?:python|pip|make|hw8|torchrun|accelerate|docker|kaggle|tensorboard|apt-get|npm)"
-INLINE = re.compile(r"`((?:python scripts/\w+\.py|hw8 \w+)[^`]*)`")
+INLINE = re.compile(r"`((?:python scripts/\w+\.py|hw8 \w+|\w+\.py(?= ))[^`]*)`")  # `predict.py --json` is one, too
 
 
 @dataclasses.dataclass(frozen=True)

@@ -56,7 +56,12 @@ PY""",
     "tensorboard": """[ "$1" = --logdir ] && ls "$2"/*/events.out.tfevents.* >/dev/null""",
     "wandb": """[ "$*" = login ]""",
     "mlflow": """[ "$*" = ui ] && [ -s mlflow.db ]""",
-    "docker": """case "$1" in build) [ -s Dockerfile ];; run|compose) : ;; *) exit 1;; esac""",
+    # What is run in a container has to be a command.
+    "docker": """case "$1" in
+  build) [ -s Dockerfile ];;
+  run) while [ $# -gt 0 ] && [ "${1%%:*}" != hw8 ]; do shift; done; PYTHON -m hw8 "$2" --help >/dev/null;;
+  *) exit 1;;
+esac""",
     "apt-get": """[ "$1" = install ]""",
     "hw8": """exec PYTHON -m hw8 "$@" """,
     # Four processes are as many as two here.

@@ -59,7 +59,7 @@ def test_every_shell_block_runs(page, tmp_path, home):  # noqa: F811
             (sandbox.folder / "data" / file).write_bytes(content)
     write_pictures(sandbox.folder / "my-pictures" / "normal", "normal", 60)
     write_pictures(sandbox.folder / "my-pictures" / "anomaly" / "cat", "cat", 6)
-    write_pictures(sandbox.folder / "new-pictures", "normal", 6)
+    write_pictures(sandbox.folder / "new-pictures", "normal", 24)
     write_demo(sandbox.folder / "images", TRAIN, TEST)
     (sandbox.folder / "submissions" / "NAME.csv").write_text("ID,score\n" + "".join(f"{i},{i}\n" for i in range(TEST)))
     for block in found:
@@ -89,6 +89,8 @@ def test_commands_in_sentences_are_understood(tmp_path):
     for page in PAGES:
         for command in inline_commands(page):
             words = [word.strip("[]") for word in shlex.split(command) if word != "..."]
+            if words[0].endswith(".py"):
+                words.insert(0, "python")
             program = words[1].removesuffix(".py").removeprefix("scripts/")
             rest = words[2:]
             for place, value in PLACES.items():

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -43,11 +44,13 @@ class Service:
 
 @pytest.fixture
 def wandb_offline(tmp_path, monkeypatch):
-    pytest.importorskip("wandb")
+    wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     monkeypatch.setenv("WANDB_SILENT", "true")
-    return tmp_path / "wandb"
+    wandb.teardown()  # which forgets the settings that an earlier test came with
+    yield tmp_path / "wandb"
+    wandb.teardown()
 
 
 @pytest.fixture
@@ -76,14 +79,135 @@ def test_what_a_resumed_run_repeats_is_not_told_again(tmp_path):
 
 def test_a_service_that_fails_is_told_of_once_and_left(tmp_path, caplog):
     failing = Tracker(Service(broken=True), "abc", tmp_path / FILE)
+    service = failing._service
     with caplog.at_level(logging.WARNING):
         failing.log({"loss": 1.0}, 1)
         failing.log_epoch({"loss": 1.0}, "pictures", PICTURE, 2)
         failing.close()
+    assert service.finished, "its run would be in the way of the next one in this process"
     assert [record.getMessage() for record in caplog.records] == [
         "wandb failed (no route to host); going on without it"
     ]
     assert not (tmp_path / FILE).exists()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ConnectionError("gone")])
+def test_the_end_of_a_training_is_not_lost_by_a_service_that_does_not_end(tmp_path, caplog, error):
+    class Endless(Service):
+        def finish(self):
+            raise error
+
+    with caplog.at_level(logging.WARNING):
+        Tracker(Endless(), "abc", tmp_path / FILE).close()
+    assert "the end of this run may be missing there" in caplog.text
+
+
+def test_a_full_disk_for_pictures_ends_no_training(tmp_path, monkeypatch, caplog):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tracker.tempfile, "TemporaryDirectory", full)
+    service = Service()
+    service.name = "mlflow"
+    Tracker(service, "abc", tmp_path / FILE).log_epoch({"loss": 1.0}, "pictures", PICTURE, 2)
+    assert "mlflow failed (" in caplog.text
+
+
+def test_no_password_is_repeated():
+    error = ConnectionError("API request to http://me:secret@host:80/api failed; see https://user@host/x@y")
+    assert tracker._reason(error) == "API request to http://host:80/api failed; see https://host/x@y"
+    assert tracker._reason(KeyError()) == "KeyError"
+
+
+def test_a_start_that_fails_at_the_first_process_fails_in_all(quick, tmp_path, monkeypatch):
+    class Second:
+        main = False
+
+        def from_first(self, value):
+            return "--tracker wandb: cannot start" if value == "" else value
+
+    monkeypatch.setattr(tracker, "processes", Second)
+    monkeypatch.setattr(tracker, "_started", lambda *_: pytest.fail("only the first has a tracker"))
+    with (
+        pytest.raises(InputError, match="cannot start"),
+        tracker.tracked(dataclasses.replace(quick, tracker="wandb"), tmp_path, {}),
+    ):
+        pytest.fail("it did not start")
+
+
+def test_another_run_of_this_process_is_left_alone(tmp_path, wandb_offline):
+    wandb = pytest.importorskip("wandb")
+    own = wandb.init(project="own")
+    with pytest.raises(InputError, match=r"is open in this process; end it: wandb\.finish\(\)"):
+        tracker._started("wandb", tmp_path, {})
+    assert wandb.run is own
+    own.finish()
+    with_us = tracker._started("wandb", tmp_path, {"seed": 0})
+    assert with_us._service.tracker.settings.finish_timeout == tracker.LONGEST_FINISH
+    with_us.close(ended=False)
+    assert wandb.run is None
+
+
+def test_a_start_that_fails_half_way_leaves_nothing_open(tmp_path, monkeypatch, mlflow_here):
+    from accelerate.tracking import MLflowTracker
+
+    def refuse(self, values):
+        raise ValueError("no such settings")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MLflowTracker, "store_init_configuration", refuse)
+        with pytest.raises(InputError, match="no such settings"):
+            tracker._started("mlflow", tmp_path, {})
+    assert mlflow_here.active_run() is None
+    with mlflow_here.start_run() as own:
+        with pytest.raises(InputError, match="already active"):
+            tracker._started("mlflow", tmp_path, {})
+        assert mlflow_here.active_run() is own
+
+
+def test_a_resumed_run_has_its_own_identity_before_the_environments(tmp_path, monkeypatch, mlflow_here):
+    first = tracker._started("mlflow", tmp_path, {})
+    first.remember()
+    first.close(ended=False)
+    client = mlflow_here.MlflowClient()
+    assert client.get_run(first._identity).info.status == "KILLED"
+    other = client.create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", other)
+    again = tracker._started("mlflow", tmp_path, {})
+    again.close()
+    assert again._identity == first._identity
+    assert client.get_run(first._identity).info.status == "FINISHED"
+    monkeypatch.setenv("MLFLOW_RUN_ID", other)  # MLflow took it away with the run that ended
+    new = tracker._started("mlflow", tmp_path / "new", {})
+    new.close()
+    assert new._identity == other
+
+
+def test_a_run_stopped_in_its_first_epoch_goes_on_under_its_identity_or_without(
+    quick, tmp_path, monkeypatch, wandb_offline
+):
+    original = loop.Trainer._step
+
+    def stepped(self, rows_B):
+        original(self, rows_B)
+        if self.state.progress.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    told, out = dataclasses.replace(quick, tracker="wandb"), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Trainer, "_step", stepped)
+        with pytest.raises(Interrupted):
+            train_run(told, out)
+    first = json.loads((out / FILE).read_text())
+    assert first["reached"] == -1
+    shutil.copytree(out, tmp_path / "copy")
+    resume_run(out)
+    assert json.loads((out / FILE).read_text()) == first | {"reached": 15}
+    monkeypatch.setattr(tracker, "_started", lambda *_: pytest.fail("the service is gone"))
+    resume_run(tmp_path / "copy", quick)
+    assert (tmp_path / "copy" / "model.safetensors").read_bytes() == (out / "model.safetensors").read_bytes()
+    with pytest.raises(InputError, match="seed = 1"):
+        resume_run(tmp_path / "copy", dataclasses.replace(quick, seed=1))
 
 
 def test_a_tracker_changes_no_bit(quick, tmp_path, wandb_offline):
@@ -125,7 +249,7 @@ def test_a_client_that_is_not_installed_is_one_line(quick, tmp_path, monkeypatch
         raise ModuleNotFoundError("No module named 'mlflow'")
 
     monkeypatch.setattr(MLflowTracker, "start", start)
-    with pytest.raises(InputError, match="No module named 'mlflow'; pip install mlflow, or leave --tracker away"):
+    with pytest.raises(InputError, match="No module named 'mlflow'; pip install mlflow, or go on without it"):
         train_run(dataclasses.replace(quick, tracker="mlflow"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -162,6 +286,11 @@ def test_a_strange_note_of_an_earlier_part_is_left_alone(tmp_path):
     file.write_text(json.dumps(good))
     assert tracker._remembered(file, "mlflow") == good
     assert tracker._remembered(file, "wandb") == {}
-    for text in ("{", "[]", "[" * 90_000, *(json.dumps(good | bad) for bad in ({"id": "../x"}, {"reached": "5"}))):
+    for text in (
+        "{",
+        "[]",
+        "[" * 90_000,
+        *(json.dumps(good | bad) for bad in ({"id": "../x"}, {"id": 12}, {"reached": "5"})),
+    ):
         file.write_text(text)
         assert tracker._remembered(file, "mlflow") == {}
