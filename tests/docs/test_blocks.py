@@ -14,6 +14,7 @@ from tests.docs.pages import LANGUAGES, PAGES, ROOT, blocks, inline_commands, na
 from tests.docs.sandbox import TEST, TRAIN, Sandbox, home, homework, write_pictures  # noqa: F401 (a fixture)
 
 FOR_ALL = 120.0  # seconds
+IN_PARTS = 1024  # test images, enough for four parts
 PLACES = {"PRESET": "fcn", "SEED": "0", "FACES": "demo", "NAME": "first", "FILE": "first", "N": "3", "mine": "fcn"}
 # Reads the command lines that it is given, as the scripts would, and stops before anything is done.
 READER = """
@@ -60,7 +61,7 @@ def test_every_shell_block_runs(page, tmp_path, home):  # noqa: F811
     write_pictures(sandbox.folder / "my-pictures" / "normal", "normal", 60)
     write_pictures(sandbox.folder / "my-pictures" / "anomaly" / "cat", "cat", 6)
     write_pictures(sandbox.folder / "new-pictures", "normal", 24)
-    write_demo(sandbox.folder / "images", TRAIN, TEST)
+    write_demo(sandbox.folder / "images", TRAIN, IN_PARTS)
     (sandbox.folder / "submissions" / "NAME.csv").write_text("ID,score\n" + "".join(f"{i},{i}\n" for i in range(TEST)))
     for block in found:
         sandbox.run(block)
