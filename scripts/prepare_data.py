@@ -1,7 +1,8 @@
 """Turn a folder of pictures into the array files that hw8 trains on.
 
 IMAGES is a folder of normal pictures; or has folders normal/ and anomaly/KIND/, or train/good/, test/good/ and
-test/KIND/; or a table labels.csv of file,label[,kind]. Pictures are JPEG, PNG, WebP, BMP, TIFF or GIF files.
+test/KIND/; or a table labels.csv of file,label[,kind]; or, with --unlabelled, holds pictures to score. Pictures are
+JPEG, PNG, WebP, BMP, TIFF or GIF files.
 """
 
 import dataclasses
@@ -21,7 +22,8 @@ class Arguments:
     images: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IMAGES")]
     """Folder of pictures, with any folders in it."""
     out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
-    """Folder for trainingset.npy and, where anomalies are labelled, testingset.npy and testing_labels.csv."""
+    """Folder for trainingset.npy and, where anomalies are labelled, testingset.npy and testing_labels.csv; and tables
+    of which picture each image is."""
     settings: Preparation = dataclasses.field(default_factory=Preparation)
 
 

@@ -1,9 +1,7 @@
 """A folder of pictures as the array files that hw8 trains on: walked, split, decoded and written."""
 
 import contextlib
-import csv
 import dataclasses
-import hashlib
 import os
 import shlex
 import shutil
@@ -11,17 +9,29 @@ import sys
 import tempfile
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hw8.commands import spelled
 from hw8.data.arrays import SMALLEST_SIDE
 from hw8.data.labels import NORMAL
-from hw8.data.layout import NAMES_SHOWN, Walk, check_parts, escaped, grouped, planned, walk
-from hw8.data.pictures import Crop, read_pictures
+from hw8.data.layout import NAMES_SHOWN, Plan, Walk, check_parts, escaped, grouped, planned, refusal, walk
+from hw8.data.pictures import Crop
+from hw8.data.prepared import (
+    FILES,
+    LABELS,
+    SKIPPED,
+    TESTING,
+    TESTING_FILES,
+    TRAINING,
+    TRAINING_FILES,
+    write_files,
+    write_images,
+    write_tables,
+)
 from hw8.data.shards import shard_paths
 from hw8.errors import InputError, printable
 from hw8.lock import owned
@@ -30,9 +40,6 @@ from hw8.training.interrupt import stopping_as_interrupted
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-# In the order in which they are put in place: a folder with a training set is complete.
-FILES = ("skipped.csv", "testing_labels.csv", "testingset.npy", "trainingset.npy")
-SKIPPED, LABELS, TESTING, TRAINING = FILES
 LARGEST_SIDE = 1024
 ASIDE = ".hw8-prepare-"
 
@@ -49,6 +56,8 @@ class Preparation:
     """One channel instead of three."""
     test_share: float | None = None
     """Share of the normal pictures held back to test on. Default: 0.2 where anomalies are labelled, else none."""
+    unlabelled: bool = False
+    """All pictures are images to score that nobody has labelled: a test set, and no training set."""
     seed: int = 0
     """Seed of what is held back, and of the order of the test set."""
     workers: int | None = None
@@ -59,6 +68,8 @@ class Preparation:
             raise InputError(f"--side {self.side}: must be {SMALLEST_SIDE} to {LARGEST_SIDE} pixels")
         if self.test_share is not None and not 0 < self.test_share < 1:
             raise InputError(f"--test-share {self.test_share:g}: must lie between 0 and 1")
+        if self.test_share is not None and self.unlabelled:
+            raise InputError("--unlabelled makes a test set of all pictures; leave --test-share away")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"--seed {self.seed}: must lie in [0, 2**32)")
         if self.workers is not None and not 1 <= self.workers <= 256:
@@ -96,16 +107,19 @@ class Prepared:
             lines.append(f"Repeated: {self.repeated:,} training images equal another one, pixel by pixel")
         if self.shared:
             lines.append(f"Shared:   {self.shared:,} test images equal a training image, pixel by pixel")
-        lines.append(f"Wrote:    {self.out / TRAINING} ({self.training:,} normal images of {self.shape})")
+        if self.training:
+            lines.append(f"Wrote:    {self.out / TRAINING} ({self.training:,} normal images of {self.shape})")
         if self.testing:
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.kinds.items()) or "no labels"
             labels = f" and {LABELS}" if self.kinds else ""
             lines.append(f"Wrote:    {self.out / TESTING}{labels} ({self.testing:,} images: {kinds})")
+            lines.append(f"IDs:      {self.out / TESTING_FILES} says which picture each ID is")
         else:
             lines.append(
                 "Test set: none, as no anomalies are labelled; --test-share holds pictures back, without labels"
             )
-        lines.append(f"Next:     {spelled('train')} --data {shlex.quote(str(self.out))}")
+        command = spelled("train" if self.training else "predict")
+        lines.append(f"Next:     {command} --data {shlex.quote(str(self.out))}")
         return "\n".join(map(printable, lines))
 
 
@@ -118,17 +132,24 @@ def prepare(images: Path, out: Path, settings: Preparation) -> Prepared:
     """
     _check_unused(out)
     found = walk(images)
-    plan = planned(images, grouped(images, found), found, settings.test_share, settings.seed)
+    if settings.unlabelled:
+        plan = Plan("pictures to score, without labels", [], found.names, None)
+    else:
+        plan = planned(images, grouped(images, found), found, settings.test_share, settings.seed)
     with stopping_as_interrupted(f"interrupted: nothing was written to {out}"), _aside(out) as aside:
         with _bar(len(plan.training) + len(plan.testing)) as bar:
-            training, _ = _write_images(aside / TRAINING, images, plan.training, settings, found, bar)
-            testing, rows = training[:0], array("q")
+            none = np.empty(0, np.uint64)
+            training, testing, rows = none, none, array("q")
+            if plan.training:
+                training, rows = write_images(aside / TRAINING, images, plan.training, settings, found, bar)
+                write_files(aside / TRAINING_FILES, plan.training, rows)
             if plan.testing:
-                testing, rows = _write_images(aside / TESTING, images, plan.testing, settings, found, bar)
+                testing, rows = write_images(aside / TESTING, images, plan.testing, settings, found, bar)
+                write_files(aside / TESTING_FILES, plan.testing, rows)
         kinds = plan.kinds and [plan.kinds[row] for row in rows]
         found.skipped.sort()
-        check_parts(images, len(training), len(testing) if plan.testing else None, kinds, found)
-        _write_tables(aside, kinds, found)
+        _check_written(images, plan, training, testing, kinds, found)
+        write_tables(aside, kinds, found)
         _publish(aside, out)
     return Prepared(
         out=out,
@@ -143,53 +164,14 @@ def prepare(images: Path, out: Path, settings: Preparation) -> Prepared:
     )
 
 
-def _write_images(
-    path: Path, root: Path, names: list[str], settings: Preparation, found: Walk, bar: "tqdm[Any]"
-) -> "tuple[np.ndarray, array[int]]":
-    """Write a part as a .npy file; gives a hash (uint64) and the place in `names` of each image in it.
-
-    Pictures that cannot be read join the skipped, and leave no hole.
-    """
-    hashes, rows = bytearray(), array("q")
-    shape = settings.side, settings.side, settings.channels
-    pictures = read_pictures(root, names, settings.side, settings.channels, settings.crop, settings.workers)
-    with path.open("wb") as file, contextlib.closing(pictures):
-        _write_header(file, (0, *shape))  # of the same length whatever the count is, which is known at the end
-        for row, image in enumerate(pictures):
-            if isinstance(image, str):
-                found.skipped.append((names[row], image))
-            else:
-                pixels = image.tobytes()
-                file.write(pixels)
-                hashes += hashlib.blake2b(pixels, digest_size=8).digest()
-                rows.append(row)
-            bar.update()
-        file.seek(0)
-        _write_header(file, (len(rows), *shape))
-        file.flush()
-        os.fsync(file.fileno())
-    return np.frombuffer(hashes, np.uint64), rows
-
-
-def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
-    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-
-
-def _write_tables(aside: Path, kinds: list[str] | None, found: Walk) -> None:
-    """The labels of the test set, and what was skipped; neither if there are none."""
-    if kinds is not None:
-        rows = [(str(row), str(int(kind != NORMAL)), kind) for row, kind in enumerate(kinds)]
-        _write_table(aside / LABELS, ("ID", "label", "kind"), rows)
-    if found.skipped:
-        _write_table(aside / SKIPPED, ("file", "reason"), [(escaped(name), reason) for name, reason in found.skipped])
-
-
-def _write_table(path: Path, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([header, *rows])
-        file.flush()
-        os.fsync(file.fileno())
+def _check_written(
+    images: Path, plan: Plan, training: np.ndarray, testing: np.ndarray, kinds: list[str] | None, found: Walk
+) -> None:
+    """Refuse parts that are too small, now that it is known which pictures can be read. Raises InputError."""
+    if plan.training:
+        check_parts(images, len(training), len(testing) if plan.testing else None, kinds, found)
+    elif not len(testing):
+        raise refusal(images, "no picture can be read", found)
 
 
 def _skipped_table(skipped: list[tuple[str, str]]) -> list[str]:

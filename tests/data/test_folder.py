@@ -1,5 +1,6 @@
 import contextlib
 import csv
+import dataclasses
 import io
 import os
 import signal
@@ -20,12 +21,13 @@ from hw8.data.arrays import open_images
 from hw8.data.folder import FILES, Preparation, prepare
 from hw8.data.labels import read_labels
 from hw8.data.layout import escaped, walk
-from hw8.data.pictures import read_picture, read_pictures
+from hw8.data.pictures import read_picture, read_pictures, squared
 from hw8.errors import InputError, Interrupted
 from hw8.lock import owned
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_data.py"
 QUICK = Preparation(side=8)
+LISTS = {"training_files.csv", "testing_files.csv"}  # beside every array file
 
 
 def flat(value: int, size: tuple[int, int] = (9, 9)) -> Image.Image:
@@ -50,7 +52,7 @@ def reds(out: Path, name: str = "trainingset.npy") -> list[int]:
 
 
 def held(out: Path) -> set[str]:
-    return {path.name for path in out.iterdir()} if out.exists() else set()
+    return {path.name for path in out.iterdir()} - LISTS if out.exists() else set()
 
 
 def refused(images: Path, out: Path, settings: Preparation = QUICK) -> str:
@@ -742,3 +744,48 @@ def test_files_are_shared_by_whoever_may_read_the_folder(root, out):
     mask = os.umask(0o022)
     os.umask(mask)
     assert (out / "trainingset.npy").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def table(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_the_lists_say_which_picture_each_image_is(root, out):
+    names = [f"normal/{number:02d}.png" for number in range(30)] + ["anomaly/odd/x.png", 'anomaly/odd/a "b", c.png']
+    fill(root, *names)
+    (root / "normal" / "05.png").write_bytes(b"no picture")
+    prepare(root, out, QUICK)
+    for part in ("training", "testing"):
+        images, rows = np.load(out / f"{part}set.npy"), table(out / f"{part}_files.csv")
+        assert rows[0] == ["ID", "file"]
+        assert [row[0] for row in rows[1:]] == [str(number) for number in range(len(images))]
+        for image_HWC, (_, name) in zip(images, rows[1:], strict=True):
+            with Image.open(root / name) as picture:
+                alone = squared(picture.convert("RGB"), QUICK.side, "centre")
+            assert (image_HWC == alone).all(), name
+    assert not any(
+        name == "normal/05.png" for part in ("training", "testing") for _, name in table(out / f"{part}_files.csv")
+    )
+
+
+def test_pictures_that_nobody_labelled_are_a_test_set(root, out):
+    fill(root, "b.png", "a/x.png", "anomaly/z.png")
+    (root / "c.png").write_bytes(b"no picture")
+    done = prepare(root, out, dataclasses.replace(QUICK, unlabelled=True))
+    assert held(out) == {"testingset.npy", "skipped.csv"}
+    assert [name for _, name in table(out / "testing_files.csv")[1:]] == ["a/x.png", "anomaly/z.png", "b.png"]
+    assert len(np.load(out / "testingset.npy")) == done.testing == 3
+    assert not (out / "training_files.csv").exists()
+    assert "no labels" in done.text()
+    assert f"predict.py --data {out}" in done.text()
+
+
+def test_of_pictures_that_nobody_labelled_one_must_be_readable(root, out):
+    root.mkdir()
+    (root / "c.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match="no picture can be read"):
+        prepare(root, out, dataclasses.replace(QUICK, unlabelled=True))
+    assert not out.exists()
+    with pytest.raises(InputError, match="leave --test-share away"):
+        dataclasses.replace(QUICK, unlabelled=True, test_share=0.5)

@@ -60,7 +60,7 @@ def test_every_shell_block_runs(page, tmp_path, home):  # noqa: F811
             (sandbox.folder / "data" / file).write_bytes(content)
     write_pictures(sandbox.folder / "my-pictures" / "normal", "normal", 60)
     write_pictures(sandbox.folder / "my-pictures" / "anomaly" / "cat", "cat", 6)
-    write_pictures(sandbox.folder / "new-pictures", "normal", 24)
+    write_pictures(sandbox.folder / "new-pictures", "normal", 6)
     write_demo(sandbox.folder / "images", TRAIN, IN_PARTS)
     (sandbox.folder / "submissions" / "NAME.csv").write_text("ID,score\n" + "".join(f"{i},{i}\n" for i in range(TEST)))
     for block in found:
