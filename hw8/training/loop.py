@@ -140,7 +140,7 @@ class Trainer:
         """One optimisation step on these rows, each process taking its share; loss and norm wait in `pending`."""
         state, train = self.state, self.config.train
         step = state.progress.step
-        _seed_layers(self.config.seed, step, self.job.rank)
+        _seed_layers(self.config.seed, step, self.job.rank, self.device)
         state.model.train()
         loss = torch.zeros((), device=self.device)
         for rows_P, mirrored_P in self._parts(rows_B):
@@ -288,12 +288,15 @@ def _compiled(model: Model) -> Model:
     return compiled
 
 
-def _seed_layers(seed: int, step: int, rank: int) -> None:
+def _seed_layers(seed: int, step: int, rank: int, device: torch.device) -> None:
     """Random layers draw from a generator seeded by step and process, so that resuming has no stream to lose."""
     own = (seed << 32) + step
     if rank:
         own = int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
-    torch.manual_seed(own)
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(own)  # torch.manual_seed writes down the stack, for GPUs that may come
+    else:
+        torch.manual_seed(own)
 
 
 def check_trainable(config: RunConfig, rows: int, device: torch.device) -> None:
