@@ -1,16 +1,15 @@
-"""The command `hw8`: the programs of scripts/ by their names, and how messages spell them.
-
-    hw8 train --preset boss        as python scripts/train.py --preset boss
-
-The scripts are the only place where a command is: in a checkout they stand beside the package, installed, inside it.
-"""
+"""How a command is spelled in messages and records: as the script that it is, or as `hw8 NAME`, as it was started."""
 
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
+_program: str | None = None  # what stands before a command's name; None for a script
 
-_program: str | None = None  # how the user started the command; None for a script
+
+def started_as(program: str) -> None:
+    """Spell commands so from now on, for instance `hw8`."""
+    global _program
+    _program = program
 
 
 def spelled(name: str) -> str:
@@ -21,67 +20,3 @@ def spelled(name: str) -> str:
 def own_spelling() -> str | None:
     """This process's own command, of `hw8 NAME`; None for a script."""
     return None if _program is None else spelled(Path(sys.argv[0]).stem)
-
-
-def main() -> None:
-    """Run the command named first on the command line, as its script would; leaves with the script's exit code."""
-    global _program
-    _program = "hw8" if Path(sys.argv[0]).stem == "hw8" else "python -m hw8"
-    script = scripts().get(sys.argv[1].replace("-", "_")) if sys.argv[1:] else None
-    if script is None:
-        from hw8.cli import run
-
-        run(_tell)
-        return
-    import runpy
-
-    sys.argv = [str(script), *sys.argv[2:]]
-    runpy.run_path(str(script), run_name="__main__")
-
-
-def scripts() -> dict[str, Path]:
-    """The scripts by name, installed or of the checkout."""
-    inside = HERE / "scripts"
-    folder = inside if inside.is_dir() else HERE.parent / "scripts"
-    return {path.stem: path for path in sorted(folder.glob("[a-z]*.py"))}
-
-
-def _tell() -> None:
-    """Answer what is not a command: --help, --version, nothing, or a name that is none. Raises InputError."""
-    from hw8 import __version__
-    from hw8.errors import InputError, shown
-
-    first = sys.argv[1] if sys.argv[1:] else ""
-    if first in ("-h", "--help"):
-        print(_listing())
-    elif first == "--version":
-        print(f"hw8 {__version__}")
-    elif not first:
-        raise InputError(f"no command is given; {_program} --help lists them")
-    elif first.startswith("-"):
-        raise InputError(f"{shown(first)}: the command comes first; {_program} --help lists them")
-    else:
-        raise InputError(f"{shown(first)}: no such command;{_nearest(first)} {_program} --help lists them")
-
-
-def _nearest(word: str) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(word.replace("-", "_"), scripts(), 1, 0.5)
-    return f" did you mean {near[0]}?" if near else ""
-
-
-def _listing() -> str:
-    """Every command, with the first line of what its script says of itself."""
-    import ast
-
-    from hw8 import __doc__ as text
-
-    usage = f"usage: {_program} COMMAND ...    ({_program} COMMAND --help tells the command's options)"
-    lines = [usage, "", *(text or "").splitlines(), ""]
-    found = scripts()
-    width = max(map(len, found), default=0)
-    for name, path in found.items():
-        said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-        lines.append(f"  {name:<{width}}  {said.partition(chr(10))[0]}")
-    return "\n".join([*lines, "", f"Start with {_program} train, then {_program} predict."])

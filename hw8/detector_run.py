@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -32,16 +32,22 @@ from hw8.runs import RunFolder
 from hw8.training.loop import Trainer
 from hw8.training.session import train_images
 
-if TYPE_CHECKING:
-    from hw8.detector import AnomalyDetector
-
 CONFIG, MODEL = "config.yaml", "model.safetensors"
 SCORED = 64  # images scored at once, always exactly: see `AnomalyDetector._scores`
 
 _one_at_a_time = threading.Lock()
 
 
-def settings(given: "AnomalyDetector", layout: Layout, count: int, level: float, seed: int) -> RunConfig:
+class Parameters(Protocol):
+    """What an estimator says of the run that it wants."""
+
+    preset: Any
+    score_name: Any
+    device: Any
+    precision: Any
+
+
+def settings(given: Parameters, layout: Layout, count: int, level: float, seed: int) -> RunConfig:
     """The preset's settings, made to fit an estimator's parameters and its images. Raises ValueError."""
     with _said_of_the_estimator():
         config = given.preset if isinstance(given.preset, RunConfig) else load_preset(given.preset)

@@ -12,7 +12,8 @@ from typing import Annotated
 import tyro
 
 from hw8.cli import parse, run
-from hw8.data.folder import Preparation, prepare
+from hw8.data.folder import prepare
+from hw8.data.prepared import Preparation
 
 
 @dataclasses.dataclass

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from hw8 import __version__, commands
-from hw8.commands import own_spelling, scripts, spelled
+from hw8.__main__ import scripts
+from hw8.commands import own_spelling, spelled
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("*.py"))
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
-ENTRY = "import sys; sys.argv[0] = '/somewhere/bin/hw8'; from hw8.commands import main; main()"
+ENTRY = "import sys; sys.argv[0] = '/somewhere/bin/hw8'; from hw8.__main__ import main; main()"
 
 
 def call(*program: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -135,7 +136,7 @@ def test_the_command_line_is_kept_as_one_would_type_it(monkeypatch):
 def test_no_message_spells_a_script_by_hand():
     told = [path for path in (ROOT / "hw8").rglob("*.py") if "python scripts/" in path.read_text()]
     told += [path for path in (ROOT / "scripts").glob("*.py") if "python scripts/" in path.read_text()]
-    assert sorted(path.name for path in told) == ["benchmark.py", "commands.py"]
+    assert sorted(path.name for path in told) == ["__main__.py", "benchmark.py", "commands.py"]
 
 
 def test_it_starts_in_several_processes_of_which_one_speaks(tmp_path):

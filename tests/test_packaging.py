@@ -79,7 +79,7 @@ def test_its_metadata_name_version_licence_and_command(wheel):
     with zipfile.ZipFile(wheel) as file:
         folder = f"hw8-{__version__}.dist-info"
         metadata = file.read(f"{folder}/METADATA").decode()
-        assert "hw8 = hw8.commands:main" in file.read(f"{folder}/entry_points.txt").decode()
+        assert "hw8 = hw8.__main__:main" in file.read(f"{folder}/entry_points.txt").decode()
         assert file.read(f"{folder}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
     assert f"\nVersion: {__version__}\n" in metadata
     assert "\nLicense-Expression: MIT\n" in metadata

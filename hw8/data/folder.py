@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hw8.commands import spelled
-from hw8.data.arrays import SMALLEST_SIDE
 from hw8.data.labels import NORMAL
 from hw8.data.layout import NAMES_SHOWN, Plan, Walk, check_parts, escaped, grouped, planned, refusal, walk
-from hw8.data.pictures import Crop
 from hw8.data.prepared import (
     FILES,
     LABELS,
@@ -28,6 +26,7 @@ from hw8.data.prepared import (
     TESTING_FILES,
     TRAINING,
     TRAINING_FILES,
+    Preparation,
     write_files,
     write_images,
     write_tables,
@@ -40,45 +39,7 @@ from hw8.training.interrupt import stopping_as_interrupted
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-LARGEST_SIDE = 1024
 ASIDE = ".hw8-prepare-"
-
-
-@dataclasses.dataclass(frozen=True)
-class Preparation:
-    """How pictures become images, and which of them are held back to test on."""
-
-    side: int = 64
-    """Side of the images in pixels."""
-    crop: Crop = "centre"
-    """Keep the centre square, or the whole picture: with bars in the colour of its edge, or out of proportion."""
-    grey: bool = False
-    """One channel instead of three."""
-    test_share: float | None = None
-    """Share of the normal pictures held back to test on. Default: 0.2 where anomalies are labelled, else none."""
-    unlabelled: bool = False
-    """All pictures are images to score that nobody has labelled: a test set, and no training set."""
-    seed: int = 0
-    """Seed of what is held back, and of the order of the test set."""
-    workers: int | None = None
-    """Threads that decode; the files are the same with any number. Default: one for each processor."""
-
-    def __post_init__(self) -> None:
-        if not SMALLEST_SIDE <= self.side <= LARGEST_SIDE:
-            raise InputError(f"--side {self.side}: must be {SMALLEST_SIDE} to {LARGEST_SIDE} pixels")
-        if self.test_share is not None and not 0 < self.test_share < 1:
-            raise InputError(f"--test-share {self.test_share:g}: must lie between 0 and 1")
-        if self.test_share is not None and self.unlabelled:
-            raise InputError("--unlabelled makes a test set of all pictures; leave --test-share away")
-        if not 0 <= self.seed < 2**32:
-            raise InputError(f"--seed {self.seed}: must lie in [0, 2**32)")
-        if self.workers is not None and not 1 <= self.workers <= 256:
-            raise InputError(f"--workers {self.workers}: must lie in [1, 256]")
-
-    @property
-    def channels(self) -> int:
-        """1 or 3."""
-        return 1 if self.grey else 3
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""The files of a prepared folder: images as they are decoded, which picture each is, labels, and what was skipped."""
+"""A prepared folder: its settings, and its files of images, of which picture each is, of labels and of skipped ones."""
 
 import contextlib
 import csv
+import dataclasses
 import hashlib
 import os
 from array import array
@@ -11,20 +12,58 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from hw8.data.arrays import SMALLEST_SIDE
 from hw8.data.labels import NORMAL
 from hw8.data.layout import Walk, escaped
-from hw8.data.pictures import read_pictures
+from hw8.data.pictures import Crop, read_pictures
+from hw8.errors import InputError
 
 if TYPE_CHECKING:
     from tqdm import tqdm
-
-    from hw8.data.folder import Preparation
 
 # In the order in which they are put in place: a folder with a training set is complete.
 FILES = (
     "skipped.csv", "testing_files.csv", "training_files.csv", "testing_labels.csv", "testingset.npy", "trainingset.npy",
 )  # fmt: skip
 SKIPPED, TESTING_FILES, TRAINING_FILES, LABELS, TESTING, TRAINING = FILES
+LARGEST_SIDE = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+    """How pictures become images, and which of them are held back to test on."""
+
+    side: int = 64
+    """Side of the images in pixels."""
+    crop: Crop = "centre"
+    """Keep the centre square, or the whole picture: with bars in the colour of its edge, or out of proportion."""
+    grey: bool = False
+    """One channel instead of three."""
+    test_share: float | None = None
+    """Share of the normal pictures held back to test on. Default: 0.2 where anomalies are labelled, else none."""
+    unlabelled: bool = False
+    """All pictures are images to score that nobody has labelled: a test set, and no training set."""
+    seed: int = 0
+    """Seed of what is held back, and of the order of the test set."""
+    workers: int | None = None
+    """Threads that decode; the files are the same with any number. Default: one for each processor."""
+
+    def __post_init__(self) -> None:
+        if not SMALLEST_SIDE <= self.side <= LARGEST_SIDE:
+            raise InputError(f"--side {self.side}: must be {SMALLEST_SIDE} to {LARGEST_SIDE} pixels")
+        if self.test_share is not None and not 0 < self.test_share < 1:
+            raise InputError(f"--test-share {self.test_share:g}: must lie between 0 and 1")
+        if self.test_share is not None and self.unlabelled:
+            raise InputError("--unlabelled makes a test set of all pictures; leave --test-share away")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"--seed {self.seed}: must lie in [0, 2**32)")
+        if self.workers is not None and not 1 <= self.workers <= 256:
+            raise InputError(f"--workers {self.workers}: must lie in [1, 256]")
+
+    @property
+    def channels(self) -> int:
+        """1 or 3."""
+        return 1 if self.grey else 3
 
 
 def write_files(path: Path, names: list[str], rows: "array[int]") -> None:
@@ -33,7 +72,7 @@ def write_files(path: Path, names: list[str], rows: "array[int]") -> None:
 
 
 def write_images(
-    path: Path, root: Path, names: list[str], settings: "Preparation", found: Walk, bar: "tqdm[Any]"
+    path: Path, root: Path, names: list[str], settings: Preparation, found: Walk, bar: "tqdm[Any]"
 ) -> "tuple[np.ndarray, array[int]]":
     """Write a part as a .npy file; gives a hash (uint64) and the place in `names` of each image in it.
 

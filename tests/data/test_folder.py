@@ -18,10 +18,11 @@ from PIL import Image
 
 from hw8.data import pictures
 from hw8.data.arrays import open_images
-from hw8.data.folder import FILES, Preparation, prepare
+from hw8.data.folder import prepare
 from hw8.data.labels import read_labels
 from hw8.data.layout import escaped, walk
 from hw8.data.pictures import read_picture, read_pictures, squared
+from hw8.data.prepared import FILES, Preparation
 from hw8.errors import InputError, Interrupted
 from hw8.lock import owned
 
@@ -705,7 +706,8 @@ def test_large_pictures_are_read_one_at_a_time(root, monkeypatch):
 MEASURE = """
 import resource, sys
 from pathlib import Path
-from hw8.data.folder import Preparation, prepare
+from hw8.data.folder import prepare
+from hw8.data.prepared import Preparation
 root = Path(sys.argv[1])
 for name in ("few", "few", "many"):
     prepare(root / name, root / f"out-{name}-{resource.getrusage(resource.RUSAGE_SELF).ru_utime}", Preparation(128))
