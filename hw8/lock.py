@@ -41,9 +41,7 @@ def owned(folder: Path) -> Iterator[None]:
             owner = _Owner(folder)
         except InputError as error:
             problem = str(error)
-    problem = job.from_first(problem)
-    if problem:
-        raise InputError(problem)
+    job.refuse_together(problem)
     try:
         yield
     finally:

@@ -58,6 +58,11 @@ class Processes:
             dist.broadcast_object_list(box, src=0)
         return box[0]
 
+    def refuse_together(self, problem: str) -> None:
+        """Raise InputError in every process if the first one has a problem; the others' `problem` does not count."""
+        if problem := self.from_first(problem):
+            raise InputError(problem)
+
     def copy_first(self, tensors: "list[Tensor]") -> None:
         """Overwrite these tensors by the first process's."""
         if self.count > 1:

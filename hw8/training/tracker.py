@@ -113,9 +113,7 @@ def tracked(config: RunConfig, folder: Path, flat: dict[str, object]) -> Iterato
             tracker = _started(config.tracker, folder, flat)
         except InputError as error:
             problem = str(error)
-    problem = job.from_first(problem)
-    if problem:
-        raise InputError(problem)
+    job.refuse_together(problem)
     try:
         yield tracker
     except BaseException:

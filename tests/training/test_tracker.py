@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from hw8.errors import InputError, Interrupted
+from hw8.processes import Processes
 from hw8.training import loop, tracker
 from hw8.training.session import resume_run, train_run
 from hw8.training.tracker import FILE, Tracker
@@ -120,13 +121,11 @@ def test_no_password_is_repeated():
 
 
 def test_a_start_that_fails_at_the_first_process_fails_in_all(quick, tmp_path, monkeypatch):
-    class Second:
-        main = False
-
+    class Second(Processes):
         def from_first(self, value):
             return "--tracker wandb: cannot start" if value == "" else value
 
-    monkeypatch.setattr(tracker, "processes", Second)
+    monkeypatch.setattr(tracker, "processes", lambda: Second(rank=1, count=2))
     monkeypatch.setattr(tracker, "_started", lambda *_: pytest.fail("only the first has a tracker"))
     with (
         pytest.raises(InputError, match="cannot start"),
