@@ -24,9 +24,8 @@ from hw8.processes import processes
 from hw8.runs import newest_run
 from hw8.scoring.calibration import Table
 from hw8.scoring.evidence import chosen
-from hw8.scoring.fusion import fuse, one_opinion, rank_correlation
+from hw8.scoring.fusion import fuse, fused_p_values, one_opinion, rank_correlation
 from hw8.scoring.inference import check_scores
-from hw8.scoring.tails import conformal
 from hw8.scoring.transductive import Sample, Transducer
 from hw8.submission import read_submission, write_part, write_submission
 
@@ -67,17 +66,37 @@ class Prediction:
     groups: list[list[int]] = dataclasses.field(default_factory=list)
     share: float | None = None
     warnings: list[str] = dataclasses.field(default_factory=list)
+    normals: int = 0
+    development: bool = False
+
+    def flagged(self) -> str | None:
+        """A line on how many images are flagged, or why none can be; None without p-values."""
+        if self.p_value_N is None:
+            return None
+        least = 1 / (self.normals + 1)
+        if least > ALPHA:
+            return (
+                f"none can be at p <= {ALPHA}: {self.normals} calibration images give no p-value below {least:.3f}; "
+                f"train on more images, or hold out more of them"
+            )
+        share = (self.p_value_N <= ALPHA).mean()
+        return f"{share:.1%} of the images at p <= {ALPHA} (of normal images alone: {ALPHA:.0%})"
 
     def next_command(self) -> str:
         """What one would do with the file now: measure it where labels are known, else check it for the upload."""
+        if self.development:
+            return spelled("report", *self.runs[:1])
         if self.labels is not None:
-            return f"{spelled('evaluate')} {self.out} --labels {self.labels_file}"
-        rows = "" if self.source == "hw8" else f" --rows {len(self.score_N)}"
-        return f"{spelled('check')} {self.out}{rows}"
+            return spelled("evaluate", self.out, "--labels", self.labels_file)
+        rows = () if self.source == "hw8" else ("--rows", len(self.score_N))
+        return spelled("check", self.out, *rows)
 
     def notes(self) -> list[str]:
         """Lines for the reader besides the table: how far members agree, and what a transduction looked at."""
         lines = []
+        if self.development:
+            images = f"{len(self.score_N):,} normal images of {self.source}, held out from training"
+            lines.append(f"Scored:   {images}: it has no test set")
         if self.correlation is not None:
             pairs = [(a, b) for a in range(len(self.runs)) for b in range(a)]
             found = ", ".join(f"{self.runs[b]} and {self.runs[a]} {self.correlation[a, b]:.2f}" for a, b in pairs)
@@ -100,6 +119,7 @@ class Prediction:
             "data": self.source,
             "rows": len(self.score_N),
             "flagged_at_p05": flagged,
+            "calibration_images": self.normals,
             "rank_correlation": None if self.correlation is None else self.correlation.tolist(),
             "transductive": self.share is not None,
             "estimated_share": self.share,
@@ -123,6 +143,8 @@ def predict(
     members = [Member.load(run, device) for run in paths]
     source = open_source(where if where is not None else members[0].config.data.source)
     opened = [member.open_test(source) for member in members]
+    if not source.has_test_set and len({member.calibration_set() for member in members}) > 1:
+        raise InputError(f"--data {source.name}: has no test set, and these runs held out other images; give --data")
     labels = source.labels(len(opened[0]))
     warnings = warn_of(members, opened)
     started = time.perf_counter()
@@ -138,6 +160,7 @@ def predict(
     prediction = Prediction(
         out, paths, source.name, read_N, together.p_value_N, labels, source.labels_file, evaluation, seconds,
         share=next((item.share for item in scored if item.share is not None), None), warnings=warnings,
+        normals=len(members[0].calibration.values_C[members[0].score_name]), development=not source.has_test_set,
     )  # fmt: skip
     if len(members) == 1:
         return prediction
@@ -201,9 +224,7 @@ def _fused(members: Sequence[Member], scored: Sequence[Scored]) -> _Together:
     normals = [item.normal_C for item in scored if item.normal_C is not None]
     if len(normals) < len(scored) or len({member.calibration_set() for member in members}) > 1:
         return _Together(score_N, None, correlation, groups)
-    pairs = zip(members, normals, strict=True)
-    normal_C = fuse([member.calibration.nats(member.score_name, score_C) for member, score_C in pairs], groups)
-    return _Together(score_N, conformal(normal_C, score_N), correlation, groups)
+    return _Together(score_N, fused_p_values(score_N, normals, groups), correlation, groups)
 
 
 def _check_names(out: Path, evidence: Path | None, runs: list[Path]) -> None:

@@ -21,6 +21,11 @@ class Splits:
     development: np.ndarray
 
 
+def evenly_spaced(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the rows, the first and the last among them, at even distances."""
+    return rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int)]
+
+
 def reference_rows(splits: Splits) -> np.ndarray:
     """Up to 8,192 training rows, evenly spread, for fits to training images."""
     return splits.train[:: -(-len(splits.train) // FIT_IMAGES)]

@@ -2,16 +2,20 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Collection, Mapping
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
 import numpy as np
+from tqdm import tqdm
 
 from hw8.data import unseen  # noqa: F401 (registers its kinds)
 from hw8.data.arrays import Images
 from hw8.data.corruptions import CORRUPTIONS, UNSEEN, corrupt
 from hw8.data.labels import NORMAL, Labels
+from hw8.data.splits import evenly_spaced
 from hw8.evaluation.metrics import Evaluation, evaluate
+from hw8.processes import processes
 
 PER_KIND = 500
 SEED = 8
@@ -44,11 +48,24 @@ class Development:
     unseen: Named
 
     @classmethod
-    def measure(cls, take: Taker, images: Images, rows: np.ndarray) -> "Development":
-        """Take the rows, and up to 500 of them under each corruption of either set."""
-        return cls(
-            take(images, rows), _corrupted(take, images, rows, CORRUPTIONS), _corrupted(take, images, rows, UNSEEN)
-        )
+    def measure(cls, take: Taker, images: Images, rows: np.ndarray, label: str | None = None) -> "Development":
+        """Take the rows, and up to 500 of them, evenly spaced, under each corruption of either set.
+
+        `label` shows a progress bar of that name on standard error.
+        """
+        chosen = evenly_spaced(rows, PER_KIND)
+        total = len(rows) + len(chosen) * (len(CORRUPTIONS) + len(UNSEEN))
+        hidden = label is None or not processes().main
+        with tqdm(total=total, desc=label, unit="img", disable=hidden, file=sys.stderr) as bar:
+
+            def changed(kind: str) -> Named:
+                found = take(images, chosen, functools.partial(_corrupt, kind, images, rows))
+                bar.update(len(chosen))
+                return found
+
+            normal = take(images, rows)
+            bar.update(len(rows))
+            return cls(normal, _joined(map(changed, CORRUPTIONS)), _joined(map(changed, UNSEEN)))
 
     def mapped(self, change: Callable[[Named], Named]) -> "Development":
         """The same with each part changed, for instance from evidence to scores."""
@@ -74,21 +91,24 @@ class HeldOut:
         )
 
 
-def evaluate_held_out(scorer: Scores, images: Images, rows: np.ndarray) -> dict[str, HeldOut]:
-    """What each score is worth on the development rows."""
-    scores = Development.measure(scorer.score, images, rows)
+def evaluate_held_out(scorer: Scores, images: Images, rows: np.ndarray, label: str | None = None) -> dict[str, HeldOut]:
+    """What each score is worth on the development rows; `label` shows a progress bar of that name."""
+    scores = Development.measure(scorer.score, images, rows, label)
     return {name: HeldOut.of(scores, name) for name in scores.normal}
 
 
 def _evaluate(normal_M: np.ndarray, anomalous_N: np.ndarray, kinds: Collection[str]) -> Evaluation:
-    kind_N = np.repeat([NORMAL, *kinds], [len(normal_M)] + [len(anomalous_N) // len(kinds)] * len(kinds))
+    """Normals against the changed copies of some of them, whose rows are not independent of theirs."""
+    images = np.arange(len(normal_M))
+    copies = evenly_spaced(images, PER_KIND)
+    kind_N = np.repeat([NORMAL, *kinds], [len(images)] + [len(copies)] * len(kinds))
     labels = Labels((kind_N != NORMAL).astype(np.int64), kind_N)
-    return evaluate(np.concatenate([normal_M, anomalous_N]), labels)
+    return evaluate(np.concatenate([normal_M, anomalous_N]), labels, np.concatenate([images, *[copies] * len(kinds)]))
 
 
-def _corrupted(take: Taker, images: Images, rows: np.ndarray, kinds: Collection[str]) -> Named:
-    chosen = rows[:: max(1, len(rows) // PER_KIND)][:PER_KIND]
-    parts = [take(images, chosen, functools.partial(_corrupt, kind, images, rows)) for kind in kinds]
+def _joined(kinds: Iterable[Named]) -> Named:
+    """Named arrays of several kinds, one kind after the other."""
+    parts = list(kinds)
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

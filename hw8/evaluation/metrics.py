@@ -1,7 +1,7 @@
 """ROC-AUC by kind and over all, with confidence intervals; average precision; FPR at 95% TPR."""
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import norm, rankdata
@@ -47,23 +47,28 @@ class Evaluation:
         }
 
 
-def evaluate(score_N: np.ndarray, labels: Labels) -> Evaluation:
-    """Compare scores (larger is more anomalous) with labels. Raises InputError if their numbers differ."""
+def evaluate(score_N: np.ndarray, labels: Labels, image_N: np.ndarray | None = None) -> Evaluation:
+    """Compare scores (larger is more anomalous) with labels. Raises InputError if their numbers differ.
+
+    `image_N` names the image that each row shows, where several rows are changed copies of one: the intervals then
+    allow for how such rows vary together. Without it the rows are independent.
+    """
     if len(score_N) != len(labels):
         raise InputError(f"{len(score_N):,} scores for {len(labels):,} labels; score and label the same test set")
     from sklearn.metrics import average_precision_score
 
-    normal_M = score_N[labels.label_N == 0]
     anomalous = labels.label_N == 1
-    kinds = [str(kind) for kind in np.unique(labels.kind_N[anomalous])]
-    parts = [components(normal_M, score_N[labels.kind_N == kind]) for kind in kinds]
+    names = [str(kind) for kind in np.unique(labels.kind_N[anomalous])]
+    image_N = np.arange(len(score_N)) if image_N is None else image_N
+    normal = Rows(score_N[~anomalous], image_N[~anomalous])
+    kinds = {name: Rows(score_N[labels.kind_N == name], image_N[labels.kind_N == name]) for name in names}
     return Evaluation(
-        overall=_interval([components(normal_M, score_N[anomalous])]),
-        macro=_interval(parts),
+        overall=_interval(normal, [Rows(score_N[anomalous], image_N[anomalous])]),
+        macro=_interval(normal, list(kinds.values())),
         average_precision=float(average_precision_score(labels.label_N, score_N)),
-        fpr95=fpr_at_tpr(normal_M, score_N[anomalous], 0.95),
-        kinds={kind: _interval([part]) for kind, part in zip(kinds, parts, strict=True)},
-        normals=len(normal_M),
+        fpr95=fpr_at_tpr(normal.score_N, score_N[anomalous], 0.95),
+        kinds={name: _interval(normal, [rows]) for name, rows in kinds.items()},
+        normals=len(normal.score_N),
     )
 
 
@@ -92,24 +97,53 @@ def components(normal_M: np.ndarray, anomalous_N: np.ndarray) -> tuple[np.ndarra
     return above_M, below_N
 
 
-def _interval(parts: list[tuple[np.ndarray, np.ndarray]]) -> Interval:
+class Rows(NamedTuple):
+    """Scores of some rows, and the image that each of them shows."""
+
+    score_N: np.ndarray
+    image_N: np.ndarray
+
+
+def _interval(normal: Rows, kinds: list[Rows]) -> Interval:
     """Mean AUC of some kinds against the same normals, with DeLong's variance on the logit scale.
 
-    On that scale the interval stays within [0, 1] and covers better near 1 (Pepe 2003, section 5.2). Where the
-    variance is zero (perfect separation) or a side has one image, the interval says what is known: nothing
-    below or above that n could exclude (rule of three).
+    The rows of one image are one cluster (Obuchowski 1997): their structural components are added up before their
+    variance is taken. If every row is an image of its own, that is DeLong's variance. On the logit scale the interval
+    stays within [0, 1] and covers better near 1 (Pepe 2003, section 5.2). Where the variance is zero (perfect
+    separation) or a side has one row, the interval says what is known: nothing below or above that n could exclude
+    (rule of three).
     """
-    auc = float(np.mean([below.mean() for _, below in parts]))
-    above_M = np.mean([above for above, _ in parts], axis=0)
-    n = sum(len(below) for _, below in parts)
-    smallest = min(len(above_M), n)
-    variance = above_M.var(ddof=1) / len(above_M) if len(above_M) > 1 else 0.25
-    for _, below in parts:
-        variance += (below.var(ddof=1) / len(below) if len(below) > 1 else 0.25) / len(parts) ** 2
+    parts = [components(normal.score_N, rows.score_N) for rows in kinds]
+    auc = float(np.mean([below_N.mean() for _, below_N in parts]))
+    above_M = np.mean([above_M for above_M, _ in parts], axis=0)
+    rows_of = [(above_M, normal.image_N, 1.0)]
+    rows_of += [(below_N, rows.image_N, 1 / len(kinds)) for (_, below_N), rows in zip(parts, kinds, strict=True)]
+    n = sum(len(rows.score_N) for rows in kinds)
+    variance = _variance(rows_of)
     if not 0 < auc < 1 or variance == 0:
-        slack = min(1.0, 3 / smallest)
+        slack = min(1.0, 3 / min(len(above_M), n))
         return Interval(auc, max(0.0, auc - slack), min(1.0, auc + slack), n)
     half = float(norm.ppf(0.5 + CONFIDENCE / 2)) * float(np.sqrt(variance)) / (auc * (1 - auc))
     logit = np.log(auc / (1 - auc))
     low, high = (float(1 / (1 + np.exp(-value))) for value in (logit - half, logit + half))
     return Interval(auc, low, high, n)
+
+
+def _variance(rows_of: list[tuple[np.ndarray, np.ndarray, float]]) -> float:
+    """Variance of a weighted sum of means: of each its values (N,), the image behind each value, and its weight.
+
+    A mean of a single value tells nothing of its variance: the largest that values in [0, 1] can have is taken.
+    """
+    shares, images, alone = [], [], 0.0
+    for value_N, image_N, weight in rows_of:
+        count = len(value_N)
+        if count == 1:
+            alone += 0.25 * weight**2
+            continue
+        # Scaled so that independent rows give the unbiased variance of the mean, var(ddof=1) / count.
+        shares.append(weight * (value_N - value_N.mean()) / np.sqrt(count * (count - 1)))
+        images.append(image_N)
+    if not shares:
+        return alone
+    _, cluster_R = np.unique(np.concatenate(images), return_inverse=True)
+    return alone + float(np.square(np.bincount(cluster_R, np.concatenate(shares))).sum())

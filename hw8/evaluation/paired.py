@@ -1,7 +1,7 @@
 """Whether one method is better than another on the same test images, or the two are tied."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.stats import t
@@ -21,10 +21,23 @@ class Difference:
     def interval(self, comparisons: int = 1) -> tuple[float, float]:
         """95% confidence interval; of several comparisons all hold together with 95% (Bonferroni).
 
-        Where it holds zero, these images and seeds do not tell the two apart: a tie.
+        Where the interval holds zero, these images and seeds do not tell the two apart: a tie.
         """
         half = float(t.ppf(0.5 + (CONFIDENCE + comparisons - 1) / comparisons / 2, self.freedom)) * self.error
         return self.value - half, self.value + half
+
+
+def differences_from(
+    best: str, scores: Mapping[str, Sequence[np.ndarray]], labels: Labels
+) -> dict[str, tuple[float, float, float]]:
+    """Of every method but the best: its macro ROC-AUC less the best's, and the ends of a 95% confidence interval.
+
+    `scores` are each method's, (N,) a seed. All intervals hold together with 95%, although the best is picked by the
+    scores that it is then compared by: every pair of methods counts as a comparison, not only those with the best.
+    """
+    pairs = len(scores) * (len(scores) - 1) // 2
+    found = {name: paired_difference(ours, scores[best], labels) for name, ours in scores.items() if name != best}
+    return {name: (difference.value, *difference.interval(pairs)) for name, difference in found.items()}
 
 
 def paired_difference(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], labels: Labels) -> Difference:

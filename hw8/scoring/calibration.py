@@ -187,7 +187,7 @@ class Calibration:
     ) -> "Calibration":
         """The saved calibration. Raises InputError if it is none, or has nothing for the score `needed` of `where`."""
         if not tensors:
-            hint = f"go on with {spelled('train')} --resume {where}"
+            hint = f"go on with {spelled('train', '--resume', where)}"
             raise InputError(f"{where}: its training is not finished; {hint}")
         try:
             arrays = {name: _as_float64(value) for name, value in tensors.items()}

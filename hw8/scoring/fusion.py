@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import rankdata
 
+from hw8.scoring.tails import conformal, leave_one_out_nats
+
 SAME = 0.99
 
 
@@ -14,6 +16,11 @@ def fuse(nats: Sequence[np.ndarray], groups: Sequence[Sequence[int]]) -> np.ndar
     Raw errors of unlike models have unlike units and must never be averaged.
     """
     return np.sum([np.mean([nats[member] for member in group], axis=0) for group in groups], axis=0)
+
+
+def fused_p_values(score_N: np.ndarray, normals: Sequence[np.ndarray], groups: Sequence[Sequence[int]]) -> np.ndarray:
+    """Conformal p-values of fused scores (N,), by the same calibration normals as every run scores them, (C,) each."""
+    return conformal(fuse([leave_one_out_nats(score_C) for score_C in normals], groups), score_N)
 
 
 def rank_correlation(scores: Sequence[np.ndarray]) -> np.ndarray:

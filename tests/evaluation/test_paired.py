@@ -3,8 +3,8 @@ import pytest
 
 from hw8.data.labels import Labels
 from hw8.evaluation.memory import STATUS, PeakMemory, give_back
-from hw8.evaluation.metrics import evaluate
-from hw8.evaluation.paired import paired_difference
+from hw8.evaluation.metrics import evaluate, roc_auc
+from hw8.evaluation.paired import differences_from, paired_difference
 
 KIND = np.repeat(["normal", "a", "b"], [200, 100, 100])
 LABELS = Labels((KIND != "normal").astype(int), KIND)
@@ -37,7 +37,7 @@ def test_a_tie_is_called_a_tie_as_often_as_promised(seeds):
     """Methods that are equally good: images in common, and as much chance by the seed where there are several."""
     rng = np.random.default_rng(seeds)
     ties = []
-    for _ in range(200):
+    for _ in range(100):
         sides = []
         for _side in range(2):
             shift = SHIFT * (1 if seeds == 1 else 1 + 0.25 * rng.normal(size=(seeds, 1)))
@@ -47,17 +47,23 @@ def test_a_tie_is_called_a_tie_as_often_as_promised(seeds):
     assert 0.9 < np.mean(ties) <= 1
 
 
-def test_many_comparisons_hold_together():
+def test_the_best_of_equals_is_rarely_called_better_than_another():
+    """Nominal 5%: among ten equally good methods, picked and compared on the same images, in under 6% of 200 trials.
+
+    Counting only the nine comparisons with the best gives 10 to 16%.
+    """
     rng = np.random.default_rng(7)
-    missed = 0
-    for _ in range(40):
-        common = rng.normal(SHIFT)
-        scores = [common + rng.normal(size=400) for _ in range(12)]
-        macros = [evaluate(score, LABELS).macro.auc for score in scores]
-        best = int(np.argmax(macros))
-        found = [paired_difference([s], [scores[best]], LABELS) for n, s in enumerate(scores) if n != best]
-        missed += any(item.interval(len(found))[1] < 0 for item in found)
-    assert missed <= 8, "the best of twelve equals is rarely called really better than another"
+    kind_N = np.repeat(["normal", "a", "b"], [60, 40, 40])
+    labels = Labels((kind_N != "normal").astype(int), kind_N)
+    called = 0
+    for _ in range(200):
+        common = rng.normal(labels.label_N)
+        scores = {f"{number}": [common + rng.normal(size=140)] for number in range(10)}
+        auc = {name: roc_auc(score_N[:60], score_N[60:]) for name, (score_N,) in scores.items()}
+        worst, *_, best = sorted(auc, key=auc.__getitem__)
+        pairs = {name: scores[name] if name in (best, worst) else scores[best] for name in scores}
+        called += differences_from(best, pairs, labels)[worst][2] < 0
+    assert called / 200 <= 0.06
 
 
 def test_seeds_that_differ_widen_the_interval():

@@ -4,7 +4,6 @@ import pytest
 from hw8.errors import InputError
 from hw8.scoring.calibration import Calibration, Gaussian, needed_evidence
 from hw8.scoring.fusion import fuse, one_opinion, rank_correlation
-from hw8.scoring.tails import Tail, conformal
 
 
 def draw(rng: np.random.Generator, count: int, shift: float = 0.0) -> dict[str, np.ndarray]:
@@ -51,11 +50,11 @@ def test_distances_raise_no_more_false_alarms_than_promised(alpha, score):
     """Averaged over calibrations, at most alpha of fresh normals are flagged, within four standard errors."""
     rng = np.random.default_rng(0)
     rates = []
-    for _ in range(100):
+    for _ in range(60):
         calibration = Calibration.fit(draw(rng, 150), ["l1", "amounts", "texture"])
-        fresh = calibration.scores(draw(rng, 300))[score]
+        fresh = calibration.scores(draw(rng, 200))[score]
         rates.append((calibration.p_value(score, fresh) <= alpha).mean())
-    assert np.mean(rates) <= alpha + 4 * np.std(rates) / 10
+    assert np.mean(rates) <= alpha + 4 * np.std(rates) / 60**0.5
     assert np.mean(rates) >= alpha * 0.4, "the promise must not be kept by flagging nothing"
 
 
@@ -121,26 +120,6 @@ def test_what_is_needed_for_a_score():
     assert needed_evidence("joint", ["a", "b"]) == ("a", "b")
     assert needed_evidence("l1", ()) == ("l1",)
     assert needed_evidence("l1_two_sided", ["l1"]) == ("l1",)
-
-
-def test_nats_are_minus_log_p_and_go_on_beyond_the_last_normal():
-    rng = np.random.default_rng(0)
-    tail = Tail.fit(rng.exponential(size=50_000))
-    at = np.array([0.5, 1.0, 5.0, 20.0])
-    np.testing.assert_allclose(tail.nats(at), at, rtol=0.05)  # -log P(X > x) = x for a unit exponential
-    assert (np.diff(tail.nats(np.linspace(-1, 50, 500))) > 0).all()
-    assert 0 < tail.nats(np.array([-1.0]))[0] < 1e-4
-    assert tail.nats(np.array([-1.0]))[0] > tail.nats(np.array([-2.0]))[0]
-
-
-def test_nats_of_constant_normals_are_finite():
-    assert np.isfinite(Tail.fit(np.ones(10)).nats(np.array([0.0, 1.0]))).all()
-
-
-def test_conformal_by_hand():
-    np.testing.assert_allclose(
-        conformal(np.array([3.0, 1.0, 2.0]), np.array([0, 1, 2.5, 4])), np.array([4, 4, 2, 1]) / 4
-    )
 
 
 def test_members_that_agree_count_once():

@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
+from tqdm import tqdm
 
 from hw8.data.arrays import Images
 from hw8.data.demo import demo_images
 from hw8.errors import InputError
 from hw8.evaluation.metrics import roc_auc
 from hw8.models import create_model
+from hw8.scoring import transductive
 from hw8.scoring.transductive import Sample, Transducer, fuse, platt
 
 CPU = torch.device("cpu")
@@ -79,15 +81,19 @@ def test_log_odds_become_density_ratios():
 
 @pytest.fixture(scope="module")
 def sets():
-    normal = Images(demo_images("normal", 160, seed=1))
-    mixed = np.concatenate([demo_images("normal", 40, seed=2), demo_images("cartoon", 40, seed=3)])
-    return Sample(normal, np.arange(120)), Sample(normal, np.arange(120, 160)), Images(mixed)
+    normal = Images(demo_images("normal", 160, seed=1)[:, ::4, ::4].copy())
+    mixed = np.concatenate([demo_images("normal", 40, seed=2), demo_images("cartoon", 40, seed=3)])[:, ::4, ::4]
+    return Sample(normal, np.arange(120)), Sample(normal, np.arange(120, 160)), Images(mixed.copy())
+
+
+def small_recogniser():
+    torch.manual_seed(0)
+    return create_model("recogniser", 16, 3, {"widths": [8, 16, 16, 32]})
 
 
 def test_it_finds_what_is_not_in_the_training_set_without_a_label(sets):
     normal, calibration, test = sets
-    torch.manual_seed(0)
-    transducer = Transducer(create_model("recogniser", 64), CPU, "fp32", 64, seed=0, steps=12)
+    transducer = Transducer(small_recogniser(), CPU, "fp32", 64, seed=0, steps=25)
     nothing = np.random.default_rng(0).normal(size=120)
     first, second = (transducer(normal, calibration, test, nothing[:40], nothing[40:]) for _ in range(2))
     np.testing.assert_array_equal(first.score_N, second.score_N)
@@ -112,17 +118,37 @@ def test_an_image_is_scored_only_by_a_discriminator_that_did_not_see_it(sets, mo
 
     monkeypatch.setattr(Transducer, "_fit", spy_fit)
     monkeypatch.setattr(Transducer, "_score", spy_score)
-    torch.manual_seed(0)
-    model = create_model("recogniser", 64)
-    Transducer(model, CPU, "fp32", 64, 0, steps=1)(normal, calibration, test, np.arange(40.0), np.arange(80.0))
+    Transducer(small_recogniser(), CPU, "fp32", 64, 0, steps=1)(
+        normal, calibration, test, np.arange(40.0), np.arange(80.0)
+    )
     assert [rows & others for rows, others in zip(seen, scored, strict=True)] == [set(), set()]
     assert set.union(*scored) == set(range(80))
 
 
+def test_what_scores_is_the_average_over_the_steps(sets, monkeypatch):
+    normal, _, test = sets
+    weights: list[torch.Tensor] = []
+    follow = transductive._follow
+
+    def spy(average, net, decay):
+        follow(average, net, decay)
+        weights.append((net.head.weight.detach().clone(), average.head.weight.detach().clone(), decay))
+
+    monkeypatch.setattr(transductive, "_follow", spy)
+    transducer = Transducer(small_recogniser(), CPU, "fp32", 64, 0, steps=4)
+    net = transducer._fit(normal, Sample(test, np.arange(80)), 0, tqdm(disable=True))
+    expected = torch.zeros_like(weights[0][0])
+    assert [decay for *_, decay in weights] == pytest.approx([1 / 10, 2 / 11, 3 / 12, 4 / 13])
+    for raw, average, decay in weights:
+        expected = decay * expected + (1 - decay) * raw
+        torch.testing.assert_close(average, expected)
+    torch.testing.assert_close(net.head.weight, expected)
+    assert (net.head.weight != weights[-1][0]).any()
+
+
 def test_a_single_test_image_gets_the_boss_score(sets):
     normal, calibration, test = sets
-    torch.manual_seed(0)
-    transducer = Transducer(create_model("recogniser", 64), CPU, "fp32", 64, 0, steps=1)
+    transducer = Transducer(small_recogniser(), CPU, "fp32", 64, 0, steps=1)
     done = transducer(normal, calibration, Images(test.array_NHWC[:1]), np.arange(40.0), np.array([38.5]))
     assert done.share == 0
     assert np.isfinite(done.score_N).all()

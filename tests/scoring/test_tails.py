@@ -1,0 +1,82 @@
+"""Scores in nats, and the p-values of several runs fused by them."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw8.scoring.fusion import fuse, fused_p_values
+from hw8.scoring.tails import Tail, conformal, leave_one_out_nats, rarity
+
+
+def test_nats_are_minus_log_p_and_go_on_beyond_the_last_normal():
+    rng = np.random.default_rng(0)
+    tail = Tail.fit(rng.exponential(size=50_000))
+    at = np.array([0.5, 1.0, 5.0, 20.0])
+    np.testing.assert_allclose(tail.nats(at), at, rtol=0.05)  # -log P(X > x) = x for a unit exponential
+    assert 0 < tail.nats(np.array([-1.0]))[0] < 1e-4
+
+
+def test_nats_by_hand():
+    """Of four normals the share at or above each, half an image added; the upper tenth is here the largest."""
+    tail = Tail.fit(np.array([3.0, 1.0, 2.0, 2.0]))
+    at = np.array([1.0, 2.0, 3.0, 1.5])
+    expected = -np.log([4.5 / 5, 3.5 / 5, 1.5 / 5])
+    np.testing.assert_allclose(tail.nats(at)[:3], expected)
+    assert tail.nats(at)[3] == pytest.approx(expected[:2].mean())
+    # Nothing is beyond the largest: the excess is a tenth of the robust spread, (2.25 - 1.75) / 1.349.
+    assert tail.nats(np.array([3.0 + 0.05 / 1.349]))[0] == pytest.approx(expected[2] + 1)
+
+
+def test_ties_at_the_end_make_no_absurd_tail():
+    """85 zeros and 15 ones: .0001 beyond the ones is hardly more than they, and a whole unit no trillion nats."""
+    tail = Tail.fit(np.repeat([0.0, 1.0], [85, 15]))
+    one, more, two = tail.nats(np.array([1.0, 1.0001, 2.0]))
+    assert one < more < one + 0.01
+    assert one + 5 < two < 100
+
+
+normals = st.lists(st.integers(0, 5), min_size=4, max_size=60).map(lambda values: np.array(values, float))
+
+
+@settings(max_examples=60)
+@given(normals)
+def test_nats_rise_strictly_whatever_is_tied(score_C):
+    at = np.unique(np.concatenate([np.linspace(-20, 40, 400), score_C, score_C + 1e-4, score_C - 1e-4]))
+    nats = Tail.fit(score_C).nats(at)
+    assert (np.diff(nats) > 0).all()
+    assert nats[0] > 0
+
+
+@settings(max_examples=30)
+@given(normals)
+def test_leaving_one_out_is_what_its_name_says(score_C):
+    found = leave_one_out_nats(score_C)
+    for row in range(len(score_C)):
+        rest = Tail.fit(np.delete(score_C, row))
+        assert found[row] == pytest.approx(rest.nats(score_C[row : row + 1])[0])
+
+
+def test_conformal_by_hand():
+    np.testing.assert_allclose(
+        conformal(np.array([3.0, 1.0, 2.0]), np.array([0, 1, 2.5, 4])), np.array([4, 4, 2, 1]) / 4
+    )
+
+
+@pytest.mark.parametrize(("runs", "trials"), [(2, 300), (8, 120)])
+def test_fused_p_values_keep_their_level_with_few_normals(runs, trials):
+    """Nominal 5% with 20 calibration images: about 3 and 4%. Normals measured by their own tails give 8 and 15%."""
+    rng = np.random.default_rng(0)
+    groups = [[run] for run in range(runs)]
+    rates = []
+    for _ in range(trials):
+        known, fresh = rng.normal(size=(runs, 20)), rng.normal(size=(runs, 50))
+        new_N = fuse([Tail.fit(a).nats(b) for a, b in zip(known, fresh, strict=True)], groups)
+        rates.append((fused_p_values(new_N, known, groups) <= 0.05).mean())
+    assert 0.02 <= np.mean(rates) <= 0.05
+
+
+def test_rarity_in_words():
+    assert rarity(1 / 201, 200) == "none of 200 normal images is as unlike"
+    assert rarity(2 / 201, 200) == "1 of 200 normal images (0.5%) is at least as unlike"
+    assert rarity(51 / 1001, 1000) == "50 of 1,000 normal images (5.0%) are at least as unlike"
