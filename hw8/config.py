@@ -101,6 +101,9 @@ class TrainConfig:
     cross-entropy of pixels in [0, 1]."""
     epochs: int = 12
     """Passes over the training part."""
+    least_steps: int = 400
+    """Steps at the least: with few images there are more epochs, of batches of 64 images. 0: exactly `epochs`, as also
+    wherever epochs are asked for by name (train.py --epochs 3)."""
     batch_size: int = 128
     """Images a step, at the most."""
     part_size: int | None = None
@@ -132,6 +135,7 @@ class TrainConfig:
         numbers = {field.name for field in dataclasses.fields(self)} - {"loss", "patience", "part_size", "compile"}
         _require_number(self, *sorted(numbers))
         _require(self.loss in ("mse", "l1", "bce"), "loss", self.loss, "must be mse, l1 or bce")
+        _require(self.least_steps >= 0, "least_steps", self.least_steps, "must not be negative")
         _require(self.batch_size >= 2, "batch_size", self.batch_size, "must be at least 2 (BatchNorm needs two images)")
         _require(isinstance(self.compile, bool), "compile", self.compile, "must be true or false")
         good = self.part_size is None or (type(self.part_size) is int and 1 <= self.part_size < 1e9)
@@ -253,6 +257,9 @@ def read_config(path: Path) -> RunConfig:
 
 def from_mapping(values: dict[str, Any]) -> RunConfig:
     """The run's settings from nested plain values, as `to_yaml` writes them. Raises InputError for a bad field."""
+    if isinstance(values.get("train"), dict):
+        # Runs made before there was such a setting trained for exactly their epochs, and resume so.
+        values = values | {"train": {"least_steps": 0} | values["train"]}
     sections = {name: _build(kind, values.get(name, {}), f"{name}.") for name, kind in SECTIONS.items()}
     config: RunConfig = _build(RunConfig, values | sections, "")
     return config

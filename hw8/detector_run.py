@@ -20,12 +20,10 @@ from tqdm import tqdm
 
 from hw8.config import RunConfig
 from hw8.data.arrays import Images
-from hw8.data.loader import batch_count
 from hw8.data.rows import Layout
 from hw8.data.splits import SMALLEST, Splits, split_rows
 from hw8.device import choose_device
 from hw8.errors import InputError, Interrupted
-from hw8.evaluation.oneclass import LEAST_STEPS, SMALL_BATCH
 from hw8.member import Member
 from hw8.presets import changed, load_preset
 from hw8.runs import RunFolder
@@ -42,6 +40,7 @@ class Parameters(Protocol):
     """What an estimator says of the run that it wants."""
 
     preset: Any
+    epochs: Any
     score_name: Any
     device: Any
     precision: Any
@@ -62,23 +61,11 @@ def settings(given: Parameters, layout: Layout, count: int, level: float, seed: 
             data={"source": None, "crop": crop if crop and crop <= layout.side else None, "calibration_share": share},
             scoring={"score": given.score_name or config.scoring.score, "score_batch_size": SCORED},
         )
+        if given.epochs is not None:
+            epochs = int(given.epochs) if isinstance(given.epochs, Integral) else given.epochs
+            config = changed(config, train={"epochs": epochs, "least_steps": 0})
         own = {name: value for name in ("device", "precision") if (value := getattr(given, name)) != "auto"}
         return dataclasses.replace(config, seed=seed, **own)
-
-
-def paced(config: RunConfig, epochs: Any, rows: int) -> RunConfig:
-    """The same with the epochs asked for, or enough of them for so many rows; few rows come in small batches.
-
-    Raises ValueError.
-    """
-    batch, least = config.train.batch_size, config.train.epochs
-    if least * batch_count(rows, batch) < LEAST_STEPS:
-        batch = min(batch, SMALL_BATCH)
-    if epochs is None:
-        epochs = max(least, -(-LEAST_STEPS // batch_count(rows, batch)))
-    return changed(
-        config, train={"batch_size": batch, "epochs": int(epochs) if isinstance(epochs, Integral) else epochs}
-    )
 
 
 def cut(count: int, config: RunConfig) -> Splits:
@@ -143,6 +130,9 @@ def threshold(score_C: np.ndarray, level: float) -> float:
 
 class _Quiet(Trainer):
     """A training without a progress bar."""
+
+    def label(self, name: str) -> str | None:  # noqa: ARG002
+        return None
 
     def _bar(self) -> "tqdm[Any]":
         return tqdm(disable=True)

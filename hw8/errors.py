@@ -1,5 +1,8 @@
 """The two ways a command ends early: the input is at fault, or the user stopped it."""
 
+import difflib
+from collections.abc import Iterable, Sequence
+
 LONGEST = 600
 
 
@@ -7,10 +10,18 @@ class InputError(ValueError):
     """Bad usage or bad input: one line saying what is wrong, where, and what to do (exit code 2).
 
     What is quoted of a file may hold anything: it is made `printable`, and of over 600 characters the middle goes.
+    `choices` are lines to choose from, which a command prints below.
     """
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, choices: Sequence[str] = ()) -> None:
         super().__init__(one_line(message))
+        self.choices = tuple(choices)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The words " did you mean X?" for the nearest of the known names, or nothing if none is near."""
+    near = difflib.get_close_matches(word, list(known), 1, 0.6)
+    return f" did you mean {near[0]}?" if near else ""
 
 
 def one_line(text: str) -> str:

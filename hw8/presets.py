@@ -1,13 +1,17 @@
 """Named runs, one function each. A preset starts from another and changes what differs."""
 
 import dataclasses
-from collections.abc import Callable
+import difflib
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hw8.config import RunConfig
-from hw8.errors import InputError
+from hw8.errors import InputError, nearest
 
 PRESETS: dict[str, Callable[[], RunConfig]] = {}
+SHORT_LIST = 5  # presets shown with a line each to who gave a name that is none
+COMMON = ("boss_quick", "boss", "fcn_crop", "resnet", "vae")
 
 
 def preset(function: Callable[[], RunConfig]) -> Callable[[], RunConfig]:
@@ -15,15 +19,33 @@ def preset(function: Callable[[], RunConfig]) -> Callable[[], RunConfig]:
     name = function.__name__
     if name in PRESETS:
         raise ValueError(f"preset {name!r} is registered twice")
-    PRESETS[name] = lambda: dataclasses.replace(function(), preset=name)
-    return PRESETS[name]
+
+    @functools.wraps(function)
+    def make() -> RunConfig:
+        return dataclasses.replace(function(), preset=name)
+
+    PRESETS[name] = make
+    return make
 
 
 def load_preset(name: str) -> RunConfig:
     """The settings of a named run. Raises InputError for an unknown name."""
     if name not in PRESETS:
-        raise InputError(f"--preset {name}: unknown; choose one of {', '.join(sorted(PRESETS))}")
+        raise unknown_preset(name)
     return PRESETS[name]()
+
+
+def unknown_preset(name: str, others: Mapping[str, str] | None = None) -> InputError:
+    """The error for a name that is no preset's, nor one of `others`, which are names with what they are."""
+    known = {preset: (make.__doc__ or "").split("\n")[0] for preset, make in PRESETS.items()} | dict(others or {})
+    near = difflib.get_close_matches(name, known, SHORT_LIST, 0.4)
+    near += [preset for preset in COMMON if preset not in near][: max(0, SHORT_LIST - len(near))]
+    width = max(map(len, near))
+    there_are = f"there are {', '.join(near)} and {len(known) - len(near)} more"
+    return InputError(
+        f"--preset {name}: unknown;{nearest(name, known)} {there_are}",
+        [f"  {preset:<{width}}  {known[preset]}" for preset in near],
+    )
 
 
 def changed(config: RunConfig, **sections: dict[str, Any]) -> RunConfig:
@@ -268,6 +290,7 @@ def _course(model: str, **options: Any) -> RunConfig:
         model={"name": model, "options": options},
         train={
             "epochs": 50,
+            "least_steps": 0,  # the notebook's epochs and batches, however few the images
             "batch_size": 2000,
             "lr": 1e-3,
             "final_lr_share": 1.0,

@@ -27,6 +27,11 @@ def classical(fit: Callable[[np.ndarray, int], Score]) -> Callable[[np.ndarray, 
     return fit
 
 
+def described() -> dict[str, str]:
+    """The registered detectors by name, with a line on each."""
+    return {name: (fit.__doc__ or "").split("\n")[0] for name, fit in CLASSICAL.items()}
+
+
 @dataclasses.dataclass(frozen=True)
 class ClassicalScorer:
     """A fitted detector that scores images as `hw8.scoring.inference.Scorer` does."""

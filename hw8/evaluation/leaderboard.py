@@ -18,14 +18,14 @@ from hw8.data.sources import Source, open_source
 from hw8.data.splits import split_rows
 from hw8.environment import describe_environment
 from hw8.errors import InputError, Interrupted
-from hw8.evaluation.classical import CLASSICAL, CROPS, fit_classical
+from hw8.evaluation.classical import CLASSICAL, CROPS, described, fit_classical
 from hw8.evaluation.held_out import HeldOut, evaluate_held_out
 from hw8.evaluation.memory import PeakMemory, give_back
 from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.files import read_text, write_text
 from hw8.lock import owned
 from hw8.prediction import predict
-from hw8.presets import changed, load_preset
+from hw8.presets import PRESETS, changed, load_preset, unknown_preset
 from hw8.scoring.inference import check_scores
 from hw8.submission import read_submission, write_submission
 from hw8.training.session import resume_run, train_run
@@ -44,11 +44,14 @@ class Contest:
     epochs: int | None
     folder: Path
 
-    def entries(self) -> list[tuple[str, int]]:
-        """Preset and seed of every run, a whole round of presets for each seed. Raises InputError for unknown names."""
+    def __post_init__(self) -> None:
+        """Raise InputError for a name that is no preset's and no detector's."""
         for name in self.presets:
-            if name not in CLASSICAL:
-                load_preset(name)
+            if name not in CLASSICAL and name not in PRESETS:
+                raise unknown_preset(name, described())
+
+    def entries(self) -> list[tuple[str, int]]:
+        """Preset and seed of every run, a whole round of presets for each seed."""
         return list(dict.fromkeys((name, seed) for seed in self.seeds for name in self.presets))
 
 
@@ -126,7 +129,7 @@ def _plan(contest: Contest, source: str, data: dict[str, str], name: str, seed: 
     else:
         config = dataclasses.replace(changed(load_preset(name), data={"source": source}), seed=seed)
         if contest.epochs is not None:
-            config = changed(config, train={"epochs": contest.epochs})
+            config = changed(config, train={"epochs": contest.epochs, "least_steps": 0})
     return {"config": json.loads(json.dumps(dataclasses.asdict(config))), **data}
 
 
@@ -177,10 +180,9 @@ def _trained(plan: dict[str, Any], folder: Path) -> dict[str, Any]:
     if (folder / "config.yaml").exists() and read_config(folder / "config.yaml") == config:
         done = resume_run(folder)
     else:
-        words = (
-            f"--preset {config.preset} --seed {config.seed} --data {config.data.source} --epochs {config.train.epochs}"
-        )
-        done = train_run(config, folder, f"{spelled('train')} {words}")
+        words = ("--preset", config.preset, "--seed", config.seed, "--data", config.data.source)
+        epochs = () if config.train.least_steps else ("--epochs", config.train.epochs)
+        done = train_run(config, folder, spelled("train", *words, *epochs))
     scored = predict([folder], None, folder / "scores.csv")
     summary = done.summary
     return {

@@ -105,8 +105,12 @@ class Trainer:
         self._save()
         return Interrupted(
             f"stopped at step {self.state.progress.step:,} of {self.steps:,} with the work saved; "
-            f"go on with: {spelled('train')} --resume {self.folder.path}"
+            f"go on with: {spelled('train', '--resume', self.folder.path)}"
         )
+
+    def label(self, name: str) -> str | None:
+        """What a progress bar besides the training's own is called; None for none."""
+        return name
 
     def _bar(self) -> "tqdm[Any]":
         """Progress over all epochs in images, with their rate and the time left, on standard error."""

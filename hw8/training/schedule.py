@@ -1,8 +1,24 @@
 """Learning rate and weight averaging as pure functions of the step: nothing to save, nothing to lose."""
 
+import dataclasses
 import math
 
 from hw8.config import TrainConfig
+from hw8.data.loader import batch_count
+
+SMALL_BATCH = 64  # images a step where there are few: as many steps of larger batches would take longer
+
+
+def paced(config: TrainConfig, rows: int) -> TrainConfig:
+    """The settings for so many training images: as they are or, where they make too few steps, with more epochs.
+
+    A model that has made 15 steps has learned nothing, whatever its preset's epochs are meant for.
+    """
+    if config.epochs * batch_count(rows, config.batch_size) >= config.least_steps:
+        return config
+    batch = min(config.batch_size, SMALL_BATCH)
+    epochs = max(config.epochs, math.ceil(config.least_steps / batch_count(rows, batch)))
+    return dataclasses.replace(config, epochs=epochs, batch_size=batch)
 
 
 def learning_rate(step: int, steps: int, config: TrainConfig) -> float:

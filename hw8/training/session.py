@@ -14,7 +14,7 @@ from hw8.commands import spelled
 from hw8.config import RunConfig
 from hw8.data.arrays import Images
 from hw8.data.sources import open_source
-from hw8.data.splits import Splits, reference_rows, split_rows
+from hw8.data.splits import Splits, evenly_spaced, reference_rows, split_rows
 from hw8.device import channels_last, choose_device, choose_precision, keep_memory
 from hw8.environment import describe_environment
 from hw8.errors import InputError
@@ -32,7 +32,10 @@ from hw8.scoring.transductive import check_can_transduce
 from hw8.training.checkpoint import TrainingState
 from hw8.training.interrupt import stopping_as_interrupted
 from hw8.training.loop import Trainer, check_trainable
+from hw8.training.schedule import paced
 from hw8.training.tracker import Tracker, tracked
+
+LOOKED_AT = 256
 
 log = logging.getLogger(__name__)
 
@@ -55,13 +58,13 @@ def train_run(config: RunConfig, out: Path | None = None, command: str = "") -> 
     source = open_source(config.data.source)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source.name))
     images = source.training(config.data.crop)
-    splits, state, precision = _prepare(config, images)
-    state.progress.command = command
-    folder = RunFolder.choose(config, out)
+    trainer = _prepare(config, images)
+    trainer.state.progress.command = command
+    folder = trainer.folder = RunFolder.choose(config, out)
     try:
         with owned(folder.path), _tracked(config, folder) as tracker:
             folder.begin(config)
-            return _run(Trainer(config, folder, images, splits, state, precision), tracker)
+            return _run(trainer, tracker)
     finally:
         if out is None:
             folder.remove_empty()
@@ -74,11 +77,11 @@ def train_images(
 
     `splits` stand in for the cut that the settings ask for, and may share rows. Raises InputError or Interrupted.
     """
-    splits, state, precision = _prepare(config, images, splits)
-    folder = RunFolder.choose(config, out)
+    trainer = _prepare(config, images, splits, kind)
+    folder = trainer.folder = RunFolder.choose(config, out)
     with owned(folder.path):
         folder.begin(config)
-        _train_and_calibrate(kind(config, folder, images, splits, state, precision))
+        _train_and_calibrate(trainer)
     return folder
 
 
@@ -94,18 +97,21 @@ def resume_run(path: Path, given: RunConfig | None = None) -> Trained:
         _check_unchanged(given, config, path)
     images = open_source(config.data.source).training(config.data.crop)
     try:
-        splits, state, precision = _prepare(config, images)
+        trainer = _prepare(config, images)
     except InputError as error:
         raise InputError(f"{folder.config}: {error}") from None
+    trainer.folder = folder
     with owned(folder.path), _tracked(config, folder) as tracker:
         if processes().from_first(folder.resume.exists()):
-            state.load(folder.resume)
-        return _run(Trainer(config, folder, images, splits, state, precision), tracker)
+            trainer.state.load(folder.resume)
+        return _run(trainer, tracker)
 
 
-def _prepare(config: RunConfig, images: Images, splits: Splits | None = None) -> tuple[Splits, TrainingState, str]:
-    """What training needs besides a folder, checked before anything is written; the precision comes last."""
+def _prepare(config: RunConfig, images: Images, splits: Splits | None = None, kind: type[Trainer] = Trainer) -> Trainer:
+    """A training that only lacks its folder, checked before anything is written."""
     splits = splits or split_rows(len(images), config.data)
+    config = dataclasses.replace(config, train=paced(config.train, len(splits.train)))
+    _check_varied(images)
     device = choose_device(config)
     keep_memory()
     precision = choose_precision(config, device)
@@ -122,7 +128,15 @@ def _prepare(config: RunConfig, images: Images, splits: Splits | None = None) ->
         check_can_transduce(model)
     for name in needed_evidence(config.scoring.score, config.scoring.parts):
         chosen(found, name)
-    return splits, state, precision
+    return kind(config, RunFolder(Path()), images, splits, state, precision)
+
+
+def _check_varied(images: Images) -> None:
+    """Raise InputError if the images are all the same, as far as up to 256 of them show."""
+    some_BHWC = images.read(evenly_spaced(np.arange(len(images)), LOOKED_AT))
+    if (some_BHWC == some_BHWC[0]).all():
+        all_of = f"all {len(some_BHWC)} images" + (" looked at" if len(images) > LOOKED_AT else "")
+        raise InputError(f"{images.name}: {all_of} are the same, so that nothing can be learned; give others")
 
 
 def _check_alike(images: Images, precision: str, device: torch.device) -> None:
@@ -143,7 +157,7 @@ def _run(trainer: Trainer, tracker: Tracker) -> Trained:
     """Train what is left, then calibrate, measure and summarise."""
     folder, trainer.tracker = trainer.folder, tracker
     tracker.remember()
-    hint = f"stopped with the work saved; go on with: {spelled('train')} --resume {folder.path}"
+    hint = f"stopped with the work saved; go on with: {spelled('train', '--resume', folder.path)}"
     with stopping_as_interrupted(hint):
         return _train_and_measure(trainer)
 
@@ -152,7 +166,7 @@ def _train_and_measure(trainer: Trainer) -> Trained:
     config, folder, images, splits = trainer.config, trainer.folder, trainer.images, trainer.splits
     calibrated = _train_and_calibrate(trainer)
     scorer = calibrated.scorer
-    by_score = evaluate_held_out(calibrated, images, splits.development)
+    by_score = evaluate_held_out(calibrated, images, splits.development, label="measuring")
     held_out = chosen(by_score, config.scoring.score)
     diagnosis = scorer.diagnose(images, splits.development)
     history = trainer.state.progress.history
@@ -197,7 +211,7 @@ def _best(trainer: Trainer) -> Model:
 
 def _calibrate(scorer: Scorer, trainer: Trainer) -> Calibration:
     """Learn what evidence normal images give, from images that no weight has seen."""
-    table = scorer.table(trainer.images, trainer.splits.calibration)
+    table = scorer.table(trainer.images, trainer.splits.calibration, label=trainer.label("calibrating"))
     scoring = trainer.config.scoring
     reference = None
     if scoring.fit_on == "training":
@@ -214,6 +228,7 @@ def _summarise(trainer: Trainer, by_score: dict[str, HeldOut], diagnosis: dict[s
     return {
         **_described(trainer),
         "epochs": len(progress.history),
+        "batch_size": config.train.batch_size,
         "best_epoch": progress.best_epoch,
         "best_held_out_loss": progress.best_loss,
         "stopped_early": progress.stopped_early,

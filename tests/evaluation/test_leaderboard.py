@@ -13,21 +13,29 @@ from hw8.evaluation.classical import CLASSICAL, CROPS, fit_classical
 from hw8.evaluation.leaderboard import Contest, compare
 from hw8.evaluation.metrics import evaluate, roc_auc
 from hw8.evaluation.standings import rank_correlation, summarise, with_differences
-from hw8.report.leaderboard import _printed, readable, write_leaderboard
+from hw8.report.leaderboard import _printed, notes, readable, write_leaderboard
 from hw8.submission import read_submission
 
 
 @pytest.fixture
-def contest(demo, tmp_path) -> Contest:
-    return Contest(("fcn_crop", "pca"), (0, 1), str(demo), 1, tmp_path / "runs")
+def contest(small, tmp_path) -> Contest:
+    return Contest(("fcn", "pca"), (0, 1), str(small), 1, tmp_path / "runs")
 
 
-def test_every_preset_and_seed_gets_a_row_that_equals_its_file(contest, demo):
-    rows = compare(contest)
-    assert rows[["preset", "seed"]].to_numpy().tolist() == [["fcn_crop", 0], ["pca", 0], ["fcn_crop", 1], ["pca", 1]]
+@pytest.fixture(scope="module")
+def finished(small, tmp_path_factory) -> Contest:
+    """A comparison that was made."""
+    contest = Contest(("fcn", "pca"), (0, 1), str(small), 1, tmp_path_factory.mktemp("finished") / "runs")
+    compare(contest)
+    return contest
+
+
+def test_every_preset_and_seed_gets_a_row_that_equals_its_file(finished, small):
+    contest, rows = finished, compare(finished)
+    assert rows[["preset", "seed"]].to_numpy().tolist() == [["fcn", 0], ["pca", 0], ["fcn", 1], ["pca", 1]]
     for row in rows.itertuples():
         scores = read_submission(contest.folder / f"{row.preset}-{row.seed}" / "scores.csv", 120)
-        found = evaluate(scores, read_labels(demo / "testing_labels.csv"))
+        found = evaluate(scores, read_labels(small / "testing_labels.csv"))
         assert row.macro_auc == found.macro.auc
         assert row.auc_cat == found.kinds["cat"].auc
 
@@ -46,10 +54,10 @@ def test_finished_runs_are_kept_and_the_rest_goes_on(contest, monkeypatch):
         compare(contest)
     monkeypatch.setattr(leaderboard, "train_run", lambda *words: trained.append(words[1].name) or original(*words))
     rows = compare(contest)
-    assert trained == ["fcn_crop-0", "fcn_crop-1"]
+    assert trained == ["fcn-0", "fcn-1"]
     assert len(rows) == 4
     pd.testing.assert_frame_equal(compare(contest), rows)
-    assert trained == ["fcn_crop-0", "fcn_crop-1"]
+    assert trained == ["fcn-0", "fcn-1"]
 
 
 def test_a_failed_preset_is_a_row_with_its_reason(contest, monkeypatch, tmp_path):
@@ -58,13 +66,13 @@ def test_a_failed_preset_is_a_row_with_its_reason(contest, monkeypatch, tmp_path
 
     monkeypatch.setattr(leaderboard, "train_run", fail)
     rows = compare(contest)
-    failed = rows[rows["preset"] == "fcn_crop"]
+    failed = rows[rows["preset"] == "fcn"]
     assert (failed["failure"] == "the loss is no longer a finite number").all()
     assert summarise(rows)["preset"].tolist() == ["pca"]
     write_leaderboard(rows, tmp_path / "board", "python scripts/compare.py")
     words = (tmp_path / "board.md").read_text()
-    assert "Failed: fcn_crop, seed 0: the loss is no longer" in words
-    assert "| fcn_crop |" in words
+    assert "Failed: fcn, seed 0: the loss is no longer" in words
+    assert "| fcn |" in words
     assert "failed" in write_leaderboard(rows, tmp_path / "board", "compare.py").splitlines()[-1]
 
 
@@ -78,25 +86,25 @@ def test_whatever_stops_a_preset_the_others_go_on(contest, monkeypatch):
     assert rows.loc[rows["preset"] == "pca", "macro_auc"].notna().all()
 
 
-def test_rows_of_other_images_do_not_stand_beside_these(contest, demo, tmp_path):
+def test_rows_of_other_images_do_not_stand_beside_these(contest, small, tmp_path):
     compare(Contest(("pca",), (0,), contest.data, 1, contest.folder))
     data = tmp_path / "other"
     data.mkdir()
-    os.link(demo / "trainingset.npy", data / "trainingset.npy")
-    np.save(data / "testingset.npy", 255 - np.load(demo / "testingset.npy"))
+    os.link(small / "trainingset.npy", data / "trainingset.npy")
+    np.save(data / "testingset.npy", 255 - np.load(small / "testingset.npy"))
     with pytest.raises(InputError, match="pca-0: was made with other settings or data"):
         compare(Contest(("mean_image",), (0,), str(data), 1, contest.folder))
 
 
-def test_results_made_with_other_settings_stop_the_comparison_before_it_writes(contest, demo):
-    compare(Contest(("pca", "deep_svdd"), (0,), contest.data, 1, contest.folder))
-    other = Contest(("pca", "deep_svdd"), (0,), contest.data, 2, contest.folder)
+def test_results_made_with_other_settings_stop_the_comparison_before_it_writes(contest, small):
+    compare(Contest(("pca", "fcn"), (0,), contest.data, 1, contest.folder))
+    other = Contest(("pca", "fcn"), (0,), contest.data, 2, contest.folder)
     written = []
-    with pytest.raises(InputError, match="deep_svdd-0: was made with other settings or data; choose another --out"):
+    with pytest.raises(InputError, match="fcn-0: was made with other settings or data; choose another --out"):
         compare(other, written.append)
     assert written == []
     with pytest.raises(InputError, match="--preset nothing: unknown"):
-        compare(Contest(("nothing",), (0,), contest.data, 1, contest.folder))
+        Contest(("nothing",), (0,), contest.data, 1, contest.folder)
     (contest.folder / "pca-0" / "result.json").write_text("{")
     with pytest.raises(InputError, match="is no result of a comparison"):
         compare(contest)
@@ -125,7 +133,9 @@ def test_the_table_has_means_spreads_and_order(tmp_path):
     assert table["preset"].tolist() == ["c", "b", "a", "d", "classifier"]
     assert table["macro_auc"].to_numpy() == pytest.approx([0.85, 0.7, 0.62, 0.62, 0.1])
     assert table["spread"].to_numpy() == pytest.approx([0.1, 0, 0.04, np.nan, np.nan], nan_ok=True)
-    assert rank_correlation(table) == (pytest.approx(1), 3), "d is a again, and the classifier is left out"
+    found = rank_correlation(table)
+    assert (found.every, found.rows) == (pytest.approx(1), 3), "d is a again, and the classifier is left out"
+    assert found.better is None, "two rows always agree or disagree"
     text = write_leaderboard(rows, tmp_path / "board", "python scripts/compare.py --presets a b c")
     assert max(map(len, text.splitlines())) <= 100
     words = (tmp_path / "board.md").read_text()
@@ -157,8 +167,8 @@ def test_pca_error_is_the_distance_from_its_subspace(demo):
     np.testing.assert_allclose(scorer.score(images, np.arange(200))["score"], expected, rtol=0.05)
 
 
-def test_a_result_says_how_it_was_made(contest):
-    compare(contest)
+def test_a_result_says_how_it_was_made(finished):
+    contest = finished
     for path in contest.folder.glob("*/result.json"):
         found = json.loads(path.read_text())
         assert found["settings"]["config"]["data"]["source"] == contest.data
@@ -179,12 +189,33 @@ def test_transductive_rows_are_marked_and_do_not_count(tmp_path):
     text = write_leaderboard(rows, tmp_path / "board", "compare.py")
     assert "boss_transductive (*)" in text
     assert "(*) looks at the unlabelled test images" in (tmp_path / "board.md").read_text()
-    assert rank_correlation(summarise(rows)) == (1.0, 3)
+    found = rank_correlation(summarise(rows))
+    assert (found.every, found.rows) == (1.0, 3)
 
 
-def test_rows_say_how_far_they_are_from_the_best(contest, demo, tmp_path):
-    rows = compare(contest)
-    labels = read_labels(demo / "testing_labels.csv")
+def test_rows_trained_to_tell_held_out_kinds_do_not_count_and_the_better_half_is_told_apart():
+    names = ["fcn", "conv", "resnet", "vae", "aae", "vqvae", "classifier", "classifier_noise", "boss"]
+    rows = pd.DataFrame(
+        {
+            "preset": names,
+            "seed": 0,
+            "held_out_auc": [0.50, 0.55, 0.58, 0.61, 0.62, 0.63, 0.9, 0.9, 0.9],
+            "macro_auc": [0.40, 0.45, 0.50, 0.61, 0.65, 0.60, 0.1, 0.2, 0.3],
+            "same": list("abcdefghi"),
+        }
+    )
+    found = rank_correlation(summarise(rows))
+    assert (found.rows, found.better_rows) == (6, 3)
+    assert found.every == pytest.approx(29 / 35)
+    assert found.better == pytest.approx(-0.5)
+    (line,) = [line for line in notes(rows, summarise(rows)) if "rank correlation" in line]
+    assert line.endswith(": 0.83; over the 3 with the larger held-out figures: -0.50")
+    assert "classifier_noise" in line
+
+
+def test_rows_say_how_far_they_are_from_the_best(finished, small, tmp_path):
+    contest, rows = finished, compare(finished)
+    labels = read_labels(small / "testing_labels.csv")
     text = write_leaderboard(rows, tmp_path / "board", "compare.py", contest.folder, labels)
     table = with_differences(summarise(rows), rows, contest.folder, labels)
     assert np.isnan(table["difference"][0])

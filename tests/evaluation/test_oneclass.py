@@ -2,9 +2,6 @@ import dataclasses
 import json
 import logging
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +13,6 @@ from hw8.evaluation.oneclass import Plan, default_preset, measure, named, suited
 from hw8.evaluation.oneclass_results import COLUMNS, Measured, read_ledger
 from hw8.evaluation.published import NOT_FOUND, PUBLISHED, SETS, comparison, figures
 from hw8.presets import changed, load_preset
-
-SCRIPT = Path(__file__).parents[2] / "scripts" / "oneclass.py"
 
 
 def two_classes() -> LabelledSource:
@@ -31,8 +26,9 @@ def two_classes() -> LabelledSource:
 @pytest.fixture
 def plan(tmp_path, monkeypatch) -> Plan:
     """Both classes, with a small model and a few steps."""
-    monkeypatch.setattr(oneclass, "LEAST_STEPS", 20)
-    config = changed(load_preset("conv"), train={"epochs": 1, "batch_size": 8}, model={"options": {"latent": 4}})
+    config = changed(
+        load_preset("conv"), train={"epochs": 1, "least_steps": 20, "batch_size": 8}, model={"options": {"latent": 4}}
+    )
     return Plan(two_classes(), dataclasses.replace(config, device="cpu"), ledger=tmp_path / "two.csv")
 
 
@@ -46,7 +42,7 @@ def test_each_class_is_normal_in_turn(plan):
     assert found.mean() == pytest.approx(np.mean(list(auc.values())))
     rows = read_ledger(plan.file())
     assert [row["class"] for row in rows] == ["bright", "dark"]
-    assert {row["epochs"] for row in rows} == {"5"}, "20 steps of 8 images, four an epoch"
+    assert {row["epochs"] for row in rows} == {"4"}, "20 steps of 8 images, five an epoch"
     assert not plan.file().with_suffix("").exists(), "nothing but the ledger is left"
 
 
@@ -143,8 +139,8 @@ def test_classes_that_are_too_small_are_refused_before_anything_is_trained(plan)
 
 
 def test_two_digits_beat_chance_after_a_few_steps(tmp_path, monkeypatch):
-    monkeypatch.setattr(oneclass, "LEAST_STEPS", 60)
-    config = changed(load_preset("fcn"), model={"options": {"widths": [64], "latent": 8}})
+    options = {"widths": [64], "latent": 8}
+    config = changed(load_preset("fcn"), model={"options": options}, train={"least_steps": 60})
     source = open_labelled("digits")
     found = measure(Plan(source, suited(config, False), (0, 1), ("0", "1"), ledger=tmp_path / "digits.csv"))
     assert default_preset(source) == "boss_digits"
@@ -153,14 +149,11 @@ def test_two_digits_beat_chance_after_a_few_steps(tmp_path, monkeypatch):
     assert found.spread() == pytest.approx(abs(np.subtract(*found.seed_means().values())))
 
 
-def test_settings_follow_the_size_of_the_class():
+def test_settings_are_the_presets_with_the_seed_and_the_epochs_that_are_asked_for():
     plan = Plan(two_classes(), load_preset("boss_quick"))
-    assert oneclass._settings(plan, 3, 6000).train == plan.config.train
-    assert oneclass._settings(plan, 3, 6000).seed == 3
-    small = oneclass._settings(plan, 0, 170).train
-    assert (small.epochs, small.batch_size) == (400, 64), "400 steps at the least"
-    given = oneclass._settings(dataclasses.replace(plan, epochs=2), 0, 170).train
-    assert (given.epochs, given.batch_size) == (2, 64), "unless epochs are asked for"
+    assert oneclass._settings(plan, 3) == dataclasses.replace(plan.config, seed=3)
+    given = oneclass._settings(dataclasses.replace(plan, epochs=2), 0).train
+    assert (given.epochs, given.least_steps, given.batch_size) == (2, 0, 128), "and no more"
 
 
 def test_mirroring_is_switched_off_everywhere():
@@ -212,22 +205,17 @@ def test_published_figures_stand_beside_ours():
     assert all(item["found"] for item in figures("cifar10"))
 
 
-def test_command_prints_one_object_and_keeps_its_results(tmp_path):
+def test_command_prints_one_object_and_keeps_its_results(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "set.npz", images=rng.integers(0, 99, (80, 8, 8), np.uint8), labels=np.arange(80) % 2)
     words = ["set.npz", "--preset", "fcn", "--epochs", "1", "--json", "--compare-with", "mnist"]
-    found = json.loads(run(tmp_path, *words).stdout)
+    found = json.loads(call("oneclass", *words).stdout)
     assert found["preset"] == "fcn"
     assert set(found["auc"]["0"]) == {"0", "1"}
     assert found["published"][0]["found"]
     assert (tmp_path / found["ledger"]).exists()
     assert found["ledger"] == "submissions/oneclass/set-fcn.csv"
-    done = run(tmp_path, "set.npz", "--classes", "7", code=2)
-    assert done.stderr.startswith("error: --classes 7: no class of set; choose of ")
-    assert done.stderr.count("\n") == 1
-
-
-def run(folder: Path, *words: str, code: int = 0) -> "subprocess.CompletedProcess[str]":
-    done = subprocess.run([sys.executable, SCRIPT, *words], cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stderr
-    return done
+    assert call("oneclass", "set.npz", "--classes", "7", code=2).line.startswith(
+        "error: --classes 7: no class of set; choose of "
+    )

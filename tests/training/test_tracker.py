@@ -222,6 +222,7 @@ def test_a_tracker_changes_no_bit(quick, tmp_path, wandb_offline):
     assert len(list(run.glob("files/media/images/**/*.png"))) == 3
 
 
+@pytest.mark.slow
 def test_wandb_without_an_account_is_one_line_and_leaves_nothing(demo, tmp_path):
     pytest.importorskip("wandb")
     own = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}

@@ -20,6 +20,7 @@ from hw8.models.registry import MODELS
 from hw8.presets import changed
 from hw8.training import loop
 from hw8.training.session import resume_run, train_run
+from tests.helpers import settings_of_a_second
 
 
 def weights(folder) -> bytes:
@@ -71,24 +72,36 @@ def test_the_loss_falls(trained):
     assert rows["held_out_loss"][-1] < rows["held_out_loss"][0]
 
 
-def test_same_seed_same_bytes_other_seed_other_bytes(quick, tmp_path):
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+def test_same_seed_same_bytes_other_seed_other_bytes(quick, whole, tmp_path):
+    for name, seed in (("again", 0), ("other", 1)):
         train_run(dataclasses.replace(quick, seed=seed), tmp_path / name)
-    assert weights(tmp_path / "a") == weights(tmp_path / "b")
-    assert weights(tmp_path / "a") != weights(tmp_path / "c")
+    assert weights(tmp_path / "again") == weights(whole)
+    assert weights(tmp_path / "other") != weights(whole)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("step", [1, 5, 7, 10, 14])
-def test_interrupted_and_resumed_it_ends_in_the_same_bytes(quick, tmp_path, stop_at, step, number):
+@pytest.fixture(scope="module")
+def whole(small, tmp_path_factory):
+    """The folder of `quick`'s run, trained without a break."""
+    return train_run(settings_of_a_second(small), tmp_path_factory.mktemp("whole") / "whole").folder.path
+
+
+@pytest.mark.parametrize(
+    ("step", "number"),
+    [
+        (7, signal.SIGINT),
+        (10, signal.SIGTERM),
+        (14, signal.SIGINT),
+        *(pytest.param(step, number, marks=pytest.mark.slow) for number in (2, 15) for step in (1, 5)),
+    ],
+)
+def test_interrupted_and_resumed_it_ends_in_the_same_bytes(quick, whole, tmp_path, stop_at, step, number):
     """Five steps an epoch, three epochs: within an epoch, at its end, and just before the very end."""
-    train_run(quick, tmp_path / "whole")
     stop_at(step, number)
     with pytest.raises(Interrupted, match=r"go on with: python scripts/train\.py --resume"):
         train_run(quick, tmp_path / "cut")
     resume_run(tmp_path / "cut")
-    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
-    rows = [(tmp_path / name / "metrics.csv").read_text().splitlines() for name in ("cut", "whole")]
+    assert weights(tmp_path / "cut") == weights(whole)
+    rows = [(folder / "metrics.csv").read_text().splitlines() for folder in (tmp_path / "cut", whole)]
     losses = [[line.split(",")[:5] for line in lines] for lines in rows]
     assert losses[0] == losses[1]
 
@@ -98,9 +111,8 @@ def test_a_stop_in_the_last_step_finishes_the_run(quick, tmp_path, stop_at):
     assert train_run(quick, tmp_path / "run").summary["epochs"] == 3
 
 
-def test_a_stop_after_an_epoch_that_was_not_saved_saves_it(quick, tmp_path, monkeypatch):
+def test_a_stop_after_an_epoch_that_was_not_saved_saves_it(quick, whole, tmp_path, monkeypatch):
     """The second epoch follows too soon upon the first to be saved by itself."""
-    train_run(quick, tmp_path / "whole")
     original = loop.Trainer._pictures
 
     def stopping(self):
@@ -114,12 +126,11 @@ def test_a_stop_after_an_epoch_that_was_not_saved_saves_it(quick, tmp_path, monk
         train_run(quick, tmp_path / "cut")
     assert torch.load(tmp_path / "cut" / "resume.pt", weights_only=True)["progress"]["step"] == 10
     resume_run(tmp_path / "cut")
-    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+    assert weights(tmp_path / "cut") == weights(whole)
 
 
-def test_a_crash_between_saves_repeats_only_lost_steps(quick, tmp_path, monkeypatch):
+def test_a_crash_between_saves_repeats_only_lost_steps(quick, whole, tmp_path, monkeypatch):
     """As after kill -9: nothing is saved at the moment of the crash."""
-    train_run(quick, tmp_path / "whole")
     original = loop.Trainer._step
 
     def crash(self, rows_B):
@@ -132,29 +143,27 @@ def test_a_crash_between_saves_repeats_only_lost_steps(quick, tmp_path, monkeypa
         train_run(quick, tmp_path / "cut")
     monkeypatch.setattr(loop.Trainer, "_step", original)
     resume_run(tmp_path / "cut")
-    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+    assert weights(tmp_path / "cut") == weights(whole)
 
 
-def test_resuming_before_the_first_save_starts_again(quick, tmp_path, monkeypatch):
-    train_run(quick, tmp_path / "whole")
+def test_resuming_before_the_first_save_starts_again(quick, whole, tmp_path, monkeypatch):
     original = loop.Trainer._step
     monkeypatch.setattr(loop.Trainer, "_step", lambda self, rows_B: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         train_run(quick, tmp_path / "cut")
     monkeypatch.setattr(loop.Trainer, "_step", original)
     resume_run(tmp_path / "cut")
-    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+    assert weights(tmp_path / "cut") == weights(whole)
 
 
-def test_resuming_a_finished_run_changes_nothing(quick, tmp_path):
-    train_run(quick, tmp_path / "run")
-    before = weights(tmp_path / "run")
+def test_resuming_a_finished_run_changes_nothing(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
     resume_run(tmp_path / "run")
-    assert weights(tmp_path / "run") == before
+    assert weights(tmp_path / "run") == weights(whole)
 
 
-def test_resume_refuses_other_settings_and_other_data(quick, tmp_path):
-    train_run(quick, tmp_path / "run")
+def test_resume_refuses_other_settings_and_other_data(quick, whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
     other = changed(quick, train={"lr": 0.5})
     with pytest.raises(InputError, match=r"train\.lr = 0\.5 is given \(the run has 0\.002\)"):
         resume_run(tmp_path / "run", other)
@@ -176,9 +185,9 @@ class Bomb:
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", pickle.dumps(Bomb())], ids=["empty", "text", "pickle"])
-def test_a_bad_resume_state_is_refused_and_runs_nothing(quick, tmp_path, monkeypatch, content):
+def test_a_bad_resume_state_is_refused_and_runs_nothing(whole, tmp_path, monkeypatch, content):
     monkeypatch.chdir(tmp_path)
-    train_run(quick, tmp_path / "run")
+    shutil.copytree(whole, tmp_path / "run")
     (tmp_path / "run" / "resume.pt").write_bytes(content)
     with pytest.raises(InputError, match=r"resume\.pt: cannot be loaded"):
         resume_run(tmp_path / "run")
@@ -252,7 +261,7 @@ class Fold(nn.Module):
 
 
 def test_early_stopping(quick, tmp_path):
-    config = changed(quick, train={"epochs": 40, "patience": 2, "lr": 0.3})
+    config = changed(quick, train={"epochs": 40, "least_steps": 0, "patience": 2, "lr": 0.3})
     done = train_run(config, tmp_path / "run")
     assert done.summary["stopped_early"]
     assert done.summary["epochs"] == done.summary["best_epoch"] + 2
@@ -260,7 +269,7 @@ def test_early_stopping(quick, tmp_path):
 
 
 def test_best_is_the_lowest_held_out_loss(quick, tmp_path):
-    done = train_run(changed(quick, train={"epochs": 6, "lr": 0.1}), tmp_path / "run")
+    done = train_run(changed(quick, train={"epochs": 6, "least_steps": 0, "lr": 0.1}), tmp_path / "run")
     rows = np.genfromtxt(done.folder.metrics, delimiter=",", names=True)
     assert done.summary["best_epoch"] == 1 + rows["held_out_loss"].argmin()
 
@@ -305,7 +314,9 @@ def test_every_objective_in_every_precision(quick, tmp_path, precision, loss):
 
 def test_a_batch_in_parts_has_the_gradient_of_the_whole(quick, tmp_path):
     """Without statistics of the batch the parts' gradients add up; with them the batch stays whole."""
-    plain = changed(quick, model={"options": {"widths": [32], "latent": 8, "norm": "none"}}, train={"epochs": 1})
+    plain = changed(
+        quick, model={"options": {"widths": [32], "latent": 8, "norm": "none"}}, train={"epochs": 1, "least_steps": 0}
+    )
     plain = dataclasses.replace(plain, precision="fp32")
     curves = []
     for size in (1000, 7):
@@ -324,11 +335,12 @@ def test_without_a_compiler_compile_says_what_is_missing(quick, tmp_path, monkey
         train_run(changed(quick, train={"compile": True}), tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++"))), reason="no C++ compiler is installed")
 def test_a_compiled_model_learns_the_same(quick, tmp_path):
     exact = dataclasses.replace(quick, precision="fp32")
     for name in ("plain", "compiled"):
-        train_run(changed(exact, train={"epochs": 1, "compile": name == "compiled"}), tmp_path / name)
+        train_run(changed(exact, train={"epochs": 1, "least_steps": 0, "compile": name == "compiled"}), tmp_path / name)
     rows = [
         (tmp_path / name / "metrics.csv").read_text().splitlines()[1].split(",")[3:5] for name in ("plain", "compiled")
     ]

@@ -1,0 +1,163 @@
+"""What a single step does: which gradient, which decay, which weights are kept."""
+
+import copy
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hw8.config import TrainConfig
+from hw8.data.arrays import to_pixels
+from hw8.data.loader import mirrored_rows
+from hw8.data.sources import open_source
+from hw8.losses import reconstruction_loss
+from hw8.models import create_model
+from hw8.presets import changed
+from hw8.training import loop, session
+from hw8.training.checkpoint import TrainingState
+from hw8.training.loop import Trainer
+from hw8.training.schedule import averaging_decay, learning_rate, paced
+
+
+@pytest.fixture
+def trainer(quick) -> Trainer:
+    """A training that has made no step, on 320 images of 16 pixels."""
+    config = dataclasses.replace(quick, precision="fp32")
+    return session._prepare(config, open_source(config.data.source).training())
+
+
+def test_the_gradient_is_cut_to_its_largest_norm(trainer, monkeypatch):
+    norms = []
+    original = torch.optim.AdamW.step
+
+    def step(self):
+        grads = [p.grad for group in self.param_groups for p in group["params"]]
+        norms.append(torch.linalg.vector_norm(torch.cat([grad.flatten() for grad in grads])).item())
+        original(self)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    trainer.config = changed(trainer.config, train={"clip_norm": 1e-3})
+    trainer._step(trainer.splits.train[:64])
+    assert norms == [pytest.approx(1e-3, rel=1e-3)]
+    assert trainer.pending[0][1] > 0.01, "what is reported is the norm before the cut"
+
+
+def test_biases_and_normalisations_do_not_decay(trainer):
+    model = trainer.state.model
+    decays = {id(p): group["weight_decay"] for group in trainer.state.optimizer.param_groups for p in group["params"]}
+    found = {name: decays[id(p)] for name, p in model.named_parameters()}
+    expected = trainer.config.train.weight_decay
+    assert expected > 0
+    norms = {f"{n}.{k}" for n, m in model.named_modules() if isinstance(m, nn.BatchNorm1d) for k in ("weight", "bias")}
+    assert norms
+    for name, decay in found.items():
+        assert decay == (0 if name in norms or name.endswith("bias") else expected), name
+
+
+def test_the_learning_rate_is_the_schedules(trainer):
+    for step in range(3):
+        trainer._step(trainer.splits.train[:64])
+        rates = {group["lr"] for group in trainer.state.optimizer.param_groups}
+        assert rates == {learning_rate(step, trainer.steps, trainer.config.train)}
+
+
+def test_the_loss_is_the_mean_over_the_batch_whatever_its_parts(trainer):
+    rows = trainer.splits.train[:50]
+    x_NCHW = to_pixels(torch.from_numpy(trainer.images.read(rows)))
+    trainer.config = changed(trainer.config, data={"flip": False})
+    with torch.no_grad():
+        model = copy.deepcopy(trainer.state.model).train()
+        expected = (model(x_NCHW).recon_NCHW - x_NCHW).square().flatten(1).mean(1).mean()
+    trainer._step(rows)
+    torch.testing.assert_close(trainer.pending[0][0], expected)
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_half_of_the_images_are_mirrored_if_they_may_be(trainer, monkeypatch, flip):
+    seen = []
+    original = loop.training_batch
+
+    def batch(*words):
+        seen.append(original(*words))
+        return seen[-1]
+
+    monkeypatch.setattr(loop, "training_batch", batch)
+    trainer.config = changed(trainer.config, data={"flip": flip})
+    rows = trainer.splits.train[:64]
+    trainer._step(rows)
+    plain = to_pixels(torch.from_numpy(trainer.images.read(rows)))
+    mirrored = torch.from_numpy(mirrored_rows(64, trainer.config.seed, 0) & flip)
+    torch.testing.assert_close(torch.cat(seen), torch.where(mirrored[:, None, None, None], plain.flip(3), plain))
+    assert 20 <= mirrored.sum() <= 44 if flip else not mirrored.any()
+
+
+def test_learned_numbers_are_averaged_and_counters_copied():
+    torch.manual_seed(0)
+    model = create_model("vqvae", 16, 3, {})
+    state = TrainingState(model, TrainConfig(ema_decay=0.9), "x")
+    before = {name: value.clone() for name, value in state.average.state_dict().items()}
+    with torch.no_grad():
+        for value in model.state_dict().values():
+            value.add_(1)
+    state.progress.step = 1000
+    share = 1 - averaging_decay(1000, state.config)
+    assert share == pytest.approx(0.1)
+    state.update_average()
+    learned = {name for name, _ in model.named_parameters()}
+    for name, value in state.average.state_dict().items():
+        blended = name in learned or name.endswith(("running_mean", "running_var"))
+        torch.testing.assert_close(value, before[name] + (share if blended else 1), msg=name)
+    assert any(name.endswith("running_var") for name in before)
+
+
+def test_the_held_out_loss_is_that_of_the_averaged_weights(trainer):
+    with torch.no_grad():
+        for value in trainer.state.model.parameters():
+            value.normal_()
+    rows = trainer.splits.development
+    x_NCHW = to_pixels(torch.from_numpy(trainer.images.read(rows)))
+    with torch.no_grad():
+        expected = reconstruction_loss("mse", trainer.state.average(x_NCHW), x_NCHW).mean()
+    assert trainer._held_out_loss() == pytest.approx(expected.item(), rel=1e-5)
+
+
+class TestPace:
+    """Few images make few steps: then there are more epochs, of small batches, in every command alike."""
+
+    def test_by_hand(self):
+        preset = TrainConfig(epochs=15, batch_size=128)
+        few = paced(preset, 120)
+        assert (few.epochs, few.batch_size) == (200, 64), "two steps an epoch"
+        middle = paced(preset, 3000)
+        assert (middle.epochs, middle.batch_size) == (15, 64), "24 steps an epoch are too few, 47 enough"
+        assert paced(preset, 3600) == preset, "29 steps an epoch"
+        assert paced(dataclasses.replace(preset, least_steps=0), 120) == dataclasses.replace(preset, least_steps=0)
+        assert paced(few, 120) == few
+        assert paced(dataclasses.replace(preset, batch_size=16), 100).batch_size == 16
+
+    def test_a_small_set_is_trained_for_as_many_steps_and_no_decoder_is_dead(self, quick, tmp_path):
+        """150 images make two steps an epoch."""
+        folder = tmp_path / "few"
+        folder.mkdir()
+        np.save(folder / "trainingset.npy", np.load(Path(quick.data.source) / "trainingset.npy")[:150])
+        config = changed(quick, data={"source": str(folder)}, train={"epochs": 2, "least_steps": 80})
+        done = session.train_run(config, tmp_path / "run")
+        assert done.summary["epochs"] == 40
+        assert done.summary["batch_size"] == 64
+        assert not [line for line in done.summary["warnings"] if "decoder is dead" in line]
+        asked = session.RunFolder.open(tmp_path / "run")[1].train
+        assert (asked.epochs, asked.least_steps) == (2, 80), "the settings stand as they were asked for"
+        before = done.folder.model.read_bytes()
+        session.resume_run(tmp_path / "run")
+        assert done.folder.model.read_bytes() == before
+
+    def test_a_run_of_before_there_was_a_least_trains_for_its_epochs(self, quick):
+        from hw8.config import from_mapping
+
+        values = dataclasses.asdict(changed(quick, train={"least_steps": 400}))
+        assert from_mapping(values).train.least_steps == 400
+        del values["train"]["least_steps"]
+        assert from_mapping(values).train.least_steps == 0
