@@ -8,14 +8,15 @@ The scripts are the only place where a command is: in a checkout they stand besi
 import sys
 from pathlib import Path
 
-from hw8.commands import started_as
+from hw8.commands import installed, interpreter, started_as
 
 HERE = Path(__file__).parent
 
 
 def main() -> None:
     """Run the command named first on the command line, as its script would; leaves with the script's exit code."""
-    program = "hw8" if Path(sys.argv[0]).stem == "hw8" else "python -m hw8"
+    own = Path(sys.argv[0])
+    program = installed(own) if own.stem == "hw8" else f"{interpreter()} -m hw8"
     started_as(program)
     script = scripts().get(sys.argv[1].replace("-", "_")) if sys.argv[1:] else None
     if script is None:
@@ -39,7 +40,7 @@ def scripts() -> dict[str, Path]:
 def _tell(program: str) -> None:
     """Answer what is not a command: --help, --version, nothing, or a name that is none. Raises InputError."""
     from hw8 import __version__
-    from hw8.errors import InputError, shown
+    from hw8.errors import InputError, nearest, shown
 
     first = sys.argv[1] if sys.argv[1:] else ""
     if first in ("-h", "--help"):
@@ -51,14 +52,9 @@ def _tell(program: str) -> None:
     elif first.startswith("-"):
         raise InputError(f"{shown(first)}: the command comes first; {program} --help lists them")
     else:
-        raise InputError(f"{shown(first)}: no such command;{_nearest(first)} {program} --help lists them")
-
-
-def _nearest(word: str) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(word.replace("-", "_"), scripts(), 1, 0.5)
-    return f" did you mean {near[0]}?" if near else ""
+        raise InputError(
+            f"{shown(first)}: no such command;{nearest(first.replace('-', '_'), scripts())} {program} --help lists them"
+        )
 
 
 def _listing(program: str) -> str:

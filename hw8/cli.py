@@ -5,6 +5,7 @@ import dataclasses
 import io
 import logging
 import os
+import re
 import shlex
 import sys
 import time
@@ -14,9 +15,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
-from hw8.commands import own_spelling
+from hw8.commands import interpreter, own_spelling
 from hw8.config import RunConfig, read_config
-from hw8.errors import InputError, Interrupted
+from hw8.errors import InputError, Interrupted, nearest
 from hw8.presets import DEFAULT_PRESET, PRESETS, load_preset
 from hw8.processes import GONE, leave
 
@@ -33,7 +34,7 @@ def run(command: Callable[[], None]) -> None:
         command()
         sys.stdout.flush()
     except InputError as error:
-        _leave(f"error: {error}", 2)
+        _leave(f"error: {error}", 2, error.choices)
     except Interrupted as stop:
         if not _first() and not str(stop).startswith(GONE):
             sys.exit(130)  # every process stops together, and the first says so
@@ -55,12 +56,12 @@ def _first() -> bool:
     return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
 
 
-def _leave(line: str, code: int) -> None:
+def _leave(line: str, code: int, below: Sequence[str] = ()) -> None:
     if not _first():
         # What stops every process is said by the first, which ends the job; what stops this one alone is said by it.
         time.sleep(PATIENCE)
         line = f"process {os.environ['RANK']}: {line}"
-    print(" ".join(line.split("\n")), file=sys.stderr)
+    print(" ".join(line.split("\n")), *below, sep="\n", file=sys.stderr)
     sys.exit(code)
 
 
@@ -75,17 +76,30 @@ def parse(kind: type[Arguments], text: str, default: Any = None, argv: Sequence[
     except SystemExit as leaving:
         if leaving.code in (0, None):
             raise
-        raise InputError(f"{_first_line(box.getvalue())}; see --help") from None
+        line = _first_line(box.getvalue())
+        unknown = re.match(r"Unrecognized options?: (--[\w-]+)", line)
+        hint = nearest(unknown[1], _options_of(kind, default)) if unknown else ""
+        raise InputError(f"{line};{hint} see --help") from None
+
+
+def _options_of(kind: type[Any], default: Any) -> set[str]:
+    """The names of all options, as the help text has them."""
+    box = io.StringIO()
+    given = {} if default is None else {"default": default}
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(box):
+        tyro.cli(kind, args=["--help"], config=STYLE, **given)
+    return set(re.findall(r"--[\w-]+", box.getvalue()))
 
 
 def _first_line(box: str) -> str:
     """The message inside tyro's frame, without its frame and hints."""
-    lines = [line.strip("│╭╮╰╯─ ") for line in box.splitlines()]
     message: list[str] = []
-    for line in lines[1:]:
-        if not line:
+    for line in box.splitlines()[1:]:
+        text = line.strip("│|╭╮╰╯+ ")  # drawn in ASCII where the terminal has no more
+        if text.strip("─-"):
+            message.append(text.strip("─ "))
+        elif message:
             break
-        message.append(line)
     return " ".join(message) or "bad usage"
 
 
@@ -123,6 +137,9 @@ def parse_training(text: str, argv: Sequence[str]) -> TrainArguments:
     arguments = parse(TrainArguments, text, TrainArguments(default, known), argv)
     if arguments.resume and (arguments.out or arguments.config):
         raise InputError(f"--resume {arguments.resume} goes on in its own folder; leave --out and --config away")
+    if _given("epochs", argv) and not _given("least-steps", argv) and not arguments.resume:
+        train = dataclasses.replace(arguments.run.train, least_steps=0)
+        arguments.run = dataclasses.replace(arguments.run, train=train)
     if arguments.option:
         model = arguments.run.model
         chosen = dataclasses.replace(model, options=model.options | _options(arguments.option))
@@ -138,6 +155,11 @@ def _peek(argv: Sequence[str]) -> dict[str, str | None]:
         if word.startswith("--") and name in found:
             found[name] = value if joined else (argv[place + 1] if place + 1 < len(argv) else None)
     return found
+
+
+def _given(name: str, argv: Sequence[str]) -> bool:
+    """Whether an option is on the command line."""
+    return any(word.partition("=")[0].replace("_", "-") == f"--{name}" for word in argv)
 
 
 def _options(pairs: Sequence[str]) -> dict[str, Any]:
@@ -160,5 +182,6 @@ def _options(pairs: Sequence[str]) -> dict[str, Any]:
 
 def command_line() -> str:
     """The command that started this process, as one would type it."""
-    start = own_spelling()
-    return shlex.join(["python", *sys.argv]) if start is None else f"{start} {shlex.join(sys.argv[1:])}".rstrip()
+    own = own_spelling()
+    start = f"{interpreter()} {shlex.quote(sys.argv[0])}" if own is None else own
+    return f"{start} {shlex.join(sys.argv[1:])}".rstrip()

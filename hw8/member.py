@@ -1,12 +1,13 @@
 """A finished run, loaded to score images."""
 
 import dataclasses
+import logging
 from pathlib import Path
 
 import numpy as np
 
 from hw8.config import Device, RunConfig
-from hw8.data.arrays import Images
+from hw8.data.arrays import Images, Selection
 from hw8.data.sources import Source, open_source
 from hw8.data.splits import Splits, split_rows
 from hw8.device import choose_device, choose_precision, keep_memory
@@ -17,6 +18,8 @@ from hw8.scoring.calibration import Calibration, needed_evidence
 from hw8.scoring.evidence import chosen
 from hw8.scoring.inference import Scorer
 from hw8.scoring.transductive import check_can_transduce
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +67,12 @@ class Member:
             raise InputError(f"{self.folder.model}: cannot score with {self.folder.config}: {reason}") from None
 
     def open_test(self, source: Source) -> Images:
-        """The test images as this run sees them. Raises InputError if their side or channels differ from its own."""
+        """The test images as this run sees them or, of the run's own data without a test set, its development images.
+
+        Raises InputError if their side or channels differ from its own.
+        """
+        if not source.has_test_set and source == open_source(self.config.data.source):
+            return self._open_development()
         images = source.testing(self.config.data.crop)
         if (images.side, images.channels) != (shape := self.folder.image_shape()):
             raise InputError(
@@ -72,6 +80,16 @@ class Member:
                 f"takes {shape[0]}x{shape[0]}x{shape[1]}; score the kind of images it was trained on"
             )
         return images
+
+    def _open_development(self) -> Images:
+        """The images that were held out to measure the run: normal ones, which it was not trained or calibrated on."""
+        training, splits = self.open_training()
+        log.info(
+            "%s: has no test set; its %s development images, held out from training, are scored in its place",
+            self.config.data.source, f"{len(splits.development):,}",
+        )  # fmt: skip
+        development = Selection(training.array_NHWC, splits.development)
+        return Images(development, self.config.data.crop, f"{training.name} (development images)")
 
     def open_training(self) -> tuple[Images, Splits]:
         """The images that the run was trained on, and their split. Raises InputError if they are no longer there."""

@@ -127,7 +127,9 @@ class RunFolder:
                 side, _, channels = (int(size) for size in (file.metadata() or {})["images"].split("x"))
                 return {name: file.get_tensor(name) for name in file.keys()}, (side, channels)  # noqa: SIM118 (no mapping)
         except FileNotFoundError:
-            hint = f"go on with {spelled('train')} --resume {self.path}"
+            if reason := _read_summary(self.summary).get("failed"):
+                raise InputError(f"{self.path}: its training failed: {reason}") from None
+            hint = f"go on with {spelled('train', '--resume', self.path)}"
             raise InputError(f"{self.model}: no weights yet; {hint}") from None
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             reason = " ".join(str(error).split())[:120]

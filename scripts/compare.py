@@ -48,8 +48,9 @@ def main() -> None:
     from hw8.runs import RUNS
 
     folder = RUNS / arguments.out.name
+    contest = Contest(arguments.presets, arguments.seeds, arguments.data, arguments.epochs, folder)
     source = open_source(arguments.data)
-    contest = Contest(arguments.presets, arguments.seeds, source.name, arguments.epochs, folder)
+    contest = dataclasses.replace(contest, data=source.name)
     labels = source.labels()
     count = len(contest.entries())
     with tqdm(total=count, desc="compare", unit="run", file=sys.stderr) as bar:

@@ -5,7 +5,6 @@ anomalies.
 """
 
 import dataclasses
-import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -50,8 +49,8 @@ def main() -> None:
         else:
             download_files(out, arguments.url or HOME)
     print(f"Wrote:    {out}")
-    where = "hw8" if arguments.what == "hw8" and out == homework else shlex.quote(_as_folder(out))
-    print(f"Next:     {spelled('train')} --data {where}")
+    where = "hw8" if arguments.what == "hw8" and out == homework else _as_folder(out)
+    print(f"Next:     {spelled('train', '--data', where)}")
 
 
 def _as_folder(path: Path) -> str:

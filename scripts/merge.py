@@ -32,7 +32,7 @@ def main() -> None:
         raise InputError(f"--out {arguments.out}: must end in .csv")
     rows = merge_parts(arguments.parts, arguments.out)
     print(f"Wrote:    {arguments.out} ({rows:,} rows, validated)")
-    print(f"Next:     {spelled('check')} {arguments.out} --rows {rows}")
+    print(f"Next:     {spelled('check', arguments.out, '--rows', rows)}")
 
 
 if __name__ == "__main__":

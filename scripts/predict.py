@@ -5,6 +5,7 @@ Where the test set's labels are known, ends with a table of ROC-AUC by kind.
 
 import dataclasses
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -56,14 +57,15 @@ def _score_shard(arguments: Arguments) -> str:
     if arguments.json:
         return json.dumps({"out": str(out), "rows": rows, "shard": [number, count]})
     merged = Path("submissions") / f"{run.resolve().name}.csv"
-    parts = f"submissions/{run.resolve().name}.*-of-{count}.csv"
-    return f"Wrote:    {out} ({rows:,} rows)\nNext:     {spelled('merge')} {parts} --out {merged}"
+    # The shell fills in the parts: the star must stay outside of the quotes.
+    parts = f"{shlex.quote(f'submissions/{run.resolve().name}.')}*{shlex.quote(f'-of-{count}.csv')}"
+    return f"Wrote:    {out} ({rows:,} rows)\nNext:     {spelled('merge')} {parts} {shlex.join(['--out', str(merged)])}"
 
 
 def main() -> None:
     """Parse, predict, and print where the file is and what it is worth."""
     arguments = parse(Arguments, __doc__ or "")
-    from hw8.prediction import ALPHA, predict
+    from hw8.prediction import predict
     from hw8.processes import processes
     from hw8.report.figures import draw_scores
     from hw8.report.tables import auc_table
@@ -88,9 +90,8 @@ def main() -> None:
     print(f"Wrote:    {done.out} ({len(done.score_N):,} rows, validated)\nPictures: {picture}")
     if arguments.evidence:
         print(f"Evidence: {arguments.evidence}")
-    if done.p_value_N is not None:
-        share = (done.p_value_N <= ALPHA).mean()
-        print(f"Flagged:  {share:.1%} of the images at p <= {ALPHA} (of normal images alone: {ALPHA:.0%})")
+    if flagged := done.flagged():
+        print(f"Flagged:  {flagged}")
     print(f"Next:     {done.next_command()}")
 
 

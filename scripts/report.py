@@ -32,7 +32,8 @@ def main() -> None:
     out = arguments.out or Path("submissions") / f"{folder.resolve().name}.html"
     write_run_report(folder, arguments.data, out, command_line())
     print(f"Wrote:    {out} ({out.stat().st_size / 1e6:.1f} MB, opens offline)")
-    print(f"Next:     open {out}, or look further: {spelled('explore')} --run {folder}")
+    where = () if arguments.data is None else ("--data", arguments.data)
+    print(f"Next:     open {out} in a browser, or look further: {spelled('explore', '--run', folder, *where)}")
 
 
 if __name__ == "__main__":

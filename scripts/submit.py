@@ -97,7 +97,7 @@ def _submit(arguments: Arguments) -> None:
     if not arguments.yes:
         _confirm(new.competition)
     answer = submit(new, ledger, arguments.timeout, arguments.force)
-    print(f"Kaggle:   {answer}\nLedger:   {ledger.path}\nNext:     {spelled('submit')} --refresh")
+    print(f"Kaggle:   {answer}\nLedger:   {ledger.path}\nNext:     {spelled('submit', '--refresh')}")
 
 
 def _confirm(competition: str) -> None:

@@ -12,9 +12,10 @@ from hw8.commands import spelled
 def main() -> None:
     """Parse, train or resume, and print what came of it."""
     arguments = parse_training(__doc__ or "", sys.argv[1:])
+    from hw8.data.sources import open_source
     from hw8.processes import processes
     from hw8.report.figures import draw_reconstructions
-    from hw8.report.tables import auc_table
+    from hw8.report.tables import auc_table, counted
     from hw8.training.session import resume_run, train_run
 
     if arguments.resume:
@@ -33,12 +34,14 @@ def main() -> None:
     )
     print(auc_table(done.held_out.unseen, "The same against kinds of anomaly that no preset is trained on"))
     print(
-        f"{summary['preset']}: {summary['parameters']:,} parameters, best of {summary['epochs']} epochs: "
+        f"{summary['preset']}: {summary['parameters']:,} parameters, best of {counted(summary['epochs'], 'epoch')}: "
         f"{summary['best_epoch']}, {summary['train_minutes']:.1f} min, {summary['images_per_second']:,.0f} images/s"
     )
     for line in summary["warnings"]:
         print(f"Warning:  {line}")
-    print(f"Run:      {folder}\nPictures: {picture}\nNext:     {spelled('predict')} --run {folder}")
+    # Without a test set there is nothing to predict, but the images held out from training can be looked at.
+    after = ("predict", "--run") if open_source(done.config.data.source).has_test_set else ("report",)
+    print(f"Run:      {folder}\nPictures: {picture}\nNext:     {spelled(*after, folder)}")
 
 
 if __name__ == "__main__":

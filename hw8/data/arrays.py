@@ -34,7 +34,9 @@ class Images:
     `crop` keeps the centre square of that side in pixels. Raises InputError if it does not fit.
     """
 
-    def __init__(self, array_NHWC: "np.ndarray | Shards", crop: int | None = None, name: str = "images") -> None:
+    def __init__(
+        self, array_NHWC: "np.ndarray | Shards | Selection", crop: int | None = None, name: str = "images"
+    ) -> None:
         full = array_NHWC.shape[1]
         if crop is not None and crop > full:
             raise InputError(f"--crop {crop}: larger than the {full}-pixel images of {name}; choose 1 to {full}")
@@ -49,7 +51,7 @@ class Images:
 
     def read(self, rows_B: np.ndarray) -> np.ndarray:
         """Copy the images of these rows, cropped: uint8 (B, side, side, C), contiguous."""
-        if isinstance(self.array_NHWC, Shards):
+        if not isinstance(self.array_NHWC, np.ndarray):
             return self.cropped(self.read_whole(rows_B))
         window = slice(self._start, self._start + self.side)
         return np.ascontiguousarray(self.array_NHWC[:, window, window][rows_B])  # copies the window alone
@@ -69,6 +71,20 @@ class Images:
         for row in np.linspace(0, len(self) - 1, min(len(self), FINGERPRINT_IMAGES)).astype(int):
             digest.update(self.array_NHWC[row].tobytes())
         return digest.hexdigest()
+
+
+class Selection:
+    """Some rows of an array of images, in the order of `rows`, as an array (R, H, W, C) that is read when indexed."""
+
+    def __init__(self, array_NHWC: "np.ndarray | Shards | Selection", rows: np.ndarray) -> None:
+        self._array, self._rows = array_NHWC, rows
+        self.shape: tuple[int, ...] = (len(rows), *array_NHWC.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, rows: int | np.ndarray) -> np.ndarray:
+        return np.asarray(self._array[self._rows[rows]])
 
 
 def scaled(batch_BHWC: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import os
-import shlex
 import shutil
 import sys
 import tempfile
@@ -79,9 +78,21 @@ class Prepared:
             lines.append(
                 "Test set: none, as no anomalies are labelled; --test-share holds pictures back, without labels"
             )
-        command = spelled("train" if self.training else "predict")
-        lines.append(f"Next:     {command} --data {shlex.quote(str(self.out))}")
+        lines.append(f"Next:     {self._next_command()}")
         return "\n".join(map(printable, lines))
+
+    def _next_command(self) -> str:
+        """Train on the images or, if there are only images to score, score them with the run finished last."""
+        from hw8.runs import newest_run
+
+        if self.training:
+            return spelled("train", "--data", self.out)
+        try:
+            return spelled("predict", "--run", newest_run(), "--data", self.out)
+        except InputError:
+            return (
+                f"train a run on images like these, {spelled('train')}, then {spelled('predict', '--data', self.out)}"
+            )
 
 
 def prepare(images: Path, out: Path, settings: Preparation) -> Prepared:

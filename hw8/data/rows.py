@@ -31,6 +31,8 @@ class Layout:
     black_D: np.ndarray
     white_D: np.ndarray
     vector: bool = False
+    whole: bool = True  # whether all numbers that it was made for were whole ones
+    dark: float = 0.0  # share of the images that it was made for with a pixel below zero
 
     @classmethod
     def of(cls, X_ND: np.ndarray, shape: tuple[int, ...] | str | None) -> "Layout":
@@ -51,7 +53,8 @@ class Layout:
             return cls._of_vectors(X_ND)
         side, channels = checked_shape(shape, features)
         black_D, white_D = _robust_range(X_ND.reshape(-1, 1)) if pixels is None else np.array(pixels)[:, None]
-        return cls(side, channels, black_D, white_D)
+        whole = not (X_ND % 1).any()
+        return cls(side, channels, black_D, white_D, whole=whole, dark=float((X_ND.min(axis=1) < 0).mean()))
 
     @classmethod
     def _of_vectors(cls, X_ND: np.ndarray) -> "Layout":
@@ -74,18 +77,30 @@ class Layout:
         return out_NP.reshape(shape)
 
     def _check_pixels(self, X_ND: np.ndarray) -> None:
-        """Raise ValueError for pixels in another of the common ranges than the training images had."""
+        """Raise ValueError for pixels in another range than the training images had; warn if one image looks so."""
         black, white = float(self.black_D[0]), float(self.white_D[0])
-        if (black, white) not in PIXEL_RANGES or (X_ND.dtype == np.uint8 and white == 255):
+        common = (black, white) in PIXEL_RANGES
+        if common and X_ND.dtype == np.uint8 and white == 255:
             return
         low, high = float(X_ND.min()), float(X_ND.max())
+        fitted = f"[{black:g}, {white:g}]" if common else f"{black:g} to {white:g}"
+        other = (
+            f"X: pixels from {low:g} to {high:g}, but the detector was fitted on pixels in {fitted}; scale them alike"
+        )
+        if not common:
+            # The range is the training images' own: values somewhat beyond it are anomalies, whole grey levels are not.
+            if not self.whole and high > 1 and not (X_ND % 1).any():
+                raise ValueError(other)
+            return
         slack = NEARLY * (white - black)
         beyond = low < black - slack or high > white + slack
         if beyond or (white == 255 and high <= 1 and (X_ND % 1).any()):
-            raise ValueError(
-                f"X: pixels from {low:g} to {high:g}, but the detector was fitted on pixels in [{black:g}, {white:g}]; "
-                "scale them alike"
-            )
+            raise ValueError(other)
+        if black == -1 and low >= 0 and self.dark > MIDDLE:
+            if len(X_ND) > 1:
+                raise ValueError(other)
+            # One image may be that bright, and be an anomaly by it.
+            warnings.warn(f"{other}, if they are not in [-1, 1] already", stacklevel=5)
 
 
 def _pixel_range(X_ND: np.ndarray) -> tuple[float, float] | None:
@@ -118,12 +133,25 @@ def _square(features: int, multiple: int) -> tuple[int, int, int] | None:
     return None
 
 
+def _shape_hint(shape: tuple[int, ...]) -> str:
+    """What to do with images of a shape that is none, if it can be told."""
+    if len(shape) != 3:
+        return ""
+    if shape[2] in (2, 4):
+        return "; drop the alpha channel: X[..., :-1]"
+    if shape[0] in CHANNELS and shape[1] == shape[2]:
+        return "; channels come last: X.transpose(0, 2, 3, 1)"
+    if shape[0] != shape[1] and shape[2] in CHANNELS:
+        side = min(shape[:2])
+        return f"; crop them to squares, for instance X[:, :{side}, :{side}], or pad them"
+    return ""
+
+
 def checked_shape(shape: Sequence[int], features: int) -> tuple[int, int]:
     """Side and channels of a square image's shape. Raises ValueError if it is none, or has not so many numbers."""
     whole = (*shape, 1) if len(shape) == 2 else tuple(shape)
     if len(whole) != 3 or whole[0] != whole[1] or whole[2] not in CHANNELS or whole[0] < SMALLEST_SIDE:
-        first = len(shape) == 3 and shape[0] in CHANNELS
-        hint = "; channels come last: X.transpose(0, 2, 3, 1)" if first else ""
+        hint = _shape_hint(whole)
         raise ValueError(
             f"images of shape {tuple(shape)}: expected (side, side), (side, side, 1) or (side, side, 3), and a side of "
             f"at least {SMALLEST_SIDE} pixels{hint}"

@@ -1,12 +1,14 @@
 """Where images come from: a folder of the homework's files, or a named source."""
 
 import dataclasses
+import itertools
 import logging
 from pathlib import Path
 
 from hw8.commands import spelled
 from hw8.data.arrays import Images, open_images
 from hw8.data.labels import Labels, read_labels
+from hw8.data.layout import SUFFIXES
 from hw8.data.shards import shard_paths
 from hw8.errors import InputError
 from hw8.processes import processes
@@ -34,15 +36,38 @@ class Source:
         """The images to score, opened and checked. Raises InputError."""
         return self._open("testingset.npy", crop)
 
+    @property
+    def has_test_set(self) -> bool:
+        """Whether there are images to score."""
+        return _there(self.folder / "testingset.npy")
+
     def _open(self, name: str, crop: int | None) -> Images:
+        if not _there(self.folder / name):
+            self._explain_missing(name)
         images = open_images(self.folder / name, crop)
         if self.name == "hw8" and len(images) != HOMEWORK_IMAGES[name]:
             raise InputError(
                 f"{images.name}: has {len(images):,} images, but the homework's has {HOMEWORK_IMAGES[name]:,}; "
-                f"move it away and run {spelled('download_data')} hw8 or, if they are images of your own, say so: "
+                f"move it away and run {spelled('download_data', 'hw8')} or, if they are images of your own, say so: "
                 f"--data {self.folder}"
             )
         return images
+
+    def _explain_missing(self, name: str) -> None:
+        """Raise InputError if the folder holds pictures, or the other part alone."""
+        pictures = _some_picture(self.folder)
+        if pictures is not None:
+            arrays = f"{self.folder}-images"
+            unlabelled = ("--unlabelled",) if name == "testingset.npy" else ()
+            raise InputError(
+                f"{self.folder}: holds pictures ({pictures.name} and so on), not {name}; make arrays of them with: "
+                f"{spelled('prepare_data', self.folder, arrays, *unlabelled)}"
+            )
+        if name == "testingset.npy" and _there(self.folder / "trainingset.npy"):
+            raise InputError(
+                f"{self.folder}: has no {name}; put images to score there under that name, or make it of pictures "
+                f"with: {spelled('prepare_data', 'PICTURES', 'NEW-FOLDER', '--unlabelled')}, and give --data NEW-FOLDER"
+            )
 
     @property
     def labels_file(self) -> Path:
@@ -51,7 +76,7 @@ class Source:
 
     def labels(self, count: int | None = None) -> Labels | None:
         """The test images' labels, or None where nobody knows them. Raises InputError if they do not match."""
-        return read_labels(self.labels_file, count) if self.labels_file.exists() else None
+        return read_labels(self.labels_file, count) if self.has_test_set and self.labels_file.exists() else None
 
 
 def _is_folder(path: Path) -> bool:
@@ -59,6 +84,12 @@ def _is_folder(path: Path) -> bool:
         return path.is_dir()
     except (OSError, ValueError):  # a name that no disk can have
         return False
+
+
+def _some_picture(folder: Path) -> Path | None:
+    """A file of the folder, or of a folder in it, that is a picture by its name; None if the first 1,000 are none."""
+    files = itertools.chain(folder.glob("*"), folder.glob("*/*"))
+    return next((path for path in itertools.islice(files, 1000) if path.suffix.lower() in SUFFIXES), None)
 
 
 def _there(path: Path) -> bool:
@@ -86,7 +117,7 @@ def open_source(where: str | None) -> Source:
     if where == "hw8":
         if not _there(HOMEWORK / "trainingset.npy"):
             raise InputError(
-                f"--data hw8: {HOMEWORK}/trainingset.npy is not there; get it with: {spelled('download_data')} hw8"
+                f"--data hw8: {HOMEWORK}/trainingset.npy is not there; get it with: {spelled('download_data', 'hw8')}"
             )
         return Source("hw8", HOMEWORK)
     if where == "lfw":

@@ -45,7 +45,7 @@ def submit(new: Entry, ledger: Ledger, seconds: float, force: bool = False, now:
 
 
 def _unknown() -> str:
-    return f"it may have arrived and is counted; {spelled('submit')} --refresh tells"
+    return f"it may have arrived and is counted; {spelled('submit', '--refresh')} tells"
 
 
 def _entered(new: Entry, ledger: Ledger, force: bool, now: datetime) -> Entry:

@@ -605,6 +605,7 @@ def test_an_interruption_between_two_files_leaves_none(root, out, monkeypatch):
     assert held(out) == {"mine.txt"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_stops_at_once(root, out, number):
     fill(root, "0.png")
@@ -632,7 +633,8 @@ def test_the_command_reports_and_refuses_in_one_line(root, out):
     command = [sys.executable, SCRIPT, root, out, "--side", "8", "--crop", "pad"]
     first, second = (subprocess.run(command, capture_output=True, text=True, check=False) for _ in range(2))
     assert first.returncode == 0
-    assert first.stdout.endswith(f"Next:     python scripts/train.py --data {out}\n")
+    train = SCRIPT.parent / "train.py"
+    assert first.stdout.endswith(f"Next:     python {train} --data {out}\n")
     assert "pictures: 100%" in first.stderr
     assert (second.returncode, second.stdout) == (2, "")
     assert second.stderr == f"error: {out}: already holds trainingset.npy; choose another folder, or remove it first\n"
@@ -715,6 +717,7 @@ for name in ("few", "few", "many"):
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_pictures(tmp_path):
     Image.effect_noise((40, 40), 50).save(tmp_path / "x.png")
     for name, count in (("few", 200), ("many", 2000)):
