@@ -18,6 +18,7 @@ from hw8.prediction import score_images
 from hw8.report.explanation import Explainer, Explanation
 from hw8.report.sprites import coloured, data_uri, three_channels, uint8_pixels
 from hw8.scoring.inference import Scorer
+from hw8.scoring.tails import rarity
 
 NEAREST = 5
 KNOWN = 4000
@@ -113,7 +114,13 @@ class Catalogue:
         """Why a test image has its score."""
         found = self._explained(self.image(row), f"image {row}")
         card = self._card(row, "score")
-        return found | {"id": row, "score": card["score"], "p": card["p"], "kind": card.get("kind")}
+        return found | {
+            "id": row,
+            "score": card["score"],
+            "p": card["p"],
+            "rarity": rarity(card["p"], self.explainer.normals),
+            "kind": card.get("kind"),
+        }
 
     def score_upload(self, content: bytes) -> dict[str, Any]:
         """The score of a reader's own picture. Raises InputError if it is none, or too large."""
@@ -132,6 +139,7 @@ class Catalogue:
             "name": name,
             "score": found.score,
             "p": found.p_value,
+            "rarity": found.rarity,
             "parts": found.parts,
             "leanings": found.leanings,
             "pictures": _pictures(found),

@@ -17,9 +17,11 @@ from hw8.member import Member
 from hw8.report import plots
 from hw8.report.drawings import MAPPED, latent_map, mapped_rows, training_curves
 from hw8.report.explanation import Explainer
-from hw8.report.gallery import GROUPS, Ranking, cards, choose
+from hw8.report.gallery import GROUPS, Ranking, cards, choose, mistakes
 from hw8.report.leaderboard import MEANING, head, notes, readable, short_names
-from hw8.report.pages import Figure, as_data, write_page
+from hw8.report.pages import Figure, as_data, with_code, write_page
+from hw8.report.run_report import read_summary, warnings_of
+from hw8.runs import RunFolder
 from hw8.scoring.fusion import rank_correlation
 from hw8.submission import read_submission
 
@@ -57,6 +59,7 @@ def write_comparison(compared: Compared, out: Path, command: str) -> None:
         "groups": {key: text for key, text in GROUPS.items() if chosen and key in chosen[0]},
         "columns": [],
         "total": len(methods[0].score_N) if methods else 0,
+        "totals": [mistakes(method, compared.labels) for method in methods],
         "cards": found,
     }
     shown = readable(table, failed_presets(compared.rows))
@@ -64,7 +67,8 @@ def write_comparison(compared: Compared, out: Path, command: str) -> None:
         out.with_suffix(".html"),
         "comparison.html.j2",
         title=f"Comparison on {compared.source.name}",
-        lines=[*head(command, compared.rows), *notes(compared.rows, table)],
+        lines=[with_code(line) for line in [*head(command, compared.rows), *notes(compared.rows, table)]],
+        warnings=_warnings(compared, first),
         meaning=MEANING,
         columns=list(shown.columns),
         rows=_cells(table, shown),
@@ -73,6 +77,16 @@ def write_comparison(compared: Compared, out: Path, command: str) -> None:
         gallery=as_data(gallery),
         command=command,
     )
+
+
+def _warnings(compared: Compared, first: dict[str, int]) -> list[str]:
+    """What the training of each method's first seed warned of."""
+    found = []
+    for name, seed in first.items():
+        if name not in CLASSICAL:
+            folder = RunFolder(compared.folder / run_name((name, seed)))
+            found += [f"{name}: {line}" for line in warnings_of(read_summary(folder))]
+    return found
 
 
 def _first_seed(compared: Compared, name: str) -> int:

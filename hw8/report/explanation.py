@@ -12,6 +12,7 @@ from hw8.errors import InputError
 from hw8.member import Member
 from hw8.report.figures import new_figure, save_figure, show_image
 from hw8.scoring.calibration import TWO_SIDED, needed_evidence
+from hw8.scoring.tails import rarity
 
 SAMPLE = 256
 CLEAREST = 6
@@ -23,7 +24,8 @@ class Explanation:
 
     `parts`: p-value of each piece of evidence alone. `leanings`: named measurements that are furthest from the normals'
     median, in units of the normals' spread. `error_HW`: squared error summed over channels, None without a
-    reconstruction; `scale` is the same for every image of the data set.
+    reconstruction; `scale` is the same for every image of the data set. `normals` is the number of calibration images
+    behind the p-values.
     """
 
     name: str
@@ -35,10 +37,16 @@ class Explanation:
     recon_HWC: np.ndarray | None
     error_HW: np.ndarray | None
     scale: float
+    normals: int
+
+    @property
+    def rarity(self) -> str:
+        """The p-value in words."""
+        return rarity(self.p_value, self.normals)
 
     def lines(self) -> list[str]:
         """The explanation in words."""
-        found = [f"{self.name}: score {self.score:.4g}; {self.p_value:.2%} of normal images are at least as unlike"]
+        found = [f"{self.name}: score {self.score:.4g}; {self.rarity} (p = {self.p_value:.4f})"]
         found += [f"  {name:<20} p = {p:.4f}" for name, p in sorted(self.parts.items(), key=lambda item: item[1])]
         if self.leanings:
             found.append("what stands out, in units of the normals' spread:")
@@ -52,6 +60,11 @@ class Explainer:
 
     member: Member
     scale: float
+
+    @property
+    def normals(self) -> int:
+        """Calibration images behind the p-values."""
+        return len(self.member.calibration.values_C[self.member.score_name])
 
     @classmethod
     def for_images(cls, member: Member, images: Images) -> "Explainer":
@@ -85,7 +98,9 @@ class Explainer:
             error_HW = None if recon_HWC is None else np.square(recon_HWC - scaled(image_HWC)).sum(axis=2)
             here = {part: float(p_B[row]) for part, p_B in parts.items()}
             leaning, score, p_value = leanings[row], float(score_B[row]), float(p_value_B[row])
-            item = Explanation(name, score, p_value, here, leaning, image_HWC, recon_HWC, error_HW, self.scale)
+            item = Explanation(
+                name, score, p_value, here, leaning, image_HWC, recon_HWC, error_HW, self.scale, self.normals
+            )
             found.append(item)
         return found
 

@@ -62,18 +62,36 @@ def draw_scores(path: Path, score_N: np.ndarray, labels: Labels | None) -> None:
     """Histogram of the scores by kind and, where labels are known, each kind's ROC curve."""
     figure = new_figure(9 if labels else 5, 3.6)
     axes = figure.subplots(1, 2 if labels else 1, squeeze=False)[0]
-    edges = np.linspace(score_N.min(), np.quantile(score_N, 0.998), 50)
+    edges, beyond = score_edges(score_N, 50)
     groups = {"all": score_N}
     if labels is not None:
         kinds = dict.fromkeys([*labels.kind_N[labels.label_N == 0], *np.unique(labels.kind_N)])
         groups = {str(kind): score_N[labels.kind_N == kind] for kind in kinds}
     for kind, group in groups.items():
-        axes[0].hist(group, edges, density=True, histtype="step", linewidth=1.5, label=kind)
+        axes[0].hist(group.clip(None, edges[-1]), edges, density=True, histtype="step", linewidth=1.5, label=kind)
+    label_last_bin(axes[0], edges, beyond)
     axes[0].set(xlabel="anomaly score", ylabel="density")
     axes[0].legend(fontsize=8)
     if labels is not None:
         _draw_roc(axes[1], score_N, labels)
     save_figure(figure, path)
+
+
+def score_edges(score_N: np.ndarray, bins: int) -> tuple[np.ndarray, float]:
+    """Edges of a histogram's bins up to the 99th percentile, and the share of the scores beyond the last one.
+
+    A few scores far from all others would press the rest into one bin; they are shown in the last.
+    """
+    low, high = np.quantile(score_N, (0.0, 0.99))
+    edges = np.linspace(low, high if high > low else low + 1, bins)
+    return edges, float((score_N > edges[-1]).mean())
+
+
+def label_last_bin(axes: Any, edges: np.ndarray, beyond: float) -> None:
+    """Say at the last bin that it holds everything beyond it, if there is anything."""
+    if beyond:
+        text = f"last bin: all beyond\n{edges[-1]:.3g}, {beyond:.1%} of the images"
+        axes.text(1.0, 0.45, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=7)
 
 
 def _draw_roc(axes: Any, score_N: np.ndarray, labels: Labels) -> None:

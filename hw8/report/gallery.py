@@ -53,6 +53,17 @@ def choose(scored: Ranking, labels: Labels | None, each: int, spread: int) -> di
     return found | {"spread": order[places][::-1]}
 
 
+def mistakes(scored: Ranking, labels: Labels | None) -> dict[str, int]:
+    """How many false alarms and misses there are in the whole test set, where p-values and labels tell."""
+    if labels is None or scored.p_value_N is None:
+        return {}
+    flagged_N = scored.p_value_N <= ALPHA
+    return {
+        "false_alarms": int((flagged_N & (labels.label_N == 0)).sum()),
+        "misses": int((~flagged_N & (labels.label_N == 1)).sum()),
+    }
+
+
 def cards(
     scored: Ranking,
     images: Images,

@@ -11,6 +11,7 @@ from hw8.environment import describe_environment
 from hw8.errors import InputError
 from hw8.evaluation.leaderboard import run_name
 from hw8.evaluation.standings import (
+    PUBLISHED_SOURCE,
     failed_presets,
     failures,
     is_transductive,
@@ -39,7 +40,8 @@ MEANING = (
     "images, and over seeds where there are several, for all rows together; a tie where that holds zero; held-out, "
     "unseen: macro ROC-AUC without labels, against two sets of synthetic anomalies; memory: largest private memory of "
     "the process, in which the runs follow each other, while it trained and scored; published: public Kaggle score of "
-    "the nearest published method in the homework, not ours, on other data, often with another crop."
+    "the nearest published method in the homework, not ours, on other data, often with another crop; source: "
+    f"{PUBLISHED_SOURCE}."
 )
 KAGGLE = ("public", "private")
 LAST = ("seeds", "parameters", "minutes", "train/s", "score/s", "memory MB", "published")
@@ -108,10 +110,15 @@ def notes(rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
         found.append("public, private: Kaggle's ROC-AUC of those of the preset's runs that were submitted, their mean")
     correlation = rank_correlation(table)
     if correlation is not None:
+        better = ""
+        if correlation.better is not None:
+            better = f"; over the {correlation.better_rows} with the larger held-out figures: {correlation.better:.2f}"
         known = [name for name in table["preset"] if knows_held_out_kinds(name)]
         left_out = f" (without {', '.join(known)}, trained on like anomalies)" if known else ""
-        over = f"over {correlation[1]} rows{left_out}"
-        found.append(f"Spearman rank correlation of held-out and labelled macro AUC {over}: {correlation[0]:.2f}")
+        found.append(
+            f"Spearman rank correlation of held-out and labelled macro AUC over {correlation.rows} rows{left_out}: "
+            f"{correlation.every:.2f}{better}"
+        )
     return found
 
 

@@ -2,11 +2,12 @@
 
 import dataclasses
 import json
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from hw8.files import write_text
 
@@ -39,6 +40,11 @@ def render(template: str, **values: Any) -> str:
 def asset(name: str) -> Markup:
     """The text of a file of `hw8/report/assets`, to stand in a page as it is."""
     return Markup(resources.files("hw8.report").joinpath("assets", name).read_text(encoding="utf-8"))  # noqa: S704
+
+
+def with_code(line: str) -> Markup:
+    """A line of Markdown, whose words between backticks are code."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(line))))  # noqa: S704
 
 
 def as_data(value: Any) -> Markup:

@@ -13,7 +13,8 @@ from cycler import cycler
 from markupsafe import Markup, escape
 
 from hw8.data.labels import Labels
-from hw8.report.figures import new_figure
+from hw8.report.figures import label_last_bin, new_figure, score_edges
+from hw8.report.tables import counted
 
 INK = "#010203"  # stands for the page's text colour until the SVG is written
 NORMAL_COLOUR = "#8394a5"
@@ -58,8 +59,7 @@ def histogram(score_N: np.ndarray, labels: Labels | None, threshold: float | Non
     with mpl.rc_context(STYLE):
         figure = new_figure(5.2, 3.2)
         axes = figure.subplots()
-        low, high = np.quantile(score_N, (0.0, 0.99))
-        edges = np.linspace(low, high if high > low else low + 1, 60)
+        edges, beyond = score_edges(score_N, 60)
         for kind, group in groups.items():
             shown, colour = group.clip(edges[0], edges[-1]), colours[kind]
             axes.hist(shown, edges, density=True, histtype="stepfilled", alpha=0.22, color=colour)
@@ -69,7 +69,12 @@ def histogram(score_N: np.ndarray, labels: Labels | None, threshold: float | Non
             axes.text(threshold, axes.get_ylim()[1], " p = .05", va="top")
         axes.set(xlabel=f"anomaly score ({name})", ylabel="density", yticks=[])
         axes.legend()
-        return svg(figure, f"Histogram of the anomaly score {name}, by kind: {', '.join(groups)}.")
+        label_last_bin(axes, edges, beyond)
+        return svg(figure, f"Histogram of the anomaly score {name}, by kind: {', '.join(groups)}.{_said_of(beyond)}")
+
+
+def _said_of(beyond: float) -> str:
+    return f" The last bin holds all scores beyond it, {beyond:.1%} of the images." if beyond else ""
 
 
 def roc(
@@ -134,12 +139,14 @@ def training(metrics: pd.DataFrame, name: str) -> Markup:
     with mpl.rc_context(STYLE):
         figure = new_figure(4.6, 3.2)
         axes = figure.subplots()
-        for column, name in (("train_loss", "training"), ("held_out_loss", "held-out reconstruction")):
-            axes.plot(metrics["epoch"], metrics[column], marker="o", markersize=2.5, linewidth=1.5, label=name)
+        for column, label in (("train_loss", "training"), ("held_out_loss", "held-out reconstruction")):
+            axes.plot(metrics["epoch"], metrics[column], marker="o", markersize=2.5, linewidth=1.5, label=label)
         axes.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend()
-        return svg(figure, f"Training curves of {name} over {len(metrics)} epochs: training and held-out loss.")
+        return svg(
+            figure, f"Training curves of {name} over {counted(len(metrics), 'epoch')}: training and held-out loss."
+        )
 
 
 def scatter_map(point_N2: np.ndarray, labels: Labels | None, method: str, name: str) -> Markup:
@@ -228,6 +235,6 @@ def svg(figure: Any, description: str) -> Markup:
         r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1), count=1
     )
     # Several figures share a page: what one names must not be taken for another's.
-    mark = format(zlib.crc32(description.encode()), "x")
+    mark = format(zlib.crc32((description + text).encode()), "x")
     text = re.sub(r'(\bid="|"#|url\(#)', rf"\g<1>{mark}-", text)
     return Markup(text.replace("<svg ", f'<svg role="img" aria-label="{escape(description)}" ', 1))  # noqa: S704

@@ -17,8 +17,10 @@ from hw8.prediction import ALPHA, score_images
 from hw8.report import plots
 from hw8.report.drawings import MAPPED, latent_map, training_curves
 from hw8.report.explanation import Explainer
-from hw8.report.gallery import GROUPS, Ranking, cards, choose
+from hw8.report.gallery import GROUPS, Ranking, cards, choose, mistakes
 from hw8.report.pages import Figure, as_data, write_page
+from hw8.report.tables import counted
+from hw8.runs import RunFolder
 from hw8.scoring.calibration import Table
 from hw8.scoring.fusion import rank_correlation
 from hw8.scoring.inference import CalibratedScorer
@@ -40,27 +42,30 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str) -> N
     whole = dataclasses.replace(member, scorer=member.scorer.with_all_evidence())
     done = score_images(whole, images)
     name = run.resolve().name
+    named = source.name if source.has_test_set else f"development images of {source.name}, which has no test set"
     scored = Ranking(name, done.score_N, done.p_value_N)
     scores = member.calibration.scores(done.table)
     evaluation = None if labels is None else evaluate(done.score_N, labels)
     everything = CalibratedScorer(whole.scorer, member.calibration)
     chosen = choose(scored, labels, EACH, SPREAD)
     found = cards(scored, images, labels, Explainer.for_images(member, images), chosen, everything)
-    summary = read_summary(member)
+    summary = read_summary(member.folder)
     gallery = {
         "methods": [name],
         "kinds": [] if labels is None else list(plots.groups_of(done.score_N, labels)),
         "groups": {key: text for key, text in GROUPS.items() if key in chosen},
         "columns": sorted(scores),
         "total": len(images),
+        "totals": [mistakes(scored, labels)],
         "cards": [card | {"method": 0} for card in found],
     }
     write_page(
         out,
         "run.html.j2",
-        title=f"{name} on {source.name}",
-        facts=_facts(member, summary, source.name, len(images), done.share),
+        title=f"{name} on {named}",
+        facts=_facts(member, summary, named, len(images), done.share),
         transductive=done.share is not None,
+        warnings=warnings_of(summary),
         evaluation=evaluation,
         kinds=[] if evaluation is None else sorted(evaluation.kinds.items(), key=lambda item: -item[1].auc),
         flagged=float((done.p_value_N <= ALPHA).mean()),
@@ -78,14 +83,16 @@ KINDS: dict[str, Any] = {
     "hardware": dict,
     "versions": dict,
     "parameters": int,
+    "epochs": int,
+    "warnings": list,
     "train_minutes": float,
     **dict.fromkeys(SCORES, dict),
 }
 
 
-def read_summary(member: Member) -> dict[str, Any]:
+def read_summary(folder: RunFolder) -> dict[str, Any]:
     """The run's summary.json. Raises InputError if it is missing or damaged."""
-    path = member.folder.summary
+    path = folder.summary
     try:
         found = json.loads(read_text(path))
         if not isinstance(found, dict):
@@ -101,6 +108,12 @@ def read_summary(member: Member) -> dict[str, Any]:
     return found
 
 
+def warnings_of(summary: dict[str, Any]) -> list[str]:
+    """What a reader of a run's figures must know first: what its training warned of, and whether it was long."""
+    short = "it was trained for one epoch: too short to judge by, and reconstructions may still be grey"
+    return [*map(str, summary.get("warnings", [])), *([short] if summary.get("epochs") == 1 else [])]
+
+
 def _facts(
     member: Member, summary: dict[str, Any], source: str, count: int, share: float | None
 ) -> list[tuple[str, str]]:
@@ -110,10 +123,25 @@ def _facts(
         ("preset", config.preset or config.model.name),
         ("score", config.scoring.score + (f" of {', '.join(config.scoring.parts)}" if config.scoring.parts else "")),
         ("test set", f"{source}, {count:,} images"),
-        ("trained on", f"{config.data.source}, seed {config.seed}, {config.train.epochs} epochs"),
+        (
+            "trained on",
+            f"{config.data.source}, seed {config.seed}, {counted(summary.get('epochs', config.train.epochs), 'epoch')}",
+        ),
         ("parameters", f"{summary.get('parameters', 0):,}"),
         ("training", f"{summary.get('train_minutes', float('nan')):.1f} minutes"),
-        ("hardware", f"{hardware.get('processor')}, {hardware.get('threads')} threads, GPU: {hardware.get('gpu')}"),
+        (
+            "hardware",
+            ", ".join(
+                filter(
+                    None,
+                    (
+                        str(hardware.get("processor", "unknown")),
+                        counted(hardware.get("threads", 1), "thread"),
+                        hardware.get("gpu"),
+                    ),
+                )
+            ),
+        ),
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
         ("commit", str(summary.get("commit"))),
         ("finished", str(summary.get("finished"))),

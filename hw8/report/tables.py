@@ -3,6 +3,11 @@
 from hw8.evaluation.metrics import Evaluation, Interval
 
 
+def counted(count: int, word: str) -> str:
+    """A number with its noun: 1 epoch, 2 epochs."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
 def auc_table(evaluation: Evaluation, title: str) -> str:
     """ROC-AUC by kind with 95% confidence intervals, then over kinds and over all images."""
     rows = [("kind", "images", "ROC-AUC", "95% interval")]

@@ -67,7 +67,7 @@ function show(found, step) {
   const bar = step ? [button("← before", () => open(opened - 1)), close, button("next →", () => open(opened + 1))] : [close];
   dialog.replaceChildren(element("div", { class: "bar" }, ...bar),
     element("h2", { id: "dialog-title" }, `${found.name}${kind}: score ${number(found.score)}, p ${number(found.p, 2)}`),
-    element("p", { class: "hint" }, `${number(100 * found.p, 2)}% of normal images are at least as unlike.`),
+    element("p", { class: "hint" }, `${found.rarity}.`),
     element("div", { class: "trio" }, ...found.pictures.map(([name, source]) => figure(source, name))),
     ...reasons(found),
     ...(found.nearest.length ? [element("h3", {}, "Nearest training images, by latent"),

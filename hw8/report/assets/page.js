@@ -90,7 +90,9 @@ function draw() {
     button.addEventListener("click", () => open(index));
     return button;
   }));
-  form.querySelector("output").textContent = `${shown.length} of ${data.total.toLocaleString("en")} test images`;
+  const all = data.totals[form.method.value]?.[form.group.value], of = all ?? data.total;
+  const what = all === undefined ? "test images" : data.groups[form.group.value];
+  form.querySelector("output").textContent = `${shown.length.toLocaleString("en")} of ${of.toLocaleString("en")} ${what}`;
 }
 
 function open(index) {
