@@ -18,7 +18,7 @@ from hw8.config import RunConfig
 from hw8.data.arrays import Images
 from hw8.data.rows import Layout, checked_shape
 from hw8.data.splits import LEAST_CALIBRATION
-from hw8.detector_run import cut, loaded, paced, settings, threshold, trained
+from hw8.detector_run import cut, loaded, settings, threshold, trained
 from hw8.prediction import ALPHA
 from hw8.presets import DEFAULT_PRESET
 from hw8.scoring.evidence import chosen
@@ -141,11 +141,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         rows_ND, shape = self._rows(X, reset=True)
         layout = Layout.of(rows_ND, shape or declared)
         array_NHWC = layout.images(rows_ND)
-        if np.array_equal(array_NHWC[0], array_NHWC[-1]) and (array_NHWC == array_NHWC[0]).all():
-            raise ValueError(f"X: all {len(rows_ND)} images are the same, so that nothing can be learned; give others")
         config = settings(self, layout, len(rows_ND), level, seed)
         splits = cut(len(rows_ND), config)
-        config = paced(config, self.epochs, len(splits.train))
         files = trained(config, Images(array_NHWC, config.data.crop, "X"), splits, bool(self.verbose))
         member = loaded(files)
         self.run_files_, self.layout_, self._member = files, layout, member
@@ -208,7 +205,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
     def _rows(self, X: Any, reset: bool) -> tuple[np.ndarray, tuple[int, ...] | None]:
         """X as checked rows of numbers (N, D), and the shape of an image if X says it."""
         shape = None
-        X = np.asarray(X) if isinstance(X, list | tuple) else X
+        X = _stacked(X) if isinstance(X, list | tuple) else X
         if getattr(X, "ndim", 2) > 2:
             array = np.asarray(X)
             shape = array.shape[1:]
@@ -217,6 +214,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
             else:
                 self._check_like_fitted(array.shape)
             X = array.reshape(len(array), math.prod(shape))
+        _check_finite(X)
         least = LEAST_CALIBRATION if reset else 1
         return validate_data(self, X, reset=reset, dtype="numeric", ensure_min_samples=least), shape
 
@@ -229,7 +227,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         if layout.vector or (side, channels) != (layout.side, layout.channels):
             known = f"images of {layout.side}x{layout.side}x{layout.channels}"
             known = "rows that are no images" if layout.vector else known
-            raise ValueError(f"X: images of {side}x{side}x{channels}, but the detector was fitted on {known}")
+            hint = ""
+            if not layout.vector and side == layout.side:
+                colour = "np.repeat(X.reshape(-1, side, side, 1), 3, axis=3)".replace("side", str(side))
+                hint = f"; make them colour images: {colour}" if channels == 1 else "; make them grey: X.mean(axis=3)"
+            raise ValueError(f"X: images of {side}x{side}x{channels}, but the detector was fitted on {known}{hint}")
 
     def _declared_shape(self) -> tuple[int, ...] | str | None:
         shape = self.image_shape
@@ -267,3 +269,27 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         rows = np.pad(np.arange(count), (0, -count % member.scorer.batch_size))
         table = member.scorer.table(Images(array_NHWC, member.config.data.crop, "X"), rows)
         return chosen(member.calibration.scores(table), member.score_name)[:count]
+
+
+def _stacked(X: list[Any] | tuple[Any, ...]) -> np.ndarray:
+    """A list of images as one array. Raises ValueError if they are not of one shape."""
+    try:
+        return np.asarray(X)
+    except ValueError:
+        shapes = sorted({np.shape(item) for item in X if isinstance(item, np.ndarray)})
+        found = f", of the shapes {', '.join(map(str, shapes[:3]))}" if len(shapes) > 1 else ""
+        raise ValueError(f"X: its {len(X)} images differ in size{found}; resize them to one side first") from None
+
+
+def _check_finite(X: Any) -> None:
+    """Raise ValueError, with the number of images, for numbers that are not finite."""
+    array = np.asarray(X)
+    if array.dtype.kind != "f" or array.ndim < 1:
+        return
+    bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+    if bad.any():
+        kind = "NaN" if np.isnan(array).any() else "infinity"
+        raise ValueError(
+            f"X: {bad.sum():,} of {len(array):,} images hold {kind}, the first is {int(bad.argmax())}; "
+            "leave them out or fill them: np.nan_to_num(X)"
+        )
