@@ -1,12 +1,19 @@
-"""Small data and runs that several tests share; everything is generated, nothing is downloaded."""
+"""Small data, runs and a way to call commands that several tests share; all is generated, nothing is downloaded."""
 
 import contextlib
 import dataclasses
+import functools
+import importlib.util
+import io
+import logging
 import os
+import shutil
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -19,11 +26,15 @@ from hw8.explorer.catalogue import Catalogue
 from hw8.explorer.server import create_server, listen
 from hw8.presets import changed, load_preset
 from hw8.training.session import Trained, train_run
+from tests.helpers import settings_of_a_second
 
 # The last digits depend on the number of threads: processes that tests start have as many.
 THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
 torch.set_num_threads(THREADS)
 os.environ["OMP_NUM_THREADS"] = str(THREADS)
+# What is printed as the next command is spelled with the Python that the shell would find.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+SCRIPTS = Path(__file__).parents[1] / "scripts"
 # Started in the background of a script, a process ignores Ctrl-C, and so would those that tests stop by it.
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -41,23 +52,87 @@ def faces() -> Images:
     return Images(demo_images("normal", 60, seed=5))
 
 
+@pytest.fixture(scope="session")
+def small(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo folder's images at 16 pixels a side, each the mean of 4x4: whole faces, at a sixteenth of the work."""
+    folder = tmp_path_factory.mktemp("data") / "small"
+    folder.mkdir()
+    for name in ("trainingset.npy", "testingset.npy"):
+        array_NHWC = np.load(demo / name)
+        tiles = array_NHWC.reshape(len(array_NHWC), 16, 4, 16, 4, 3)
+        np.save(folder / name, tiles.mean(axis=(2, 4)).round().astype(np.uint8))
+    shutil.copy(demo / "testing_labels.csv", folder)
+    return folder
+
+
 @pytest.fixture
-def quick(demo: Path) -> RunConfig:
+def quick(small: Path) -> RunConfig:
     """Settings of a run that takes a second."""
-    config = changed(
-        load_preset("fcn_crop"),
-        data={"source": str(demo), "crop": 16, "held_out_minimum": 40},
-        model={"options": {"widths": [32], "latent": 8, "norm": "batch"}},
-        train={"epochs": 3, "batch_size": 64},
-    )
-    return dataclasses.replace(config, device="cpu")
+    return settings_of_a_second(small)
 
 
 @pytest.fixture(scope="session")
 def trained(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A finished run on the demo folder."""
-    config = changed(load_preset("fcn_crop"), data={"source": str(demo)}, train={"epochs": 4})
+    config = changed(
+        load_preset("fcn_crop"),
+        data={"source": str(demo), "held_out_minimum": 40},
+        train={"epochs": 4, "least_steps": 0},
+    )
     return train_run(config, tmp_path_factory.mktemp("runs") / "trained", "python scripts/train.py")
+
+
+@dataclasses.dataclass(frozen=True)
+class Called:
+    """What a command that was called in this process left: its exit code and what it printed."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def line(self) -> str:
+        """The one line of an error, with nothing on standard output."""
+        assert self.stdout == ""
+        first, *choices = self.stderr.splitlines()
+        assert first.startswith("error: ")
+        assert all(choice.startswith("  ") for choice in choices), self.stderr
+        return first
+
+
+@functools.cache
+def script_module(name: str) -> ModuleType:
+    """A script, imported once."""
+    spec = importlib.util.spec_from_file_location(f"scripts.{name}", SCRIPTS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclasses look for their module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def call(monkeypatch):
+    """Call a command in this process, as its script would: `call("train", "--epochs", 3, code=0)`."""
+    from hw8.cli import run
+
+    def called(name: str, *words: object, code: int = 0) -> Called:
+        out, err = io.StringIO(), io.StringIO()
+        monkeypatch.setattr(sys, "argv", [f"scripts/{name}.py", *map(str, words)])
+        root = logging.getLogger()
+        handlers, level = root.handlers, root.level
+        root.handlers = []  # the command sets up its own
+        found = 0
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                run(script_module(name).main)
+        except SystemExit as leaving:
+            found = int(leaving.code or 0)
+        finally:
+            root.handlers, root.level = handlers, level
+        assert found == code, err.getvalue()
+        return Called(found, out.getvalue(), err.getvalue())
+
+    return called
 
 
 @pytest.fixture

@@ -11,60 +11,70 @@ import pytest
 from hw8.config import RunConfig, to_yaml
 from hw8.errors import InputError
 from hw8.evaluation.ablation import ablate
+from hw8.member import Member
 from hw8.prediction import predict
 from hw8.presets import changed, load_preset
 from hw8.report.explanation import draw_explanation, explain
 from hw8.scoring import transductive
+from hw8.scoring.fusion import fused_p_values
+from hw8.scoring.tails import Tail
 from hw8.training.session import Trained, train_run
 
 SMALL = {"widths": [8, 16, 16, 32], "latent": 16}
 
 
-def settings(demo: Path, preset: str = "boss") -> RunConfig:
+def settings(data: Path, preset: str = "boss", epochs: int = 2) -> RunConfig:
     config = changed(
         load_preset(preset),
-        data={"source": str(demo), "held_out_minimum": 60},
+        data={"source": str(data), "held_out_minimum": 60},
         model={"options": SMALL},
-        train={"epochs": 20, "batch_size": 32},
+        train={"epochs": epochs, "least_steps": 0, "batch_size": 32},
     )
     return dataclasses.replace(config, device="cpu")
 
 
 @pytest.fixture(scope="module")
-def boss(demo, tmp_path_factory) -> Trained:
-    config = changed(settings(demo), train={"epochs": 40})
-    return train_run(config, tmp_path_factory.mktemp("boss") / "boss")
+def boss(small, tmp_path_factory) -> Trained:
+    return train_run(settings(small), tmp_path_factory.mktemp("boss") / "boss")
 
 
 @pytest.fixture(scope="module")
-def second(demo, tmp_path_factory) -> Trained:
-    return train_run(dataclasses.replace(settings(demo), seed=1), tmp_path_factory.mktemp("boss") / "second")
+def second(small, tmp_path_factory) -> Trained:
+    return train_run(dataclasses.replace(settings(small), seed=1), tmp_path_factory.mktemp("boss") / "second")
 
 
-def test_it_learns_to_recognise_and_finds_far_anomalies(boss, tmp_path):
-    diagnosis = boss.summary["diagnosis"]
-    assert diagnosis["turns_recognised"] > 0.85  # saying "none" is right for 62%
-    done = predict([boss.folder.path], None, tmp_path / "scores.csv")
+@pytest.mark.slow
+def test_it_learns_to_recognise_and_finds_far_anomalies(demo, tmp_path):
+    run = train_run(settings(demo, epochs=40), tmp_path / "boss")
+    assert run.summary["diagnosis"]["turns_recognised"] > 0.85  # saying "none" is right for 62%
+    done = predict([run.folder.path], None, tmp_path / "scores.csv")
     assert done.evaluation is not None
     assert min(done.evaluation.kinds[kind].auc for kind in ("cat", "cartoon")) > 0.75
+    assert run.held_out.unseen.macro.auc > 0.6
+
+
+def test_it_beats_chance_after_a_minute_of_a_lecture(boss, tmp_path):
+    """Two epochs of 300 images of 16 pixels."""
+    done = predict([boss.folder.path], None, tmp_path / "scores.csv")
+    assert done.evaluation is not None
+    assert min(done.evaluation.kinds[kind].auc for kind in ("cat", "cartoon")) > 0.6
     assert set(boss.summary["unseen_macro_auc_by_score"]) > {"joint", "amounts", "changes", "texture"}
-    assert boss.held_out.unseen.macro.auc > 0.6
+    assert boss.held_out.unseen.macro.auc > 0.55
 
 
-def test_labels_touch_nothing(boss, demo, tmp_path):
+def test_labels_touch_nothing(boss, small, tmp_path):
     """The same images without labels, or with wrong ones, give the same weights, calibration and scores."""
     scores, weights = [], []
     for name in ("none", "wrong"):
         data = tmp_path / name
         data.mkdir()
         for file in ("trainingset.npy", "testingset.npy"):
-            os.link(demo / file, data / file)
+            os.link(small / file, data / file)
         if name == "wrong":
-            table = pd.read_csv(demo / "testing_labels.csv")
+            table = pd.read_csv(small / "testing_labels.csv")
             flipped = table.assign(label=1 - table["label"], kind=np.where(table["label"] == 1, "normal", "odd"))
             flipped.to_csv(data / "testing_labels.csv", index=False)
-        config = changed(settings(data), train={"epochs": 1})
-        run = train_run(config, tmp_path / f"run_{name}")
+        run = train_run(settings(data, epochs=1), tmp_path / f"run_{name}")
         weights.append(run.folder.model.read_bytes())
         predict([run.folder.path], None, tmp_path / f"{name}.csv")
         scores.append((tmp_path / f"{name}.csv").read_bytes())
@@ -75,9 +85,14 @@ def test_labels_touch_nothing(boss, demo, tmp_path):
 def test_an_ensemble_says_how_far_its_members_agree(boss, second, tmp_path):
     done = predict([boss.folder.path, second.folder.path], None, tmp_path / "both.csv")
     assert done.correlation is not None
-    assert 0.3 < done.correlation[0, 1] < 0.99
+    assert 0.1 < done.correlation[0, 1] < 0.99
     assert done.groups == [[0], [1]]
-    assert done.p_value_N is not None, "both held out the same normals, so the ensemble has p-values"
+    members = [Member.load(run.folder.path) for run in (boss, second)]
+    normals = [member.calibration.values_C["joint"] for member in members]
+    np.testing.assert_array_equal(done.p_value_N, fused_p_values(done.score_N, normals, done.groups))
+    tails = [Tail.fit(score_C) for score_C in normals]
+    alone = [predict([run.folder.path], None, tmp_path / "one.csv").score_N for run in (boss, second)]
+    np.testing.assert_allclose(done.score_N, sum(t.nats(s) for t, s in zip(tails, alone, strict=True)), rtol=1e-9)
     assert any("rank correlation of" in note for note in done.notes())
     twice = predict([boss.folder.path, boss.folder.path, second.folder.path], None, tmp_path / "three.csv")
     assert twice.groups == [[0, 1], [2]]
@@ -107,17 +122,16 @@ def test_bad_evidence_files_are_refused_before_anything_is_written(boss, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
-def test_an_explanation_names_the_evidence(boss, demo, tmp_path):
-    kinds = pd.read_csv(demo / "testing_labels.csv")["kind"].to_numpy()
+def test_an_explanation_names_the_evidence(boss, small, tmp_path):
+    kinds = pd.read_csv(small / "testing_labels.csv")["kind"].to_numpy()
     found = explain(boss.folder.path, None, int(np.flatnonzero(kinds == "cat")[0]))
     assert set(found.parts) == {"amounts", "changes", "texture"}
     assert 0 < found.p_value <= 1
-    assert found.p_value == pytest.approx(min(found.parts.values()), abs=0.5)
     assert found.leanings
     assert found.error_HW is not None
-    assert found.error_HW.shape == (64, 64)
+    assert found.error_HW.shape == (16, 16)
     assert found.scale == explain(boss.folder.path, None, 0).scale, "one colour scale for the whole data set"
-    assert "normal images are at least as unlike" in found.lines()[0]
+    assert found.rarity in found.lines()[0]
     draw_explanation(tmp_path / "e.png", found)
     assert (tmp_path / "e.png").stat().st_size > 5000
     with pytest.raises(InputError, match=r"--id 120: .* has images 0 to 119"):
@@ -139,9 +153,9 @@ def test_an_ablation_says_what_each_part_is_worth(boss, tmp_path):
     )
 
 
-def test_an_ablation_keeps_the_runs_own_distances(demo, tmp_path):
+def test_an_ablation_keeps_the_runs_own_distances(small, tmp_path):
     scoring = {"distance": "neighbours", "fit_on": "training", "parts": ("amounts", "latent")}
-    run = train_run(changed(settings(demo), train={"epochs": 1}, scoring=scoring), tmp_path / "run")
+    run = train_run(changed(settings(small, epochs=1), scoring=scoring), tmp_path / "run")
     done = predict([run.folder.path], None, tmp_path / "s.csv")
     assert done.evaluation is not None
     table = ablate(run.folder.path)
@@ -149,11 +163,11 @@ def test_an_ablation_keeps_the_runs_own_distances(demo, tmp_path):
     assert "joint by Mahalanobis distance" in table.index
 
 
-def test_other_training_images_than_the_runs_own_are_refused(boss, demo, tmp_path):
-    for file in demo.iterdir():
+def test_other_training_images_than_the_runs_own_are_refused(boss, small, tmp_path):
+    for file in small.iterdir():
         os.link(file, tmp_path / file.name)
     (tmp_path / "trainingset.npy").unlink()
-    np.save(tmp_path / "trainingset.npy", np.load(demo / "trainingset.npy")[::-1].copy())
+    np.save(tmp_path / "trainingset.npy", np.load(small / "trainingset.npy")[::-1].copy())
     run = tmp_path / "run"
     run.mkdir()
     for file in ("model.safetensors", "summary.json"):
@@ -170,17 +184,17 @@ def test_other_training_images_than_the_runs_own_are_refused(boss, demo, tmp_pat
         ({"score": "joint", "parts": ("kl",)}, "--score kl: this model does not give it"),
     ],
 )
-def test_what_cannot_be_scored_is_refused_before_training(demo, tmp_path, scoring, words):
-    config = changed(load_preset("conv"), data={"source": str(demo)}, scoring=scoring)
+def test_what_cannot_be_scored_is_refused_before_training(small, tmp_path, scoring, words):
+    config = changed(load_preset("conv"), data={"source": str(small)}, scoring=scoring)
     with pytest.raises(InputError, match=words):
         train_run(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_transduction_is_named_and_repeats_itself(demo, tmp_path, monkeypatch):
+def test_transduction_is_named_and_repeats_itself(small, tmp_path, monkeypatch):
     monkeypatch.setattr(transductive.Transducer, "steps", 15)
     monkeypatch.setattr(transductive.Transducer.__init__, "__defaults__", (15,))
-    config = changed(settings(demo, "boss_transductive"), train={"epochs": 2})
+    config = settings(small, "boss_transductive", epochs=1)
     run = train_run(config, tmp_path / "run")
     done = predict([run.folder.path], None, tmp_path / "first.csv")
     predict([run.folder.path], None, tmp_path / "second.csv")

@@ -57,10 +57,10 @@ def report(trained, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def board(demo, tmp_path_factory) -> Path:
+def board(small, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("board")
-    source = open_source(str(demo))
-    contest = Contest(("fcn_crop", "pca", "mean_image"), (0,), str(demo), 1, folder / "runs")
+    source = open_source(str(small))
+    contest = Contest(("fcn", "pca", "mean_image"), (0,), str(small), 1, folder / "runs")
     compared = Compared(compare(contest), contest.folder, source, source.labels())
     write_comparison(compared, folder / "board", "python scripts/compare.py")
     return folder / "board.html"

@@ -67,6 +67,7 @@ def hw8(installed, tmp_path_factory):
     return call
 
 
+@pytest.mark.slow
 def test_the_wheel_has_everything_of_the_package_and_nothing_else(wheel):
     found = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     expected = {name for name in kept() if name.startswith("hw8/")}
@@ -75,6 +76,7 @@ def test_the_wheel_has_everything_of_the_package_and_nothing_else(wheel):
     assert {"hw8/py.typed", "hw8/report/templates/run.html.j2", "hw8/report/assets/page.css"} <= found
 
 
+@pytest.mark.slow
 def test_its_metadata_name_version_licence_and_command(wheel):
     with zipfile.ZipFile(wheel) as file:
         folder = f"hw8-{__version__}.dist-info"
@@ -85,6 +87,7 @@ def test_its_metadata_name_version_licence_and_command(wheel):
     assert "\nLicense-Expression: MIT\n" in metadata
 
 
+@pytest.mark.slow
 def test_installed_it_is_not_the_checkout(hw8, installed):
     assert hw8("-c", "import hw8; print(hw8.__file__)", program=(sys.executable,)).startswith(str(installed))
     assert "\n  train " in hw8("--help")
@@ -92,6 +95,7 @@ def test_installed_it_is_not_the_checkout(hw8, installed):
     assert list(hw8.folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_road_from_an_empty_folder(hw8, installed):
     write_demo(hw8.folder / "faces", train=400, test=120)
     program = (sys.executable, installed / "bin" / "hw8")
@@ -109,11 +113,13 @@ def test_the_road_from_an_empty_folder(hw8, installed):
     assert (hw8.folder / "submissions" / "fcn_crop.html").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_what_needs_a_checkout_says_so(hw8):
     (line,) = hw8("benchmark", "--json", code=2).splitlines()
     assert line.startswith("error: benchmarks/ is not installed with hw8")
 
 
+@pytest.mark.slow
 def test_installed_inside_another_repository_no_commit_of_it_is_recorded(hw8, installed):
     for words in (["init", "-q"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a", "--allow-empty"]):
         subprocess.run(["git", "-C", str(installed), *words], check=True, timeout=20)

@@ -41,11 +41,15 @@ def test_without_labels_it_still_writes(trained, demo, tmp_path):
     assert "check.py" in done.next_command()
 
 
-def test_an_ensemble_is_fused(trained, quick, tmp_path):
-    other = train_run(quick, tmp_path / "other")
-    alone = [predict([run], None, tmp_path / "one.csv").score_N for run in (trained.folder.path, other.folder.path)]
-    done = predict([trained.folder.path, other.folder.path], None, tmp_path / "both.csv")
+def test_an_ensemble_is_fused(quick, tmp_path):
+    """Runs that held out other normals have no common p-values."""
+    runs = [tmp_path / "first", tmp_path / "other"]
+    train_run(quick, runs[0])
+    train_run(changed(quick, data={"split_seed": 1}), runs[1])
+    alone = [predict([run], None, tmp_path / "one.csv").score_N for run in runs]
+    done = predict(runs, None, tmp_path / "both.csv")
     assert done.p_value_N is None
+    assert done.flagged() is None
     for scores in alone:
         assert np.corrcoef(scores, done.score_N)[0, 1] > 0.5
 
@@ -78,9 +82,9 @@ def test_an_unfinished_run_says_how_to_finish_it(trained, tmp_path):
 
 
 def test_images_of_another_side_are_refused(quick, tmp_path):
-    done = train_run(changed(quick, data={"crop": None}, train={"epochs": 1}), tmp_path / "run")
+    done = train_run(changed(quick, train={"epochs": 1}), tmp_path / "run")
     np.save(tmp_path / "testingset.npy", np.zeros((5, 32, 32, 3), np.uint8))
-    with pytest.raises(InputError, match="images of 32x32x3, but .* takes 64x64x3"):
+    with pytest.raises(InputError, match="images of 32x32x3, but .* takes 16x16x3"):
         predict([done.folder.path], str(tmp_path), tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
 

@@ -54,7 +54,7 @@ def settings(demo: Path, preset: str, **options: object) -> RunConfig:
     config = changed(
         load_preset(preset),
         data={"source": str(demo), "crop": 32, "held_out_minimum": 41},
-        train={"epochs": 2, "batch_size": 53},
+        train={"epochs": 2, "least_steps": 0, "batch_size": 53},
         **({"model": {"options": options}} if options else {}),
     )
     return dataclasses.replace(config, device="cpu", precision="fp32")
@@ -70,6 +70,7 @@ def work(demo, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "count"), [("fcn", 2), ("resnet", 2), ("fcn", 4)])
 def test_the_same_global_batch_gives_the_same_curve_and_weights(work, name, count):
     alone, together = work / "runs" / f"{name}-1", work / "runs" / f"{name}-{count}"
@@ -89,6 +90,7 @@ def test_a_shared_batch_has_the_gradient_of_the_whole(tmp_path):
     assert done.stdout.count("the same") == 2
 
 
+@pytest.mark.slow
 def test_only_the_first_process_writes_and_prints(work):
     folder = work / "runs" / "fcn-2"
     assert len(list(folder.glob("events.out.tfevents*"))) == 1
@@ -103,6 +105,7 @@ def test_only_the_first_process_writes_and_prints(work):
     assert done.stdout.count("Wrote:") == 1
 
 
+@pytest.mark.slow
 def test_four_processes_score_to_the_same_bytes(work):
     for name in ("fcn-1", "resnet-2"):
         for count in (1, 4):
@@ -110,6 +113,7 @@ def test_four_processes_score_to_the_same_bytes(work):
         assert (work / f"{name}-1.csv").read_bytes() == (work / f"{name}-4.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_job_which_goes_on_with_another_number(work):
     command = launched(2, "scripts/train.py", "--config", "resnet.yaml", "--epochs", "60", "--out", "runs/cut")
     with subprocess.Popen(
@@ -136,16 +140,18 @@ def test_a_killed_process_ends_the_job_which_goes_on_with_another_number(work):
     assert len(losses(work / "runs" / "cut")) == 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["deep_svdd", "vqvae", "boss_quick"])
 def test_other_kinds_train_too(work, demo, preset):
     """Norms without weights, codebooks that follow the first process, layers that draw at random."""
     options = {"boss_quick": {"widths": [8, 16, 16, 32], "latent": 16}}.get(preset, {})
-    config = changed(settings(demo, preset, **options), train={"epochs": 1}, data={"crop": 32})
+    config = changed(settings(demo, preset, **options), train={"epochs": 1, "least_steps": 0}, data={"crop": 32})
     (work / f"{preset}.yaml").write_text(to_yaml(config))
     run(2, "scripts/train.py", "--config", f"{preset}.yaml", "--out", f"others/{preset}", cwd=work)
     assert np.isfinite(losses(work / "others" / preset)).all()
 
 
+@pytest.mark.slow
 def test_accelerate_launches_it(work):
     words = [
         "--multi_gpu",
@@ -165,6 +171,7 @@ def test_accelerate_launches_it(work):
     assert json.loads((work / "others" / "accelerated" / "summary.json").read_text())["processes"] == 2
 
 
+@pytest.mark.slow
 def test_bad_input_is_said_once(work):
     done = run(2, "scripts/train.py", "--data", "nowhere", "--out", "runs/none", cwd=work, code=2)
     assert done.stderr.count("error: --data nowhere: no such folder") == 1

@@ -6,6 +6,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from hw8.training.session import train_run
 
 ROOT = Path(__file__).parents[1]
@@ -40,6 +42,7 @@ def test_what_the_package_needs_is_pinned():
     assert needed == pinned("requirements.txt").keys()
 
 
+@pytest.mark.slow
 def test_training_and_scoring_need_no_network(demo, tmp_path):
     words = ["--preset", "fcn_crop", "--epochs", "1", "--held-out-minimum", "40", "--data", str(demo), "--out", "run"]
     for script in (["train", *words], ["predict", "--run", "run", "--out", "scores.csv"]):
@@ -56,6 +59,7 @@ def test_the_block_would_be_noticed(tmp_path):
     assert "network: " in done.stderr
 
 
+@pytest.mark.slow
 def test_a_runs_own_config_repeats_it(quick, tmp_path):
     train_run(quick, tmp_path / "first")
     words = ["--config", str(tmp_path / "first" / "config.yaml"), "--out", "again"]

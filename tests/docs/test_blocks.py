@@ -51,6 +51,7 @@ def test_blocks_are_fenced_and_of_a_known_language(page):
     assert {block.language for block in blocks(page)} <= LANGUAGES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if of_language(page, "bash")], ids=name)
 def test_every_shell_block_runs(page, tmp_path, home):  # noqa: F811
     sandbox = Sandbox(tmp_path, home)
@@ -67,6 +68,7 @@ def test_every_shell_block_runs(page, tmp_path, home):  # noqa: F811
         sandbox.run(block)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if of_language(page, "python")], ids=name)
 def test_every_python_block_runs(page, tmp_path):
     program = "\n".join(f"#line {block.line}\n{block.text}" for block in of_language(page, "python"))

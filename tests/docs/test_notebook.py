@@ -24,6 +24,7 @@ def pictures(cell) -> int:
     return sum(any(kind.startswith("image/") for kind in output.get("data", {})) for output in cell.outputs)
 
 
+@pytest.mark.slow
 def test_it_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     notebook = nbformat.read(NOTEBOOK, as_version=4)

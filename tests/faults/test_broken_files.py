@@ -73,12 +73,14 @@ def test_there_are_enough_cases_and_always_the_same():
         assert sum(name.startswith(f"{reader}: ") for name in names) >= 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
 def test_broken_files_are_refused_in_one_line_or_load_as_something_valid(reader, found):
     failed = [outcome for outcome in found(reader) if outcome.problems]
     assert not failed, f"{len(failed)} cases of {reader}:\n" + "\n".join(map(described, failed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
 def test_most_cases_are_broken_enough(reader, found):
     counts = Counter(outcome.outcome for outcome in found(reader))
@@ -86,6 +88,7 @@ def test_most_cases_are_broken_enough(reader, found):
     assert counts["refused"] >= len(found(reader)) / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", [name for name in READERS if name not in ("options", "settings")])
 def test_refusals_say_what_to_do(reader, found):
     messages = {outcome.message: outcome.name for outcome in found(reader) if outcome.outcome == "refused"}
@@ -242,6 +245,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_commands_end_with_code_2_and_one_line(name, base, tmp_path):
     words, prepare = COMMANDS[name]

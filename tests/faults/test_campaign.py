@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="the trials fork")
 def test_whatever_is_stopped_is_whole_or_not_there():
     words = [sys.executable, "-m", "tests.faults.campaign", "--kills", "9", "--seed", "1", "--json"]

@@ -84,7 +84,7 @@ def test_the_classifier_learns_to_tell_near_misses():
     model = create_model("classifier", 32, 3, {"backbone": "conv", "weight": 1.0})
     faces = to_pixels(torch.from_numpy(demo_images("normal", 150, seed=1)[:, 16:48, 16:48].copy()))
     optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
-    for _ in range(120):
+    for _ in range(60):
         x_NCHW = faces[torch.randint(100, (32,))]
         objective("mse", model(x_NCHW), x_NCHW).mean().backward()
         optimizer.step()

@@ -33,6 +33,7 @@ def test_a_refresh_before_the_first_submission_does_no_harm(client, file):
     call(file, "-m", "first", "--rows", ROWS, "--yes")
 
 
+@pytest.mark.slow
 def test_the_script_asks_first(client, file, monkeypatch):
     def answered(text: str) -> int:
         parent, child = os.openpty()
@@ -65,6 +66,7 @@ def test_bad_usage_is_one_line(client, words, line):
     assert line in call(*words, code=2).stderr
 
 
+@pytest.mark.slow
 def test_help_is_quick():
     times = []
     for _ in range(3):
@@ -74,6 +76,7 @@ def test_help_is_quick():
     assert min(times) < 1.5
 
 
+@pytest.mark.slow
 def test_killed_in_between_the_upload_counts(client, file):
     client.behave("kill")
     words = (file, "-m", "x", "--rows", ROWS, "--yes")
@@ -88,6 +91,7 @@ def test_killed_in_between_the_upload_counts(client, file):
     assert client.statuses() == ["sending", "sent"]
 
 
+@pytest.mark.slow
 def test_several_at_once_lose_no_line_and_stay_within_five(client, file):
     keep(client.ledger, *(entry(date=datetime.now(UTC).isoformat(), message=str(number)) for number in range(3)))
     client.behave("slow")

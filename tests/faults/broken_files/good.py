@@ -27,7 +27,7 @@ def make_good_files(base: Path) -> Path:
         RunConfig(device="cpu", precision="fp32", scoring=ScoreConfig("joint", ("l1", "latent"))),
         data={"source": str(base / DATA), "held_out_minimum": 12},
         model={"name": "fcn", "options": {"widths": [8], "latent": 3, "norm": "batch"}},
-        train={"epochs": 2, "batch_size": 16},
+        train={"epochs": 2, "least_steps": 0, "batch_size": 16},
     )
     train_run(config, base / RUN)
     for path in (base / RUN).glob("events*"):
