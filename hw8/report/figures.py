@@ -30,19 +30,29 @@ def draw_reconstructions(path: Path, scorer: CalibratedScorer, images: Images, r
     else:
         shown_BHWC, error_BHW = (recon_BHWC + 1) / 2, np.square(recon_BHWC - scaled(batch_BHWC)).sum(axis=3)
     names = ["normal"] * len(normals) + [kind.replace("_", "\n") for kind in CORRUPTIONS]
+    pictures = _coloured(batch_BHWC) / 255, _coloured(shown_BHWC), _heat(error_BHW)
+    side = batch_BHWC.shape[1]
+    gap = max(1, side // 16)
+    tiles = np.pad(np.stack(pictures), [(0, 0), (0, 0), (gap, gap), (gap, gap), (0, 0)], constant_values=1.0)
     figure = new_figure(1.05 * len(names), 3.9)
-    grid = figure.subplots(3, len(names))
-    for column, name in enumerate(names):
-        pictures = (_coloured(batch_BHWC[column]), _coloured(shown_BHWC[column]), error_BHW[column])
-        for axes, picture in zip(grid[:, column], pictures, strict=True):
-            axes.imshow(picture, cmap="magma", vmin=0, vmax=max(1e-6, float(np.quantile(error_BHW, 0.995))))
-            axes.set_xticks([])
-            axes.set_yticks([])
-        grid[0, column].set_title(name, fontsize=8)
-        grid[2, column].set_xlabel(f"{score_B[column]:.3g}", fontsize=8)
-    for axes, label in zip(grid[:, 0], ("image", "reconstruction", f"error, {score}"), strict=True):
-        axes.set_ylabel(label, fontsize=8)
+    axes = figure.subplots()
+    # One picture of all tiles: an axis for each would take ten times as long.
+    axes.imshow(np.vstack([np.hstack(row) for row in tiles]), vmin=0, vmax=1)
+    middle = (side + 2 * gap) * (np.arange(len(names)) + 0.5) - 0.5
+    axes.set_xticks(middle, [f"{value:.3g}" for value in score_B], fontsize=8)
+    axes.secondary_xaxis("top").set_xticks(middle, names, fontsize=8)
+    axes.set_yticks(middle[:3], ("image", "reconstruction", f"error, {score}"), fontsize=8, rotation=90, va="center")
+    for frame in (axes, *axes.child_axes):
+        frame.tick_params(length=0)
+        frame.spines[:].set_visible(False)
     save_figure(figure, path)
+
+
+def _heat(error_BHW: np.ndarray) -> np.ndarray:
+    """Errors as colours, one scale for all: (B, H, W, 3) in [0, 1]."""
+    from matplotlib import colormaps
+
+    return colormaps["magma"](error_BHW / max(1e-6, float(np.quantile(error_BHW, 0.995))))[..., :3]
 
 
 def show_image(axes: Any, image_HWC: np.ndarray, title: str) -> None:
@@ -54,8 +64,8 @@ def show_image(axes: Any, image_HWC: np.ndarray, title: str) -> None:
 
 
 def _coloured(image_HWC: np.ndarray) -> np.ndarray:
-    """Three channels, whether the image has one or three."""
-    return image_HWC if image_HWC.shape[2] == 3 else image_HWC.repeat(3, axis=2)
+    """Three channels, whether the image, or each image of a batch, has one or three."""
+    return image_HWC if image_HWC.shape[-1] == 3 else image_HWC.repeat(3, axis=-1)
 
 
 def draw_scores(path: Path, score_N: np.ndarray, labels: Labels | None) -> None:

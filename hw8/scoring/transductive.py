@@ -28,12 +28,15 @@ from hw8.scoring.tails import Tail, conformal
 FOLDS = 2
 STEPS = 500
 HALF_BATCH = 64
-LR = 1e-3
+LR = 3e-4  # on the simulated test sets 1e-3 learned less and 3e-3 nothing
 DECAY = 0.99
 SHIFT = 2
+# Chosen on simulated test sets, without labels (benchmarks/transduction.py): there the synthetic kinds are seen
+# better by the boss than by the discriminators, and these cost the least. The classifiers may only raise a score.
+BOUNDS = 0.0, 6.0
+LEAST_SHARE = 0.3
+# Standard errors by which test images must stand above held-out normals: one test set of normals in 700 does.
 SURE = 3.0
-LEAST_SHARE = 0.1
-LOW, HIGH = -3.0, 6.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +57,15 @@ class Sample:
 
     images: Images
     rows: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Ratios:
+    """Log density ratios, test over normal: of calibration normals under each fold, of test images under their own."""
+
+    calibration_FC: np.ndarray
+    test_N: np.ndarray
+    fold_N: np.ndarray
 
 
 class Discriminator(nn.Module):
@@ -83,6 +95,7 @@ class Transducer:
     batch_size: int
     seed: int
     steps: int = STEPS
+    lr: float = LR
 
     def __post_init__(self) -> None:
         check_can_transduce(self.model)
@@ -104,6 +117,10 @@ class Transducer:
         """
         if len(test) < FOLDS:
             return Transduction(Tail.fit(boss_C).nats(boss_N) / 2, 0.0)
+        return fuse(self.ratios(normal, calibration, test), boss_C, boss_N)
+
+    def ratios(self, normal: Sample, calibration: Sample, test: Images) -> "Ratios":
+        """Cross-fit a discriminator for each fold, and let it speak of the images that it did not see."""
         fold_N = np.random.default_rng([self.seed, 1]).permutation(len(test)) % FOLDS
         ratio_N, ratio_FC = np.empty(len(test)), np.empty((FOLDS, len(calibration.rows)))
         total = FOLDS * self.steps
@@ -114,7 +131,7 @@ class Transducer:
                 said_C, said_U = self._score(net, calibration), self._score(net, Sample(test, unseen))
                 slope, offset = platt(said_C, said_U)
                 ratio_FC[fold], ratio_N[unseen] = slope * said_C + offset, slope * said_U + offset
-        return fuse(ratio_FC, ratio_N, fold_N, boss_C, boss_N)
+        return Ratios(ratio_FC, ratio_N, fold_N)
 
     def _fit(self, normal: Sample, other: Sample, fold: int, bar: "tqdm[Any]") -> nn.Module:
         """Train a discriminator on halves of each kind; returns its averaged weights."""
@@ -122,11 +139,11 @@ class Transducer:
         torch.manual_seed((self.seed << 8) + fold)
         net = channels_last(Discriminator(features, heads.in_features).to(self.device)).train()
         average = copy.deepcopy(net).eval()
-        optimizer = torch.optim.AdamW(net.parameters(), LR, weight_decay=0.05)
+        optimizer = torch.optim.AdamW(net.parameters(), self.lr, weight_decay=0.05)
         rng = np.random.default_rng([self.seed, 2, fold])
         for step in range(self.steps):
             for group in optimizer.param_groups:
-                group["lr"] = LR * min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+                group["lr"] = self.lr * min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / self.steps))
             x_NCHW = torch.cat([self._draw(sample, rng) for sample in (normal, other)])
             target_N = torch.arange(2, device=self.device).repeat_interleave(HALF_BATCH).float()
             with autocast(self.precision, self.device):
@@ -196,28 +213,33 @@ def platt(said_C: np.ndarray, said_U: np.ndarray) -> tuple[float, float]:
 
 
 def fuse(
-    ratio_FC: np.ndarray, ratio_N: np.ndarray, fold_N: np.ndarray, boss_C: np.ndarray, boss_N: np.ndarray
+    ratios: Ratios,
+    boss_C: np.ndarray,
+    boss_N: np.ndarray,
+    bounds: tuple[float, float] = BOUNDS,
+    least_share: float = LEAST_SHARE,
+    least_z: float = SURE,
 ) -> Transduction:
     """The boss's e-value times the likelihood ratio, where the discriminators have something to say.
 
-    `ratio_FC`, `ratio_N`: log density ratios of the calibration normals under each fold and of the test images;
-    `boss_C`, `boss_N`: the boss's scores of the same.
+    `boss_C`, `boss_N`: the boss's scores of the calibration normals and of the test images. The log likelihood ratio
+    is kept within `bounds`, in nats, and the share of anomalies taken for `least_share` at the least. Unless test
+    images stand `least_z` standard errors above held-out normals, the boss's e-value stands alone.
     """
-    p_N = np.empty(len(ratio_N))
-    for fold, ratio_C in enumerate(ratio_FC):
-        p_N[fold_N == fold] = conformal(ratio_C, ratio_N[fold_N == fold])
+    p_N = np.empty(len(ratios.test_N))
+    for fold, ratio_C in enumerate(ratios.calibration_FC):
+        of_fold = ratios.fold_N == fold
+        p_N[of_fold] = conformal(ratio_C, ratios.test_N[of_fold])
     # For normal images p is uniform, with a mean of 1/2 and a variance of 1/12.
     sure = (0.5 - p_N.mean()) / np.sqrt((1 / len(boss_C) + 1 / len(p_N)) / 12)
-    share = float(max(0.0, 1 - 2 * (p_N > 0.5).mean())) if sure >= SURE else 0.0  # Storey 2002
     nats_N = Tail.fit(boss_C).nats(boss_N) / 2
-    return Transduction(nats_N + _anomalies(ratio_N, share) if sure >= SURE else nats_N, share)
+    if sure < least_z:
+        return Transduction(nats_N, 0.0)
+    share = float(max(0.0, 1 - 2 * (p_N > 0.5).mean()))  # Storey 2002
+    return Transduction(nats_N + _anomalies(ratios.test_N, max(share, least_share), bounds), share)
 
 
-def _anomalies(ratio: np.ndarray, share: float) -> np.ndarray:
-    """Log likelihood ratio of anomalies to normals, where the test set is a mixture with that share of anomalies.
-
-    The share is taken for a tenth at the least: a smaller one would blow up the noise of the ratio.
-    """
-    share = max(share, LEAST_SHARE)
+def _anomalies(ratio: np.ndarray, share: float, bounds: tuple[float, float]) -> np.ndarray:
+    """Log likelihood ratio of anomalies to normals, where the test set is a mixture with that share of anomalies."""
     excess = (np.exp(ratio) - (1 - share)) / share
-    return np.log(np.maximum(excess, math.exp(LOW))).clip(LOW, HIGH)
+    return np.log(np.maximum(excess, math.exp(bounds[0]))).clip(*bounds)

@@ -10,7 +10,7 @@ from hw8.errors import InputError
 from hw8.evaluation.metrics import roc_auc
 from hw8.models import create_model
 from hw8.scoring import transductive
-from hw8.scoring.transductive import Sample, Transducer, fuse, platt
+from hw8.scoring.transductive import Ratios, Sample, Transducer, fuse, platt
 
 CPU = torch.device("cpu")
 
@@ -34,7 +34,7 @@ def transduced(rng: np.random.Generator, share: float, known: float = 1.0):
             slope * said_FC[fold] + offset,
             slope * said_N[fold_N == fold] + offset,
         )
-    return anomalous, boss_N, fuse(ratio_FC, ratio_N, fold_N, boss_C, boss_N)
+    return anomalous, boss_N, fuse(Ratios(ratio_FC, ratio_N, fold_N), boss_C, boss_N)
 
 
 def test_without_anomalies_the_boss_stands_alone():

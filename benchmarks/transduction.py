@@ -1,0 +1,111 @@
+"""Choose the constants of the transduction without labels: `python benchmarks/transduction.py RUN [OUT]`.
+
+Test sets are simulated from the development images of RUN, a recogniser trained with `--development-share 0.3
+--calibration-share 0.1`: some stay normal, others are changed by the synthetic kinds that no model is trained on.
+Writes OUT.csv (default: docs/benchmarks/transduction), a row a setting; fits are kept in runs/transduction and
+not made again.
+"""
+
+import itertools
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hw8.data import unseen  # noqa: F401 (registers its kinds)
+from hw8.data.arrays import Images
+from hw8.data.corruptions import UNSEEN, corrupt
+from hw8.data.labels import NORMAL, Labels
+from hw8.evaluation.metrics import evaluate
+from hw8.files import write_text
+from hw8.member import Member
+from hw8.prediction import score_images
+from hw8.runs import RUNS
+from hw8.scoring.transductive import BOUNDS, LEAST_SHARE, LR, STEPS, SURE, Ratios, Sample, Transducer, fuse
+
+IMAGES = 1600
+SHARE = 0.3
+SHARES = 0.1, 0.5
+RATES = 3e-4, 1e-3, 3e-3
+STEP_COUNTS = 125, 250, 500
+FLOORS, CEILINGS, LEAST_SHARES = (-3.0, -1.0, 0.0), (3.0, 12.0), (0.03, 0.1, 0.3)
+ALWAYS = -np.inf  # fuse even where the discriminators are not sure, to see what they would do
+
+
+def simulated(images: Images, rows: np.ndarray, share: float) -> tuple[Images, Labels]:
+    """A test set of other images in each row, that share of them changed, every unseen kind as often."""
+    chosen = np.random.default_rng(0).permutation(rows)[:IMAGES]
+    kind_N = np.full(len(chosen), NORMAL, dtype=object)
+    kind_N[: round(share * len(chosen))] = list(itertools.islice(itertools.cycle(UNSEEN), round(share * len(chosen))))
+    pixels = images.read(chosen)
+    for kind in UNSEEN:
+        of_kind = np.flatnonzero(kind_N == kind)
+        of_kind = of_kind[np.argsort(chosen[of_kind])]
+        pixels[of_kind] = corrupt(kind, images, chosen[of_kind], np.sort(rows), 0)
+    order = np.random.default_rng(1).permutation(len(chosen))
+    labels = Labels((kind_N != NORMAL).astype(np.int64), kind_N.astype(str))
+    return Images(pixels[order], None, f"share {share}"), Labels(labels.label_N[order], labels.kind_N[order])
+
+
+def fitted(member: Member, test: Images, share: float, lr: float, steps: int) -> Ratios:
+    """What the discriminators say of a simulated test set, from the file of an earlier run if there is one."""
+    path = RUNS / "transduction" / f"{share}-{lr}-{steps}.npz"
+    if not path.exists():
+        training, splits = member.open_training()
+        scorer = member.scorer
+        transducer = Transducer(
+            scorer.model, scorer.device, scorer.precision, scorer.batch_size, member.config.seed, steps, lr
+        )
+        known = Sample(training, splits.train), Sample(training, splits.calibration)
+        ratios = transducer.ratios(*known, test)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, calibration_FC=ratios.calibration_FC, test_N=ratios.test_N, fold_N=ratios.fold_N)
+    with np.load(path) as kept:
+        return Ratios(**kept)
+
+
+def measure(run: Path) -> Iterator[Mapping[str, float]]:
+    """A row a setting: each rate and number of steps, then each constant of the fusion, others as they are."""
+    member = Member.load(run)
+    training, splits = member.open_training()
+    boss_C = member.calibration.values_C[member.score_name]
+    for share in (SHARE, *SHARES):
+        test, labels = simulated(training, splits.development, share)
+        boss_N = score_images(member, test).score_N
+        grid = list(itertools.product(STEP_COUNTS, RATES)) if share == SHARE else [(STEPS, LR)]
+        for steps, lr in grid:
+            ratios = fitted(member, test, share, lr, steps)
+            varied = {"lr": lr, "steps": steps, "low": BOUNDS[0], "high": BOUNDS[1], "least_share": LEAST_SHARE}
+            settings = [varied | {"least_z": SURE}, varied | {"least_z": ALWAYS}]
+            if (steps, lr) == (STEPS, LR):
+                settings += [
+                    varied | {"low": low, "least_share": least_share, "least_z": ALWAYS}
+                    for low, least_share in itertools.product(FLOORS, LEAST_SHARES)
+                ]
+                settings += [varied | {"high": high, "least_z": ALWAYS} for high in CEILINGS]
+            for setting in settings:
+                bounds = setting["low"], setting["high"]
+                done = fuse(ratios, boss_C, boss_N, bounds, setting["least_share"], setting["least_z"])
+                aucs = {
+                    f"{name}_auc": evaluate(score_N, labels).macro.auc
+                    for name, score_N in (("boss", boss_N), ("ratio", ratios.test_N), ("fused", done.score_N))
+                }
+                yield {"share": share} | setting | {"estimated_share": done.share} | aucs
+
+
+def main() -> None:
+    """Measure and write, after every row."""
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: python benchmarks/transduction.py RUN [OUT]")
+    out = Path(sys.argv[2] if len(sys.argv) == 3 else "docs/benchmarks/transduction").with_suffix(".csv")
+    rows = []
+    for row in measure(Path(sys.argv[1])):
+        rows.append(row)
+        write_text(out, pd.DataFrame(rows).drop_duplicates().to_csv(index=False, float_format="%.4g"))
+    print(pd.DataFrame(rows).drop_duplicates().to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
