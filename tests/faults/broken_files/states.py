@@ -81,9 +81,9 @@ def _measure_once(session: Any) -> None:
 def _remembering(function: Callable[..., Any]) -> Callable[..., Any]:
     known: list[Any] = []
 
-    def first(*arguments: Any) -> Any:
+    def first(*arguments: Any, **options: Any) -> Any:
         if not known:
-            known.append(function(*arguments))
+            known.append(function(*arguments, **options))
         return known[0]
 
     return first
