@@ -1,5 +1,6 @@
 # make baseline   environment, training on generated faces, submission file, table of ROC-AUC
-# make test       environment, tests
+# make test       environment, tests (about 3 minutes)
+# make test-all   the same, then the slow tests: more models, more processes, broken files (about 12 minutes in all)
 # make lint       environment, linter, formatter's check, types
 # make docs       the documentation site, in site/
 # make faults     broken files, and commands stopped at random moments (about 3 minutes; KILLS=200 for the long form)
@@ -10,7 +11,7 @@ VENV ?= .venv
 KILLS ?= 20
 BIN := $(VENV)/bin
 
-.PHONY: baseline test lint docs faults lock audit clean
+.PHONY: baseline test test-slow test-all lint docs faults lock audit clean
 
 baseline: $(VENV)/.installed
 	@out=runs/baseline; n=1; while [ -e $$out ]; do n=$$((n + 1)); out=runs/baseline-$$n; done; \
@@ -18,7 +19,12 @@ baseline: $(VENV)/.installed
 	$(BIN)/python scripts/predict.py --run $$out
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -q -m "not slow" -n auto --maxprocesses 4 --dist loadfile
+
+test-slow: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -m slow -n auto --maxprocesses 4 --dist loadfile
+
+test-all: test test-slow
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

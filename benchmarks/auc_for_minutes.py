@@ -11,10 +11,10 @@ from pathlib import Path
 import matplotlib as mpl
 import pandas as pd
 
+from hw8.config import RUNS
 from hw8.evaluation.leaderboard import Contest, compare
 from hw8.files import write_text
 from hw8.report.figures import new_figure
-from hw8.runs import RUNS
 
 GRID = {
     "boss_quick": (1, 2, 4, 15),

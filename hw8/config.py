@@ -9,6 +9,7 @@ import tyro
 from hw8.errors import InputError, shown
 from hw8.files import read_text
 
+RUNS = Path("runs")  # where runs are made and looked for unless another folder is named
 MOST_BRACKETS = 300
 LONGEST_WORD = 4096
 

@@ -25,7 +25,7 @@ from hw8.runs import newest_run
 from hw8.scoring.calibration import Table
 from hw8.scoring.evidence import chosen
 from hw8.scoring.fusion import fuse, fused_p_values, one_opinion, rank_correlation
-from hw8.scoring.inference import check_scores
+from hw8.scoring.tails import check_scores
 from hw8.scoring.transductive import Sample, Transducer
 from hw8.submission import read_submission, write_part, write_submission
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from hw8.commands import spelled
-from hw8.config import RunConfig, read_config, to_yaml
+from hw8.config import RUNS, RunConfig, read_config, to_yaml
 from hw8.data.arrays import Images
 from hw8.device import channels_last
 from hw8.errors import InputError
@@ -18,7 +18,6 @@ from hw8.lock import is_left_over
 from hw8.models import Model, create_model
 from hw8.processes import processes
 
-RUNS = Path("runs")
 WEIGHTS, CALIBRATION, APPEARANCE = "weights.", "calibration.", "appearance."
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from hw8.errors import InputError
 from hw8.files import written_aside
-from hw8.scoring.inference import check_scores
+from hw8.scoring.tails import check_scores
 from hw8.tables import ids_in_order, numbers, read_table
 
 

@@ -39,13 +39,13 @@ def main() -> None:
     arguments = parse(Arguments, __doc__ or "")
     from tqdm import tqdm
 
+    from hw8.config import RUNS
     from hw8.data.sources import open_source
     from hw8.errors import InputError
     from hw8.evaluation.leaderboard import Contest, compare
     from hw8.evaluation.standings import failures
     from hw8.report.comparison import Compared, write_comparison
     from hw8.report.leaderboard import with_kaggle_scores, write_leaderboard
-    from hw8.runs import RUNS
 
     folder = RUNS / arguments.out.name
     contest = Contest(arguments.presets, arguments.seeds, arguments.data, arguments.epochs, folder)

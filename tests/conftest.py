@@ -18,6 +18,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 from hw8.config import RunConfig
 from hw8.data.arrays import Images
@@ -31,6 +32,7 @@ from tests.helpers import settings_of_a_second
 # The last digits depend on the number of threads: processes that tests start have as many.
 THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
 torch.set_num_threads(THREADS)
+threadpool_limits(THREADS)  # of NumPy and scikit-learn too
 os.environ["OMP_NUM_THREADS"] = str(THREADS)
 # What is printed as the next command is spelled with the Python that the shell would find.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

@@ -153,6 +153,7 @@ def test_an_ablation_says_what_each_part_is_worth(boss, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_an_ablation_keeps_the_runs_own_distances(small, tmp_path):
     scoring = {"distance": "neighbours", "fit_on": "training", "parts": ("amounts", "latent")}
     run = train_run(changed(settings(small, epochs=1), scoring=scoring), tmp_path / "run")
@@ -192,8 +193,7 @@ def test_what_cannot_be_scored_is_refused_before_training(small, tmp_path, scori
 
 
 def test_transduction_is_named_and_repeats_itself(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(transductive.Transducer, "steps", 15)
-    monkeypatch.setattr(transductive.Transducer.__init__, "__defaults__", (15,))
+    monkeypatch.setattr(transductive.Transducer.__init__, "__defaults__", (15, transductive.LR))
     config = settings(small, "boss_transductive", epochs=1)
     run = train_run(config, tmp_path / "run")
     done = predict([run.folder.path], None, tmp_path / "first.csv")

@@ -221,7 +221,7 @@ def started(*words: object, cwd: Path, when: Path) -> subprocess.Popen[str]:
     return process
 
 
-LONG = ["--preset", "conv", "--epochs", "8", "--batch-size", "32", "--held-out-minimum", "20"]
+LONG = ["--preset", "fcn_crop", "--crop", 16, "--option", "widths=[64]", "--epochs", 30, "--batch-size", 32]
 
 
 def test_killed_or_interrupted_and_resumed_it_ends_in_the_same_bytes(small, call, tmp_path):

@@ -26,7 +26,7 @@ from hw8.files import read_text, write_text
 from hw8.lock import owned
 from hw8.prediction import predict
 from hw8.presets import PRESETS, changed, load_preset, unknown_preset
-from hw8.scoring.inference import check_scores
+from hw8.scoring.tails import check_scores
 from hw8.submission import read_submission, write_submission
 from hw8.training.session import resume_run, train_run
 

@@ -60,15 +60,19 @@ def evaluate(score_N: np.ndarray, labels: Labels, image_N: np.ndarray | None = N
     anomalous = labels.label_N == 1
     names = [str(kind) for kind in np.unique(labels.kind_N[anomalous])]
     image_N = np.arange(len(score_N)) if image_N is None else image_N
-    normal = Rows(score_N[~anomalous], image_N[~anomalous])
-    kinds = {name: Rows(score_N[labels.kind_N == name], image_N[labels.kind_N == name]) for name in names}
+    normal_M, image_M = score_N[~anomalous], image_N[~anomalous]
+
+    def beside_normals(chosen_N: np.ndarray) -> Components:
+        return Components(*components(normal_M, score_N[chosen_N]), image_N[chosen_N])
+
+    kinds = {name: beside_normals(labels.kind_N == name) for name in names}
     return Evaluation(
-        overall=_interval(normal, [Rows(score_N[anomalous], image_N[anomalous])]),
-        macro=_interval(normal, list(kinds.values())),
+        overall=_interval(image_M, [beside_normals(anomalous)]),
+        macro=_interval(image_M, list(kinds.values())),
         average_precision=float(average_precision_score(labels.label_N, score_N)),
-        fpr95=fpr_at_tpr(normal.score_N, score_N[anomalous], 0.95),
-        kinds={name: _interval(normal, [rows]) for name, rows in kinds.items()},
-        normals=len(normal.score_N),
+        fpr95=fpr_at_tpr(normal_M, score_N[anomalous], 0.95),
+        kinds={name: _interval(image_M, [kind]) for name, kind in kinds.items()},
+        normals=len(normal_M),
     )
 
 
@@ -97,14 +101,15 @@ def components(normal_M: np.ndarray, anomalous_N: np.ndarray) -> tuple[np.ndarra
     return above_M, below_N
 
 
-class Rows(NamedTuple):
-    """Scores of some rows, and the image that each of them shows."""
+class Components(NamedTuple):
+    """Structural components of the normals and of the rows of a kind, and the image that each of its rows shows."""
 
-    score_N: np.ndarray
+    above_M: np.ndarray
+    below_N: np.ndarray
     image_N: np.ndarray
 
 
-def _interval(normal: Rows, kinds: list[Rows]) -> Interval:
+def _interval(image_M: np.ndarray, kinds: list[Components]) -> Interval:
     """Mean AUC of some kinds against the same normals, with DeLong's variance on the logit scale.
 
     The rows of one image are one cluster (Obuchowski 1997): their structural components are added up before their
@@ -113,12 +118,10 @@ def _interval(normal: Rows, kinds: list[Rows]) -> Interval:
     separation) or a side has one row, the interval says what is known: nothing below or above that n could exclude
     (rule of three).
     """
-    parts = [components(normal.score_N, rows.score_N) for rows in kinds]
-    auc = float(np.mean([below_N.mean() for _, below_N in parts]))
-    above_M = np.mean([above_M for above_M, _ in parts], axis=0)
-    rows_of = [(above_M, normal.image_N, 1.0)]
-    rows_of += [(below_N, rows.image_N, 1 / len(kinds)) for (_, below_N), rows in zip(parts, kinds, strict=True)]
-    n = sum(len(rows.score_N) for rows in kinds)
+    auc = float(np.mean([kind.below_N.mean() for kind in kinds]))
+    above_M = np.mean([kind.above_M for kind in kinds], axis=0)
+    rows_of = [(above_M, image_M, 1.0), *((kind.below_N, kind.image_N, 1 / len(kinds)) for kind in kinds)]
+    n = sum(len(kind.below_N) for kind in kinds)
     variance = _variance(rows_of)
     if not 0 < auc < 1 or variance == 0:
         slack = min(1.0, 3 / min(len(above_M), n))

@@ -25,7 +25,7 @@ from hw8.evaluation.metrics import roc_auc
 from hw8.evaluation.oneclass_results import MEASURED, Measured, Row, read_ledger, write_ledger
 from hw8.lock import owned
 from hw8.presets import PRESETS, changed, load_preset, unknown_preset
-from hw8.scoring.inference import check_scores
+from hw8.scoring.tails import check_scores
 from hw8.training.interrupt import stopping_as_interrupted
 from hw8.training.session import train_run
 

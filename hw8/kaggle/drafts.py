@@ -5,10 +5,12 @@ import hashlib
 import json
 from pathlib import Path
 
+from hw8.config import RUNS
 from hw8.errors import InputError
 from hw8.files import read_text
 from hw8.kaggle.client import COMPETITION, check_competition, single_spaced
 from hw8.kaggle.ledger import Entry, is_plain
+from hw8.submission import check_submission
 
 LONGEST_MESSAGE = 500
 
@@ -19,8 +21,6 @@ def draft(file: Path, message: str, rows: int, run: Path | None = None, competit
     `rows` is the number of test images. `run` is where the file comes from; without it, the run of the file's name in
     runs/, if there is one. Raises InputError for a file, message, run or competition that is not right.
     """
-    from hw8.submission import check_submission  # late, for it takes seconds to load
-
     check_competition(competition)
     text = single_spaced(message)
     # The client's parser would drop a message that is two dashes.
@@ -42,7 +42,6 @@ def digest(file: Path) -> str:
 
 def _origin(file: Path) -> Path:
     """Where a file of this name comes from: predict.py's runs/NAME, or a comparison's own folder of a run."""
-    from hw8.runs import RUNS
 
     return file.parent if file.name == "scores.csv" else RUNS / file.stem
 

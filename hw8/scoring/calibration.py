@@ -134,8 +134,10 @@ class Calibration:
         columns get a distance only if they are `needed`.
 
         A distance fitted to an image is too small for it: the values kept are each image's distance from a fit
-        to the other four fifths (cross-conformal, Vovk 2015). New images are compared with the fit to all. With a
-        `reference`, evidence of other normal images, the fits are to those, and the calibration images are new to them.
+        to the other four fifths. New images are compared with the fit to all, of which no theorem says that p-values
+        keep their level (cross-conformal prediction, Vovk 2015, would compare them with each fold's own fit). With a
+        `reference`, evidence of other normal images, the fits are to those, the calibration images are new to them,
+        and p-values are split conformal, whose level is a theorem (Papadopoulos 2002).
         """
         missing = [name for name in parts if name not in table]
         if missing:

@@ -11,7 +11,6 @@ from tqdm import tqdm
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import in_batches
 from hw8.device import autocast, convolves
-from hw8.errors import InputError
 from hw8.models.output import Model
 from hw8.processes import processes
 from hw8.scoring.calibration import Calibration
@@ -94,18 +93,3 @@ class CalibratedScorer:
     def score(self, images: Images, rows: np.ndarray, change: Change | None = None) -> dict[str, np.ndarray]:
         """Every score of these rows, as `Scorer.table` takes them: float64 (len(rows),) each."""
         return self.calibration.scores(self.scorer.table(images, rows, change))
-
-
-def check_scores(score_N: np.ndarray, name: str) -> None:
-    """Refuse scores that rank nothing. Raises InputError if any is not finite or all are the same."""
-    bad = ~np.isfinite(score_N)
-    if bad.any():
-        raise InputError(
-            f"{name}: {bad.sum():,} of {len(score_N):,} scores are not finite, the first at ID {bad.argmax()}; "
-            "the model is broken: train again with a lower --lr"
-        )
-    if len(score_N) > 1 and score_N.max() == score_N.min():
-        raise InputError(
-            f"{name}: every score is {score_N[0]:g}, so they rank nothing; the test images are all the same, "
-            "or the model has collapsed: look at them, or train again"
-        )

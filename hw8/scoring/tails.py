@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from hw8.errors import InputError
+
 BODY = 0.9
 # The tail's mean excess, in robust standard deviations of the normals, at the least. An exponential's is 1.2 and a
 # normal's .47 of them; only ties, or a tail cut off short, come below a tenth, and would make any excess absurd.
@@ -82,3 +84,18 @@ def _spread(sorted_C: np.ndarray) -> float:
     """Interquartile range over 1.349, the standard deviation where half the scores are tied, 1 where all are."""
     low, high = np.percentile(sorted_C, (25, 75))
     return float((high - low) / 1.349 or sorted_C.std() or 1.0)
+
+
+def check_scores(score_N: np.ndarray, name: str) -> None:
+    """Refuse scores that rank nothing. Raises InputError if any is not finite or all are the same."""
+    bad = ~np.isfinite(score_N)
+    if bad.any():
+        raise InputError(
+            f"{name}: {bad.sum():,} of {len(score_N):,} scores are not finite, the first at ID {bad.argmax()}; "
+            "the model is broken: train again with a lower --lr"
+        )
+    if len(score_N) > 1 and score_N.max() == score_N.min():
+        raise InputError(
+            f"{name}: every score is {score_N[0]:g}, so they rank nothing; the test images are all the same, "
+            "or the model has collapsed: look at them, or train again"
+        )

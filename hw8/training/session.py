@@ -27,7 +27,8 @@ from hw8.runs import RunFolder
 from hw8.scoring.appearance import Appearance
 from hw8.scoring.calibration import Calibration, needed_evidence
 from hw8.scoring.evidence import chosen
-from hw8.scoring.inference import CalibratedScorer, Scorer, check_scores
+from hw8.scoring.inference import CalibratedScorer, Scorer
+from hw8.scoring.tails import check_scores
 from hw8.scoring.transductive import check_can_transduce
 from hw8.training.checkpoint import TrainingState
 from hw8.training.interrupt import stopping_as_interrupted

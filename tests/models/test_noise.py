@@ -78,6 +78,7 @@ def test_near_misses_stay_near():
     assert difference.mean() < 0.35
 
 
+@pytest.mark.slow
 def test_the_classifier_learns_to_tell_near_misses():
     """After 120 steps on 100 generated faces, its log-odds rank near-misses of other faces above the faces."""
     torch.manual_seed(0)

@@ -11,7 +11,8 @@ from hw8.scoring import texture
 from hw8.scoring.calibration import Calibration
 from hw8.scoring.evidence import centre_l1, chosen, error_regions, evidence, structural, top_l1
 from hw8.scoring.folding import folded
-from hw8.scoring.inference import Scorer, check_scores
+from hw8.scoring.inference import Scorer
+from hw8.scoring.tails import check_scores
 
 CPU = torch.device("cpu")
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -216,7 +217,11 @@ def test_a_tracker_changes_no_bit(quick, tmp_path, wandb_offline):
     assert plain == told
     known = json.loads((tmp_path / "told" / FILE).read_text())
     (run,) = wandb_offline.glob(f"offline-run-*-{known['id']}")
-    content = (run / f"run-{known['id']}.wandb").read_bytes()
+    file = run / f"run-{known['id']}.wandb"
+    ended = time.monotonic() + 20
+    while b"unseen/macro_auc" not in file.read_bytes() and time.monotonic() < ended:
+        time.sleep(0.05)  # its process closes the file a moment after the run is said to be finished
+    content = file.read_bytes()
     for name in (b"epoch/held_out_loss", b"held_out/macro_auc", b"unseen/macro_auc", b"data.crop"):
         assert name in content, name
     assert len(list(run.glob("files/media/images/**/*.png"))) == 3
