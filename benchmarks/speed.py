@@ -41,6 +41,8 @@ STUDENT = "student_resnet"
 CASES = {"course_cnn": 2000, STUDENT: 128, "course_fcn": 2000}
 TRAINED, SCORED = 8888, 2000  # hw8 holds 888 of the first out, so that its batches are whole
 CPU = RunConfig(device="cpu")  # the course's way is measured there, so ours is
+OURS = choose_precision(CPU, choose_device(CPU))
+SETTINGS = {OURS: CPU} | {"fp32": RunConfig(device="cpu", precision="fp32")}  # in float32, as the course's way
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,18 +95,18 @@ def our_steps(trainer: Trainer) -> Iterator[int]:
             yield len(rows_B)
 
 
-def training(name: str, seconds: float, repeats: int) -> Ratio:
-    """Images per second of hw8's loop and of the course's, in turns."""
+def training(name: str, seconds: float, repeats: int, settings: RunConfig) -> Ratio:
+    """Images per second of hw8's loop with those settings and of the course's, which is in float32, in turns."""
     with tempfile.TemporaryDirectory() as folder, _reference("training", name, seconds) as theirs:
-        config = changed(CPU, train={"batch_size": CASES[name], "epochs": 1000})
+        config = changed(settings, train={"batch_size": CASES[name], "epochs": 1000})
         steps = our_steps(make_trainer(build(name), Images(random_images(TRAINED)), config, Path(folder)))
         return _in_turns(lambda: course_loop.images_per_second(steps, seconds), theirs, repeats)
 
 
-def scoring(name: str, repeats: int) -> Ratio:
-    """Images per second of hw8's scoring and of the course's, in turns."""
-    images, device = Images(random_images(SCORED)), choose_device(CPU)
-    scorer = Scorer(channels_last(build(name)), device, choose_precision(CPU, device), 256, ("rse",))
+def scoring(name: str, repeats: int, settings: RunConfig) -> Ratio:
+    """Images per second of hw8's scoring with those settings and of the course's, which is in float32, in turns."""
+    images, device = Images(random_images(SCORED)), choose_device(settings)
+    scorer = Scorer(channels_last(build(name)), device, choose_precision(settings, device), 256, ("rse",))
     with _reference("scoring", name, 0.0) as theirs:
         ours: Callable[[], float] = lambda: SCORED / _once(lambda: scorer.table(images, np.arange(SCORED)))  # noqa: E731
         ours(), theirs()  # to warm up

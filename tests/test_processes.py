@@ -65,13 +65,13 @@ def work(demo, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("work")
     (folder / "fcn.yaml").write_text(to_yaml(settings(demo, "fcn_crop", widths=[64], latent=8, norm="batch")))
     (folder / "resnet.yaml").write_text(to_yaml(settings(demo, "resnet", widths=[8, 8, 8, 8], latent=8)))
-    for name, count in (("fcn", 1), ("fcn", 2), ("resnet", 1), ("resnet", 2), ("fcn", 4)):
+    for name, count in (("fcn", 1), ("fcn", 3), ("resnet", 1), ("resnet", 2)):
         run(count, "scripts/train.py", "--config", f"{name}.yaml", "--out", f"runs/{name}-{count}", cwd=folder)
     return folder
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "count"), [("fcn", 2), ("resnet", 2), ("fcn", 4)])
+@pytest.mark.parametrize(("name", "count"), [("fcn", 3), ("resnet", 2)])
 def test_the_same_global_batch_gives_the_same_curve_and_weights(work, name, count):
     alone, together = work / "runs" / f"{name}-1", work / "runs" / f"{name}-{count}"
     # BatchNorm over the four pixels of a narrow network's smallest map carries the last digits on.
@@ -92,12 +92,11 @@ def test_a_shared_batch_has_the_gradient_of_the_whole(tmp_path):
 
 @pytest.mark.slow
 def test_only_the_first_process_writes_and_prints(work):
-    folder = work / "runs" / "fcn-2"
+    folder = work / "runs" / "fcn-3"
     assert len(list(folder.glob("events.out.tfevents*"))) == 1
     assert sorted(path.name for path in (work / "runs").iterdir()) == [
         "fcn-1",
-        "fcn-2",
-        "fcn-4",
+        "fcn-3",
         "resnet-1",
         "resnet-2",
     ]
@@ -106,16 +105,15 @@ def test_only_the_first_process_writes_and_prints(work):
 
 
 @pytest.mark.slow
-def test_four_processes_score_to_the_same_bytes(work):
-    for name in ("fcn-1", "resnet-2"):
-        for count in (1, 4):
-            run(count, "scripts/predict.py", "--run", f"runs/{name}", "--out", f"{name}-{count}.csv", cwd=work)
-        assert (work / f"{name}-1.csv").read_bytes() == (work / f"{name}-4.csv").read_bytes()
+def test_three_processes_score_to_the_same_bytes(work):
+    for count in (1, 3):
+        run(count, "scripts/predict.py", "--run", "runs/resnet-2", "--out", f"{count}.csv", cwd=work)
+    assert (work / "1.csv").read_bytes() == (work / "3.csv").read_bytes()
 
 
 @pytest.mark.slow
 def test_a_killed_process_ends_the_job_which_goes_on_with_another_number(work):
-    command = launched(2, "scripts/train.py", "--config", "resnet.yaml", "--epochs", "60", "--out", "runs/cut")
+    command = launched(2, "scripts/train.py", "--config", "resnet.yaml", "--epochs", "30", "--out", "runs/cut")
     with subprocess.Popen(
         command, env=ENVIRONMENT, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
@@ -137,7 +135,7 @@ def test_a_killed_process_ends_the_job_which_goes_on_with_another_number(work):
     assert "another process of this job is gone" in errors or "stopped at step" in errors
     done = run(1, "scripts/train.py", "--resume", "runs/cut", cwd=work)
     assert "Next:" in done.stdout
-    assert len(losses(work / "runs" / "cut")) == 60
+    assert len(losses(work / "runs" / "cut")) == 30
 
 
 @pytest.mark.slow

@@ -112,7 +112,7 @@ def _label(done: dict[tuple[str, int], dict[str, Any]], source: Source, folder: 
                 del row[name]
             if labels is not None:
                 scores = folder / run_name(entry) / "scores.csv"
-                row |= _labelled(evaluate(read_submission(scores, len(labels)), labels))
+                row.update(_labelled(evaluate(read_submission(scores, len(labels)), labels)))
             row["labels"] = digest
             write_text(folder / run_name(entry) / "result.json", json.dumps(row) + "\n")
 

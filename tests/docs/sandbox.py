@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,12 +28,14 @@ from tests.submitting.stand_in import STAND_IN
 
 TRAIN, TEST = 80, 24
 FOR_A_BLOCK = 300.0  # seconds
+FORKS = Path(__file__).with_name("forks.py")
 
 # Each is in place of a program of that name, looks at its words, and fails for words that it does not know.
 STANDS_IN = {
     # An environment of its own would have to be filled.
     "python": """case "$*" in
   "-m venv "*) mkdir -p "$3/bin"; : > "$3/bin/activate";;
+  scripts/*|"-m hw8 "*) exec PYTHON -S FORKS "$@";;
   *) exec PYTHON "$@";;
 esac""",
     "pip": """exec PYTHON - "$@" <<'PY'
@@ -63,7 +66,7 @@ PY""",
   *) exit 1;;
 esac""",
     "apt-get": """[ "$1" = install ]""",
-    "hw8": """exec PYTHON -m hw8 "$@" """,
+    "hw8": """exec PYTHON -S FORKS -m hw8 "$@" """,
     # Four processes are as many as two here.
     "torchrun": """[ "$1" = --nproc-per-node ] && shift 2
 exec PYTHON -m torch.distributed.run --nproc-per-node 2 "$@" """,
@@ -73,7 +76,7 @@ exec PYTHON -m torch.distributed.run --nproc-per-node 2 "$@" """,
 class Sandbox:
     """A folder that looks like a checkout, with a small world around it."""
 
-    def __init__(self, folder: Path, address: str) -> None:
+    def __init__(self, folder: Path, address: str, forks: Path) -> None:
         self.folder, self.bin = folder / "hw8", folder / "bin"
         self.folder.mkdir()
         self.bin.mkdir()
@@ -86,7 +89,11 @@ class Sandbox:
             (self.folder / name).mkdir()
         self._shrink(address)
         for name, text in STANDS_IN.items():
-            real = text.replace("PYTHON", sys.executable).replace("MAKE", shutil.which("make") or "make")
+            real = (
+                text.replace("PYTHON", sys.executable)
+                .replace("FORKS", f"{FORKS} {forks}")
+                .replace("MAKE", shutil.which("make") or "make")
+            )
             self._program(name, f"#!/bin/bash\n{real}\n")
         self._program("kaggle", STAND_IN.replace("PYTHON", sys.executable, 1))
         (self.bin / "mode").write_text("good")
@@ -176,6 +183,19 @@ def write_pictures(folder: Path, kind: str, count: int) -> None:
     folder.mkdir(parents=True)
     for number, image_HWC in enumerate(demo_images(kind, count, seed=4)):
         Image.fromarray(image_HWC).save(folder / f"{number:03d}.png")
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The socket of a Python that forks for every command."""
+    path = tmp_path_factory.mktemp("forks") / "socket"
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen([sys.executable, str(FORKS), str(path)], env=environment) as server:
+        while not path.exists():
+            assert server.poll() is None
+            time.sleep(0.05)
+        yield path
+        server.terminate()
 
 
 @pytest.fixture(scope="session")

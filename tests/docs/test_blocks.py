@@ -11,7 +11,7 @@ from hw8.config import to_yaml
 from hw8.data.demo import write_demo
 from hw8.presets import load_preset
 from tests.docs.pages import LANGUAGES, PAGES, ROOT, blocks, inline_commands, name, of_language, unfenced_commands
-from tests.docs.sandbox import TEST, TRAIN, Sandbox, home, homework, write_pictures  # noqa: F401 (a fixture)
+from tests.docs.sandbox import TEST, TRAIN, Sandbox, forks, home, homework, write_pictures  # noqa: F401 (a fixture)
 
 FOR_ALL = 120.0  # seconds
 IN_PARTS = 1024  # test images, enough for four parts
@@ -53,8 +53,8 @@ def test_blocks_are_fenced_and_of_a_known_language(page):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if of_language(page, "bash")], ids=name)
-def test_every_shell_block_runs(page, tmp_path, home):  # noqa: F811
-    sandbox = Sandbox(tmp_path, home)
+def test_every_shell_block_runs(page, tmp_path, home, forks):  # noqa: F811
+    sandbox = Sandbox(tmp_path, home, forks)
     found = of_language(page, "bash")
     if not any("download_data.py hw8" in block.text for block in found):
         for file, content in homework().items():
