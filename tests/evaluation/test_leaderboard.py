@@ -5,13 +5,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hw8.config import RunConfig
+from hw8.data.labelled import LabelledSource
 from hw8.data.labels import read_labels
 from hw8.data.sources import open_source
+from hw8.data.splits import split_rows
 from hw8.errors import InputError, Interrupted
-from hw8.evaluation import leaderboard
+from hw8.evaluation import leaderboard, oneclass
 from hw8.evaluation.classical import CLASSICAL, CROPS, fit_classical
 from hw8.evaluation.leaderboard import Contest, compare
 from hw8.evaluation.metrics import evaluate, roc_auc
+from hw8.evaluation.oneclass import Plan, measure, named
 from hw8.evaluation.standings import rank_correlation, summarise, with_differences
 from hw8.report.leaderboard import _printed, notes, readable, write_leaderboard
 from hw8.submission import read_submission
@@ -155,6 +159,28 @@ def test_classical_detectors_beat_chance_on_far_anomalies(name, demo):
     assert score_N.shape == (120,)
     far = np.isin(labels.kind_N, ["cat", "cartoon"])
     assert roc_auc(score_N[labels.label_N == 0], score_N[far]) > 0.6
+
+
+@pytest.mark.parametrize("module", [leaderboard, oneclass])
+def test_classical_detectors_are_fitted_without_the_rows_that_measure_them(module, small, tmp_path, monkeypatch):
+    """Neither those that are measured on, nor those that other methods calibrate with."""
+    fitted, measured = [], []
+    fit, hold_out = module.fit_classical, module.evaluate_held_out
+    monkeypatch.setattr(module, "fit_classical", lambda *words: fitted.append(words[2]) or fit(*words))
+    monkeypatch.setattr(module, "evaluate_held_out", lambda *words: measured.append(words[2]) or hold_out(*words))
+    if module is leaderboard:
+        compare(Contest(("pca",), (0,), str(small), 1, tmp_path / "runs"))
+        config = RunConfig().data
+    else:
+        images_NHWC = np.load(small / "trainingset.npy")
+        source = LabelledSource("one", images_NHWC, np.arange(400) % 2, images_NHWC[:20], np.arange(20) % 2)
+        measure(Plan(source, named("pca"), classes=("0",), ledger=tmp_path / "one.csv"))
+        config = named("pca").data
+    (train,), (development,) = fitted, measured
+    splits = split_rows(400 if module is leaderboard else 200, config)
+    np.testing.assert_array_equal(train, splits.train)
+    np.testing.assert_array_equal(development, splits.development)
+    assert not set(train) & (set(development) | set(splits.calibration))
 
 
 def test_pca_error_is_the_distance_from_its_subspace(demo):
