@@ -10,7 +10,6 @@ from hw8.errors import InputError
 from hw8.files import read_text
 from hw8.kaggle.client import COMPETITION, check_competition, single_spaced
 from hw8.kaggle.ledger import Entry, is_plain
-from hw8.submission import check_submission
 
 LONGEST_MESSAGE = 500
 
@@ -28,6 +27,8 @@ def draft(file: Path, message: str, rows: int, run: Path | None = None, competit
         raise InputError(f"--message: must be 1 to {LONGEST_MESSAGE} letters, no control characters, and not just --")
     if not is_plain(str(file)):
         raise InputError(f"{str(file)!r}: has control characters in its name; rename it")
+    from hw8.submission import check_submission  # NumPy's start is not for those who only download
+
     check_submission(file, rows)
     known = _described(run or _origin(file))
     if run is not None and not known:

@@ -18,6 +18,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import hw8
+
 from .cases import EITHER, LOADED, REFUSED, Case, Invalid, Reader
 
 SECONDS = 5.0
@@ -169,10 +171,11 @@ def _time_is_up(*_: object) -> None:
 
 def _where(error: BaseException) -> str:
     """The last line of hw8 that an error passed through."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/hw8/" in frame.filename]
+    package = Path(hw8.__file__).parent
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if package in Path(frame.filename).parents]
     if not frames:
         return "(not in hw8)"
-    return f"({frames[-1].filename.rpartition('/hw8/')[2]}:{frames[-1].lineno})"
+    return f"({Path(frames[-1].filename).relative_to(package)}:{frames[-1].lineno})"
 
 
 def _check_message(reader: Reader, case: Case, folder: Path, found: Outcome) -> None:
