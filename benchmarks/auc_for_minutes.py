@@ -11,9 +11,9 @@ from pathlib import Path
 import matplotlib as mpl
 import pandas as pd
 
+from hw8.base.files import write_text
+from hw8.compare.leaderboard import Contest, compare
 from hw8.config import RUNS
-from hw8.evaluation.leaderboard import Contest, compare
-from hw8.files import write_text
 from hw8.report.figures import new_figure
 
 GRID = {

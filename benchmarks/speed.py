@@ -20,28 +20,28 @@ import torch
 from torch import nn
 
 from benchmarks import course_loop
+from hw8.base.device import autocast, channels_last, choose_device, choose_precision
 from hw8.config import RunConfig
+from hw8.config.presets import changed, load_preset
 from hw8.data.arrays import Images
 from hw8.data.loader import epoch_batches
 from hw8.data.splits import split_rows
-from hw8.device import autocast, channels_last, choose_device, choose_precision
 from hw8.models import create_model
 from hw8.models.blocks import Autoencoder
 from hw8.models.output import Model
-from hw8.presets import changed, load_preset
-from hw8.runs import RunFolder
 from hw8.scoring.calibration import needed_evidence
 from hw8.scoring.inference import Scorer
 from hw8.training.checkpoint import TrainingState
 from hw8.training.history import Board
 from hw8.training.loop import SHORT, Trainer
+from hw8.training.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
 STUDENT = "student_resnet"
 CASES = {"course_cnn": 2000, STUDENT: 128, "course_fcn": 2000}
 TRAINED, SCORED = 8888, 2000  # hw8 holds 888 of the first out, so that its batches are whole
 CPU = RunConfig(device="cpu")  # the course's way is measured there, so ours is
-OURS = choose_precision(CPU, choose_device(CPU))
+OURS = choose_precision(CPU.precision, choose_device(CPU.device))
 SETTINGS = {OURS: CPU} | {"fp32": RunConfig(device="cpu", precision="fp32")}  # in float32, as the course's way
 
 
@@ -79,8 +79,8 @@ def random_images(count: int, seed: int = 0) -> np.ndarray:
 
 def make_trainer(model: Model, images: Images, config: RunConfig, folder: Path) -> Trainer:
     """hw8's training loop on a model, as train.py sets it up."""
-    device = choose_device(config)
-    precision = choose_precision(config, device)
+    device = choose_device(config.device)
+    precision = choose_precision(config.precision, device)
     state = TrainingState(channels_last(model.to(device)), config.train, images.fingerprint())
     return Trainer(config, RunFolder(folder), images, split_rows(len(images), config.data), state, precision)
 
@@ -105,8 +105,8 @@ def training(name: str, seconds: float, repeats: int, settings: RunConfig) -> Ra
 
 def scoring(name: str, repeats: int, settings: RunConfig) -> Ratio:
     """Images per second of hw8's scoring with those settings and of the course's, which is in float32, in turns."""
-    images, device = Images(random_images(SCORED)), choose_device(settings)
-    scorer = Scorer(channels_last(build(name)), device, choose_precision(settings, device), 256, ("rse",))
+    images, device = Images(random_images(SCORED)), choose_device(settings.device)
+    scorer = Scorer(channels_last(build(name)), device, choose_precision(settings.precision, device), 256, ("rse",))
     with _reference("scoring", name, 0.0) as theirs:
         ours: Callable[[], float] = lambda: SCORED / _once(lambda: scorer.table(images, np.arange(SCORED)))  # noqa: E731
         ours(), theirs()  # to warm up
@@ -254,8 +254,8 @@ def arithmetic_share(preset: str, repeats: int) -> dict[str, float]:
     from torch.utils.flop_counter import FlopCounterMode
 
     config = dataclasses.replace(load_preset(preset), device="cpu")
-    device = choose_device(config)
-    precision = choose_precision(config, device)
+    device = choose_device(config.device)
+    precision = choose_precision(config.precision, device)
     side = config.data.crop or 64
     torch.manual_seed(0)
     model = channels_last(create_model(config.model.name, side, 3, config.model.options).to(device)).train()
@@ -325,8 +325,8 @@ def boss_profile(repeats: int) -> dict[str, float]:
     Untrained weights: the time does not depend on them.
     """
     config = dataclasses.replace(load_preset("boss"), device="cpu")
-    device = choose_device(config)
-    precision = choose_precision(config, device)
+    device = choose_device(config.device)
+    precision = choose_precision(config.precision, device)
     torch.manual_seed(0)
     model = channels_last(create_model(config.model.name, 64, 3, config.model.options).to(device))
     images = Images(random_images(2048))

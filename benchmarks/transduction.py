@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hw8.base.files import write_text
 from hw8.config import RUNS
 from hw8.data import unseen  # noqa: F401 (registers its kinds)
 from hw8.data.arrays import Images
 from hw8.data.corruptions import UNSEEN, corrupt
 from hw8.data.labels import NORMAL, Labels
 from hw8.evaluation.metrics import evaluate
-from hw8.files import write_text
-from hw8.member import Member
-from hw8.prediction import score_images
+from hw8.runs.predict import score_images
+from hw8.runs.trained_run import Member
 from hw8.scoring.transductive import BOUNDS, LEAST_SHARE, LR, STEPS, SURE, Ratios, Sample, Transducer, fuse
 
 IMAGES = 1600

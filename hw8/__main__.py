@@ -8,7 +8,7 @@ The scripts are the only place where a command is: in a checkout they stand besi
 import sys
 from pathlib import Path
 
-from hw8.commands import installed, interpreter, started_as
+from hw8.base.spelling import installed, interpreter, started_as
 
 HERE = Path(__file__).parent
 
@@ -20,7 +20,7 @@ def main() -> None:
     started_as(program)
     script = scripts().get(sys.argv[1].replace("-", "_")) if sys.argv[1:] else None
     if script is None:
-        from hw8.cli import run
+        from hw8.commands.parsing import run
 
         run(lambda: _tell(program))
         return
@@ -40,7 +40,7 @@ def scripts() -> dict[str, Path]:
 def _tell(program: str) -> None:
     """Answer what is not a command: --help, --version, nothing, or a name that is none. Raises InputError."""
     from hw8 import __version__
-    from hw8.errors import InputError, nearest, shown
+    from hw8.base.errors import InputError, nearest, shown
 
     first = sys.argv[1] if sys.argv[1:] else ""
     if first in ("-h", "--help"):

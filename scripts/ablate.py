@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from hw8.cli import parse, run
+from hw8.commands.parsing import parse, run
 
 
 @dataclasses.dataclass
@@ -27,9 +27,9 @@ class Arguments:
 def main() -> None:
     """Parse, measure, and print the table."""
     arguments = parse(Arguments, __doc__ or "")
-    from hw8.evaluation.ablation import ablate
-    from hw8.files import write_text
-    from hw8.runs import newest_run
+    from hw8.base.files import write_text
+    from hw8.compare.ablation import ablate
+    from hw8.training.run_folder import newest_run
 
     table = ablate(arguments.folder or newest_run(), arguments.data)
     print(table.to_string(float_format="{:.3f}".format))

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hw8.cli import parse, run
-from hw8.errors import InputError
+from hw8.base.errors import InputError
+from hw8.commands.parsing import parse, run
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,8 +36,8 @@ def measure(arguments: Arguments) -> dict[str, Any]:
     from tqdm import tqdm
 
     from benchmarks import speed
-    from hw8.device import keep_memory
-    from hw8.environment import describe_environment
+    from hw8.base.device import keep_memory
+    from hw8.base.environment import describe_environment
 
     keep_memory()  # as training and scoring do
     environment = describe_environment()

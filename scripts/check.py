@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from hw8.cli import parse, run
+from hw8.commands.parsing import parse, run
 
 
 @dataclasses.dataclass
@@ -21,7 +21,7 @@ class Arguments:
 def main() -> None:
     """Parse, check and say so."""
     arguments = parse(Arguments, __doc__ or "")
-    from hw8.submission import check_submission
+    from hw8.runs.submission import check_submission
 
     score_N = check_submission(arguments.file, arguments.rows)
     print(f"{arguments.file}: valid, {len(score_N):,} scores from {score_N.min():.6g} to {score_N.max():.6g}")

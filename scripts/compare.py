@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from hw8.cli import command_line, parse, run
+from hw8.commands.parsing import command_line, parse, run
 
 if TYPE_CHECKING:
     import pandas
@@ -39,13 +39,13 @@ def main() -> None:
     arguments = parse(Arguments, __doc__ or "")
     from tqdm import tqdm
 
+    from hw8.base.errors import InputError
+    from hw8.compare.leaderboard import Contest, compare
+    from hw8.compare.standings import failures
+    from hw8.compare.tables import with_kaggle_scores, write_leaderboard
     from hw8.config import RUNS
     from hw8.data.sources import open_source
-    from hw8.errors import InputError
-    from hw8.evaluation.leaderboard import Contest, compare
-    from hw8.evaluation.standings import failures
     from hw8.report.comparison import Compared, write_comparison
-    from hw8.report.leaderboard import with_kaggle_scores, write_leaderboard
 
     folder = RUNS / arguments.out.name
     contest = Contest(arguments.presets, arguments.seeds, arguments.data, arguments.epochs, folder)

@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from hw8.cli import parse, run
-from hw8.commands import spelled
+from hw8.base.spelling import spelled
+from hw8.commands.parsing import parse, run
 
 
 @dataclasses.dataclass
@@ -31,9 +31,9 @@ class Arguments:
 def main() -> None:
     """Parse, fetch, and print where the data are."""
     arguments = parse(Arguments, __doc__ or "")
-    from hw8.data.download import HOME, download_files, download_from_kaggle
+    from hw8.base.errors import InputError
     from hw8.data.lfw import write_lfw
-    from hw8.errors import InputError
+    from hw8.download.homework import HOME, download_files, download_from_kaggle
 
     homework = Path("data")
     if arguments.url is not None and (arguments.what == "lfw" or arguments.source == "kaggle"):

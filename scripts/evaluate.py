@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tyro
 
-from hw8.cli import parse, run
+from hw8.commands.parsing import parse, run
 
 
 @dataclasses.dataclass
@@ -27,7 +27,7 @@ def main() -> None:
     from hw8.data.labels import read_labels
     from hw8.evaluation.metrics import evaluate
     from hw8.report.tables import auc_table
-    from hw8.submission import read_submission
+    from hw8.runs.submission import read_submission
 
     score_N = read_submission(arguments.file)
     evaluation = evaluate(score_N, read_labels(arguments.labels, len(score_N)))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from hw8.cli import parse, run
+from hw8.commands.parsing import parse, run
 
 
 @dataclasses.dataclass
@@ -27,7 +27,7 @@ def main() -> None:
     """Parse, explain, and print where the picture is."""
     arguments = parse(Arguments, __doc__ or "")
     from hw8.report.explanation import draw_explanation, explain
-    from hw8.runs import newest_run
+    from hw8.training.run_folder import newest_run
 
     folder = arguments.folder or newest_run()
     found = explain(folder, arguments.data, arguments.row)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from hw8.cli import parse, run
+from hw8.commands.parsing import parse, run
 from hw8.config import Device
 
 
@@ -29,7 +29,7 @@ def main() -> None:
     arguments = parse(Arguments, __doc__ or "")
     from hw8.explorer.catalogue import Catalogue
     from hw8.explorer.server import HOST, create_server, listen
-    from hw8.runs import newest_run
+    from hw8.training.run_folder import newest_run
 
     with listen(arguments.port) as listening:
         catalogue = Catalogue(arguments.folder or newest_run(), arguments.data, arguments.device)

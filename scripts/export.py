@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from hw8.cli import parse, run
+from hw8.commands.parsing import parse, run
 
 
 @dataclasses.dataclass
@@ -26,8 +26,8 @@ class Arguments:
 def main() -> None:
     """Parse, export, and print where the file is, how well it agrees, and how to use it."""
     arguments = parse(Arguments, __doc__ or "")
-    from hw8.export import export_onnx
-    from hw8.runs import newest_run
+    from hw8.export.onnx import export_onnx
+    from hw8.training.run_folder import newest_run
 
     done = export_onnx(arguments.folder or newest_run(), arguments.out, arguments.check)
     for line in done.lines():

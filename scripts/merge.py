@@ -6,8 +6,8 @@ from typing import Annotated
 
 import tyro
 
-from hw8.cli import parse, run
-from hw8.commands import spelled
+from hw8.base.spelling import spelled
+from hw8.commands.parsing import parse, run
 
 
 @dataclasses.dataclass
@@ -23,8 +23,8 @@ class Arguments:
 def main() -> None:
     """Parse, merge, and print where the file is."""
     arguments = parse(Arguments, __doc__ or "")
-    from hw8.errors import InputError
-    from hw8.submission import merge_parts
+    from hw8.base.errors import InputError
+    from hw8.runs.submission import merge_parts
 
     if not arguments.parts:
         raise InputError("no parts are given; see --help")

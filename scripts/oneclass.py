@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from hw8.cli import parse, run
+from hw8.commands.parsing import parse, run
 
 
 @dataclasses.dataclass
@@ -45,13 +45,13 @@ class Arguments:
 def main() -> None:
     """Parse, run every class and seed, and print the tables."""
     arguments = parse(Arguments, __doc__ or "")
-    from hw8.data.labelled import open_labelled
+    from hw8.oneclass.sources import open_labelled
 
     source = open_labelled(arguments.source, arguments.side)
     from tqdm import tqdm
 
-    from hw8.evaluation.oneclass import Plan, default_preset, measure, named, suited
-    from hw8.evaluation.published import comparison, figures
+    from hw8.oneclass.protocol import Plan, default_preset, measure, named, suited
+    from hw8.oneclass.published import comparison, figures
 
     preset = named(arguments.preset or default_preset(source))
     mirror = arguments.mirror == "yes" or (arguments.mirror == "auto" and source.image_NHWC.shape[3] > 1)

@@ -11,8 +11,8 @@ from typing import Annotated
 
 import tyro
 
-from hw8.cli import parse, run
-from hw8.commands import spelled
+from hw8.base.spelling import spelled
+from hw8.commands.parsing import parse, run
 from hw8.config import Device
 
 
@@ -38,10 +38,10 @@ class Arguments:
 
 def _score_shard(arguments: Arguments) -> str:
     """Score one part, and say where it is."""
-    from hw8.errors import InputError
-    from hw8.prediction import predict_shard
-    from hw8.processes import processes
-    from hw8.runs import newest_run
+    from hw8.base.errors import InputError
+    from hw8.base.processes import processes
+    from hw8.runs.predict import predict_shard
+    from hw8.training.run_folder import newest_run
 
     words = (arguments.shard or "").split("/")
     if len(words) != 2 or not all(word.isascii() and word.isdigit() and len(word) < 10 for word in words):
@@ -65,10 +65,10 @@ def _score_shard(arguments: Arguments) -> str:
 def main() -> None:
     """Parse, predict, and print where the file is and what it is worth."""
     arguments = parse(Arguments, __doc__ or "")
-    from hw8.prediction import predict
-    from hw8.processes import processes
+    from hw8.base.processes import processes
     from hw8.report.figures import draw_scores
     from hw8.report.tables import auc_table
+    from hw8.runs.predict import predict
 
     if arguments.shard is not None:
         text = _score_shard(arguments)

@@ -11,9 +11,9 @@ from typing import Annotated
 
 import tyro
 
-from hw8.cli import parse, run
-from hw8.data.folder import prepare
-from hw8.data.prepared import Preparation
+from hw8.commands.parsing import parse, run
+from hw8.prepare.folder import prepare
+from hw8.prepare.prepared import Preparation
 
 
 @dataclasses.dataclass

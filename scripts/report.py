@@ -6,8 +6,8 @@ from typing import Annotated
 
 import tyro
 
-from hw8.cli import command_line, parse, run
-from hw8.commands import spelled
+from hw8.base.spelling import spelled
+from hw8.commands.parsing import command_line, parse, run
 
 
 @dataclasses.dataclass
@@ -26,7 +26,7 @@ def main() -> None:
     """Parse, write the page, and print where it is."""
     arguments = parse(Arguments, __doc__ or "")
     from hw8.report.run_report import write_run_report
-    from hw8.runs import newest_run
+    from hw8.training.run_folder import newest_run
 
     folder = arguments.folder or newest_run()
     out = arguments.out or Path("submissions") / f"{folder.resolve().name}.html"

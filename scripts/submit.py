@@ -12,9 +12,9 @@ from typing import Annotated
 
 import tyro
 
-from hw8.cli import parse, run
-from hw8.commands import spelled
-from hw8.errors import InputError, Interrupted
+from hw8.base.errors import InputError, Interrupted
+from hw8.base.spelling import spelled
+from hw8.commands.parsing import parse, run
 from hw8.kaggle import (
     COMPETITION,
     LEDGER,

@@ -5,18 +5,18 @@ Ends with a table of held-out ROC-AUC, the run's folder, and the next command.
 
 import sys
 
-from hw8.cli import command_line, parse_training, run
-from hw8.commands import spelled
+from hw8.base.spelling import spelled
+from hw8.commands.parsing import command_line, parse_training, run
 
 
 def main() -> None:
     """Parse, train or resume, and print what came of it."""
     arguments = parse_training(__doc__ or "", sys.argv[1:])
+    from hw8.base.processes import processes
     from hw8.data.sources import open_source
-    from hw8.processes import processes
     from hw8.report.figures import draw_reconstructions
     from hw8.report.tables import auc_table, counted
-    from hw8.training.session import resume_run, train_run
+    from hw8.runs.train import resume_run, train_run
 
     if arguments.resume:
         done = resume_run(arguments.resume, arguments.run)

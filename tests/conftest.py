@@ -21,12 +21,12 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from hw8.config import RunConfig
+from hw8.config.presets import changed, load_preset
 from hw8.data.arrays import Images
 from hw8.data.demo import demo_images, write_demo
 from hw8.explorer.catalogue import Catalogue
 from hw8.explorer.server import create_server, listen
-from hw8.presets import changed, load_preset
-from hw8.training.session import Trained, train_run
+from hw8.runs.train import Trained, train_run
 from tests.helpers import settings_of_a_second
 
 # The last digits depend on the number of threads: processes that tests start have as many.
@@ -115,7 +115,7 @@ def script_module(name: str) -> ModuleType:
 @pytest.fixture
 def call(monkeypatch):
     """Call a command in this process, as its script would: `call("train", "--epochs", 3, code=0)`."""
-    from hw8.cli import run
+    from hw8.commands.parsing import run
 
     def called(name: str, *words: object, code: int = 0) -> Called:
         out, err = io.StringIO(), io.StringIO()

@@ -81,7 +81,7 @@ def json_keys(text: str) -> list[str]:
 def main() -> None:
     """Train, predict, fit and write."""
     from hw8 import AnomalyDetector
-    from hw8.presets import changed, load_preset
+    from hw8.config.presets import changed, load_preset
 
     if GOLDEN.exists():
         shutil.rmtree(GOLDEN)

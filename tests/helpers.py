@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hw8.config import RunConfig
-from hw8.presets import changed, load_preset
+from hw8.config.presets import changed, load_preset
 
 
 def heavy(names: list[str], quick: set[str]) -> list[Any]:

@@ -29,13 +29,18 @@ COPIED = ("hw8", "scripts", "benchmarks", "tests", "docs", "notebooks", "data/RE
 GOAL = 0.9
 LONGEST = 900  # seconds of tests, after which a change that hangs them counts as caught
 
-OF_WHOLE_RUNS = ("tests/test_boss.py", "tests/test_prediction.py", "tests/test_detector.py", "tests/test_end_to_end.py")
+OF_WHOLE_RUNS = (
+    "tests/runs/test_boss.py",
+    "tests/runs/test_predict.py",
+    "tests/detector/test_detector.py",
+    "tests/commands/test_end_to_end.py",
+)
 # Of each module that scores, learns, measures or cuts: the tests nearest to it.
 NEAREST = {
-    "hw8/scoring": ("tests/scoring", "tests/test_prediction.py", "tests/models/test_transformations.py"),
+    "hw8/scoring": ("tests/scoring", "tests/runs/test_predict.py", "tests/models/test_transformations.py"),
     **dict.fromkeys(
         [
-            "hw8/losses.py",
+            "hw8/models/losses.py",
             *(
                 f"hw8/models/{name}.py"
                 for name in (
@@ -61,11 +66,11 @@ NEAREST = {
     "hw8/evaluation/metrics.py": ("tests/evaluation",),
     "hw8/evaluation/paired.py": ("tests/evaluation",),
     "hw8/evaluation/held_out.py": ("tests/evaluation",),
-    "hw8/evaluation/standings.py": ("tests/evaluation", "tests/report"),
+    "hw8/compare/standings.py": ("tests/compare", "tests/report"),
     "hw8/evaluation/health.py": ("tests/evaluation",),
     "hw8/data/splits.py": ("tests/data",),
     "hw8/data/loader.py": ("tests/data", "tests/training"),
-    "hw8/submission.py": ("tests/test_submission.py", "tests/test_prediction.py"),
+    "hw8/runs/submission.py": ("tests/runs/test_submission.py", "tests/runs/test_predict.py"),
 }
 SWAPPED = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,

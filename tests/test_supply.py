@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hw8.training.session import train_run
+from hw8.runs.train import train_run
 
 ROOT = Path(__file__).parents[1]
 BLOCKED = (

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hw8.base.errors import InputError, shown
+from hw8.base.files import open_regular
 from hw8.data.shards import Shards, shard_paths
-from hw8.errors import InputError, shown
-from hw8.files import open_regular
 
 if TYPE_CHECKING:
     import torch

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hw8.base.errors import InputError
+from hw8.base.files import folder_aside, read_text, write_text
 from hw8.data.portraits import SIDE, Camera, Scene, draw_cartoon, draw_cat, draw_person
-from hw8.errors import InputError
-from hw8.files import folder_aside, read_text, write_text
 
 log = logging.getLogger(__name__)
 VERSION = 1

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hw8.errors import InputError
-from hw8.tables import ids_in_order, numbers, read_table
+from hw8.base.errors import InputError
+from hw8.base.tables import ids_in_order, numbers, read_table
 
 NORMAL = "normal"
 UNNAMED = "anomaly"

@@ -6,10 +6,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 
+from hw8.base.errors import InputError, printable
+from hw8.base.tables import numbers, read_table
 from hw8.data.labels import NORMAL, UNNAMED
 from hw8.data.splits import SMALLEST
-from hw8.errors import InputError, printable
-from hw8.tables import numbers, read_table
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 UNREAD = frozenset({".heic", ".heif", ".avif", ".jxl", ".jp2", ".tga", ".psd", ".svg", ".dng", ".cr2", ".nef", ".arw"})

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from hw8.base.errors import InputError
 from hw8.data.arrays import SMALLEST_SIDE
-from hw8.errors import InputError
 
 Crop = Literal["centre", "pad", "stretch"]
 

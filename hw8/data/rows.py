@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from hw8.data.arrays import CHANNELS, SMALLEST_SIDE
-from hw8.models.blocks import DOWNSAMPLING
 
 PIXEL_RANGES = (0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)  # narrow ones first
 NEARLY = 1e-3  # of a range: how far beyond it rounding errors take a pixel
@@ -35,18 +34,20 @@ class Layout:
     dark: float = 0.0  # share of the images that it was made for with a pixel below zero
 
     @classmethod
-    def of(cls, X_ND: np.ndarray, shape: tuple[int, ...] | str | None) -> "Layout":
+    def of(cls, X_ND: np.ndarray, shape: tuple[int, ...] | str | None, multiple: int = 1) -> "Layout":
         """What suits these rows, which are images of this `shape` or, without one, images if they look like it.
+
+        Images are looked for whose side is a multiple of `multiple` pixels.
 
         Raises ValueError for a shape that is no square image's, or that does not hold D numbers.
         """
         features, pixels = X_ND.shape[1], _pixel_range(X_ND)
         if shape is None and pixels is not None:
-            shape = _square(features, DOWNSAMPLING)
+            shape = _square(features, multiple)
             if shape is None and pixels == PIXEL_RANGES[-1] and (likely := _square(features, 1)):
                 warnings.warn(
                     f"rows of {features} numbers from 0 to 255 are not taken for images, as {likely[0]} is no multiple "
-                    f"of {DOWNSAMPLING}; give image_shape={likely} if they are, image_shape='vector' if not",
+                    f"of {multiple}; give image_shape={likely} if they are, image_shape='vector' if not",
                     stacklevel=3,
                 )
         if shape is None or isinstance(shape, str):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hw8.errors import InputError
+from hw8.base.errors import InputError
 
 
 class Shards:

@@ -5,13 +5,13 @@ import itertools
 import logging
 from pathlib import Path
 
-from hw8.commands import spelled
+from hw8.base.errors import InputError
+from hw8.base.processes import processes
+from hw8.base.spelling import spelled
 from hw8.data.arrays import Images, open_images
 from hw8.data.labels import Labels, read_labels
 from hw8.data.layout import SUFFIXES
 from hw8.data.shards import shard_paths
-from hw8.errors import InputError
-from hw8.processes import processes
 
 log = logging.getLogger(__name__)
 HOMEWORK = Path("data")

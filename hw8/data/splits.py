@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from hw8.base.errors import InputError
 from hw8.config import DataConfig
-from hw8.errors import InputError
 
 SMALLEST = 20
 FIT_IMAGES = 8192

@@ -9,13 +9,13 @@ from typing import Protocol
 import numpy as np
 from tqdm import tqdm
 
+from hw8.base.processes import processes
 from hw8.data import unseen  # noqa: F401 (registers its kinds)
 from hw8.data.arrays import Images
 from hw8.data.corruptions import CORRUPTIONS, UNSEEN, corrupt
 from hw8.data.labels import NORMAL, Labels
 from hw8.data.splits import evenly_spaced
 from hw8.evaluation.metrics import Evaluation, evaluate
-from hw8.processes import processes
 
 PER_KIND = 500
 SEED = 8

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import norm, rankdata
 
+from hw8.base.errors import InputError
 from hw8.data.labels import Labels
-from hw8.errors import InputError
 
 CONFIDENCE = 0.95
 

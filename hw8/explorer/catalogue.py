@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from hw8.base.errors import InputError
 from hw8.config import Device
 from hw8.data.arrays import Images
 from hw8.data.labels import Labels
 from hw8.data.sources import open_source
-from hw8.errors import InputError
 from hw8.explorer.upload import read_upload
-from hw8.member import Member
-from hw8.prediction import score_images
 from hw8.report.explanation import Explainer, Explanation
 from hw8.report.sprites import coloured, data_uri, three_channels, uint8_pixels
+from hw8.runs.predict import score_images
+from hw8.runs.trained_run import Member
 from hw8.scoring.inference import Scorer
 from hw8.scoring.tails import rarity
 

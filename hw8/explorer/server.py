@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hw8.errors import InputError
+from hw8.base.errors import InputError
 from hw8.explorer.catalogue import Catalogue
 from hw8.explorer.upload import LARGEST_BYTES
 from hw8.report.pages import as_data, render

@@ -6,8 +6,8 @@ import warnings
 import numpy as np
 from PIL import Image
 
+from hw8.base.errors import InputError
 from hw8.data.pictures import FORMATS, flattened, squared
-from hw8.errors import InputError
 
 LARGEST_BYTES = 20_000_000
 LARGEST_PIXELS = 25_000_000

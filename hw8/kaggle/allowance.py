@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from hw8.errors import InputError, printable
+from hw8.base.errors import InputError, printable
 from hw8.kaggle.ledger import FAILED, SENDING, Entry
 
 A_DAY = 5  # submissions, by the homework's rules; Kaggle's days are UTC

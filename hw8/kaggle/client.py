@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hw8.errors import InputError, printable
+from hw8.base.errors import InputError, printable
 
 COMPETITION = "ml2023spring-hw8"
 RULES_PAGE = "https://www.kaggle.com/competitions/{competition}/rules"

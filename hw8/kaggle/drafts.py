@@ -5,9 +5,9 @@ import hashlib
 import json
 from pathlib import Path
 
+from hw8.base.errors import InputError
+from hw8.base.files import read_text
 from hw8.config import RUNS
-from hw8.errors import InputError
-from hw8.files import read_text
 from hw8.kaggle.client import COMPETITION, check_competition, single_spaced
 from hw8.kaggle.ledger import Entry, is_plain
 
@@ -27,7 +27,7 @@ def draft(file: Path, message: str, rows: int, run: Path | None = None, competit
         raise InputError(f"--message: must be 1 to {LONGEST_MESSAGE} letters, no control characters, and not just --")
     if not is_plain(str(file)):
         raise InputError(f"{str(file)!r}: has control characters in its name; rename it")
-    from hw8.submission import check_submission  # NumPy's start is not for those who only download
+    from hw8.runs.submission import check_submission  # NumPy's start is not for those who only download
 
     check_submission(file, rows)
     known = _described(run or _origin(file))

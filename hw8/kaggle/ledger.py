@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hw8.errors import InputError, shown
-from hw8.files import open_regular, written_aside
-from hw8.lock import NO_LOCKS
+from hw8.base.errors import InputError, shown
+from hw8.base.files import open_regular, written_aside
+from hw8.base.lock import NO_LOCKS
 
 LEDGER = Path("submissions/ledger.csv")
 SENDING, SENT, COMPLETE, ERROR, FAILED = STATUSES = ("sending", "sent", "complete", "error", "failed")

@@ -7,7 +7,7 @@ import io
 import re
 from datetime import UTC, datetime
 
-from hw8.errors import InputError
+from hw8.base.errors import InputError
 from hw8.kaggle.client import Answer, single_spaced
 from hw8.kaggle.ledger import as_score
 

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from hw8.errors import InputError, printable
+from hw8.base.errors import InputError, printable
 from hw8.kaggle.client import Answer, ask, check_competition, find_client, refresh_words
 from hw8.kaggle.ledger import COMPLETE, ERROR, FAILED, SENDING, SENT, Entry, Ledger
 from hw8.kaggle.listed import Listed, read_list

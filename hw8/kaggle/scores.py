@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from hw8.errors import printable
+from hw8.base.errors import printable
 from hw8.kaggle.drafts import digest
 from hw8.kaggle.ledger import Entry
 

@@ -7,8 +7,8 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from hw8.commands import spelled
-from hw8.errors import InputError, Interrupted
+from hw8.base.errors import InputError, Interrupted
+from hw8.base.spelling import spelled
 from hw8.kaggle.allowance import check_budget
 from hw8.kaggle.client import ask, find_client, submit_words
 from hw8.kaggle.drafts import digest

@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
-from hw8.losses import l1, mse
 from hw8.models.backbones import make_decoder, make_encoder
 from hw8.models.blocks import Autoencoder, bounded
+from hw8.models.losses import l1, mse
 from hw8.models.output import Output
 from hw8.models.registry import register_model
 

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from hw8.errors import InputError, shown
+from hw8.base.errors import InputError, shown
 from hw8.models.options import check_options
 from hw8.models.output import Model
 

@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hw8.losses import bce
 from hw8.models.backbones import make_decoder, make_encoder
 from hw8.models.blocks import bounded, check_positive, in_float32
+from hw8.models.losses import bce
 from hw8.models.noise import seeded
 from hw8.models.output import Model, Output
 from hw8.models.registry import register_model

@@ -8,22 +8,22 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from hw8.compare.leaderboard import run_name
+from hw8.compare.standings import failed_presets, is_transductive, summarise, with_differences
+from hw8.compare.tables import MEANING, head, notes, readable, short_names
 from hw8.data.labels import Labels
 from hw8.data.sources import Source
 from hw8.evaluation.classical import CLASSICAL, CROPS
-from hw8.evaluation.leaderboard import run_name
-from hw8.evaluation.standings import failed_presets, is_transductive, summarise, with_differences
-from hw8.member import Member
 from hw8.report import plots
 from hw8.report.drawings import MAPPED, latent_map, mapped_rows, training_curves
 from hw8.report.explanation import Explainer
 from hw8.report.gallery import GROUPS, Ranking, cards, choose, mistakes
-from hw8.report.leaderboard import MEANING, head, notes, readable, short_names
 from hw8.report.pages import Figure, as_data, with_code, write_page
 from hw8.report.run_report import read_summary, warnings_of
-from hw8.runs import RunFolder
+from hw8.runs.submission import read_submission
+from hw8.runs.trained_run import Member
 from hw8.scoring.fusion import rank_correlation
-from hw8.submission import read_submission
+from hw8.training.run_folder import RunFolder
 
 EACH = 12
 SPREAD = 12

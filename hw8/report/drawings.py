@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from hw8.base.files import open_regular
 from hw8.data.labels import Labels
-from hw8.files import open_regular
 from hw8.report import plots
-from hw8.runs import RunFolder
+from hw8.training.run_folder import RunFolder
 
 MAPPED = 3000
 

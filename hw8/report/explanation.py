@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from hw8.base.errors import InputError
 from hw8.data.arrays import Images, scaled
 from hw8.data.sources import open_source
-from hw8.errors import InputError
-from hw8.member import Member
 from hw8.report.figures import new_figure, save_figure, show_image
+from hw8.runs.trained_run import Member
 from hw8.scoring.calibration import TWO_SIDED, needed_evidence
 from hw8.scoring.tails import rarity
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from hw8.base.files import written_aside
 from hw8.data.arrays import Images, scaled
 from hw8.data.corruptions import CORRUPTIONS, corrupt
 from hw8.data.labels import Labels
 from hw8.evaluation.held_out import SEED
-from hw8.files import written_aside
 from hw8.scoring.inference import CalibratedScorer
 
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from hw8.data.arrays import Images
 from hw8.data.labels import Labels
-from hw8.prediction import ALPHA
 from hw8.report.explanation import Explainer
 from hw8.report.sprites import data_uri, small, strip, three_channels
+from hw8.runs.predict import ALPHA
 from hw8.scoring.inference import CalibratedScorer
 
 BATCH = 256

@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from hw8.files import write_text
+from hw8.base.files import write_text
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,23 +7,23 @@ from typing import Any
 
 import numpy as np
 
+from hw8.base.errors import InputError
+from hw8.base.files import read_text
 from hw8.data.labels import Labels
 from hw8.data.sources import open_source
-from hw8.errors import InputError
 from hw8.evaluation.metrics import Evaluation, evaluate
-from hw8.files import read_text
-from hw8.member import Member
-from hw8.prediction import ALPHA, score_images
 from hw8.report import plots
 from hw8.report.drawings import MAPPED, latent_map, training_curves
 from hw8.report.explanation import Explainer
 from hw8.report.gallery import GROUPS, Ranking, cards, choose, mistakes
 from hw8.report.pages import Figure, as_data, write_page
 from hw8.report.tables import counted
-from hw8.runs import RunFolder
+from hw8.runs.predict import ALPHA, score_images
+from hw8.runs.trained_run import Member
 from hw8.scoring.calibration import Table
 from hw8.scoring.fusion import rank_correlation
 from hw8.scoring.inference import CalibratedScorer
+from hw8.training.run_folder import RunFolder
 
 EACH = 48
 SPREAD = 96

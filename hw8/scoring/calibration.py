@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from hw8.commands import spelled
-from hw8.errors import InputError
+from hw8.base.errors import InputError
+from hw8.base.spelling import spelled
 from hw8.scoring.tails import Tail, conformal
 
 JOINT = "joint"

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hw8 import losses
-from hw8.errors import InputError
+from hw8.base.errors import InputError
+from hw8.models import losses
 from hw8.models.output import Model, Output
 from hw8.scoring import texture
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from hw8.base.device import autocast, convolves
+from hw8.base.processes import processes
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import in_batches
-from hw8.device import autocast, convolves
 from hw8.models.output import Model
-from hw8.processes import processes
 from hw8.scoring.calibration import Calibration
 from hw8.scoring.evidence import evidence
 from hw8.scoring.folding import folded

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from hw8.errors import InputError
+from hw8.base.errors import InputError
 
 BODY = 0.9
 # The tail's mean excess, in robust standard deviations of the normals, at the least. An exponential's is 1.2 and a

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from hw8.base.device import autocast, channels_last
+from hw8.base.errors import InputError
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import in_batches
-from hw8.device import autocast, channels_last
-from hw8.errors import InputError
 from hw8.models.output import Model
 from hw8.scoring.tails import Tail, conformal
 

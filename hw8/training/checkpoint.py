@@ -14,11 +14,11 @@ from typing import Any, BinaryIO
 
 import torch
 
+from hw8.base.errors import InputError
+from hw8.base.files import open_regular, written_aside
+from hw8.base.processes import processes
 from hw8.config import TrainConfig
-from hw8.errors import InputError
-from hw8.files import open_regular, written_aside
 from hw8.models.output import Model
-from hw8.processes import processes
 from hw8.training.history import COLUMNS, Row
 from hw8.training.schedule import averaging_decay
 

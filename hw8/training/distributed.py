@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from hw8.processes import processes
+from hw8.base.processes import processes
 
 NORMALISATION = ("running_mean", "running_var", "num_batches_tracked")
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hw8.files import write_text
+from hw8.base.files import write_text
 from hw8.training.tracker import Tracker
 
 if TYPE_CHECKING:

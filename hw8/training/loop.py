@@ -12,21 +12,21 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from hw8.commands import spelled
+from hw8.base.device import autocast, convolves
+from hw8.base.errors import InputError, Interrupted
+from hw8.base.interrupts import stop_signals
+from hw8.base.processes import processes
+from hw8.base.spelling import spelled
 from hw8.config import RunConfig
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import batch_count, epoch_batches, in_batches, mirrored_rows, training_batch
 from hw8.data.splits import Splits
-from hw8.device import autocast, convolves
-from hw8.errors import InputError, Interrupted
-from hw8.losses import objective, reconstruction_loss
+from hw8.models.losses import objective, reconstruction_loss
 from hw8.models.output import Model
-from hw8.processes import processes
-from hw8.runs import RunFolder
 from hw8.training.checkpoint import TrainingState
 from hw8.training.distributed import exchange, synchronise_norms
 from hw8.training.history import Board, Row, write_metrics
-from hw8.training.interrupt import stop_signals
+from hw8.training.run_folder import RunFolder
 from hw8.training.schedule import learning_rate
 from hw8.training.tracker import Tracker
 

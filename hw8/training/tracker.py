@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hw8.base.errors import InputError, printable
+from hw8.base.files import read_text, write_text
+from hw8.base.processes import processes
 from hw8.config import RunConfig
-from hw8.errors import InputError, printable
-from hw8.files import read_text, write_text
-from hw8.processes import processes
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from hw8.base.errors import InputError
 from hw8.data.arrays import Images, open_images, to_pixels
-from hw8.errors import InputError
 
 GOOD = np.random.default_rng(0).integers(0, 256, (30, 16, 16, 3), np.uint8)
 

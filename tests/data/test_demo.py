@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from hw8.base.errors import InputError
 from hw8.data.demo import KINDS, demo_images, write_demo
 from hw8.data.sources import open_source
-from hw8.errors import InputError
 
 
 def test_files_are_the_homeworks(demo):

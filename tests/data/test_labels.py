@@ -1,7 +1,7 @@
 import pytest
 
+from hw8.base.errors import InputError
 from hw8.data.labels import read_labels
-from hw8.errors import InputError
 
 
 def test_rows_are_put_in_the_order_of_their_ids(tmp_path):

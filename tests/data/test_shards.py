@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from hw8.base.errors import InputError
 from hw8.data.arrays import open_images
-from hw8.errors import InputError
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from hw8.base.errors import InputError
 from hw8.data.sources import open_source
-from hw8.errors import InputError
 
 
 @pytest.mark.parametrize("name", ["trainingset.npy", "trainingset-00000.npy"])

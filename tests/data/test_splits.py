@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hw8.base.errors import InputError
 from hw8.config import DataConfig
 from hw8.data.splits import split_rows
-from hw8.errors import InputError
 
 CALIBRATION = [1, 31, 33, 42, 45]
 DEVELOPMENT = [22, 30, 34, 39, 49]

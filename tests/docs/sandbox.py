@@ -24,7 +24,7 @@ from PIL import Image
 
 from hw8.data.demo import demo_images
 from tests.docs.pages import ROOT, Block
-from tests.submitting.stand_in import STAND_IN
+from tests.kaggle.stand_in import STAND_IN
 
 TRAIN, TEST = 80, 24
 FOR_A_BLOCK = 300.0  # seconds
@@ -110,13 +110,13 @@ class Sandbox:
             ("scripts/check.py", "19_636", str(TEST)),
             ("scripts/submit.py", "19_636", str(TEST)),
             ("hw8/data/demo.py", "TRAIN_COUNT, TEST_COUNT = 4000, 2000", f"TRAIN_COUNT, TEST_COUNT = {TRAIN}, {TEST}"),
-            ("hw8/data/download.py", "https://media.githubusercontent.com/media/", address),
+            ("hw8/download/homework.py", "https://media.githubusercontent.com/media/", address),
             (
-                "hw8/presets.py",
+                "hw8/config/presets.py",
                 "return PRESETS[name]()",
                 'return changed(PRESETS[name](), train={"epochs": 1, "least_steps": 0})',
             ),
-            *(("hw8/data/download.py", before, after) for before, after in homework_files().items()),
+            *(("hw8/download/homework.py", before, after) for before, after in homework_files().items()),
         ):
             path = self.folder / name
             text = path.read_text()
@@ -170,7 +170,7 @@ def homework() -> dict[str, bytes]:
 
 def homework_files() -> dict[str, str]:
     """What download.py says of the homework's files, and what it has to say of these."""
-    from hw8.data.download import HOMEWORK
+    from hw8.download.homework import HOMEWORK
 
     return {
         f'{file.size:_}, "{file.sha256}"': f'{len(content)}, "{hashlib.sha256(content).hexdigest()}"'

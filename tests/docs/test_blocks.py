@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from hw8.config import to_yaml
+from hw8.config.presets import load_preset
 from hw8.data.demo import write_demo
-from hw8.presets import load_preset
 from tests.docs.pages import LANGUAGES, PAGES, ROOT, blocks, inline_commands, name, of_language, unfenced_commands
 from tests.docs.sandbox import TEST, TRAIN, Sandbox, forks, home, homework, write_pictures  # noqa: F401 (a fixture)
 
@@ -19,7 +19,7 @@ PLACES = {"PRESET": "fcn", "SEED": "0", "FACES": "demo", "NAME": "first", "FILE"
 # Reads the command lines that it is given, as the scripts would, and stops before anything is done.
 READER = """
 import json, runpy, sys
-import hw8.cli
+import hw8.commands.parsing
 
 class Understood(Exception):
     pass
@@ -30,9 +30,9 @@ def stopping(parse):
         raise Understood
     return parsed
 
-hw8.cli.parse_training = stopping(hw8.cli.parse_training)
-hw8.cli.parse = stopping(hw8.cli.parse)
-hw8.cli.parse_training.__globals__["parse"] = hw8.cli.parse
+hw8.commands.parsing.parse_training = stopping(hw8.commands.parsing.parse_training)
+hw8.commands.parsing.parse = stopping(hw8.commands.parsing.parse)
+hw8.commands.parsing.parse_training.__globals__["parse"] = hw8.commands.parsing.parse
 for line in json.load(sys.stdin):
     sys.argv = line
     try:

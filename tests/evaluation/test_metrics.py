@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
+from hw8.base.errors import InputError
 from hw8.data.labels import Labels
-from hw8.errors import InputError
 from hw8.evaluation.metrics import evaluate, fpr_at_tpr, roc_auc
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from hw8.base.memory import STATUS, PeakMemory, give_back
 from hw8.data.labels import Labels
-from hw8.evaluation.memory import STATUS, PeakMemory, give_back
 from hw8.evaluation.metrics import evaluate, roc_auc
 from hw8.evaluation.paired import differences_from, paired_difference
 

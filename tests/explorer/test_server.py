@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hw8.errors import InputError
+from hw8.base.errors import InputError
 from hw8.explorer import server as server_module
 from hw8.explorer.catalogue import Catalogue
 from hw8.explorer.server import HOST, listen
-from hw8.prediction import predict
+from hw8.runs.predict import predict
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_every_answer_forbids_what_the_page_does_not_need(port):
 
 
 def test_without_the_training_images_it_still_serves(trained, demo, tmp_path, monkeypatch):
-    from hw8.member import Member
+    from hw8.runs.trained_run import Member
 
     def gone(_):
         raise InputError("trainingset.npy: no such file")

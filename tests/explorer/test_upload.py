@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from hw8.errors import InputError
+from hw8.base.errors import InputError
 from hw8.explorer import upload
 from hw8.explorer.upload import read_upload
 

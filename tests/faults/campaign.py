@@ -34,14 +34,14 @@ import sklearn.decomposition
 import sklearn.neighbors  # noqa: F401
 import torch.utils.tensorboard  # noqa: F401
 
-import hw8.data.download
-import hw8.evaluation.leaderboard
-import hw8.prediction
+import hw8.compare.leaderboard
+import hw8.compare.tables
+import hw8.download.homework
 import hw8.report.comparison
 import hw8.report.figures
-import hw8.report.leaderboard
 import hw8.report.tables
-import hw8.training.session  # noqa: F401
+import hw8.runs.predict
+import hw8.runs.train  # noqa: F401
 from hw8.data.demo import write_demo
 from tests.faults.slow_server import BODY, NAME
 

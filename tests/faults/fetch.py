@@ -4,9 +4,9 @@ import hashlib
 import sys
 from pathlib import Path
 
-from hw8.cli import run
-from hw8.data.download import download_files
-from hw8.data.transfer import RemoteFile
+from hw8.commands.parsing import run
+from hw8.download.homework import download_files
+from hw8.download.transfer import RemoteFile
 from tests.faults.slow_server import BODY, NAME
 
 

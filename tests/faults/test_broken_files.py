@@ -29,10 +29,10 @@ from broken_files.states import calls
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hw8.base.errors import InputError
 from hw8.config import from_mapping, read_config, to_yaml
 from hw8.data.labels import read_labels
-from hw8.errors import InputError
-from hw8.submission import merge_parts, read_submission
+from hw8.runs.submission import merge_parts, read_submission
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 LEAST = 1000

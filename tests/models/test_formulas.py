@@ -8,13 +8,13 @@ import torch
 from torch import nn
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
+from hw8.config.presets import load_preset
 from hw8.models import create_model
 from hw8.models.adversarial import reverse_gradient
 from hw8.models.blocks import PointwiseConv, ResidualBlock
 from hw8.models.memae import Memory, entropy, hard_shrink
 from hw8.models.vae import VariationalAutoencoder, kl_to_standard_normal
 from hw8.models.vqvae import Codebook, straight_through
-from hw8.presets import load_preset
 
 
 def rand(*shape: int, seed: int = 0) -> torch.Tensor:

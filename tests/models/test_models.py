@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 import torch
 
+from hw8.base.errors import InputError
 from hw8.config import ModelConfig, RunConfig
+from hw8.config.presets import PRESETS, changed, load_preset
 from hw8.data.arrays import Images
 from hw8.data.corruptions import CORRUPTIONS
 from hw8.data.sources import open_source
-from hw8.errors import InputError
 from hw8.evaluation.metrics import roc_auc
-from hw8.losses import LOSSES, objective
 from hw8.models import MODELS, create_model, register_model
-from hw8.presets import PRESETS, changed, load_preset
-from hw8.runs import RunFolder
+from hw8.models.losses import LOSSES, objective
+from hw8.runs.train import resume_run, train_run
 from hw8.scoring.calibration import needed_evidence
 from hw8.scoring.evidence import chosen, evidence
 from hw8.training import loop
-from hw8.training.session import resume_run, train_run
+from hw8.training.run_folder import RunFolder
 from tests.helpers import heavy
 
 NAMES = sorted(MODELS)

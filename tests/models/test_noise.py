@@ -7,10 +7,10 @@ from torch import nn
 from hw8.data.arrays import to_pixels
 from hw8.data.demo import demo_images
 from hw8.evaluation.metrics import roc_auc
-from hw8.losses import objective
 from hw8.models import create_model
 from hw8.models import noise as noises
 from hw8.models.classifier import near_misses
+from hw8.models.losses import objective
 
 
 def images(count: int = 8, side: int = 32) -> torch.Tensor:

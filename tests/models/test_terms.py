@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from hw8.losses import LOSSES, objective, reconstruction_loss
 from hw8.models import create_model, recogniser
 from hw8.models.classifier import near_misses
+from hw8.models.losses import LOSSES, objective, reconstruction_loss
 from hw8.models.output import Output
 from hw8.models.transformations import DAMAGES, QUARTERS, Transformed, parameter_names
 

@@ -7,23 +7,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hw8.base.errors import InputError
+from hw8.compare.leaderboard import Contest, compare
+from hw8.compare.tables import write_leaderboard
+from hw8.config.presets import changed, load_preset
 from hw8.data.labels import Labels
 from hw8.data.sources import open_source
-from hw8.errors import InputError
-from hw8.evaluation.leaderboard import Contest, compare
 from hw8.evaluation.metrics import evaluate
 from hw8.explorer.catalogue import Catalogue
-from hw8.prediction import predict
-from hw8.presets import changed, load_preset
 from hw8.report import plots
 from hw8.report.comparison import Compared, write_comparison
 from hw8.report.gallery import Ranking, choose
-from hw8.report.leaderboard import write_leaderboard
 from hw8.report.pages import as_data, render
 from hw8.report.run_report import write_run_report
 from hw8.report.sprites import small
-from hw8.submission import read_submission
-from hw8.training.session import train_run
+from hw8.runs.predict import predict
+from hw8.runs.submission import read_submission
+from hw8.runs.train import train_run
 from tests.helpers import heavy
 
 

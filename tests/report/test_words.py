@@ -11,7 +11,6 @@ import pytest
 from markupsafe import Markup
 
 from hw8.data.labels import Labels
-from hw8.member import Member
 from hw8.report import plots
 from hw8.report.explanation import Explainer
 from hw8.report.figures import draw_scores, score_edges
@@ -19,6 +18,7 @@ from hw8.report.gallery import Ranking, mistakes
 from hw8.report.pages import with_code
 from hw8.report.run_report import _facts, warnings_of, write_run_report
 from hw8.report.tables import counted
+from hw8.runs.trained_run import Member
 
 METRICS = pd.DataFrame({"epoch": [1, 2], "train_loss": [2.0, 1.0], "held_out_loss": [2.5, 1.5]})
 

@@ -3,7 +3,7 @@ import functools
 import numpy as np
 import pytest
 
-from hw8.errors import InputError
+from hw8.base.errors import InputError
 from hw8.scoring.calibration import Calibration, Gaussian, needed_evidence
 from hw8.scoring.fusion import fuse, one_opinion, rank_correlation
 

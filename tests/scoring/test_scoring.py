@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
+from hw8.base.errors import InputError
+from hw8.config.presets import load_preset
 from hw8.data.arrays import Images, to_pixels
-from hw8.errors import InputError
 from hw8.models import create_model
 from hw8.models.output import Model, Output
-from hw8.presets import load_preset
 from hw8.scoring import texture
 from hw8.scoring.calibration import Calibration
 from hw8.scoring.evidence import centre_l1, chosen, error_regions, evidence, structural, top_l1

@@ -4,9 +4,9 @@ import torch
 from scipy.stats import spearmanr
 from tqdm import tqdm
 
+from hw8.base.errors import InputError
 from hw8.data.arrays import Images
 from hw8.data.demo import demo_images
-from hw8.errors import InputError
 from hw8.evaluation.metrics import roc_auc
 from hw8.models import create_model
 from hw8.scoring import transductive

@@ -4,8 +4,8 @@ import sys
 
 import torch
 
+from hw8.base.processes import processes
 from hw8.models import create_model
-from hw8.processes import processes
 from hw8.training.distributed import synchronise_norms
 
 

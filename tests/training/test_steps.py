@@ -10,13 +10,14 @@ import torch
 from torch import nn
 
 from hw8.config import TrainConfig
+from hw8.config.presets import changed
 from hw8.data.arrays import to_pixels
 from hw8.data.loader import mirrored_rows
 from hw8.data.sources import open_source
-from hw8.losses import reconstruction_loss
 from hw8.models import create_model
-from hw8.presets import changed
-from hw8.training import loop, session
+from hw8.models.losses import reconstruction_loss
+from hw8.runs import train as session
+from hw8.training import loop
 from hw8.training.checkpoint import TrainingState
 from hw8.training.loop import Trainer
 from hw8.training.schedule import averaging_decay, learning_rate, paced

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from hw8.errors import InputError, Interrupted
-from hw8.processes import Processes
+from hw8.base.errors import InputError, Interrupted
+from hw8.base.processes import Processes
+from hw8.runs.train import resume_run, train_run
 from hw8.training import loop, tracker
-from hw8.training.session import resume_run, train_run
 from hw8.training.tracker import FILE, Tracker
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"

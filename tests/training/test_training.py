@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch import nn
 
+from hw8.base.errors import InputError, Interrupted
 from hw8.config import read_config
-from hw8.errors import InputError, Interrupted
+from hw8.config.presets import changed
 from hw8.models import create_model
 from hw8.models.blocks import Autoencoder
 from hw8.models.registry import MODELS
-from hw8.presets import changed
+from hw8.runs.train import resume_run, train_run
 from hw8.training import loop
-from hw8.training.session import resume_run, train_run
 from tests.helpers import settings_of_a_second
 
 

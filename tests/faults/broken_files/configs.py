@@ -47,7 +47,7 @@ def read(_: Path, path: Path) -> None:
 
 def _good() -> str:
     from hw8.config import to_yaml
-    from hw8.presets import load_preset
+    from hw8.config.presets import load_preset
 
     return to_yaml(load_preset("resnet"))
 

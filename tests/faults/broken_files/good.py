@@ -17,8 +17,8 @@ def make_good_files(base: Path) -> Path:
     import torch
 
     from hw8.config import RunConfig, ScoreConfig
-    from hw8.presets import changed
-    from hw8.training.session import train_run
+    from hw8.config.presets import changed
+    from hw8.runs.train import train_run
 
     (base / DATA).mkdir(parents=True)
     for name, count, seed in (("trainingset", COUNT, 0), ("testingset", 12, 1)):

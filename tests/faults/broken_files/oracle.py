@@ -139,7 +139,7 @@ def judge(reader: Reader, case: Case, base: Path, scratch: Path, watch: Watch) -
 
 def _read(reader: Reader, base: Path, path: Path, found: Outcome) -> None:
     """Let the reader read, with the clock running."""
-    from hw8.errors import InputError
+    from hw8.base.errors import InputError
 
     try:
         try:

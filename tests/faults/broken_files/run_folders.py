@@ -70,8 +70,8 @@ BITS = {
 def read(base: Path, path: Path) -> None:
     """Load the run, score its test images, and ask for the training images it names."""
     from hw8.data.sources import open_source
-    from hw8.member import Member
-    from hw8.prediction import score_images
+    from hw8.runs.predict import score_images
+    from hw8.runs.trained_run import Member
 
     member = Member.load(path, "cpu")
     images = member.open_test(open_source(str(base / DATA)))

@@ -26,8 +26,8 @@ State = dict[str, Any]
 
 def read(_: Path, path: Path) -> None:
     """Take the state up and, if it can be, train to the end."""
-    from hw8.runs import RunFolder
-    from hw8.training import session
+    from hw8.runs import train as session
+    from hw8.training.run_folder import RunFolder
 
     _measure_once(session)
     _take_up(path)

@@ -117,7 +117,7 @@ class Kind:
 
 def read_scores(_: Path, path: Path) -> None:
     """Read a submission of 30 rows."""
-    from hw8.submission import read_submission
+    from hw8.runs.submission import read_submission
 
     score_N = read_submission(path, ROWS)
     require(score_N.shape == (ROWS,) and score_N.dtype == np.float64, f"gives {score_N.dtype} {score_N.shape}")
@@ -136,7 +136,7 @@ def read_kinds(_: Path, path: Path) -> None:
 
 def read_parts(_: Path, path: Path) -> None:
     """Merge the part with a good one; the result must be valid, and nothing must be there if it is refused."""
-    from hw8.submission import merge_parts, read_submission
+    from hw8.runs.submission import merge_parts, read_submission
 
     second, out = path.with_name("second.csv"), path.with_name("merged.csv")
     second.write_text(PARTS.text([PARTS.row(number) for number in range(ROWS, 2 * ROWS)]))

@@ -1,0 +1,1 @@
+"""What every room may use, which knows nothing of images or models."""

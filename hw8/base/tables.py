@@ -1,0 +1,80 @@
+"""Small CSV files of text, read with one clear line for what is wrong in them."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hw8.base.errors import InputError
+from hw8.base.files import open_regular
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+LARGEST = 500_000_000  # bytes: ten million rows or more
+LONGEST_HEADER = 1000
+
+
+def read_table(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> "pd.DataFrame":
+    """Read a CSV file with exactly these columns, in this order, as text.
+
+    Raises InputError if it is missing, no CSV, has other columns, or no rows.
+    """
+    import pandas as pd
+
+    try:
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size > LARGEST:
+                raise ValueError(f"it is larger than {LARGEST:,} bytes")
+            if len(file.readline(LONGEST_HEADER)) == LONGEST_HEADER:
+                raise ValueError(f"its first line is longer than {LONGEST_HEADER:,} bytes")
+            file.seek(0)
+            table = pd.read_csv(file, dtype=str, keep_default_na=False, skip_blank_lines=False)
+        if not isinstance(table.index, pd.RangeIndex):
+            raise ValueError("its rows have more fields than its header")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or 'no such file'}); check the name") from None
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"{path}: not a CSV file ({' '.join(str(error).split())[:120]}); write it again") from None
+    columns = list(table.columns)
+    if columns not in (list(required), [*required, *optional]):
+        ask = ",".join(required) + "".join(f"[,{name}]" for name in optional)
+        raise InputError(f"{path}: its header is {','.join(columns)[:80]!r}; it must be {ask}")
+    if table.empty:
+        raise InputError(f"{path}: holds no rows; write it again")
+    return table
+
+
+def numbers(path: Path, table: "pd.DataFrame", column: str) -> np.ndarray:
+    """A column as float64 (N,). Raises InputError naming the first line that is not a finite number."""
+    import pandas as pd
+
+    text = table[column].str.strip()
+    values = pd.to_numeric(text, errors="coerce").to_numpy(np.float64)
+    bad = ~np.isfinite(values)
+    if bad.any():
+        row = int(bad.argmax())
+        raise InputError(f"{path}: line {row + 2}: {column} {text[row]!r} is not a finite number")
+    return values
+
+
+def ids_in_order(path: Path, table: "pd.DataFrame") -> np.ndarray:
+    """Rows (N,) that put the table in the order of its IDs.
+
+    Raises InputError unless every ID from 0 to N-1 stands exactly once.
+    """
+    digits = table["ID"].str.fullmatch("[0-9]{1,15}").to_numpy(bool)
+    if not digits.all():
+        row = int((~digits).argmax())
+        raise InputError(f"{path}: line {row + 2}: ID {table['ID'][row]!r} is not a row number")
+    ids = table["ID"].to_numpy().astype(np.int64)
+    order = np.argsort(ids, kind="stable")
+    wrong = ids[order] != np.arange(len(ids))
+    if wrong.any():
+        expected = int(wrong.argmax())
+        found = ids[order][expected]
+        reason = f"ID {expected} is missing" if found > expected else f"ID {found} stands twice"
+        raise InputError(f"{path}: every ID from 0 to {len(ids) - 1} must stand once; {reason}")
+    return order

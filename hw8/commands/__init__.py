@@ -1,0 +1,1 @@
+"""The commands: options, calls, and what they print."""

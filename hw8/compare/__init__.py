@@ -1,0 +1,1 @@
+"""Many runs in one table: training them, ranking them, and whether differences are real."""

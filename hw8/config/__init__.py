@@ -1,0 +1,29 @@
+"""Settings of a run, each with its meaning, unit and limits, and the presets."""
+
+from hw8.config.schema import (
+    RUNS,
+    SECTIONS,
+    DataConfig,
+    Device,
+    ModelConfig,
+    RunConfig,
+    ScoreConfig,
+    TrainConfig,
+    from_mapping,
+    read_config,
+    to_yaml,
+)
+
+__all__ = [
+    "RUNS",
+    "SECTIONS",
+    "DataConfig",
+    "Device",
+    "ModelConfig",
+    "RunConfig",
+    "ScoreConfig",
+    "TrainConfig",
+    "from_mapping",
+    "read_config",
+    "to_yaml",
+]

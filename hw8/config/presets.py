@@ -1,0 +1,348 @@
+"""Named runs, one function each. A preset starts from another and changes what differs."""
+
+import dataclasses
+import difflib
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hw8.base.errors import InputError, nearest
+from hw8.config import RunConfig
+
+PRESETS: dict[str, Callable[[], RunConfig]] = {}
+SHORT_LIST = 5  # presets shown with a line each to who gave a name that is none
+COMMON = ("boss_quick", "boss", "fcn_crop", "resnet", "vae")
+
+
+def preset(function: Callable[[], RunConfig]) -> Callable[[], RunConfig]:
+    """Register a named run; its name is the function's name. A second of the same name is an error."""
+    name = function.__name__
+    if name in PRESETS:
+        raise ValueError(f"preset {name!r} is registered twice")
+
+    @functools.wraps(function)
+    def make() -> RunConfig:
+        return dataclasses.replace(function(), preset=name)
+
+    PRESETS[name] = make
+    return make
+
+
+def load_preset(name: str) -> RunConfig:
+    """The settings of a named run. Raises InputError for an unknown name."""
+    if name not in PRESETS:
+        raise unknown_preset(name)
+    return PRESETS[name]()
+
+
+def unknown_preset(name: str, others: Mapping[str, str] | None = None) -> InputError:
+    """The error for a name that is no preset's, nor one of `others`, which are names with what they are."""
+    known = {preset: (make.__doc__ or "").split("\n")[0] for preset, make in PRESETS.items()} | dict(others or {})
+    near = difflib.get_close_matches(name, known, SHORT_LIST, 0.4)
+    near += [preset for preset in COMMON if preset not in near][: max(0, SHORT_LIST - len(near))]
+    width = max(map(len, near))
+    there_are = f"there are {', '.join(near)} and {len(known) - len(near)} more"
+    return InputError(
+        f"--preset {name}: unknown;{nearest(name, known)} {there_are}",
+        [f"  {preset:<{width}}  {known[preset]}" for preset in near],
+    )
+
+
+def changed(config: RunConfig, **sections: dict[str, Any]) -> RunConfig:
+    """A copy of `config` with fields of some sections changed: changed(base, train={"epochs": 3})."""
+    parts = {name: dataclasses.replace(getattr(config, name), **fields) for name, fields in sections.items()}
+    return dataclasses.replace(config, **parts)
+
+
+@preset
+def conv() -> RunConfig:
+    """Strided convolutions down to a latent vector, transposed ones back: the plain baseline."""
+    return changed(RunConfig(), model={"name": "conv", "options": {"latent": 128}})
+
+
+@preset
+def fcn() -> RunConfig:
+    """Fully connected autoencoder on the whole image."""
+    return changed(RunConfig(), model={"name": "fcn", "options": {"widths": [512, 128], "latent": 32}})
+
+
+@preset
+def fcn_crop() -> RunConfig:
+    """Fully connected, BatchNorm, narrow latent, on the centre of the face: what the published scores favour."""
+    return changed(
+        fcn(),
+        data={"crop": 32, "flip": True},
+        model={"options": {"widths": [512], "latent": 32, "norm": "batch"}},
+        train={"epochs": 20},
+    )
+
+
+@preset
+def resnet() -> RunConfig:
+    """Residual encoder and decoder around a narrow latent, on the centre of the face."""
+    return changed(
+        RunConfig(),
+        data={"crop": 32, "flip": True},
+        model={"name": "resnet", "options": {"latent": 64}},
+        train={"loss": "l1"},
+    )
+
+
+@preset
+def resnet_mse() -> RunConfig:
+    """`resnet` with mean squared error."""
+    return changed(resnet(), train={"loss": "mse"})
+
+
+@preset
+def centre() -> RunConfig:
+    """The ground on which the models below are compared: the inner 32 pixels, twelve epochs, mean squared error."""
+    return changed(RunConfig(), data={"crop": 32, "flip": True}, model={"name": "conv", "options": {"latent": 64}})
+
+
+def _bce(config: RunConfig) -> RunConfig:
+    """The same run with binary cross-entropy."""
+    return changed(config, train={"loss": "bce"})
+
+
+def _centre(model: str, **options: Any) -> RunConfig:
+    """The common ground with another model."""
+    return changed(centre(), model={"name": model, "options": options})
+
+
+@preset
+def fcn_bce() -> RunConfig:
+    """`fcn_crop` with binary cross-entropy."""
+    return _bce(fcn_crop())
+
+
+@preset
+def conv_bce() -> RunConfig:
+    """`centre` with binary cross-entropy."""
+    return _bce(centre())
+
+
+@preset
+def resnet_bce() -> RunConfig:
+    """`resnet` with binary cross-entropy."""
+    return _bce(resnet())
+
+
+def _denoising(corruption: str, strength: float) -> RunConfig:
+    ground = _centre("denoising", latent=64, corruption=corruption, strength=strength)
+    return changed(ground, scoring={"score": "denoising_l1"})
+
+
+@preset
+def denoise_gaussian() -> RunConfig:
+    """Denoising autoencoder: normal noise of 25 grey levels."""
+    return _denoising("gaussian", 25.0)
+
+
+@preset
+def denoise_levels() -> RunConfig:
+    """One denoiser for every noise level up to 50 grey levels, scored by how its errors at four levels go together."""
+    ground = _centre("denoising", latent=64, corruption="gaussian", strength=50.0, many_levels=True)
+    return changed(ground, scoring={"score": "level_errors"})
+
+
+@preset
+def denoise_gaussian_bce() -> RunConfig:
+    """`denoise_gaussian` with binary cross-entropy."""
+    return _bce(denoise_gaussian())
+
+
+@preset
+def denoise_salt_pepper() -> RunConfig:
+    """Denoising autoencoder: a tenth of the pixels black or white."""
+    return _denoising("salt_pepper", 0.1)
+
+
+@preset
+def denoise_mask() -> RunConfig:
+    """Denoising autoencoder: a quarter of the pixels to zero."""
+    return _denoising("mask_pixels", 0.25)
+
+
+@preset
+def denoise_blocks() -> RunConfig:
+    """Denoising autoencoder: a quarter of the blocks to zero."""
+    return _denoising("mask_blocks", 0.25)
+
+
+@preset
+def denoise_dropout() -> RunConfig:
+    """Denoising autoencoder: a fifth of the latent's features dropped."""
+    return _denoising("dropout", 0.2)
+
+
+@preset
+def vae() -> RunConfig:
+    """Variational autoencoder, normal likelihood, scored by the negative ELBO."""
+    return changed(_centre("vae", latent=64), scoring={"score": "nelbo"})
+
+
+@preset
+def vae_bce() -> RunConfig:
+    """Variational autoencoder, Bernoulli likelihood."""
+    return _bce(changed(vae(), model={"options": {"latent": 64, "likelihood": "bernoulli"}}))
+
+
+@preset
+def multi_encoder() -> RunConfig:
+    """Fully connected, convolutional and residual encoders before one decoder."""
+    return _centre("multi_encoder", latent=64)
+
+
+@preset
+def resnet_auxiliary() -> RunConfig:
+    """Residual autoencoder with an auxiliary decoder, scored by both."""
+    return changed(_centre("auxiliary", latent=64), scoring={"score": "both_l1"})
+
+
+@preset
+def classifier() -> RunConfig:
+    """Residual autoencoder with an extra classifier of near-misses, scored by the classifier."""
+    return changed(_centre("classifier", latent=64), scoring={"score": "classifier_logit"})
+
+
+@preset
+def classifier_noise() -> RunConfig:
+    """The same with pixel noise instead of near-misses: the variant that failed students on the homework."""
+    return changed(classifier(), model={"options": {"latent": 64, "negatives": "pixel_noise"}})
+
+
+@preset
+def memae() -> RunConfig:
+    """Memory-augmented autoencoder with nearly uniform addressing."""
+    return _centre("memae")
+
+
+@preset
+def memae_sparse() -> RunConfig:
+    """Memory-augmented autoencoder with sharp, shrunk addressing and the entropy term."""
+    return _centre("memae", shrink=1.0, temperature=0.1, entropy_weight=2e-4)
+
+
+@preset
+def vqvae() -> RunConfig:
+    """Vector-quantised autoencoder."""
+    return _centre("vqvae")
+
+
+@preset
+def aae() -> RunConfig:
+    """Adversarial autoencoder."""
+    return _centre("aae")
+
+
+@preset
+def deep_svdd() -> RunConfig:
+    """Deep SVDD, the neighbour that reconstructs nothing."""
+    return changed(_centre("deep_svdd"), scoring={"score": "distance"}, train={"lr": 1e-3})
+
+
+@preset
+def boss() -> RunConfig:
+    """The best honest combination: what a recogniser and the image's own texture say, put together."""
+    return changed(
+        RunConfig(),
+        data={"flip": True},
+        model={"name": "recogniser", "options": {}},
+        train={"loss": "l1", "epochs": 30},
+        scoring={"score": "joint", "parts": ("amounts", "changes", "texture")},
+    )
+
+
+@preset
+def boss_quick() -> RunConfig:
+    """`boss` in three minutes on two cores for 8,000 images."""
+    return changed(boss(), train={"epochs": 15})
+
+
+@preset
+def boss_transductive() -> RunConfig:
+    """`boss` that, when it scores a test set, also looks at the unlabelled test images as a whole."""
+    return changed(boss(), scoring={"transductive": True})
+
+
+@preset
+def boss_digits() -> RunConfig:
+    """`boss` for a hundred small grey images that have a right and a left, for instance one handwritten digit."""
+    return changed(
+        boss(),
+        data={"flip": False},
+        model={"options": {"widths": [32, 64, 96, 128], "mirror": False}},
+        scoring={"parts": ("amounts", "changes", "features", "latent"), "distance": "neighbours", "fit_on": "training"},
+    )
+
+
+@preset
+def boss_large() -> RunConfig:
+    """`boss`, wider and longer: for a GPU, or an hour on two cores."""
+    return changed(boss(), model={"options": {"widths": [48, 96, 192, 288]}}, train={"epochs": 90})
+
+
+def _course(model: str, **options: Any) -> RunConfig:
+    """The sample notebook's training: Adam at 1e-3, batches of 2000, 50 epochs, no tricks, its score."""
+    return changed(
+        RunConfig(),
+        model={"name": model, "options": options},
+        train={
+            "epochs": 50,
+            "least_steps": 0,  # the notebook's epochs and batches, however few the images
+            "batch_size": 2000,
+            "lr": 1e-3,
+            "final_lr_share": 1.0,
+            "warmup_share": 0.0,
+            "weight_decay": 0.0,
+            "clip_norm": 1e9,
+            "ema_decay": 0.0,
+        },
+        scoring={"score": "rse"},
+    )
+
+
+@preset
+def course_fcn() -> RunConfig:
+    """The sample notebook's fully connected model."""
+    return _course("fcn", widths=[128, 64, 12], latent=3)
+
+
+@preset
+def course_cnn() -> RunConfig:
+    """The sample notebook's convolutional model."""
+    return _course("course_cnn")
+
+
+@preset
+def course_vae() -> RunConfig:
+    """The sample notebook's variational model."""
+    return _course("course_vae")
+
+
+@preset
+def simple() -> RunConfig:
+    """The course's ladder, first step: the sample code."""
+    return course_cnn()
+
+
+@preset
+def medium() -> RunConfig:
+    """Second step: the sample model adjusted (crop, BatchNorm, another latent)."""
+    return fcn_crop()
+
+
+@preset
+def strong() -> RunConfig:
+    """Third step: the multi-encoder autoencoder."""
+    return multi_encoder()
+
+
+@preset
+def boss_course() -> RunConfig:
+    """Last step: a residual encoder (a hint of the slides), with a second decoder that learns beside the first."""
+    return resnet_auxiliary()
+
+
+DEFAULT_PRESET = "boss_quick"

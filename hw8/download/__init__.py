@@ -1,0 +1,1 @@
+"""The homework, fetched and checked."""

@@ -1,0 +1,1 @@
+"""A trained run as an ONNX file."""

@@ -1,0 +1,1 @@
+"""Folders of pictures made into array files."""

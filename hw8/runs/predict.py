@@ -1,0 +1,283 @@
+"""Scoring a test set with one run or several, and writing the submission."""
+
+import dataclasses
+import hashlib
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hw8.base.errors import InputError
+from hw8.base.files import written_aside
+from hw8.base.processes import processes
+from hw8.base.spelling import spelled
+from hw8.config import Device
+from hw8.data.arrays import Images
+from hw8.data.labels import Labels
+from hw8.data.loader import in_batches
+from hw8.data.sources import open_source
+from hw8.evaluation.metrics import Evaluation, evaluate
+from hw8.runs.submission import read_submission, write_part, write_submission
+from hw8.runs.trained_run import Member
+from hw8.scoring.calibration import Table
+from hw8.scoring.evidence import chosen
+from hw8.scoring.fusion import fuse, fused_p_values, one_opinion, rank_correlation
+from hw8.scoring.tails import check_scores
+from hw8.scoring.transductive import Sample, Transducer
+from hw8.training.run_folder import newest_run
+
+log = logging.getLogger(__name__)
+ALPHA = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """One run's scores of a test set (N,), their p-values, and those of its calibration normals (C,).
+
+    A transductive run has no scores of normals (`normal_C` is None), an estimated `share` of anomalies, and the
+    p-values of its scores before the transduction.
+    """
+
+    score_N: np.ndarray
+    p_value_N: np.ndarray
+    normal_C: np.ndarray | None
+    nats_N: np.ndarray
+    table: Table
+    share: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """A written submission, and what it is worth where labels are known."""
+
+    out: Path
+    runs: list[Path]
+    source: str
+    score_N: np.ndarray
+    p_value_N: np.ndarray | None
+    labels: Labels | None
+    labels_file: Path
+    evaluation: Evaluation | None
+    scoring_seconds: float
+    correlation: np.ndarray | None = None
+    groups: list[list[int]] = dataclasses.field(default_factory=list)
+    share: float | None = None
+    warnings: list[str] = dataclasses.field(default_factory=list)
+    normals: int = 0
+    development: bool = False
+
+    def flagged(self) -> str | None:
+        """A line on how many images are flagged, or why none can be; None without p-values."""
+        if self.p_value_N is None:
+            return None
+        least = 1 / (self.normals + 1)
+        if least > ALPHA:
+            return (
+                f"none can be at p <= {ALPHA}: {self.normals} calibration images give no p-value below {least:.3f}; "
+                f"train on more images, or hold out more of them"
+            )
+        share = (self.p_value_N <= ALPHA).mean()
+        return f"{share:.1%} of the images at p <= {ALPHA} (of normal images alone: {ALPHA:.0%})"
+
+    def next_command(self) -> str:
+        """What one would do with the file now: measure it where labels are known, else check it for the upload."""
+        if self.development:
+            return spelled("report", *self.runs[:1])
+        if self.labels is not None:
+            return spelled("evaluate", self.out, "--labels", self.labels_file)
+        rows = () if self.source == "hw8" else ("--rows", len(self.score_N))
+        return spelled("check", self.out, *rows)
+
+    def notes(self) -> list[str]:
+        """Lines for the reader besides the table: how far members agree, and what a transduction looked at."""
+        lines = []
+        if self.development:
+            images = f"{len(self.score_N):,} normal images of {self.source}, held out from training"
+            lines.append(f"Scored:   {images}: it has no test set")
+        if self.correlation is not None:
+            pairs = [(a, b) for a in range(len(self.runs)) for b in range(a)]
+            found = ", ".join(f"{self.runs[b]} and {self.runs[a]} {self.correlation[a, b]:.2f}" for a, b in pairs)
+            lines.append(f"Agreement: rank correlation of {found}")
+            same = [" = ".join(str(self.runs[run]) for run in group) for group in self.groups if len(group) > 1]
+            lines += [f"One opinion, counted once (correlation of .99 or more): {names}" for names in same]
+        if self.share is not None:
+            lines.append(
+                "Transductive: these scores were made by looking at the unlabelled test images as a whole; check that "
+                f"your rules allow it. Estimated share of anomalies: {self.share:.0%}. p-values are those without it"
+            )
+        return lines
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `predict.py --json` prints."""
+        flagged = None if self.p_value_N is None else float((self.p_value_N <= ALPHA).mean())
+        return {
+            "out": str(self.out),
+            "runs": [str(run) for run in self.runs],
+            "data": self.source,
+            "rows": len(self.score_N),
+            "flagged_at_p05": flagged,
+            "calibration_images": self.normals,
+            "rank_correlation": None if self.correlation is None else self.correlation.tolist(),
+            "transductive": self.share is not None,
+            "estimated_share": self.share,
+            "warnings": self.warnings,
+            **({} if self.evaluation is None else self.evaluation.as_json()),
+        }
+
+
+def predict(
+    runs: list[Path], where: str | None, out: Path | None, device: Device = "auto", evidence: Path | None = None
+) -> Prediction:
+    """Score a test set with the runs (none: the newest) and write `ID,score` to `out`.
+
+    `where` defaults to the data of the first run, `out` to submissions/NAME.csv. Several runs are fused by
+    `hw8.scoring.fusion.fuse`. `evidence` is a .csv or .npz file for the evidence behind the scores of a single run.
+    Raises InputError, before any file is written unless the disk itself fails.
+    """
+    paths = runs or [newest_run()]
+    out = out or Path("submissions") / ("+".join(path.resolve().name for path in paths) + ".csv")
+    _check_names(out, evidence, paths)
+    members = [Member.load(run, device) for run in paths]
+    source = open_source(where if where is not None else members[0].config.data.source)
+    opened = [member.open_test(source) for member in members]
+    if not source.has_test_set and len({member.calibration_set() for member in members}) > 1:
+        raise InputError(f"--data {source.name}: has no test set, and these runs held out other images; give --data")
+    labels = source.labels(len(opened[0]))
+    warnings = warn_of(members, opened)
+    started = time.perf_counter()
+    scored = [score_images(member, images) for member, images in zip(members, opened, strict=True)]
+    seconds = time.perf_counter() - started
+    together = _fused(members, scored)
+    write_submission(out, together.score_N)
+    if evidence is not None:
+        write_evidence(evidence, members[0], scored[0])
+    job = processes()
+    read_N = job.from_first(read_submission(out, len(opened[0])) if job.main else together.score_N)
+    evaluation = None if labels is None else evaluate(read_N, labels)
+    prediction = Prediction(
+        out, paths, source.name, read_N, together.p_value_N, labels, source.labels_file, evaluation, seconds,
+        share=next((item.share for item in scored if item.share is not None), None), warnings=warnings,
+        normals=len(members[0].calibration.values_C[members[0].score_name]), development=not source.has_test_set,
+    )  # fmt: skip
+    if len(members) == 1:
+        return prediction
+    return dataclasses.replace(prediction, correlation=together.correlation, groups=together.groups)
+
+
+def predict_shard(run: Path, where: str | None, out: Path, shard: tuple[int, int], device: Device = "auto") -> int:
+    """Score the i-th of n parts of a test set, i from 0, and write them for `merge_parts`; returns the images scored.
+
+    Parts are cut between batches, so that an image's score is the same, bit for bit, as in the whole. Raises InputError
+    for a transductive run, which must see the whole set, and for a shard that is not there.
+    """
+    number, count = shard
+    if not 0 <= number < count:
+        raise InputError(f"--shard {number}/{count}: the parts are 0/{count} to {count - 1}/{count}")
+    member = Member.load(run, device)
+    if member.config.scoring.transductive:
+        raise InputError(f"--shard {number}/{count}: {run} is transductive and must see the whole test set at once")
+    images = member.open_test(open_source(where if where is not None else member.config.data.source))
+    warn_of([member], [images])
+    batches = list(in_batches(np.arange(len(images)), member.scorer.batch_size))
+    mine = batches[number * len(batches) // count : (number + 1) * len(batches) // count]
+    if not mine:
+        raise InputError(f"--shard {number}/{count}: {len(images):,} images are only {len(batches)} batches; cut fewer")
+    rows = np.concatenate(mine)
+    table = member.scorer.table(images, rows, label=str(run))
+    digest = hashlib.sha256(member.folder.model.read_bytes() + images.fingerprint().encode()).hexdigest()[:12]
+    scores = chosen(member.calibration.scores(table), member.score_name)
+    write_part(out, int(rows[0]), scores, f"{len(images)}-{digest}")
+    return len(rows)
+
+
+def warn_of(members: Sequence[Member], opened: Sequence[Images]) -> list[str]:
+    """Say aloud how the images differ from those that the runs were trained on; returns the lines."""
+    found: dict[str, None] = {}
+    for member, images in zip(members, opened, strict=True):
+        if member.appearance is not None:
+            found |= dict.fromkeys(f"{images.name}: {line}" for line in member.appearance.differences(images))
+    for line in found:
+        log.warning("Warning:  %s", line)
+    return list(found)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Together:
+    """What one run, or several fused, make of the test set."""
+
+    score_N: np.ndarray
+    p_value_N: np.ndarray | None
+    correlation: np.ndarray | None = None
+    groups: list[list[int]] = dataclasses.field(default_factory=list)
+
+
+def _fused(members: Sequence[Member], scored: Sequence[Scored]) -> _Together:
+    """One score from all; p-values too, where the runs held out the same normals to calibrate."""
+    if len(members) == 1:
+        return _Together(scored[0].score_N, scored[0].p_value_N)
+    correlation = rank_correlation([item.score_N for item in scored])
+    groups = one_opinion(correlation)
+    score_N = fuse([item.nats_N for item in scored], groups)
+    normals = [item.normal_C for item in scored if item.normal_C is not None]
+    if len(normals) < len(scored) or len({member.calibration_set() for member in members}) > 1:
+        return _Together(score_N, None, correlation, groups)
+    return _Together(score_N, fused_p_values(score_N, normals, groups), correlation, groups)
+
+
+def _check_names(out: Path, evidence: Path | None, runs: list[Path]) -> None:
+    if out.suffix != ".csv":
+        raise InputError(f"--out {out}: must end in .csv; the picture goes beside it as .png")
+    if evidence is not None and evidence.suffix not in (".csv", ".npz"):
+        raise InputError(f"--evidence {evidence}: must end in .csv or .npz")
+    if evidence is not None and evidence.resolve() == out.resolve():
+        raise InputError(f"--evidence {evidence}: is the submission's own name; choose another")
+    if evidence is not None and len(runs) > 1:
+        raise InputError(f"--evidence {evidence}: needs a single --run; each run has evidence of its own")
+
+
+def score_images(member: Member, images: Images) -> Scored:
+    """One run's scores of all images, in the order of their IDs."""
+    table = member.scorer.table(images, np.arange(len(images)), label=str(member.folder.path))
+    name, calibration = member.score_name, member.calibration
+    score_N = chosen(calibration.scores(table), name)
+    check_scores(score_N, str(member.folder.path))
+    normal_C = calibration.values_C[name]
+    if member.config.scoring.transductive:
+        return _transduced(member, images, score_N, table)
+    return Scored(score_N, calibration.p_value(name, score_N), normal_C, calibration.nats(name, score_N), table)
+
+
+def _transduced(member: Member, test: Images, score_N: np.ndarray, table: Table) -> Scored:
+    """The same with what the unlabelled test images say; needs the run's training images, to tell them from."""
+    config, scorer = member.config, member.scorer
+    training, splits = member.open_training()
+    boss_C = member.calibration.values_C[member.score_name]
+    transducer = Transducer(scorer.model, scorer.device, scorer.precision, scorer.batch_size, config.seed)
+    job, known = processes(), (Sample(training, splits.train), Sample(training, splits.calibration))
+    done = job.from_first(transducer(*known, test, boss_C, score_N) if job.main else None)
+    assert done is not None  # noqa: S101 (the first process's)
+    p_value_N = member.calibration.p_value(member.score_name, score_N)
+    return Scored(done.score_N, p_value_N, None, done.score_N, table, done.share)
+
+
+def write_evidence(path: Path, member: Member, scored: Scored) -> None:
+    """Write the evidence behind the scores, a row an image: score, p_value, each number and each vector's columns.
+
+    As .csv every column has a name of its own; as .npz vectors stay whole, (N, D).
+    """
+    import pandas as pd
+
+    head = {"ID": np.arange(len(scored.score_N)), "score": scored.score_N, "p_value": scored.p_value_N}
+    with written_aside(path) as aside:
+        if path.suffix == ".npz":
+            with aside.open("wb") as file:
+                arrays: dict[str, Any] = {**head, **scored.table}
+                np.savez_compressed(file, **arrays)
+            return
+        columns = dict(head)
+        for name, value in scored.table.items():
+            columns |= dict(zip(member.column_names(name, value), np.reshape(value, (len(value), -1)).T, strict=True))
+        pd.DataFrame(columns).to_csv(aside, index=False)

@@ -1,0 +1,119 @@
+"""A finished run, loaded to score images."""
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from hw8.base.device import choose_device, choose_precision, keep_memory
+from hw8.base.errors import InputError
+from hw8.config import Device, RunConfig
+from hw8.data.arrays import Images, Selection
+from hw8.data.sources import Source, open_source
+from hw8.data.splits import Splits, split_rows
+from hw8.scoring.appearance import Appearance
+from hw8.scoring.calibration import Calibration, needed_evidence
+from hw8.scoring.evidence import chosen
+from hw8.scoring.inference import Scorer
+from hw8.scoring.transductive import check_can_transduce
+from hw8.training.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """One loaded run, alone or in an ensemble."""
+
+    folder: RunFolder
+    config: RunConfig
+    scorer: Scorer
+    calibration: Calibration
+    appearance: Appearance | None = None
+
+    @property
+    def score_name(self) -> str:
+        """The name of this run's score."""
+        return self.config.scoring.score
+
+    @classmethod
+    def load(cls, path: Path, device: Device = "auto") -> "Member":
+        """Load a finished run. Raises InputError if it is missing, damaged or unfinished."""
+        folder, config = RunFolder.open(path)
+        config = dataclasses.replace(config, device=device)
+        model, tensors = folder.load(config)
+        keep_memory()
+        scoring, where = config.scoring, choose_device(config.device)
+        calibration = Calibration.from_tensors(tensors, scoring.score, scoring.parts, str(path))
+        wanted = needed_evidence(scoring.score, scoring.parts)
+        scorer = Scorer(model, where, choose_precision(config.precision, where), scoring.score_batch_size, wanted)
+        member = cls(folder, config, scorer, calibration, Appearance.from_tensors(folder.appearance()))
+        member.check()
+        return member
+
+    def check(self) -> None:
+        """Score one grey image. Raises InputError, naming the file, if weights, settings and calibration do not fit."""
+        side, channels = self.folder.image_shape()
+        grey_1HWC = np.full((1, side, side, channels), 128, np.uint8)
+        try:
+            if self.config.scoring.transductive:
+                check_can_transduce(self.scorer.model)
+            found = self.calibration.scores(self.scorer.reconstruct(grey_1HWC)[1])
+            if not np.isfinite(chosen(found, self.score_name)).all():
+                raise InputError("its scores are not finite; train again with a lower --lr")
+        except (ValueError, TypeError, RuntimeError, IndexError, OverflowError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{self.folder.model}: cannot score with {self.folder.config}: {reason}") from None
+
+    def open_test(self, source: Source) -> Images:
+        """The test images as this run sees them or, of the run's own data without a test set, its development images.
+
+        Raises InputError if their side or channels differ from its own.
+        """
+        if not source.has_test_set and source == open_source(self.config.data.source):
+            return self._open_development()
+        images = source.testing(self.config.data.crop)
+        if (images.side, images.channels) != (shape := self.folder.image_shape()):
+            raise InputError(
+                f"{images.name}: images of {images.side}x{images.side}x{images.channels}, but {self.folder.path} "
+                f"takes {shape[0]}x{shape[0]}x{shape[1]}; score the kind of images it was trained on"
+            )
+        return images
+
+    def _open_development(self) -> Images:
+        """The images that were held out to measure the run: normal ones, which it was not trained or calibrated on."""
+        training, splits = self.open_training()
+        log.info(
+            "%s: has no test set; its %s development images, held out from training, are scored in its place",
+            self.config.data.source, f"{len(splits.development):,}",
+        )  # fmt: skip
+        development = Selection(training.array_NHWC, splits.development)
+        return Images(development, self.config.data.crop, f"{training.name} (development images)")
+
+    def open_training(self) -> tuple[Images, Splits]:
+        """The images that the run was trained on, and their split. Raises InputError if they are no longer there."""
+        images = open_source(self.config.data.source).training(self.config.data.crop)
+        if images.fingerprint() != self.folder.fingerprint():
+            raise InputError(
+                f"{images.name}: is not what {self.folder.path} was trained on; put it back, or train again"
+            )
+        try:
+            return images, split_rows(len(images), self.config.data)
+        except InputError as error:
+            raise InputError(f"{self.folder.config}: {error}") from None
+
+    def calibration_set(self) -> tuple[object, ...]:
+        """What decides which normals calibrated the run: two runs that agree in it used the same ones."""
+        data = self.config.data
+        shares = data.calibration_share, data.development_share, data.held_out_minimum, data.held_out_maximum
+        return data.source, data.split_seed, *shares, len(self.calibration.values_C[self.score_name])
+
+    def column_names(self, name: str, value: np.ndarray) -> list[str]:
+        """A name for each column of a piece of evidence, (N,) or (N, D)."""
+        if value.ndim == 1:
+            return [name]
+        known = self.scorer.model.components().get(name, ())
+        if len(known) == value.shape[1]:
+            return [f"{name}.{part.replace(' ', '_')}" for part in known]
+        return [f"{name}.{number}" for number in range(value.shape[1])]

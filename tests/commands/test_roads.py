@@ -1,0 +1,155 @@
+"""Roads that a user takes: every command that is printed as the next one works as it stands."""
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hw8.base.errors import InputError
+from hw8.data.demo import demo_images
+from hw8.data.sources import open_source
+from hw8.runs.predict import predict
+from hw8.runs.trained_run import Member
+from hw8.training.run_folder import newest_run
+
+QUICK = ("--preset", "fcn", "--epochs", 1, "--held-out-minimum", 20)
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def follow(call):
+    """Call a command, then what it names as the next one, and so on; the names of all commands called."""
+
+    def followed(name, *words) -> list[str]:
+        names = []
+        while True:
+            names.append(name)
+            done = call(name, *words)
+            found = re.findall(r"^Next:     .*?(python scripts/.*)$", done.stdout, re.MULTILINE)
+            if not found or "explore" in found[-1] or len(names) == 6:
+                assert "explore" in done.stdout or not found
+                return names
+            _, script, *words = shlex.split(found[-1])
+            words = [
+                name for word in words for name in (sorted(map(str, Path().glob(word))) if "*" in word else [word])
+            ]
+            name = script.removeprefix("scripts/").removesuffix(".py")
+
+    return followed
+
+
+def pictures(folder, count: int) -> None:
+    folder.mkdir(parents=True)
+    for number, image in enumerate(demo_images("normal", count, seed=count)[:, ::4, ::4]):
+        Image.fromarray(image).save(folder / f"{number}.png")
+
+
+def test_a_folder_of_pictures_is_named_as_such_with_the_command_that_makes_arrays(call, tmp_path):
+    pictures(tmp_path / "my pictures", 4)
+    line = call("train", "--data", "my pictures", code=2).line
+    assert "my pictures: holds pictures (" in line
+    assert line.endswith("python scripts/prepare_data.py 'my pictures' 'my pictures-images'")
+    pictures(tmp_path / "nested" / "2026", 4)
+    assert "holds pictures" in call("train", "--data", "nested", code=2).line
+    (tmp_path / "empty").mkdir()
+    assert "no such file" in call("train", "--data", "empty", code=2).line
+
+
+def test_own_pictures_without_a_test_part_have_no_dead_end(follow, call, tmp_path):
+    """Prepare, train, and look at the images that were held out, since there is no test set."""
+    pictures(tmp_path / "rü n", 60)
+    prepared = call("prepare_data", "rü n", "my images", "--side", 16).stdout
+    assert prepared.endswith("Next:     python scripts/train.py --data 'my images'\n")
+    trained = call("train", *QUICK, "--data", "my images", "--out", "runs/rü n").stdout
+    assert trained.endswith("Next:     python scripts/report.py 'runs/rü n'\n")
+    reported = call("report", "runs/rü n").stdout
+    assert reported.endswith("python scripts/explore.py --run 'runs/rü n'\n")
+    page = (tmp_path / "submissions" / "rü n.html").read_text()
+    assert "development images of my images, which has no test set" in page
+    predicted = call("predict", "--run", "runs/rü n").stdout
+    assert "Scored:   12 normal images of my images, held out from training: it has no test set" in predicted
+    assert predicted.endswith("Next:     python scripts/report.py 'runs/rü n'\n")
+    assert "normal images" in call("explain", "--run", "runs/rü n", "--id", 3).stdout
+    assert "error: --id 12: " in call("explain", "--run", "runs/rü n", "--id", 12, code=2).stderr
+    assert call("ablate", "--run", "runs/rü n").stdout
+
+
+def test_new_pictures_are_scored_with_the_run_that_is_there(call, tmp_path):
+    pictures(tmp_path / "new", 5)
+    said = call("prepare_data", "new", "new-images", "--side", 16, "--unlabelled").stdout
+    assert "Next:     train a run on images like these, python scripts/train.py, then" in said
+    pictures(tmp_path / "old", 60)
+    call("prepare_data", "old", "old-images", "--side", 16)
+    call("train", *QUICK, "--data", "old-images", "--out", "runs/a b")
+    shutil.rmtree(tmp_path / "new-images")
+    said = call("prepare_data", "new", "new-images", "--side", 16, "--unlabelled").stdout
+    assert said.endswith("Next:     python scripts/predict.py --run 'runs/a b' --data new-images\n")
+    words = shlex.split(said.splitlines()[-1].removeprefix("Next:     python scripts/predict.py"))
+    assert json.loads(call("predict", *words, "--json").stdout)["rows"] == 5
+    reported = call("report", "runs/a b", "--data", "new-images").stdout
+    assert reported.endswith("python scripts/explore.py --run 'runs/a b' --data new-images\n")
+    line = call("predict", "--data", "old", code=2).line
+    assert "holds pictures" in line
+    assert "--unlabelled" in line
+    assert (
+        "old-images: has no testingset.npy"
+        in call("predict", "--run", "runs/a b", "--data", "./old-images", code=2).line
+    )
+
+
+def test_from_training_to_the_end_by_the_commands_that_are_printed(follow, small):
+    assert follow("train", *QUICK, "--data", small) == ["train", "predict", "evaluate"]
+    assert follow("predict", "--shard", "0/1") == ["predict", "merge", "check"]
+
+
+def test_the_development_images_stand_in_for_the_test_set_of_the_runs_own_data_alone(call, small, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    shutil.copy(small / "trainingset.npy", data)
+    call("train", *QUICK, "--data", "data", "--out", "run")
+    member = Member.load(tmp_path / "run")
+    images = member.open_test(open_source("data"))
+    training, splits = member.open_training()
+    np.testing.assert_array_equal(images.read(np.arange(20)), training.read(splits.development))
+    assert images.read(np.array([3])).shape == (1, 16, 16, 3)
+    with pytest.raises(InputError, match="has no testingset.npy"):
+        open_source("data").testing()
+
+
+def test_runs_that_held_out_other_images_need_a_test_set(call, small, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    shutil.copy(small / "trainingset.npy", data)
+    for seed in (0, 1):
+        call("train", *QUICK, "--data", "data", "--split-seed", seed, "--out", f"run{seed}")
+    members = [Member.load(tmp_path / f"run{seed}") for seed in (0, 1)]
+    assert members[0].calibration_set() != members[1].calibration_set()
+    with pytest.raises(InputError, match="these runs held out other images; give --data"):
+        predict([tmp_path / "run0", tmp_path / "run1"], None, tmp_path / "x.csv")
+    assert not (tmp_path / "x.csv").exists()
+
+
+def test_constant_images_are_refused_before_a_run_is_made(call, tmp_path):
+    np.save(tmp_path / "trainingset.npy", np.full((60, 16, 16, 3), 9, np.uint8))
+    assert "all 60 images are the same" in call("train", *QUICK, "--data", ".", code=2).line
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_a_run_that_failed_says_why(call, small, tmp_path):
+    words = ("--lr", 1e12, "--clip-norm", 1e17, "--warmup-share", 0, "--precision", "fp32")
+    call("train", *QUICK, *words, "--data", small, "--out", "run", code=2)
+    (tmp_path / "run" / "model.safetensors").unlink(missing_ok=True)
+    line = call("predict", "--run", "run", code=2).line
+    assert "run: its training failed: " in line
+    assert "--resume" not in line
+    with pytest.raises(InputError, match="no finished run"):
+        newest_run(tmp_path)

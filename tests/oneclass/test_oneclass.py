@@ -1,0 +1,222 @@
+import dataclasses
+import json
+import logging
+import re
+
+import numpy as np
+import pytest
+
+from hw8.base.errors import InputError, Interrupted
+from hw8.config.presets import changed, load_preset
+from hw8.oneclass import protocol as oneclass
+from hw8.oneclass.protocol import Plan, default_preset, measure, named, suited
+from hw8.oneclass.published import NOT_FOUND, PUBLISHED, SETS, comparison, figures
+from hw8.oneclass.results import COLUMNS, Measured, read_ledger
+from hw8.oneclass.sources import LabelledSource, open_labelled
+
+
+def two_classes() -> LabelledSource:
+    rng = np.random.default_rng(0)
+    bright = rng.integers(150, 255, (60, 16, 16, 1), dtype=np.uint8)
+    dark = rng.integers(0, 100, (60, 16, 16, 1), dtype=np.uint8)
+    both, classes = np.concatenate([bright, dark]), np.repeat(["bright", "dark"], 60)
+    return LabelledSource("two", both, classes, both, classes)
+
+
+@pytest.fixture
+def plan(tmp_path, monkeypatch) -> Plan:
+    """Both classes, with a small model and a few steps."""
+    config = changed(
+        load_preset("conv"), train={"epochs": 1, "least_steps": 20, "batch_size": 8}, model={"options": {"latent": 4}}
+    )
+    return Plan(two_classes(), dataclasses.replace(config, device="cpu"), ledger=tmp_path / "two.csv")
+
+
+def test_each_class_is_normal_in_turn(plan):
+    seen: list[str] = []
+    found = measure(plan, seen.append)
+    auc = found.by_seed()[0]
+    assert list(auc) == ["bright", "dark"]
+    assert min(auc.values()) > 0.6
+    assert [line.split(" as normal ")[0] for line in seen] == ["seed 0: bright", "seed 0: dark"]
+    assert found.mean() == pytest.approx(np.mean(list(auc.values())))
+    rows = read_ledger(plan.file())
+    assert [row["class"] for row in rows] == ["bright", "dark"]
+    assert {row["epochs"] for row in rows} == {"4"}, "20 steps of 8 images, five an epoch"
+    assert not plan.file().with_suffix("").exists(), "nothing but the ledger is left"
+
+
+def test_a_detector_without_gradient_is_measured_alike(plan):
+    source = open_labelled("digits")
+    classical = Plan(source, named("one_class_svm"), classes=("0", "6"), ledger=plan.file())
+    found = measure(classical)
+    assert min(found.by_seed()[0].values()) > 0.9
+    assert 0 < found.mean("held_out_auc") < 1
+    assert {row["preset"] for row in read_ledger(plan.file())} == {"one_class_svm"}
+    assert measure(classical).by_seed() == found.by_seed()
+    with pytest.raises(InputError, match="unknown"):
+        named("no_such_thing")
+
+
+def test_a_stopped_run_goes_on(plan, monkeypatch):
+    ran: list[str] = []
+    real = oneclass._one
+
+    def one(cut, normal, config, folder):
+        if normal == "dark" and not ran.count("stopped"):
+            ran.append("stopped")
+            raise KeyboardInterrupt
+        ran.append(normal)
+        return real(cut, normal, config, folder)
+
+    monkeypatch.setattr(oneclass, "_one", one)
+    with pytest.raises(Interrupted, match="the same command goes on"):
+        measure(plan)
+    assert [row["class"] for row in read_ledger(plan.file())] == ["bright"]
+    found = measure(plan)
+    assert ran == ["bright", "stopped", "dark"]
+    before = plan.file().read_bytes()
+    assert measure(plan).by_seed() == found.by_seed()
+    assert plan.file().read_bytes() == before
+    assert ran == ["bright", "stopped", "dark"], "a finished run trains nothing"
+
+
+def test_other_settings_or_data_start_anew_and_say_so(plan, caplog):
+    plan = dataclasses.replace(plan, epochs=2)
+    measure(plan)
+    with caplog.at_level(logging.WARNING):
+        measure(dataclasses.replace(plan, epochs=1))
+        source = two_classes()
+        source.image_NHWC[0, 0, 0] ^= 1
+        measure(dataclasses.replace(plan, source=source, classes=("dark",)))
+    assert [record.message.split(": ")[1] for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "has results of seed 0 of other settings or data; measured anew"
+    ] * 2
+    rows = read_ledger(plan.file())
+    assert len(rows) == 5, "the old results stay"
+    assert len({row["fingerprint"] for row in rows}) == 3
+    caplog.clear()
+    measure(plan)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(read_ledger(plan.file())) == 5, "and count again with their own settings"
+
+
+def test_a_ledger_that_is_none_is_refused(plan, tmp_path):
+    plan.file().write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="its header is"):
+        measure(plan)
+    plan.file().write_text(",".join(COLUMNS) + "\n" + "x,conv,0,dark,high,1,1,1,1,1,1\n")
+    with pytest.raises(InputError, match="auc 'high' is not a finite number"):
+        measure(plan)
+    with pytest.raises(InputError, match="must end in .csv"):
+        measure(dataclasses.replace(plan, ledger=tmp_path / "two.txt"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seeds": ()}, "--seeds"),
+        ({"seeds": (1, 1)}, "--seeds 1 1"),
+        ({"seeds": (-1,)}, "--seeds -1"),
+        ({"epochs": 0}, "--epochs 0"),
+        ({"classes": ("red",)}, "--classes red: no class of two; choose of 'bright, dark'"),
+        ({"config": load_preset("boss_transductive")}, "looks at all test images at once"),
+    ],
+)
+def test_plans_that_are_refused(plan, change, words):
+    with pytest.raises(InputError, match=re.escape(words)):
+        dataclasses.replace(plan, **change)
+
+
+def test_classes_that_are_too_small_are_refused_before_anything_is_trained(plan):
+    source = two_classes()
+    few = dataclasses.replace(source, image_NHWC=source.image_NHWC[:70], class_N=source.class_N[:70])
+    with pytest.raises(InputError, match="class dark has 10 images to train on; at least 20"):
+        measure(dataclasses.replace(plan, source=few))
+    one = dataclasses.replace(source, test_NHWC=source.test_NHWC[:60], test_class_N=source.test_class_N[:60])
+    with pytest.raises(InputError, match="class bright is all of the test images"):
+        measure(dataclasses.replace(plan, source=one))
+    assert not plan.file().exists()
+
+
+def test_two_digits_beat_chance_after_a_few_steps(tmp_path, monkeypatch):
+    options = {"widths": [64], "latent": 8}
+    config = changed(load_preset("fcn"), model={"options": options}, train={"least_steps": 60})
+    source = open_labelled("digits")
+    found = measure(Plan(source, suited(config, False), (0, 1), ("0", "1"), ledger=tmp_path / "digits.csv"))
+    assert default_preset(source) == "boss_digits"
+    assert found.mean() > 0.75
+    assert set(found.by_seed()) == {0, 1}
+    assert found.spread() == pytest.approx(abs(np.subtract(*found.seed_means().values())))
+
+
+def test_settings_are_the_presets_with_the_seed_and_the_epochs_that_are_asked_for():
+    plan = Plan(two_classes(), load_preset("boss_quick"))
+    assert oneclass._settings(plan, 3) == dataclasses.replace(plan.config, seed=3)
+    given = oneclass._settings(dataclasses.replace(plan, epochs=2), 0).train
+    assert (given.epochs, given.least_steps, given.batch_size) == (2, 0, 128), "and no more"
+
+
+def test_mirroring_is_switched_off_everywhere():
+    quick = load_preset("boss_quick")
+    assert suited(quick, True) == quick
+    off = suited(quick, False)
+    assert not off.data.flip
+    assert off.model.options["mirror"] is False
+    assert "mirror" not in suited(load_preset("conv"), False).model.options
+
+
+def test_means_and_table():
+    def row(auc: float) -> dict[str, str]:
+        return dict.fromkeys(COLUMNS, "1") | {"auc": str(auc)}
+
+    found = Measured({0: {"a": row(0.5), "b": row(0.7)}, 1: {"a": row(0.7), "b": row(0.9)}})
+    assert found.mean() == pytest.approx(0.7)
+    assert found.spread() == pytest.approx(0.2)
+    assert found.class_means() == pytest.approx({"a": 0.6, "b": 0.8})
+    lines = found.text().splitlines()
+    assert lines[2].split() == ["a", "0.5000", "0.7000", "0.6000"]
+    assert lines[-1].split() == ["mean", "0.6000", "0.8000", "0.7000"]
+    assert len({len(line) for line in lines}) == 1
+    assert {"mean_auc", "auc"} <= set(found.as_json())
+
+
+def test_published_figures_are_well_formed():
+    assert set(PUBLISHED) == set(SETS) == set(NOT_FOUND)
+    for items in PUBLISHED.values():
+        assert [item.mean_auc for item in items] == sorted(item.mean_auc for item in items)
+        assert len({item.method for item in items}) == len(items)
+        for item in items:
+            assert 0.5 < item.mean_auc < 1
+            assert 2015 < item.year < 2024
+            assert item.paper
+            assert item.found, "every figure says where it was read"
+
+
+def test_published_figures_stand_beside_ours():
+    text = comparison("fashion-mnist", "boss_quick", 0.92)
+    order = [line.split()[0] for line in text.splitlines() if re.match(r"  0\.\d{3}  ", line)]
+    assert order == sorted(order)
+    assert "0.920  hw8 boss_quick" in text
+    assert "not run here" in text
+    assert "MemAE" not in text
+    assert "hw8" not in comparison("mnist", "conv", 0.9, complete=False)
+    assert "none for this set" in comparison(None, "conv", 0.9)
+    assert figures(None) == []
+    assert all(item["found"] for item in figures("cifar10"))
+
+
+def test_command_prints_one_object_and_keeps_its_results(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "set.npz", images=rng.integers(0, 99, (80, 8, 8), np.uint8), labels=np.arange(80) % 2)
+    words = ["set.npz", "--preset", "fcn", "--epochs", "1", "--json", "--compare-with", "mnist"]
+    found = json.loads(call("oneclass", *words).stdout)
+    assert found["preset"] == "fcn"
+    assert set(found["auc"]["0"]) == {"0", "1"}
+    assert found["published"][0]["found"]
+    assert (tmp_path / found["ledger"]).exists()
+    assert found["ledger"] == "submissions/oneclass/set-fcn.csv"
+    assert call("oneclass", "set.npz", "--classes", "7", code=2).line.startswith(
+        "error: --classes 7: no class of set; choose of "
+    )

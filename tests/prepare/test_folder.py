@@ -1,0 +1,796 @@
+import contextlib
+import csv
+import dataclasses
+import io
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hw8.base.errors import InputError, Interrupted
+from hw8.base.lock import owned
+from hw8.data import pictures
+from hw8.data.arrays import open_images
+from hw8.data.labels import read_labels
+from hw8.data.layout import escaped, walk
+from hw8.data.pictures import read_picture, read_pictures, squared
+from hw8.prepare.folder import prepare
+from hw8.prepare.prepared import FILES, Preparation
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_data.py"
+QUICK = Preparation(side=8)
+LISTS = {"training_files.csv", "testing_files.csv"}  # beside every array file
+
+
+def flat(value: int, size: tuple[int, int] = (9, 9)) -> Image.Image:
+    """A picture of one colour, told from others by its red."""
+    return Image.new("RGB", size, (value, 100, 50))
+
+
+def fill(root: Path, *names: str, start: int = 0) -> list[str]:
+    """Write pictures of rising red from `start`."""
+    for value, name in enumerate(names, start):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        flat(value).save(root / name)
+    return list(names)
+
+
+def numbered(count: int, pattern: str = "{:03d}.png") -> list[str]:
+    return [pattern.format(number) for number in range(count)]
+
+
+def reds(out: Path, name: str = "trainingset.npy") -> list[int]:
+    return open_images(out / name).array_NHWC[:, 4, 4, 0].tolist()
+
+
+def held(out: Path) -> set[str]:
+    return {path.name for path in out.iterdir()} - LISTS if out.exists() else set()
+
+
+def refused(images: Path, out: Path, settings: Preparation = QUICK) -> str:
+    before = held(out)
+    with pytest.raises(InputError) as caught:
+        prepare(images, out, settings)
+    assert held(out) == before, "a refusal leaves nothing behind"
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def skipped(out: Path) -> dict[str, str]:
+    with (out / "skipped.csv").open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["file", "reason"]
+    return dict(rows)
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+def labelled(root: Path) -> None:
+    """Thirty normal pictures (red 0 to 29) and anomalies of two kinds (100 to 103, 200 and 201)."""
+    fill(root, *numbered(30, "normal/{:03d}.png"))
+    fill(root, *numbered(4, "anomaly/cat/{:03d}.png"), start=100)
+    fill(root, *numbered(2, "anomaly/dog/deep/{:03d}.png"), start=200)
+
+
+def true_kinds(out: Path) -> None:
+    """Check that every test image has the label and kind that its red stands for."""
+    labels = read_labels(out / "testing_labels.csv", len(open_images(out / "testingset.npy")))
+    for red, label, kind in zip(reds(out, "testingset.npy"), labels.label_N, labels.kind_N, strict=True):
+        assert (label, kind) == ((0, "normal") if red < 100 else (1, "cat" if red < 200 else "dog"))
+
+
+# Layouts
+
+
+def test_a_plain_folder_is_training_data_in_the_order_of_names(root, out):
+    fill(root, *numbered(22), "sub/b.png", "sub/a/deeper/x.png", "sub/a.png")
+    done = prepare(root, out, QUICK)
+    assert held(out) == {"trainingset.npy"}
+    assert reds(out) == [*range(22), 23, 24, 22]  # sub/a/, sub/a.png, sub/b.png
+    assert open_images(out / "trainingset.npy").array_NHWC.shape == (25, 8, 8, 3)
+    assert (done.training, done.testing) == (25, 0)
+    assert "Test set: none" in done.text()
+    assert done.text().endswith(f"python scripts/train.py --data {out}")
+
+
+def test_a_plain_folder_holds_pictures_back_only_if_told_to(root, out):
+    fill(root, *numbered(40))
+    done = prepare(root, out, Preparation(side=8, test_share=0.25))
+    assert held(out) == {"trainingset.npy", "testingset.npy"}
+    assert len(reds(out, "testingset.npy")) == 10
+    assert sorted(reds(out) + reds(out, "testingset.npy")) == list(range(40))
+    assert "testingset.npy (10 images: no labels)" in done.text()
+
+
+def test_folders_of_normal_pictures_and_of_anomalies(root, out):
+    labelled(root)
+    fill(root, "anomaly/cat/sub/x.png", start=150)
+    fill(root, "elsewhere/x.png", "top.png")
+    done = prepare(root, out, QUICK)
+    true_kinds(out)
+    assert "testing_labels.csv (13 images: 6 normal, 5 cat, 2 dog)" in done.text()
+    assert (done.training, done.testing) == (24, 13)
+    assert done.kinds == {"normal": 6, "cat": 5, "dog": 2}
+    assert skipped(out) == dict.fromkeys(["elsewhere/x.png", "top.png"], "in no folder of the layout")
+    test = reds(out, "testingset.npy")
+    assert sorted(reds(out) + [red for red in test if red < 100]) == list(range(30))
+    assert test != sorted(test), "the order is shuffled"
+
+
+def test_an_anomaly_in_no_folder_of_a_kind_is_an_anomaly(root, out):
+    fill(root, *numbered(30, "normal/{:03d}.png"), "anomaly/x.png")
+    assert prepare(root, out, QUICK).kinds == {"normal": 6, "anomaly": 1}
+
+
+def test_the_seed_decides_the_split_and_the_order(root, tmp_path):
+    labelled(root)
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        prepare(root, tmp_path / name, Preparation(side=8, seed=seed))
+    whole = {name: [(tmp_path / name / file).read_bytes() for file in FILES[1:]] for name in "abc"}
+    assert whole["a"] == whole["b"]
+    assert all(one != other for one, other in zip(whole["a"], whole["c"], strict=True))
+
+
+@pytest.mark.parametrize("anomaly", ["test/{}", "test/anomaly/{}"])
+@pytest.mark.parametrize("normal", ["good", "Normal"])
+def test_folders_that_are_split_already(root, out, normal, anomaly):
+    fill(root, *numbered(25, f"train/{normal}/{{:03d}}.png"))
+    fill(root, *numbered(3, f"test/{normal}/{{:03d}}.png"), start=50)
+    fill(root, f"{anomaly.format('cat')}/x.png", start=100)
+    fill(root, f"{anomaly.format('dog')}/x.png", start=200)
+    fill(root, "ground_truth/cat/x.png", "train/bad/x.png", "test/loose.png")
+    done = prepare(root, out, QUICK)
+    true_kinds(out)
+    assert reds(out) == list(range(25))
+    assert done.kinds == {"normal": 3, "cat": 1, "dog": 1}
+    assert skipped(out).keys() == {"ground_truth/cat/x.png", "train/bad/x.png", "test/loose.png"}
+    assert "--test-share 0.5: " in refused(root, out.parent / "other", Preparation(test_share=0.5))
+
+
+def test_a_split_without_normal_test_pictures_holds_some_back(root, out):
+    fill(root, *numbered(30, "train/good/{:03d}.png"), "test/hole/x.png")
+    assert prepare(root, out, QUICK).kinds == {"normal": 6, "hole": 1}
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["train/{:03d}.png", "test/{:03d}.png"], "no pictures in train/normal/"),
+        (["anomaly/cat/{:03d}.png"], "no pictures in normal/"),
+        (["normal/{:03d}.png", "anomaly/normal/{:03d}.png"], "holds a folder 'normal'"),
+        ([".hidden/{:03d}.png"], "holds no pictures"),
+    ],
+)
+def test_a_layout_that_cannot_be_told_is_refused(root, out, names, words):
+    for pattern in names:
+        fill(root, *numbered(30, pattern))
+    assert words in refused(root, out)
+
+
+# labels.csv
+
+
+@pytest.fixture
+def listed(root):
+    """Write labels.csv with these lines after 30 normal pictures."""
+    fill(root, *numbered(30, "a/{:03d}.png"))
+    fill(root, "b/cat.png", start=100)
+    fill(root, "b/dog.png", start=200)
+    (root / "b/unlisted.png").write_bytes((root / "b/cat.png").read_bytes())
+
+    def write(*lines: str, header: str = "file,label,kind") -> Path:
+        rows = [f"{name},0{',' * (header.count(',') - 1)}" for name in numbered(30, "a/{:03d}.png")]
+        (root / "labels.csv").write_text("\n".join([header, *rows, *lines, ""]))
+        return root
+
+    return write
+
+
+def test_a_table_of_labels(listed, out):
+    done = prepare(listed("./b//dog.png,1, dog", "b/cat.png,1,cat"), out, QUICK)
+    true_kinds(out)
+    assert done.kinds == {"normal": 6, "cat": 1, "dog": 1}
+    assert skipped(out) == {"b/unlisted.png": "not in labels.csv"}
+
+
+def test_a_table_of_labels_without_kinds(listed, out):
+    root = listed("b/cat.png,1", header="file,label")
+    assert prepare(root, out, QUICK).kinds == {"normal": 6, "anomaly": 1}
+
+
+def test_missing_pictures_are_counted(listed, out):
+    said = refused(listed("b/cat.png,1,cat", "b/none.png,1,cat", "b/nor this.png,1,cat"), out)
+    assert "line 33: no picture 'b/none.png' is in the folder, nor those of 1 other line" in said
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("../b/cat.png,1,cat", "line 32: '../b/cat.png' leads out of the folder"),
+        ("b/../../x.png,1,cat", "leads out of the folder"),
+        ("/etc/cat.png,1,cat", "line 32: '/etc/cat.png' leads out of the folder"),
+        ("C:\\cat.png,1,cat", "leads out of the folder"),
+        ("b/none.png,1,cat", "line 32: no picture 'b/none.png' is in the folder"),
+        ("\x1b[31mx.png,1,cat", r"no picture '\x1b[31mx.png'"),
+        ("b/cat.png,2,cat", "line 32: label must be 0 (normal) or 1 (anomalous), found 2"),
+        ("b/cat.png,yes,cat", "line 32: label 'yes' is not a finite number"),
+        ("b/cat.png,1,Normal", "line 32: an anomaly of kind 'Normal'"),
+        ("./a/007.png,0,", "line 32: './a/007.png' stands twice"),
+        ("b/cat.png,1,cat,more", "not a CSV file"),
+    ],
+)
+def test_a_wrong_table_is_refused_with_the_line(listed, out, line, words):
+    assert words in refused(listed(line), out)
+
+
+def test_a_table_with_another_header_is_refused(listed, out):
+    assert "its header is 'name,label'" in refused(listed(header="name,label"), out)
+
+
+# Pictures
+
+
+def read(path: Path, picture: Image.Image, side: int = 32, crop: pictures.Crop = "centre", **options: object):
+    picture.save(path, **options)
+    return read_picture(path, side, 3, crop).astype(int)
+
+
+def scene() -> Image.Image:
+    """A picture whose corners differ, so that each way to turn it gives another one."""
+    x_HW, y_HW = np.meshgrid(np.linspace(0, 1, 96), np.linspace(0, 1, 96))
+    values = np.stack([255 * x_HW, 255 * y_HW, 200 * x_HW * y_HW + 30], axis=-1)
+    return Image.fromarray(values.astype(np.uint8))
+
+
+def turned(orientation: int) -> np.ndarray:
+    """The scene as a camera held that way saves it: what the EXIF data say undoes this."""
+    rows_HWC = np.asarray(scene())
+    if orientation >= 5:
+        rows_HWC = rows_HWC.transpose(1, 0, 2)
+    down, right = orientation in (3, 4, 6, 7), orientation in (2, 3, 7, 8)
+    return rows_HWC[:: -1 if down else 1, :: -1 if right else 1]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["x.jpg", "x.webp", "x.png", "x.tiff"])
+def test_pictures_are_turned_as_their_exif_data_say(tmp_path, name, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"x.jpg": {"quality": 95}, "x.webp": {"lossless": True}}.get(name, {})
+    found = read(tmp_path / name, Image.fromarray(turned(orientation)), exif=exif, **options)
+    straight = np.asarray(scene().resize((32, 32), Image.Resampling.LANCZOS)).astype(int)
+    assert abs(found - straight).max() < 12
+
+
+def sixteen(white: bool = False) -> Image.Image:
+    """Two thirds of the range of 16 bits on the left, nothing on the right."""
+    value_HW = np.zeros((40, 40), np.uint16)
+    value_HW[:, :20] = 65535 if white else 43690
+    return Image.fromarray(value_HW)
+
+
+def palette() -> Image.Image:
+    """Red on the left, clear on the right, in a palette."""
+    found = Image.new("P", (40, 40), 1)
+    found.putpalette([200, 10, 30, 0, 0, 0])
+    found.paste(0, (0, 0, 20, 40))
+    return found
+
+
+def halves(mode: str, left: object, right: object) -> Image.Image:
+    found = Image.new(mode, (40, 40), right)
+    found.paste(left, (0, 0, 20, 40))
+    return found
+
+
+RED_WHITE = [200, 10, 30], [255, 255, 255]
+
+
+@pytest.mark.parametrize(
+    ("name", "picture", "options", "expected"),
+    [
+        ("cmyk.jpg", halves("CMYK", (55, 245, 225, 0), (0, 0, 0, 0)), {"quality": 95}, RED_WHITE),
+        ("sixteen.png", sixteen(), {}, ([170] * 3, [0] * 3)),
+        ("sixteen.tif", sixteen(), {}, ([170] * 3, [0] * 3)),
+        ("palette.png", palette(), {"transparency": 1}, RED_WHITE),
+        ("palette.gif", palette(), {"transparency": 1}, RED_WHITE),
+        ("rgba.png", halves("RGBA", (200, 10, 30, 255), (0, 0, 0, 0)), {}, RED_WHITE),
+        ("rgba.webp", halves("RGBA", (200, 10, 30, 255), (0, 0, 0, 0)), {"lossless": True}, RED_WHITE),
+        ("half.png", halves("RGBA", (0, 0, 0, 128), (0, 0, 0, 255)), {}, ([127] * 3, [0] * 3)),
+        ("la.png", halves("LA", (80, 255), (0, 0)), {}, ([80] * 3, [255] * 3)),
+        ("bits.png", halves("1", 1, 0), {}, ([255] * 3, [0] * 3)),
+        ("grey.jpg", halves("L", 90, 200), {"quality": 95}, ([90] * 3, [200] * 3)),
+        ("grey.bmp", halves("L", 90, 200), {}, ([90] * 3, [200] * 3)),
+        ("float.tif", Image.fromarray(np.tile(np.float32([-5, 0, 5, 5]), (40, 10))), {}, None),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_any_mode_is_read(tmp_path, name, picture, options, expected):
+    found = read(tmp_path / name, picture, side=40, **options)
+    left, right = expected or ([0] * 3, [255] * 3)
+    columns = (0, 3) if expected is None else (5, 35)
+    assert abs(found[:, columns[0]] - left).max() <= 3
+    assert abs(found[:, columns[1]] - right).max() <= 3
+
+
+@pytest.mark.parametrize("name", ["x.gif", "x.webp", "x.tiff"])
+def test_of_several_frames_the_first_counts(tmp_path, name):
+    more = [flat(250, (20, 20)), flat(130, (20, 20))]
+    found = read(tmp_path / name, flat(10, (20, 20)), 8, save_all=True, append_images=more)
+    assert abs(found - [10, 100, 50]).max() < 5
+
+
+def test_one_channel(root, out):
+    fill(root, *numbered(20))
+    prepare(root, out, Preparation(side=8, grey=True))
+    images = open_images(out / "trainingset.npy")
+    assert images.array_NHWC.shape == (20, 8, 8, 1)
+    assert images.array_NHWC[0, 4, 4, 0] == np.asarray(flat(0).convert("L"))[0, 0]
+
+
+def test_what_becomes_of_a_picture_that_is_not_square(tmp_path):
+    wide = Image.new("RGB", (120, 40), (0, 0, 0))
+    wide.paste((255, 255, 255), (40, 0, 80, 40))
+    centre, pad, stretch = (read(tmp_path / "x.png", wide, 24, crop) for crop in ("centre", "pad", "stretch"))
+    assert centre[:, 2:-2].min() > 240
+    assert [stretch[12, x, 0] > 128 for x in (3, 12, 20)] == [False, True, False]
+    assert [pad[12, x, 0] > 128 for x in (3, 12, 20)] == [False, True, False]
+    assert pad[:7].max() == pad[17:].max() == 0, "bars in the colour of the edge"
+    framed = Image.new("RGB", (40, 20), (0, 0, 200))
+    framed.paste((255, 255, 255), (2, 2, 38, 18))
+    assert abs(read(tmp_path / "x.png", framed, 40, "pad")[[0, -1]] - [0, 0, 200]).max() == 0
+    assert read(tmp_path / "y.png", Image.new("RGB", (4, 900), (7, 8, 9)), 8, "pad")[0, 0].tolist() == [7, 8, 9]
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.png", "x.tif"])
+@pytest.mark.parametrize("crop", ["centre", "pad", "stretch"])
+def test_large_pictures_are_shrunk_on_the_way_without_a_visible_difference(tmp_path, monkeypatch, name, crop):
+    rng = np.random.default_rng(0)
+    coarse = Image.fromarray(rng.integers(0, 256, (20, 27, 3), np.uint8))
+    picture = coarse.resize((823, 602), Image.Resampling.BICUBIC)
+    if name == "x.tif":
+        picture = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+    monkeypatch.setattr(pictures, "STRIP_PIXELS", 60_000)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    shrunk = read(tmp_path / name, picture, 64, crop, exif=exif)
+    assert shrunk.std() > 20
+    with (tmp_path / name).open("rb") as file, Image.open(file) as whole:
+        assert abs(shrunk - pictures.squared(pictures.flattened(whole, 3), 64, crop)).mean() < 2.5
+
+
+# What is left out
+
+
+def png_claiming(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+
+
+def encoded(picture: Image.Image, form: str) -> bytes:
+    box = io.BytesIO()
+    picture.save(box, form)
+    return box.getvalue()
+
+
+def test_what_cannot_be_read_is_skipped_with_its_reason(root, out, tmp_path):
+    fill(root, *numbered(10, "a{:03d}.png"), *numbered(12, "z{:03d}.png"))
+    whole = {form: encoded(scene(), form) for form in ("PNG", "JPEG", "WEBP")}
+    bad = {
+        "m empty.png": b"",
+        "m text.png": b"hello, I am a picture\n",
+        "m truncated.png": whole["PNG"][: len(whole["PNG"]) // 2],
+        "m truncated.jpg": whole["JPEG"][: len(whole["JPEG"]) // 2],
+        "m truncated.webp": whole["WEBP"][: len(whole["WEBP"]) // 2],
+        "m corrupt.png": whole["PNG"][:200] + bytes(100) + whole["PNG"][300:],
+        "m bomb.png": png_claiming(60_000, 60_000),
+        "m large.png": png_claiming(10_001, 10_000),
+        "m long.png": png_claiming(100_000, 5),
+        "m small.png": encoded(flat(0, (30, 3)), "PNG"),
+        "m nan.tif": encoded(Image.fromarray(np.full((8, 8), np.nan, np.float32)), "TIFF"),
+    }
+    for name, content in bad.items():
+        (root / name).write_bytes(content)
+    for name in ("notes.txt", ".DS_Store", "Thumbs.db", ".hidden.png", ".hidden/x.png"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(whole["PNG"])
+    os.mkfifo(root / "m pipe.png")
+    (root / "m folder.png").symlink_to(root)
+    (root / "m broken.png").symlink_to(root / "none.png")
+    done = prepare(root, out, QUICK)
+    assert reds(out) == list(range(22)), "no holes"
+    found = skipped(out)
+    assert found.pop("m truncated.webp") in ("damaged", "not a picture")
+    assert found == {
+        "m empty.png": "an empty file",
+        "m text.png": "not a picture",
+        "m truncated.png": "damaged",
+        "m truncated.jpg": "damaged",
+        "m corrupt.png": "damaged",
+        "m bomb.png": "over 100,000,000 pixels",
+        "m large.png": "over 100,000,000 pixels",
+        "m long.png": "over 65,535 pixels a side",
+        "m small.png": "under 4 pixels a side",
+        "m nan.tif": "the picture has pixels that are no numbers; give another",
+        "m pipe.png": "not a file",
+        "m folder.png": "a link to a folder",
+        "m broken.png": "cannot be opened (No such file or directory)",
+    }
+    assert done.found.others == 5
+    assert "Ignored:  5 files" in done.text()
+    assert "damaged" in done.text()
+    assert "m corrupt.png, m truncated.jpg, m truncated.png" in done.text()
+
+
+def test_files_too_large_to_be_pictures_are_not_opened(root, out, monkeypatch):
+    fill(root, *numbered(20), "large.png")
+    with (root / "large.png").open("r+b") as file:
+        file.truncate(3_000_000_000)  # takes no room on the disk
+    prepare(root, out, QUICK)
+    assert skipped(out) == {"large.png": "over 1,000,000,000 bytes"}
+
+
+def test_links_out_of_the_folder_are_not_followed(root, out, tmp_path):
+    fill(root, *numbered(20), "sub/in.png")
+    fill(tmp_path, "secret/x.png")
+    (root / "file.png").symlink_to(tmp_path / "secret" / "x.png")
+    (root / "folder").symlink_to(tmp_path / "secret")
+    (root / "sub" / "up.png").symlink_to("../../secret/x.png")
+    (root / "loop").symlink_to(root)
+    (root / "inside.png").symlink_to("sub/in.png")
+    prepare(root, out, QUICK)
+    assert reds(out) == [*range(20), 20, 20]
+    out_of_it = dict.fromkeys(["file.png", "folder", "sub/up.png"], "a link out of the folder")
+    assert skipped(out) == out_of_it | {"loop": "a link to a folder"}
+
+
+def test_links_that_lead_nowhere_are_skipped(root, out):
+    fill(root, *numbered(20))
+    (root / "gone.png").symlink_to("nothing.png")
+    (root / "itself.png").symlink_to("itself.png")
+    (root / "a.png").symlink_to("b.png")
+    (root / "b.png").symlink_to("a.png")
+    prepare(root, out, QUICK)
+    assert skipped(out).keys() == {"gone.png", "itself.png", "a.png", "b.png"}
+    assert all(reason.startswith("cannot be opened (") for reason in skipped(out).values())
+
+
+def test_pictures_in_a_format_that_is_not_read_are_named(root, out):
+    fill(root, *numbered(20))
+    (root / "phone.HEIC").write_bytes(b"any")
+    (root / "notes.txt").write_text("any")
+    done = prepare(root, out, QUICK)
+    assert skipped(out) == {"phone.HEIC": "a format that is not read; convert it to PNG or JPEG"}
+    assert done.found.others == 1
+
+
+def test_names_that_would_command_the_terminal_are_escaped(root, out):
+    names = ["new\nline.png", "\x1b[2Jclear.png", "\u202egnp.png", "back\\slash.png", os.fsdecode(b"\xff.png")]
+    fill(root, *numbered(20), "fine é.png")
+    for name in names:
+        (root / name).write_bytes(b"")
+    done = prepare(root, out, QUICK)
+    shown = ["\\n", "\\x1b", "\\u202e", "\\\\", "\\udcff"]
+    assert all(any(mark in name for name in skipped(out)) for mark in shown)
+    assert all(line.isprintable() for line in done.text().split("\n"))
+    assert len(done.text().split("\n")) == 10
+    assert escaped("fine é.png") == "fine é.png"
+
+
+def test_a_folder_whose_name_is_no_text_can_be_reported(root, tmp_path):
+    fill(root, *numbered(20))
+    out = tmp_path / os.fsdecode(b"caf\xe9\x1b[2J")
+    assert all(line.isprintable() for line in prepare(root, out, QUICK).text().split("\n"))
+    assert held(out) == {"trainingset.npy"}
+
+
+# Parts
+
+
+def test_too_little_is_refused_before_anything_is_written(root, out):
+    fill(root, *numbered(19))
+    assert "19 normal pictures to train on; at least 20 are needed" in refused(root, out)
+    (root / "a.png").write_bytes(b"")
+    assert "(1 skipped, for instance a.png: an empty file)" in refused(root, out)
+    assert not out.exists()
+    fill(root, "b.png")
+    prepare(root, out, QUICK)
+
+
+@pytest.mark.parametrize(("part", "words"), [("normal", "no normal picture to test on"), ("cat", "no anomaly to test")])
+def test_a_test_part_of_which_nothing_can_be_read_is_refused(root, out, part, words):
+    fill(root, *numbered(20, "train/good/{:03d}.png"), "test/normal/x.png", "test/cat/x.png")
+    (root / "test" / part / "x.png").write_bytes(b"?")
+    assert words in refused(root, out)
+
+
+def test_equal_pictures_are_counted(root, out):
+    fill(root, *numbered(25, "train/good/{:03d}.png"), "test/good/a.png")
+    fill(root, "test/cat/b.png", "train/good/y.png", "train/good/z.png", start=3)
+    flat(3).save(root / "train/good/y.png")
+    flat(3).save(root / "train/good/z.png")
+    done = prepare(root, out, QUICK)
+    assert (done.repeated, done.shared) == (2, 1)
+    assert "Repeated: 2 training images" in done.text()
+    assert "Shared:   1 test images" in done.text()
+
+
+@pytest.mark.parametrize("name", [*FILES, "trainingset-00000.npy"])
+def test_a_folder_in_use_is_refused(root, out, name):
+    fill(root, *numbered(20))
+    out.mkdir()
+    (out / name).write_text("mine")
+    assert f"already holds {name}" in refused(root, out)
+    assert (out / name).read_text() == "mine"
+
+
+def test_places_that_cannot_be_read_or_written(root, out, tmp_path):
+    assert "no folder that can be read (No such file" in refused(root, out)
+    fill(root, *numbered(20))
+    (tmp_path / "file").write_text("")
+    assert "cannot write here" in refused(root, tmp_path / "file" / "out")
+
+
+def test_a_full_disk_leaves_nothing(root, out, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    fill(root, *numbered(20))
+    monkeypatch.setattr(os, "fsync", full)
+    assert "could not be written (No space left on device)" in refused(root, out)
+    assert not out.exists()
+
+
+# All or nothing
+
+
+def test_what_a_killed_run_left_is_removed_and_two_at_once_are_refused(root, out):
+    fill(root, *numbered(20))
+    left = out / ".hw8-prepare-killed"
+    left.mkdir(parents=True)
+    (left / "trainingset.npy").write_bytes(b"half")
+    with owned(out):
+        assert "in use by process" in refused(root, out)
+    prepare(root, out, QUICK)
+    assert held(out) == {"trainingset.npy"}
+
+
+def test_an_interruption_leaves_nothing(root, out, monkeypatch):
+    def interrupted(path: Path, *rest: object) -> np.ndarray:
+        if path.name == "050.png":
+            raise KeyboardInterrupt
+        return read_picture(path, *rest)
+
+    fill(root, *numbered(100))
+    monkeypatch.setattr(pictures, "read_picture", interrupted)
+    with pytest.raises(Interrupted, match="nothing was written"):
+        prepare(root, out, QUICK)
+    assert not out.exists()
+
+
+def test_an_interruption_between_two_files_leaves_none(root, out, monkeypatch):
+    move = Path.replace
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if path.name == "trainingset.npy":
+            raise KeyboardInterrupt
+        return move(path, target)
+
+    labelled(root)
+    out.mkdir()
+    (out / "mine.txt").write_text("stays")
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(Interrupted):
+        prepare(root, out, QUICK)
+    assert held(out) == {"mine.txt"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_stops_at_once(root, out, number):
+    fill(root, "0.png")
+    Image.effect_noise((1500, 1500), 50).save(root / "0.png")
+    for name in numbered(1000):
+        os.link(root / "0.png", root / name)
+    command = [sys.executable, SCRIPT, root, out]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 20
+        while not list(out.glob("*prepare-*/trainingset.npy")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert list(out.glob("*prepare-*")), "it writes where it will rename"
+        asked = time.monotonic()
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=20)
+    assert time.monotonic() - asked < 5
+    assert (process.returncode, stdout) == (130, "")
+    assert stderr.strip().endswith(f"interrupted: nothing was written to {out}")
+    assert not out.exists()
+
+
+def test_the_command_reports_and_refuses_in_one_line(root, out):
+    labelled(root)
+    (root / "normal" / "x.png").write_bytes(b"?")
+    command = [sys.executable, SCRIPT, root, out, "--side", "8", "--crop", "pad"]
+    first, second = (subprocess.run(command, capture_output=True, text=True, check=False) for _ in range(2))
+    assert first.returncode == 0
+    train = SCRIPT.parent / "train.py"
+    assert first.stdout.endswith(f"Next:     python {train} --data {out}\n")
+    assert "pictures: 100%" in first.stderr
+    assert (second.returncode, second.stdout) == (2, "")
+    assert second.stderr == f"error: {out}: already holds trainingset.npy; choose another folder, or remove it first\n"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"side": 3}, {"side": 5000}, {"test_share": 0.0}, {"test_share": 1.0}, {"seed": -1}, {"workers": 0}],
+)
+def test_settings_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(InputError, match="--" + next(iter(wrong)).replace("_", "-")):
+        Preparation(**wrong)
+
+
+# Size
+
+
+def test_the_files_are_the_same_with_any_number_of_workers(root, tmp_path):
+    labelled(root)
+    for number in range(0, 30, 3):
+        (root / f"normal/{number:03d}a.png").write_bytes(b"?")
+        scene().resize((300 + 20 * number, 200)).save(root / f"normal/{number:03d}b.jpg")
+    whole = []
+    for workers in (1, 2, 5):
+        prepare(root, tmp_path / str(workers), Preparation(workers=workers))
+        whole.append([(tmp_path / str(workers) / name).read_bytes() for name in FILES])
+    assert whole[0] == whole[1] == whole[2]
+
+
+def test_only_a_few_pictures_are_read_ahead_and_none_after_closing(root, monkeypatch):
+    asked = []
+
+    def slow(path: Path, *_: object) -> np.ndarray:
+        asked.append(path.name)
+        time.sleep(0.002)
+        return np.zeros((8, 8, 3), np.uint8)
+
+    threads = threading.active_count()
+    monkeypatch.setattr(pictures, "read_picture", slow)
+    with contextlib.closing(read_pictures(root, numbered(500), 8, 3, "centre", 2)) as reading:
+        next(reading)
+        time.sleep(0.2)
+        assert 8 < len(asked) <= 60
+        for _ in range(30):
+            next(reading)
+        before = len(asked)
+    assert threading.active_count() == threads
+    assert len(asked) <= before + 2, "no more than one a worker"
+
+
+def test_large_pictures_are_read_one_at_a_time(root, monkeypatch):
+    flattened, now, most = pictures.flattened, [], []
+
+    def slow(*given: object) -> Image.Image:
+        now.append(1)
+        most.append(len(now))
+        time.sleep(0.01)
+        now.pop()
+        return flattened(*given)
+
+    names = fill(root, *numbered(40))
+    monkeypatch.setattr(pictures, "flattened", slow)
+    list(read_pictures(root, names, 8, 3, "centre", 4))
+    assert max(most) > 1
+    most.clear()
+    monkeypatch.setattr(pictures, "ALONE_PIXELS", 50)
+    list(read_pictures(root, names, 8, 3, "centre", 4))
+    assert max(most) == 1
+
+
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from hw8.prepare.folder import prepare
+from hw8.prepare.prepared import Preparation
+root = Path(sys.argv[1])
+for name in ("few", "few", "many"):
+    prepare(root / name, root / f"out-{name}-{resource.getrusage(resource.RUSAGE_SELF).ru_utime}", Preparation(128))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_pictures(tmp_path):
+    Image.effect_noise((40, 40), 50).save(tmp_path / "x.png")
+    for name, count in (("few", 200), ("many", 2000)):
+        (tmp_path / name).mkdir()
+        for file in numbered(count, "{:05d}.png"):
+            os.link(tmp_path / "x.png", tmp_path / name / file)
+    command = [sys.executable, "-c", MEASURE, tmp_path]
+    _, few, many = map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    assert many - few < 20_000, "kB; the images alone are 98,000"
+
+
+def test_folders_may_be_nested_deeper_than_the_stack(root):
+    deep = root
+    for _ in range(300):
+        deep = deep / "d"
+    fill(deep, "x.png")
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(200)
+    try:
+        found = walk(root)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert found.names == ["d/" * 300 + "x.png"]
+
+
+def test_files_are_shared_by_whoever_may_read_the_folder(root, out):
+    fill(root, *numbered(20))
+    prepare(root, out, QUICK)
+    mask = os.umask(0o022)
+    os.umask(mask)
+    assert (out / "trainingset.npy").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def table(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_the_lists_say_which_picture_each_image_is(root, out):
+    names = [f"normal/{number:02d}.png" for number in range(30)] + ["anomaly/odd/x.png", 'anomaly/odd/a "b", c.png']
+    fill(root, *names)
+    (root / "normal" / "05.png").write_bytes(b"no picture")
+    prepare(root, out, QUICK)
+    for part in ("training", "testing"):
+        images, rows = np.load(out / f"{part}set.npy"), table(out / f"{part}_files.csv")
+        assert rows[0] == ["ID", "file"]
+        assert [row[0] for row in rows[1:]] == [str(number) for number in range(len(images))]
+        for image_HWC, (_, name) in zip(images, rows[1:], strict=True):
+            with Image.open(root / name) as picture:
+                alone = squared(picture.convert("RGB"), QUICK.side, "centre")
+            assert (image_HWC == alone).all(), name
+    assert not any(
+        name == "normal/05.png" for part in ("training", "testing") for _, name in table(out / f"{part}_files.csv")
+    )
+
+
+def test_pictures_that_nobody_labelled_are_a_test_set(root, out):
+    fill(root, "b.png", "a/x.png", "anomaly/z.png")
+    (root / "c.png").write_bytes(b"no picture")
+    done = prepare(root, out, dataclasses.replace(QUICK, unlabelled=True))
+    assert held(out) == {"testingset.npy", "skipped.csv"}
+    assert [name for _, name in table(out / "testing_files.csv")[1:]] == ["a/x.png", "anomaly/z.png", "b.png"]
+    assert len(np.load(out / "testingset.npy")) == done.testing == 3
+    assert not (out / "training_files.csv").exists()
+    assert "no labels" in done.text()
+    assert f"predict.py --data {out}" in done.text()
+
+
+def test_of_pictures_that_nobody_labelled_one_must_be_readable(root, out):
+    root.mkdir()
+    (root / "c.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match="no picture can be read"):
+        prepare(root, out, dataclasses.replace(QUICK, unlabelled=True))
+    assert not out.exists()
+    with pytest.raises(InputError, match="leave --test-share away"):
+        dataclasses.replace(QUICK, unlabelled=True, test_share=0.5)

@@ -1,0 +1,219 @@
+"""The pages in a real browser: headless Chromium, driven by Playwright."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hw8.compare.leaderboard import Contest, compare
+from hw8.data.sources import open_source
+from hw8.report.comparison import Compared, write_comparison
+from hw8.report.run_report import write_run_report
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        yield found
+        found.close()
+
+
+class Watched:
+    """A page, what it complained of, and which addresses it asked for."""
+
+    def __init__(self, browser, **options):
+        self.context = browser.new_context(**options)
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+
+
+@pytest.fixture
+def offline(browser):
+    watched = Watched(browser, offline=True)
+    yield watched
+    watched.context.close()
+    assert watched.complaints == []
+    assert [address for address in watched.asked if not address.startswith(("file:", "data:"))] == []
+
+
+@pytest.fixture(scope="module")
+def report(trained, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("report") / "run.html"
+    write_run_report(trained.folder.path, None, out, "python scripts/report.py")
+    return out
+
+
+@pytest.fixture(scope="module")
+def board(small, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("board")
+    source = open_source(str(small))
+    contest = Contest(("fcn", "pca", "mean_image"), (0,), str(small), 1, folder / "runs")
+    compared = Compared(compare(contest), contest.folder, source, source.labels())
+    write_comparison(compared, folder / "board", "python scripts/compare.py")
+    return folder / "board.html"
+
+
+def until(page, condition: str) -> None:
+    """Wait for a condition on the page, whose own policy forbids to evaluate text, so from outside."""
+    for _ in range(200):
+        if page.evaluate(condition):
+            return
+        time.sleep(0.05)
+    raise AssertionError(condition)
+
+
+def column(page, table: str, number: int) -> list[str]:
+    return page.locator(f"#{table} tbody tr:visible > :nth-child({number})").all_inner_texts()
+
+
+def test_a_report_opens_quickly_with_every_picture(offline, report):
+    page = offline.page
+    page.goto(report.as_uri())
+    taken = "performance.getEntriesByType('navigation')[0].loadEventEnd"
+    until(page, f"{taken} > 0")
+    assert page.evaluate(taken) < 2000
+    page.locator("#gallery select[name=group]").select_option("")
+    assert page.locator(".card").count() > 100
+    until(page, "[...document.images].every(image => image.complete)")
+    assert page.evaluate("[...document.images].filter(image => !image.naturalWidth || !image.alt).length") == 0
+
+
+def test_the_table_sorts(offline, report):
+    page = offline.page
+    page.goto(report.as_uri())
+    page.get_by_role("button", name="ROC-AUC").click()
+    values = [float(text) for text in column(page, "kinds", 3)]
+    assert values == sorted(values, reverse=True)
+    page.get_by_role("button", name="ROC-AUC").click()
+    assert [float(text) for text in column(page, "kinds", 3)] == sorted(values)
+    assert page.locator("#kinds th[aria-sort=ascending]").count() == 1
+    page.locator("#kinds").get_by_role("button", name="kind").press("Enter")
+    names = column(page, "kinds", 1)
+    assert names == sorted(names)
+
+
+def test_the_gallery_filters_sorts_and_opens(offline, report):
+    page = offline.page
+    page.goto(report.as_uri())
+    page.locator("select[name=group]").select_option("")
+    everything = page.locator(".card").count()
+    page.locator("select[name=kind]").select_option("cat")
+    kinds = page.locator(".card .tag").all_inner_texts()
+    assert 0 < len(kinds) < everything
+    assert set(kinds) == {"cat"}
+    page.locator("select[name=sort]").select_option("id")
+    page.locator("select[name=order]").select_option("down")
+    numbers = [int(text[1:]) for text in page.locator(".card b:first-child").all_inner_texts()]
+    assert numbers == sorted(numbers)
+    page.locator(".card").nth(1).focus()
+    page.keyboard.press("Enter")
+    assert page.locator("dialog[open]").count() == 1
+    assert f"image {numbers[1]}," in page.locator("#dialog-title").inner_text()
+    page.keyboard.press("ArrowRight")
+    assert f"image {numbers[2]}," in page.locator("#dialog-title").inner_text()
+    page.keyboard.press("ArrowRight")
+    assert f"image {numbers[3]}," in page.locator("#dialog-title").inner_text()
+    page.get_by_role("button", name="before").click()
+    page.keyboard.press("Enter")  # the button keeps the focus
+    assert f"image {numbers[1]}," in page.locator("#dialog-title").inner_text()
+    page.keyboard.press("ArrowRight")
+    assert "How unusual is the evidence" in page.locator("dialog").inner_text()
+    page.keyboard.press("Escape")
+    assert page.locator("dialog[open]").count() == 0
+    assert page.evaluate("document.activeElement.className") == "card"
+
+
+def test_curves_have_a_view_of_low_false_alarms(offline, report):
+    page = offline.page
+    page.goto(report.as_uri())
+    views = page.locator("figure[data-views]").first.locator(".view")
+    assert [views.nth(0).is_visible(), views.nth(1).is_visible()] == [True, False]
+    page.locator("figure[data-views] select").first.select_option("low false alarms")
+    assert [views.nth(0).is_visible(), views.nth(1).is_visible()] == [False, True]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone_and_follows_the_theme(browser, report, scheme):
+    watched = Watched(browser, offline=True, color_scheme=scheme, viewport={"width": 360, "height": 740})
+    watched.page.goto(report.as_uri())
+    assert watched.page.evaluate("document.documentElement.scrollWidth") <= 360
+    ink, ground = watched.page.evaluate(
+        "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
+    )
+    light = [sum(int(part) for part in colour[4:-1].split(",")) for colour in (ink, ground)]
+    assert (light[0] > light[1]) == (scheme == "dark")
+    watched.context.close()
+
+
+def test_a_comparison_sorts_filters_and_changes_its_method(offline, board):
+    page = offline.page
+    page.goto(board.as_uri())
+    page.locator("input[type=search]").fill("PCA")
+    assert column(page, "leaderboard", 1) == ["pca"]
+    page.locator("input[type=search]").fill("")
+    page.locator("#leaderboard").get_by_role("button", name="held-out").click()
+    headings = page.locator("#leaderboard thead th").all_inner_texts()
+    place = [text.split()[0] for text in headings].index("held-out") + 1
+
+    values = [float(text) for text in column(page, "leaderboard", place)]
+    assert values == sorted(values, reverse=True)
+    first = page.locator(".card img").first.get_attribute("src")
+    page.locator("select[name=method]").select_option("1")
+    assert page.locator(".card img").first.get_attribute("src") != first
+    page.locator("select[name=group]").select_option("misses")
+    assert "normal" not in page.locator(".card .tag").all_inner_texts()
+    assert page.locator(".card").count() > 0
+
+
+@pytest.fixture
+def explorer(browser, catalogue, serving):
+    watched = Watched(browser)
+    with serving(catalogue) as port:
+        watched.page.goto(f"http://127.0.0.1:{port}/")
+        watched.page.wait_for_selector(".card")
+        yield watched
+        watched.context.close()
+    assert watched.complaints == []
+    assert [
+        address for address in watched.asked if not address.startswith((f"http://127.0.0.1:{port}/", "data:"))
+    ] == []
+
+
+def test_the_explorer_orders_opens_and_scores(explorer, tmp_path, demo):
+    page = explorer.page
+    page.locator("select[name=kind]").select_option("cat")
+    until(page, "document.querySelectorAll('.card').length === 15")
+    page.locator("select[name=by]").select_option("structural")
+    page.locator("select[name=order]").select_option("up")
+    until(
+        page,
+        "(v => v.length === 15 && v.every((x, i) => !i || x >= v[i - 1]))"
+        "([...document.querySelectorAll('.card small:nth-of-type(1)')].map(e => Number(e.textContent)))",
+    )
+    page.locator(".card").first.click()
+    page.wait_for_selector("dialog[open]")
+    assert page.locator("dialog .trio img").count() == 8
+    page.keyboard.press("Escape")
+
+    good, bad = tmp_path / "face.jpg", tmp_path / "notes.txt"
+    Image.fromarray(np.load(demo / "testingset.npy")[0]).resize((300, 200)).save(good)
+    bad.write_text("no picture")
+    page.set_input_files("#file", bad)
+    until(page, "document.getElementById('message').textContent.includes('no picture')")
+    page.set_input_files("#file", good)
+    page.wait_for_selector("dialog[open]")
+    assert "your image: score" in page.locator("#dialog-title").inner_text()
+    assert page.locator("#message").inner_text() == ""

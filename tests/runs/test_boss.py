@@ -1,0 +1,204 @@
+"""The preset boss on small generated data: score, ensemble, evidence, explanation, ablation, transduction."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hw8.base.errors import InputError
+from hw8.compare.ablation import ablate
+from hw8.config import RunConfig, to_yaml
+from hw8.config.presets import changed, load_preset
+from hw8.report.explanation import draw_explanation, explain
+from hw8.runs.predict import predict
+from hw8.runs.train import Trained, train_run
+from hw8.runs.trained_run import Member
+from hw8.scoring import transductive
+from hw8.scoring.fusion import fused_p_values
+from hw8.scoring.tails import Tail
+
+SMALL = {"widths": [8, 16, 16, 32], "latent": 16}
+
+
+def settings(data: Path, preset: str = "boss", epochs: int = 2) -> RunConfig:
+    config = changed(
+        load_preset(preset),
+        data={"source": str(data), "held_out_minimum": 60},
+        model={"options": SMALL},
+        train={"epochs": epochs, "least_steps": 0, "batch_size": 32},
+    )
+    return dataclasses.replace(config, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def boss(small, tmp_path_factory) -> Trained:
+    return train_run(settings(small), tmp_path_factory.mktemp("boss") / "boss")
+
+
+@pytest.fixture(scope="module")
+def second(small, tmp_path_factory) -> Trained:
+    return train_run(dataclasses.replace(settings(small), seed=1), tmp_path_factory.mktemp("boss") / "second")
+
+
+@pytest.mark.slow
+def test_it_learns_to_recognise_and_finds_far_anomalies(demo, tmp_path):
+    run = train_run(settings(demo, epochs=40), tmp_path / "boss")
+    assert run.summary["diagnosis"]["turns_recognised"] > 0.85  # saying "none" is right for 62%
+    done = predict([run.folder.path], None, tmp_path / "scores.csv")
+    assert done.evaluation is not None
+    assert min(done.evaluation.kinds[kind].auc for kind in ("cat", "cartoon")) > 0.75
+    assert run.held_out.unseen.macro.auc > 0.6
+
+
+def test_it_beats_chance_after_a_minute_of_a_lecture(boss, tmp_path):
+    """Two epochs of 300 images of 16 pixels."""
+    done = predict([boss.folder.path], None, tmp_path / "scores.csv")
+    assert done.evaluation is not None
+    assert min(done.evaluation.kinds[kind].auc for kind in ("cat", "cartoon")) > 0.6
+    assert set(boss.summary["unseen_macro_auc_by_score"]) > {"joint", "amounts", "changes", "texture"}
+    assert boss.held_out.unseen.macro.auc > 0.55
+
+
+def test_labels_touch_nothing(boss, small, tmp_path):
+    """The same images without labels, or with wrong ones, give the same weights, calibration and scores."""
+    scores, weights = [], []
+    for name in ("none", "wrong"):
+        data = tmp_path / name
+        data.mkdir()
+        for file in ("trainingset.npy", "testingset.npy"):
+            os.link(small / file, data / file)
+        if name == "wrong":
+            table = pd.read_csv(small / "testing_labels.csv")
+            flipped = table.assign(label=1 - table["label"], kind=np.where(table["label"] == 1, "normal", "odd"))
+            flipped.to_csv(data / "testing_labels.csv", index=False)
+        run = train_run(settings(data, epochs=1), tmp_path / f"run_{name}")
+        weights.append(run.folder.model.read_bytes())
+        predict([run.folder.path], None, tmp_path / f"{name}.csv")
+        scores.append((tmp_path / f"{name}.csv").read_bytes())
+    assert weights[0] == weights[1]
+    assert scores[0] == scores[1]
+
+
+def test_an_ensemble_says_how_far_its_members_agree(boss, second, tmp_path):
+    done = predict([boss.folder.path, second.folder.path], None, tmp_path / "both.csv")
+    assert done.correlation is not None
+    assert 0.1 < done.correlation[0, 1] < 0.99
+    assert done.groups == [[0], [1]]
+    members = [Member.load(run.folder.path) for run in (boss, second)]
+    normals = [member.calibration.values_C["joint"] for member in members]
+    np.testing.assert_array_equal(done.p_value_N, fused_p_values(done.score_N, normals, done.groups))
+    tails = [Tail.fit(score_C) for score_C in normals]
+    alone = [predict([run.folder.path], None, tmp_path / "one.csv").score_N for run in (boss, second)]
+    np.testing.assert_allclose(done.score_N, sum(t.nats(s) for t, s in zip(tails, alone, strict=True)), rtol=1e-9)
+    assert any("rank correlation of" in note for note in done.notes())
+    twice = predict([boss.folder.path, boss.folder.path, second.folder.path], None, tmp_path / "three.csv")
+    assert twice.groups == [[0, 1], [2]]
+    np.testing.assert_allclose(twice.score_N, done.score_N, rtol=1e-6)
+    assert any("counted once" in note for note in twice.notes())
+
+
+def test_evidence_is_kept_as_a_table(boss, tmp_path):
+    for name in ("e.csv", "e.npz"):
+        done = predict([boss.folder.path], None, tmp_path / "s.csv", evidence=tmp_path / name)
+    table = pd.read_csv(tmp_path / "e.csv")
+    assert list(table.columns[:3]) == ["ID", "score", "p_value"]
+    assert {"amounts.zoom", "amounts.warmth", "changes.turned_180", "changes.blended", "texture.0"} < set(table.columns)
+    np.testing.assert_allclose(table["score"], done.score_N, rtol=1e-6)
+    arrays = np.load(tmp_path / "e.npz")
+    assert arrays["amounts"].shape == (120, 13)
+    np.testing.assert_allclose(arrays["amounts"][:, 0], table["amounts.zoom"], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("runs", "name", "words"),
+    [(1, "s.csv", "submission's own name"), (1, "e.txt", "must end in .csv or .npz"), (2, "e.csv", "single --run")],
+)
+def test_bad_evidence_files_are_refused_before_anything_is_written(boss, tmp_path, runs, name, words):
+    with pytest.raises(InputError, match=words):
+        predict([boss.folder.path] * runs, None, tmp_path / "s.csv", evidence=tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_explanation_names_the_evidence(boss, small, tmp_path):
+    kinds = pd.read_csv(small / "testing_labels.csv")["kind"].to_numpy()
+    found = explain(boss.folder.path, None, int(np.flatnonzero(kinds == "cat")[0]))
+    assert set(found.parts) == {"amounts", "changes", "texture"}
+    assert 0 < found.p_value <= 1
+    assert found.leanings
+    assert found.error_HW is not None
+    assert found.error_HW.shape == (16, 16)
+    assert found.scale == explain(boss.folder.path, None, 0).scale, "one colour scale for the whole data set"
+    assert found.rarity in found.lines()[0]
+    draw_explanation(tmp_path / "e.png", found)
+    assert (tmp_path / "e.png").stat().st_size > 5000
+    with pytest.raises(InputError, match=r"--id 120: .* has images 0 to 119"):
+        explain(boss.folder.path, None, 120)
+
+
+def test_an_ablation_says_what_each_part_is_worth(boss, tmp_path):
+    table = ablate(boss.folder.path)
+    assert {"held_out", "unseen", "macro", "cat"} <= set(table.columns)
+    assert {"l1", "texture", "joint", "joint without texture", "joint with l1", "joint by nearest neighbours"} <= set(
+        table.index
+    )
+    done = predict([boss.folder.path], None, tmp_path / "s.csv")
+    assert done.evaluation is not None
+    assert table.loc["joint", "macro"] == pytest.approx(done.evaluation.macro.auc, abs=1e-3)
+    assert table.loc["joint", "unseen"] == pytest.approx(boss.held_out.unseen.macro.auc, abs=1e-3)
+    assert table.loc["amounts", "held_out"] == pytest.approx(
+        boss.summary["held_out_macro_auc_by_score"]["amounts"], abs=1e-3
+    )
+
+
+@pytest.mark.slow
+def test_an_ablation_keeps_the_runs_own_distances(small, tmp_path):
+    scoring = {"distance": "neighbours", "fit_on": "training", "parts": ("amounts", "latent")}
+    run = train_run(changed(settings(small, epochs=1), scoring=scoring), tmp_path / "run")
+    done = predict([run.folder.path], None, tmp_path / "s.csv")
+    assert done.evaluation is not None
+    table = ablate(run.folder.path)
+    assert table.loc["joint", "macro"] == pytest.approx(done.evaluation.macro.auc, abs=1e-3)
+    assert "joint by Mahalanobis distance" in table.index
+
+
+def test_other_training_images_than_the_runs_own_are_refused(boss, small, tmp_path):
+    for file in small.iterdir():
+        os.link(file, tmp_path / file.name)
+    (tmp_path / "trainingset.npy").unlink()
+    np.save(tmp_path / "trainingset.npy", np.load(small / "trainingset.npy")[::-1].copy())
+    run = tmp_path / "run"
+    run.mkdir()
+    for file in ("model.safetensors", "summary.json"):
+        os.link(boss.folder.path / file, run / file)
+    (run / "config.yaml").write_text(to_yaml(changed(boss.config, data={"source": str(tmp_path)})))
+    with pytest.raises(InputError, match="is not what .* was trained on"):
+        ablate(run)
+
+
+@pytest.mark.parametrize(
+    ("scoring", "words"),
+    [
+        ({"score": "l1", "parts": (), "transductive": True}, "starts from a recogniser's encoder"),
+        ({"score": "joint", "parts": ("kl",)}, "--score kl: this model does not give it"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused_before_training(small, tmp_path, scoring, words):
+    config = changed(load_preset("conv"), data={"source": str(small)}, scoring=scoring)
+    with pytest.raises(InputError, match=words):
+        train_run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_transduction_is_named_and_repeats_itself(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(transductive.Transducer.__init__, "__defaults__", (15, transductive.LR))
+    config = settings(small, "boss_transductive", epochs=1)
+    run = train_run(config, tmp_path / "run")
+    done = predict([run.folder.path], None, tmp_path / "first.csv")
+    predict([run.folder.path], None, tmp_path / "second.csv")
+    assert (tmp_path / "first.csv").read_bytes() == (tmp_path / "second.csv").read_bytes()
+    assert done.share is not None
+    assert any("looking at the unlabelled test images" in note for note in done.notes())
+    assert done.as_json()["transductive"] is True

@@ -1,0 +1,177 @@
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from hw8.base.errors import InputError
+from hw8.config import to_yaml
+from hw8.config.presets import changed
+from hw8.evaluation.metrics import evaluate
+from hw8.report.figures import draw_reconstructions, draw_scores
+from hw8.report.tables import auc_table
+from hw8.runs.predict import predict, predict_shard
+from hw8.runs.submission import merge_parts, read_submission
+from hw8.runs.train import train_run
+from hw8.training.run_folder import newest_run
+
+
+def test_scores_every_test_image_of_the_runs_own_data(trained, tmp_path):
+    out = tmp_path / "scores.csv"
+    done = predict([trained.folder.path], None, out)
+    assert len(read_submission(out, 120)) == 120
+    assert done.evaluation is not None
+    assert done.labels is not None
+    assert evaluate(read_submission(out), done.labels) == done.evaluation
+    assert done.evaluation.macro.auc > 0.55
+    found = done.as_json()
+    assert found["rows"] == 120
+    assert found["macro_auc"] == done.evaluation.macro.auc
+    assert json.loads(json.dumps(found)) == found
+    assert found["flagged_at_p05"] == (done.p_value_N <= 0.05).mean()
+
+
+def test_without_labels_it_still_writes(trained, demo, tmp_path):
+    (tmp_path / "data").mkdir()
+    os.link(demo / "testingset.npy", tmp_path / "data" / "testingset.npy")
+    done = predict([trained.folder.path], str(tmp_path / "data"), tmp_path / "scores.csv")
+    assert done.evaluation is None
+    assert "macro_auc" not in done.as_json()
+    assert "check.py" in done.next_command()
+
+
+def test_an_ensemble_is_fused(quick, tmp_path):
+    """Runs that held out other normals have no common p-values."""
+    runs = [tmp_path / "first", tmp_path / "other"]
+    train_run(quick, runs[0])
+    train_run(changed(quick, data={"split_seed": 1}), runs[1])
+    alone = [predict([run], None, tmp_path / "one.csv").score_N for run in runs]
+    done = predict(runs, None, tmp_path / "both.csv")
+    assert done.p_value_N is None
+    assert done.flagged() is None
+    for scores in alone:
+        assert np.corrcoef(scores, done.score_N)[0, 1] > 0.5
+
+
+def test_runs_that_cannot_score(trained, quick, demo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="no run here"):
+        predict([tmp_path], None, None)
+    half = tmp_path / "half"
+    half.mkdir()
+    (half / "config.yaml").write_text(to_yaml(quick))
+    with pytest.raises(InputError, match="no weights yet; go on with python scripts/train.py --resume"):
+        predict([half], None, None)
+    trained.folder.__class__(half).save_weights(trained.scorer.scorer.model, trained.images)
+    with pytest.raises(InputError, match=r"does not fit|not finished"):
+        predict([half], None, None)
+    (half / "model.safetensors").write_bytes(b"\x00" * 50)
+    with pytest.raises(InputError, match="cannot be loaded"):
+        predict([half], None, None)
+    assert not (tmp_path / "submissions").exists()
+
+
+def test_an_unfinished_run_says_how_to_finish_it(trained, tmp_path):
+    half = tmp_path / "half"
+    half.mkdir()
+    (half / "config.yaml").write_text(to_yaml(trained.config))
+    trained.folder.__class__(half).save_weights(trained.scorer.scorer.model, trained.images)
+    with pytest.raises(InputError, match="its training is not finished; go on with"):
+        predict([half], None, None)
+
+
+def test_images_of_another_side_are_refused(quick, tmp_path):
+    done = train_run(changed(quick, train={"epochs": 1}), tmp_path / "run")
+    np.save(tmp_path / "testingset.npy", np.zeros((5, 32, 32, 3), np.uint8))
+    with pytest.raises(InputError, match="images of 32x32x3, but .* takes 16x16x3"):
+        predict([done.folder.path], str(tmp_path), tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_identical_test_images_are_refused_before_anything_is_written(trained, tmp_path):
+    np.save(tmp_path / "testingset.npy", np.full((30, 64, 64, 3), 7, np.uint8))
+    with pytest.raises(InputError, match="every score is"):
+        predict([trained.folder.path], str(tmp_path), tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_the_picture_cannot_take_the_files_place(trained, tmp_path):
+    for name in ("scores.png", "scores"):
+        with pytest.raises(InputError, match=r"must end in \.csv"):
+            predict([trained.folder.path], None, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_newest_run_is_the_default(tmp_path):
+    for age, name in ((10, "new"), (500, "old")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "summary.json").write_text("{}")
+        os.utime(tmp_path / name / "summary.json", (1e9 - age, 1e9 - age))
+    assert newest_run(tmp_path).name == "new"
+    with pytest.raises(InputError, match=r"no finished run in .*train one first"):
+        newest_run(tmp_path / "new")
+
+
+def test_the_table_shows_every_kind_and_its_interval(trained):
+    text = auc_table(trained.held_out.common, "Title")
+    for kind, item in trained.held_out.common.kinds.items():
+        row = next(line for line in text.splitlines() if line.startswith(kind))
+        assert row.split()[1:] == [str(item.n), f"{item.auc:.3f}", f"{item.low:.3f}", "to", f"{item.high:.3f}"]
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_pictures_are_drawn(trained, tmp_path, labelled):
+    from matplotlib.image import imread
+
+    draw_reconstructions(tmp_path / "faces.png", trained.scorer, trained.images, trained.splits.development, "rse")
+    done = predict([trained.folder.path], None, tmp_path / "out.csv")
+    draw_scores(tmp_path / "scores.png", done.score_N, done.labels if labelled else None)
+    for name in ("faces.png", "scores.png"):
+        picture = imread(tmp_path / name)
+        assert min(picture.shape[:2]) > 200
+        assert picture[..., :3].std() > 0.05
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_parts_merge_to_the_same_bytes(trained, tmp_path, count, monkeypatch):
+    config = trained.folder.config.read_text()
+    small = tmp_path / "run"
+    shutil.copytree(trained.folder.path, small)
+    (small / "config.yaml").write_text(config.replace("score_batch_size: 256", "score_batch_size: 32"))
+    predict([small], None, tmp_path / "whole.csv")
+    parts = [tmp_path / f"{number}.csv" for number in range(count)]
+    rows = [predict_shard(small, None, part, (number, count)) for number, part in enumerate(parts)]
+    assert sum(rows) == 120
+    assert merge_parts(parts[::-1], tmp_path / "merged.csv") == 120
+    assert (tmp_path / "merged.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_parts_that_do_not_fit_are_refused(trained, tmp_path):
+    run = trained.folder.path
+    with pytest.raises(InputError, match="--shard 2/2: the parts are 0/2 to 1/2"):
+        predict_shard(run, None, tmp_path / "x.csv", (2, 2))
+    with pytest.raises(InputError, match="120 images are only 1 batches"):
+        predict_shard(run, None, tmp_path / "x.csv", (0, 2))
+    ids_of = {"a": range(3), "b": range(4, 6), "c": range(2, 5), "d": [5, 7], "e": range(3, 6)}
+    for name, ids in ids_of.items():
+        rows = "\n".join(f"{number},{number}.5,6-{'x' if name < 'e' else 'y'}" for number in ids)
+        (tmp_path / f"{name}.csv").write_text(f"ID,score,whole\n{rows}\n")
+    for names, message in (("ab", "b.csv: IDs 3 to 3 are missing"), ("ac", "c.csv: ID 2 is in two parts"),
+                           ("d", "must rise one by one"), ("b", "IDs 0 to 3 are missing"),
+                           ("a", "IDs from 3 on are missing of 6"),
+                           ("ae", "e.csv: is a part of another run")):  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            merge_parts([tmp_path / f"{name}.csv" for name in names], tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_transductive_run_has_no_parts(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("hw8.runs.trained_run.check_can_transduce", lambda model: None)  # it is no recogniser
+    run = tmp_path / "run"
+    shutil.copytree(trained.folder.path, run)
+    text = trained.folder.config.read_text().replace("transductive: false", "transductive: true")
+    (run / "config.yaml").write_text(text)
+    with pytest.raises(InputError, match="must see the whole test set at once"):
+        predict_shard(run, None, tmp_path / "x.csv", (0, 1))

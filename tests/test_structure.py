@@ -1,0 +1,77 @@
+"""The structure that docs/architecture.md shows: rooms in one order, and imports that only run down it."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "hw8"
+# Each room may import those before it.
+ROAD = ("base", "config", "data", "models", "training", "scoring", "evaluation", "runs")
+# Each application may import the road, and of the other applications only these.
+APPLICATIONS = {
+    "compare": ("kaggle",),
+    "oneclass": (),
+    "report": ("compare",),
+    "explorer": ("report",),
+    "detector": (),
+    "export": (),
+    "kaggle": (),
+    "prepare": (),
+    "download": ("kaggle",),
+}
+ROOMS = [path.name for path in sorted(PACKAGE.iterdir()) if (path / "__init__.py").is_file()]
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[tuple[str, str]]:
+    """The modules of hw8 that a file imports anywhere in it, and the names it takes from each."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "hw8":
+            yield from ((str(node.module), alias.name) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names if alias.name.split(".")[0] == "hw8")
+
+
+def room_of(module: str, name: str = "") -> str:
+    words = [*module.split("."), name]
+    return words[1] if words[1] in ROOMS else "hw8"
+
+
+def allowed(room: str) -> set[str]:
+    if room == "commands":
+        return {*ROOMS}
+    if room in APPLICATIONS:
+        return {*ROAD, room, *APPLICATIONS[room]}
+    return {*ROAD[: ROAD.index(room) + 1]}
+
+
+def test_every_room_has_its_place():
+    assert set(ROOMS) == {*ROAD, *APPLICATIONS, "commands"}
+    assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "__main__.py"}
+
+
+@pytest.mark.parametrize("room", [*ROAD, *APPLICATIONS])
+def test_imports_run_down(room):
+    wrong = [
+        f"{path.relative_to(PACKAGE)} imports {module}"
+        for path in sorted((PACKAGE / room).rglob("*.py"))
+        for module, name in imported(path)
+        if room_of(module, name) not in allowed(room)
+    ]
+    assert not wrong
+
+
+def test_no_room_imports_a_private_name_of_another():
+    wrong = [
+        f"{path.relative_to(PACKAGE)} imports {module}.{name}"
+        for path in MODULES
+        for module, name in imported(path)
+        if name.startswith("_") and not name.startswith("__")
+    ]
+    assert not wrong
+
+
+def test_every_room_says_what_it_is_for():
+    assert all(ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text())) for room in ROOMS)
