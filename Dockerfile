@@ -21,7 +21,6 @@ COPY requirements.txt ./
 RUN sed -i '/^-e/d' requirements.txt && pip install -c requirements.lock setuptools -r requirements.txt
 RUN pip check
 COPY pyproject.toml README.md LICENSE ./
-COPY scripts scripts
 COPY hw8 hw8
 RUN pip install --no-deps --no-build-isolation .
 

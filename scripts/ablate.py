@@ -1,42 +1,6 @@
-"""Measure what each piece of a run's evidence is worth: alone, left out of the joint score, added to it.
+"""The command ablate: hw8/commands/ablate.py."""
 
-Nothing is trained; the calibration is fitted anew for every row. Labels, where there are any, are only reported.
-"""
-
-import dataclasses
-from pathlib import Path
-from typing import Annotated
-
-import tyro
-
-from hw8.commands.parsing import parse, run
-
-
-@dataclasses.dataclass
-class Arguments:
-    """The command line of scripts/ablate.py."""
-
-    folder: Annotated[Path | None, tyro.conf.arg(name="run")] = None
-    """Folder of a finished run. Default: the run finished last."""
-    data: Annotated[str | None, tyro.conf.arg(metavar="WHERE")] = None
-    """Folder or named source whose test set is reported on. Default: the data of the run."""
-    out: Path | None = None
-    """CSV file to write besides."""
-
-
-def main() -> None:
-    """Parse, measure, and print the table."""
-    arguments = parse(Arguments, __doc__ or "")
-    from hw8.base.files import write_text
-    from hw8.compare.ablation import ablate
-    from hw8.training.run_folder import newest_run
-
-    table = ablate(arguments.folder or newest_run(), arguments.data)
-    print(table.to_string(float_format="{:.3f}".format))
-    if arguments.out:
-        write_text(arguments.out, table.to_csv(index_label="score"))
-        print(f"Wrote:    {arguments.out}")
-
+from hw8.commands import run
 
 if __name__ == "__main__":
-    run(main)
+    run("ablate")

@@ -1,41 +1,6 @@
-"""Serve a local page to look through a test set by any score, and to try images of your own. Ctrl-C ends it."""
+"""The command explore: hw8/commands/explore.py."""
 
-import dataclasses
-from pathlib import Path
-from typing import Annotated
-
-import tyro
-
-from hw8.commands.parsing import parse, run
-from hw8.config import Device
-
-
-@dataclasses.dataclass
-class Arguments:
-    """The command line of scripts/explore.py."""
-
-    folder: Annotated[Path | None, tyro.conf.arg(name="run")] = None
-    """Folder of a finished run. Default: the run finished last."""
-    data: Annotated[str | None, tyro.conf.arg(metavar="WHERE")] = None
-    """Folder or named source of the test images. Default: the data of the run."""
-    port: int = 8008
-    """Port on this machine; 0 takes any that is free."""
-    device: Device = "auto"
-    """Where to compute."""
-
-
-def main() -> None:
-    """Parse, score the test set, and serve the page."""
-    arguments = parse(Arguments, __doc__ or "")
-    from hw8.explorer.catalogue import Catalogue
-    from hw8.explorer.server import HOST, create_server, listen
-    from hw8.training.run_folder import newest_run
-
-    with listen(arguments.port) as listening:
-        catalogue = Catalogue(arguments.folder or newest_run(), arguments.data, arguments.device)
-        print(f"Open:     http://{HOST}:{listening.getsockname()[1]}/  (this machine only; Ctrl-C ends it)", flush=True)
-        create_server(catalogue).run(sockets=[listening])
-
+from hw8.commands import run
 
 if __name__ == "__main__":
-    run(main)
+    run("explore")

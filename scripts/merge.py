@@ -1,39 +1,6 @@
-"""Put the parts that predict --shard wrote together to one submission, checked."""
+"""The command merge: hw8/commands/merge.py."""
 
-import dataclasses
-from pathlib import Path
-from typing import Annotated
-
-import tyro
-
-from hw8.base.spelling import spelled
-from hw8.commands.parsing import parse, run
-
-
-@dataclasses.dataclass
-class Arguments:
-    """The command line of scripts/merge.py."""
-
-    parts: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="PART ...")]
-    """The parts, in any order."""
-    out: Path
-    """File to write."""
-
-
-def main() -> None:
-    """Parse, merge, and print where the file is."""
-    arguments = parse(Arguments, __doc__ or "")
-    from hw8.base.errors import InputError
-    from hw8.runs.submission import merge_parts
-
-    if not arguments.parts:
-        raise InputError("no parts are given; see --help")
-    if arguments.out.suffix != ".csv":
-        raise InputError(f"--out {arguments.out}: must end in .csv")
-    rows = merge_parts(arguments.parts, arguments.out)
-    print(f"Wrote:    {arguments.out} ({rows:,} rows, validated)")
-    print(f"Next:     {spelled('check', arguments.out, '--rows', rows)}")
-
+from hw8.commands import run
 
 if __name__ == "__main__":
-    run(main)
+    run("merge")

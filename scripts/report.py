@@ -1,40 +1,6 @@
-"""Write a page about a run: curves, calibration, and a gallery of what it finds and misses, to be opened offline."""
+"""The command report: hw8/commands/report.py."""
 
-import dataclasses
-from pathlib import Path
-from typing import Annotated
-
-import tyro
-
-from hw8.base.spelling import spelled
-from hw8.commands.parsing import command_line, parse, run
-
-
-@dataclasses.dataclass
-class Arguments:
-    """The command line of scripts/report.py."""
-
-    folder: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="RUN")] = None
-    """Folder of a finished run. Default: the run finished last."""
-    data: Annotated[str | None, tyro.conf.arg(metavar="WHERE")] = None
-    """Folder or named source of the test images. Default: the data of the run."""
-    out: Path | None = None
-    """Page to write. Default: submissions/RUN.html."""
-
-
-def main() -> None:
-    """Parse, write the page, and print where it is."""
-    arguments = parse(Arguments, __doc__ or "")
-    from hw8.report.run_report import write_run_report
-    from hw8.training.run_folder import newest_run
-
-    folder = arguments.folder or newest_run()
-    out = arguments.out or Path("submissions") / f"{folder.resolve().name}.html"
-    write_run_report(folder, arguments.data, out, command_line())
-    print(f"Wrote:    {out} ({out.stat().st_size / 1e6:.1f} MB, opens offline)")
-    where = () if arguments.data is None else ("--data", arguments.data)
-    print(f"Next:     open {out} in a browser, or look further: {spelled('explore', '--run', folder, *where)}")
-
+from hw8.commands import run
 
 if __name__ == "__main__":
-    run(main)
+    run("report")

@@ -22,13 +22,13 @@ def choose_device(asked: str) -> torch.device:
     job = processes()
     if job.count > 1:
         if asked not in ("auto", job.device):
-            raise InputError(f"--device {asked}: these {job.count} processes meet on {job.device}; leave it away")
+            raise InputError(f"`device` {asked}: these {job.count} processes meet on {job.device}; leave it away")
         return torch.device(job.device, job.local_rank) if job.device == "cuda" else torch.device(job.device)
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if asked == "auto":
         return torch.device(next(name for name, here in available.items() if here))
     if not available[asked]:
-        raise InputError(f"--device {asked}: not available on this machine; use --device auto")
+        raise InputError(f"`device` {asked}: not available on this machine; use `device` auto")
     return torch.device(asked)
 
 

@@ -1,6 +1,7 @@
 """The two ways a command ends early: the input is at fault, or the user stopped it."""
 
 import difflib
+import shlex
 from collections.abc import Iterable, Sequence
 
 LONGEST = 600
@@ -9,13 +10,19 @@ LONGEST = 600
 class InputError(ValueError):
     """Bad usage or bad input: one line saying what is wrong, where, and what to do (exit code 2).
 
-    What is quoted of a file may hold anything: it is made `printable`, and of over 600 characters the middle goes.
-    `choices` are lines to choose from, which a command prints below.
+    A setting stands in the message as `name`, a command as `hw8 NAME WORDS` (see `command`); the command line spells
+    them as they are typed there. What is quoted of a file may hold anything: it is made `printable`, and of over 600
+    characters the middle goes. `choices` are lines to choose from, which a command prints below.
     """
 
     def __init__(self, message: str, choices: Sequence[str] = ()) -> None:
         super().__init__(one_line(message))
         self.choices = tuple(choices)
+
+
+def command(name: str, *words: object) -> str:
+    """A command as messages name it, its words quoted for a shell: `hw8 NAME WORDS`."""
+    return f"`{shlex.join(['hw8', name, *map(str, words)])}`"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

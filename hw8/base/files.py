@@ -32,7 +32,7 @@ def written_aside(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     except OSError as error:
-        raise InputError(f"{path}: cannot write here ({error.strerror}); choose another folder with --out") from None
+        raise InputError(f"{path}: cannot write here ({error.strerror}); choose another folder with `out`") from None
     os.close(handle)
     aside = Path(name)
     try:
@@ -43,7 +43,7 @@ def written_aside(path: Path) -> Iterator[Path]:
         aside.replace(path)
     except OSError as error:
         aside.unlink(missing_ok=True)
-        raise InputError(f"{path}: could not be written ({error.strerror}); free some space or choose --out") from None
+        raise InputError(f"{path}: could not be written ({error.strerror}); free some space or choose `out`") from None
     except BaseException:
         aside.unlink(missing_ok=True)
         raise

@@ -114,7 +114,7 @@ class _Owner:
 
     def _refusal(self, found: dict[str, object]) -> InputError:
         return InputError(
-            f"{self.path.parent}: in use by {_name(found)}; wait for it, stop it, or choose another folder with --out"
+            f"{self.path.parent}: in use by {_name(found)}; wait for it, stop it, or choose another folder with `out`"
         )
 
     def _is_there(self, handle: int) -> bool:

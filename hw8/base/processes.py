@@ -127,6 +127,6 @@ def _together() -> Iterator[None]:
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:100]
         raise Interrupted(
-            f"{GONE} ({reason}); what was saved is kept: the same command, or train.py --resume, goes on with any "
+            f"{GONE} ({reason}); what was saved is kept: the same command, or `resume`, goes on with any "
             "number of processes"
         ) from None

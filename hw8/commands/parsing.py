@@ -17,7 +17,7 @@ import tyro
 
 from hw8.base.errors import InputError, Interrupted, nearest
 from hw8.base.processes import GONE, leave
-from hw8.base.spelling import interpreter, own_spelling
+from hw8.commands.spelling import for_shell, interpreter, own_spelling, own_words
 from hw8.config import RunConfig, read_config
 from hw8.config.presets import DEFAULT_PRESET, PRESETS, load_preset
 
@@ -29,7 +29,9 @@ STYLE = (tyro.conf.OmitArgPrefixes, tyro.conf.SuppressFixed)
 def run(command: Callable[[], None]) -> None:
     """Call an entry point and exit: 0 done, 2 bad usage or input (one line), 130 interrupted with the work saved."""
     level = logging.INFO if _first() else logging.ERROR
-    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Spelled("%(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
     try:
         command()
         sys.stdout.flush()
@@ -51,6 +53,14 @@ def run(command: Callable[[], None]) -> None:
         leave()
 
 
+class _Spelled(logging.Formatter):
+    """Log lines, with settings and commands as one types them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return for_shell(super().format(record))
+
+
 def _first() -> bool:
     """Whether this process is the job's first, or alone."""
     return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
@@ -61,7 +71,7 @@ def _leave(line: str, code: int, below: Sequence[str] = ()) -> None:
         # What stops every process is said by the first, which ends the job; what stops this one alone is said by it.
         time.sleep(PATIENCE)
         line = f"process {os.environ['RANK']}: {line}"
-    print(" ".join(line.split("\n")), *below, sep="\n", file=sys.stderr)
+    print(for_shell(" ".join(line.split("\n"))), *below, sep="\n", file=sys.stderr)
     sys.exit(code)
 
 
@@ -71,7 +81,8 @@ def parse(kind: type[Arguments], text: str, default: Any = None, argv: Sequence[
     try:
         with contextlib.redirect_stderr(box):
             given = {} if default is None else {"default": default}
-            parsed: Arguments = tyro.cli(kind, prog=own_spelling(), description=text, args=argv, config=STYLE, **given)
+            words = own_words() if argv is None else argv
+            parsed: Arguments = tyro.cli(kind, prog=own_spelling(), description=text, args=words, config=STYLE, **given)
             return parsed
     except SystemExit as leaving:
         if leaving.code in (0, None):
@@ -182,6 +193,5 @@ def _options(pairs: Sequence[str]) -> dict[str, Any]:
 
 def command_line() -> str:
     """The command that started this process, as one would type it."""
-    own = own_spelling()
-    start = f"{interpreter()} {shlex.quote(sys.argv[0])}" if own is None else own
-    return f"{start} {shlex.join(sys.argv[1:])}".rstrip()
+    start = own_spelling() or f"{interpreter()} {shlex.quote(sys.argv[0])}"
+    return f"{start} {shlex.join(own_words())}".rstrip()

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,6 @@ from hw8.base.errors import InputError, Interrupted
 from hw8.base.files import read_text, write_text
 from hw8.base.lock import owned
 from hw8.base.memory import PeakMemory, give_back
-from hw8.base.spelling import spelled
 from hw8.config import RunConfig, from_mapping, read_config
 from hw8.config.presets import PRESETS, changed, load_preset, unknown_preset
 from hw8.data.sources import Source, open_source
@@ -77,7 +77,7 @@ def _compare(contest: Contest, advance: Callable[[pd.DataFrame], object]) -> pd.
         same = row["settings"] == plans[entry] if entry in plans else data.items() <= row["settings"].items()
         if not same:
             folder = contest.folder / run_name(entry)
-            raise InputError(f"{folder}: was made with other settings or data; choose another --out, or remove it")
+            raise InputError(f"{folder}: was made with other settings or data; choose another `out`, or remove it")
     _label(done, source, contest.folder)
     for number, (entry, plan) in enumerate(plans.items()):
         if entry in done:
@@ -182,7 +182,7 @@ def _trained(plan: dict[str, Any], folder: Path) -> dict[str, Any]:
     else:
         words = ("--preset", config.preset, "--seed", config.seed, "--data", config.data.source)
         epochs = () if config.train.least_steps else ("--epochs", config.train.epochs)
-        done = train_run(config, folder, spelled("train", *words, *epochs))
+        done = train_run(config, folder, shlex.join(["hw8", "train", *map(str, (*words, *epochs))]))
     scored = predict([folder], None, folder / "scores.csv")
     summary = done.summary
     return {

@@ -43,7 +43,7 @@ def unknown_preset(name: str, others: Mapping[str, str] | None = None) -> InputE
     width = max(map(len, near))
     there_are = f"there are {', '.join(near)} and {len(known) - len(near)} more"
     return InputError(
-        f"--preset {name}: unknown;{nearest(name, known)} {there_are}",
+        f"`preset` {name}: unknown;{nearest(name, known)} {there_are}",
         [f"  {preset:<{width}}  {known[preset]}" for preset in near],
     )
 

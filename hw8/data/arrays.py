@@ -39,7 +39,7 @@ class Images:
     ) -> None:
         full = array_NHWC.shape[1]
         if crop is not None and crop > full:
-            raise InputError(f"--crop {crop}: larger than the {full}-pixel images of {name}; choose 1 to {full}")
+            raise InputError(f"`crop` {crop}: larger than the {full}-pixel images of {name}; choose 1 to {full}")
         self.array_NHWC = array_NHWC
         self.name = name
         self.side = crop or full

@@ -78,7 +78,7 @@ def write_demo(folder: Path, train: int = TRAIN_COUNT, test: int = TEST_COUNT, s
         return folder
     if folder.exists() and _recipe(folder) is None:
         raise InputError(
-            f"{folder}: holds something else than demo data; move it away, or name it with --data {folder}"
+            f"{folder}: holds something else than demo data; move it away, or name it with `data` {folder}"
         )
     log.info("%s: drawing %s training and %s test faces", folder, f"{train:,}", f"{test:,}")
     with folder_aside(folder) as aside:

@@ -191,7 +191,7 @@ def planned(root: Path, groups: Groups, found: Walk, share: float | None, seed: 
     """
     labelled = bool(groups.anomalies)
     if share is not None and groups.held:
-        raise InputError(f"--test-share {share:g}: {root} has a test part of its own; leave --test-share away")
+        raise InputError(f"`test_share` {share:g}: {root} has a test part of its own; leave `test_share` away")
     if share is None:
         share = TEST_SHARE if labelled and not groups.held else 0.0
     # RandomState's stream is frozen (NEP 19): the same folder is split the same for ever.
@@ -211,7 +211,7 @@ def check_parts(root: Path, training: int, testing: int | None, kinds: list[str]
     if training < SMALLEST:
         raise refusal(root, f"{training} normal pictures to train on; at least {SMALLEST} are needed", found)
     if testing == 0:
-        raise refusal(root, "no picture to test on; add some, or raise --test-share", found)
+        raise refusal(root, "no picture to test on; add some, or raise `test_share`", found)
     if kinds is not None and NORMAL not in kinds:
         raise refusal(root, "no normal picture to test on beside the anomalies; add some", found)
     if kinds is not None and set(kinds) == {NORMAL}:

@@ -40,7 +40,7 @@ def write_lfw(folder: Path, seed: int = 0) -> Path:
         log.info("%s: is there already; kept", folder)
         return folder
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise InputError(f"{folder}: holds something else; move it away, or choose another --out")
+        raise InputError(f"{folder}: holds something else; move it away, or choose another `out`")
     faces_NHWC, name_N = _fetch_faces()
     with folder_aside(folder) as aside:
         _write_files(aside, faces_NHWC, name_N, seed)

@@ -5,9 +5,8 @@ import itertools
 import logging
 from pathlib import Path
 
-from hw8.base.errors import InputError
+from hw8.base.errors import InputError, command
 from hw8.base.processes import processes
-from hw8.base.spelling import spelled
 from hw8.data.arrays import Images, open_images
 from hw8.data.labels import Labels, read_labels
 from hw8.data.layout import SUFFIXES
@@ -48,8 +47,8 @@ class Source:
         if self.name == "hw8" and len(images) != HOMEWORK_IMAGES[name]:
             raise InputError(
                 f"{images.name}: has {len(images):,} images, but the homework's has {HOMEWORK_IMAGES[name]:,}; "
-                f"move it away and run {spelled('download_data', 'hw8')} or, if they are images of your own, say so: "
-                f"--data {self.folder}"
+                f"move it away and run {command('download_data', 'hw8')} or, if they are images of your own, say so: "
+                f"`data` {self.folder}"
             )
         return images
 
@@ -61,12 +60,12 @@ class Source:
             unlabelled = ("--unlabelled",) if name == "testingset.npy" else ()
             raise InputError(
                 f"{self.folder}: holds pictures ({pictures.name} and so on), not {name}; make arrays of them with: "
-                f"{spelled('prepare_data', self.folder, arrays, *unlabelled)}"
+                f"{command('prepare_data', self.folder, arrays, *unlabelled)}"
             )
         if name == "testingset.npy" and _there(self.folder / "trainingset.npy"):
             raise InputError(
                 f"{self.folder}: has no {name}; put images to score there under that name, or make it of pictures "
-                f"with: {spelled('prepare_data', 'PICTURES', 'NEW-FOLDER', '--unlabelled')}, and give --data NEW-FOLDER"
+                f"with: {command('prepare_data', 'PICTURES', 'NEW-FOLDER', '--unlabelled')}, and give --data NEW-FOLDER"
             )
 
     @property
@@ -107,7 +106,7 @@ def open_source(where: str | None) -> Source:
         reason = (
             "the homework in data/" if where == "hw8" else "generated faces, since data/ does not hold the homework"
         )
-        log.info("--data %s: %s", where, reason)
+        log.info("`data` %s: %s", where, reason)
     folder = Path(where)
     if where == "demo":
         from hw8.data.demo import write_demo
@@ -117,7 +116,7 @@ def open_source(where: str | None) -> Source:
     if where == "hw8":
         if not _there(HOMEWORK / "trainingset.npy"):
             raise InputError(
-                f"--data hw8: {HOMEWORK}/trainingset.npy is not there; get it with: {spelled('download_data', 'hw8')}"
+                f"`data` hw8: {HOMEWORK}/trainingset.npy is not there; get it with: {command('download_data', 'hw8')}"
             )
         return Source("hw8", HOMEWORK)
     if where == "lfw":
@@ -127,7 +126,7 @@ def open_source(where: str | None) -> Source:
         return Source("lfw", job.from_first(write_lfw(LFW) if job.main else LFW))
     if not _is_folder(folder):
         raise InputError(
-            f"--data {where}: no such folder; give one with trainingset.npy and testingset.npy, "
+            f"`data` {where}: no such folder; give one with trainingset.npy and testingset.npy, "
             f"or a named source: {', '.join(NAMED)}"
         )
     return Source(where, folder)

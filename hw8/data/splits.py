@@ -46,7 +46,7 @@ def split_rows(count: int, config: DataConfig) -> Splits:
     shares, most = (config.calibration_share, config.development_share), config.held_out_maximum
     held_out = [min(max(round(count * share), least), most) for share in shares]
     if held_out[0] < LEAST_CALIBRATION:
-        hint = "raise --held-out-minimum or --calibration-share"
+        hint = "raise `held_out_minimum` or `calibration_share`"
         raise InputError(f"{held_out[0]} images to calibrate on; at least {LEAST_CALIBRATION} are needed: {hint}")
     calibration, development, train = np.split(order, np.cumsum(held_out))
     return Splits(np.sort(train), np.sort(calibration), np.sort(development))

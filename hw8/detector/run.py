@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import logging
 import math
-import re
 import sys
 import tempfile
 import threading
@@ -48,24 +47,23 @@ class Parameters(Protocol):
 
 def settings(given: Parameters, layout: Layout, count: int, level: float, seed: int) -> RunConfig:
     """The preset's settings, made to fit an estimator's parameters and its images. Raises ValueError."""
-    with _said_of_the_estimator():
-        config = given.preset if isinstance(given.preset, RunConfig) else load_preset(given.preset)
-        if config.scoring.transductive:
-            raise InputError(f"preset={given.preset!r} looks at a whole test set, which an estimator never has")
-        config = _for_vectors() if layout.vector else config
-        crop = config.data.crop
-        # Enough held-out images for a p-value as small as the level, if there are.
-        share = max(config.data.calibration_share, min(0.4, (math.ceil(1 / level) - 1) / count))
-        config = changed(
-            config,
-            data={"source": None, "crop": crop if crop and crop <= layout.side else None, "calibration_share": share},
-            scoring={"score": given.score_name or config.scoring.score, "score_batch_size": SCORED},
-        )
-        if given.epochs is not None:
-            epochs = int(given.epochs) if isinstance(given.epochs, Integral) else given.epochs
-            config = changed(config, train={"epochs": epochs, "least_steps": 0})
-        own = {name: value for name in ("device", "precision") if (value := getattr(given, name)) != "auto"}
-        return dataclasses.replace(config, seed=seed, **own)
+    config = given.preset if isinstance(given.preset, RunConfig) else load_preset(given.preset)
+    if config.scoring.transductive:
+        raise InputError(f"preset={given.preset!r} looks at a whole test set, which an estimator never has")
+    config = _for_vectors() if layout.vector else config
+    crop = config.data.crop
+    # Enough held-out images for a p-value as small as the level, if there are.
+    share = max(config.data.calibration_share, min(0.4, (math.ceil(1 / level) - 1) / count))
+    config = changed(
+        config,
+        data={"source": None, "crop": crop if crop and crop <= layout.side else None, "calibration_share": share},
+        scoring={"score": given.score_name or config.scoring.score, "score_batch_size": SCORED},
+    )
+    if given.epochs is not None:
+        epochs = int(given.epochs) if isinstance(given.epochs, Integral) else given.epochs
+        config = changed(config, train={"epochs": epochs, "least_steps": 0})
+    own = {name: value for name in ("device", "precision") if (value := getattr(given, name)) != "auto"}
+    return dataclasses.replace(config, seed=seed, **own)
 
 
 def cut(count: int, config: RunConfig) -> Splits:
@@ -152,20 +150,17 @@ def _for_vectors() -> RunConfig:
 def _temporary() -> Iterator[Path]:
     """A folder for a run, which goes at the end; one at a time, with PyTorch's switches left as they were."""
     folder = tempfile.TemporaryDirectory(prefix="hw8-")
-    with _one_at_a_time, _as_it_was(), folder as where, _said_of_the_estimator(where):
+    with _one_at_a_time, _as_it_was(), folder as where, _without_its_folder(where):
         yield Path(where)
 
 
 @contextlib.contextmanager
-def _said_of_the_estimator(where: str | None = None) -> Iterator[None]:
-    """Let errors speak of what the caller knows: parameters, not options of a command line or a folder that is gone."""
+def _without_its_folder(where: str) -> Iterator[None]:
+    """Keep errors from naming a folder that is gone by the time they are read."""
     try:
         yield
     except InputError as error:
-        said = re.sub(r"--([a-z])", r"\1", str(error))
-        if where is not None:
-            said = said.replace(f"{where}/", "").replace(where, "the run")
-        raise InputError(said) from None
+        raise InputError(str(error).replace(f"{where}/", "").replace(where, "the run")) from None
 
 
 @contextlib.contextmanager

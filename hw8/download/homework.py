@@ -47,7 +47,7 @@ def download_files(folder: Path, base: str = HOME, files: Sequence[RemoteFile] =
     file's name, and without space; Interrupted, with every NAME.part kept, on Ctrl-C.
     """
     if "?" in base or "#" in base:
-        raise InputError(f"--url {shown(base)}: has a query; the names of the files are appended: give a plain address")
+        raise InputError(f"`url` {shown(base)}: has a query; the names of the files are appended: give a plain address")
     checked_address(base)
     with _still_missing(folder, files) as missing:
         for file in missing:
@@ -95,7 +95,7 @@ def _still_missing(folder: Path, files: Sequence[RemoteFile], aside: Path | None
             yield missing
         except OSError as error:
             where = error.filename or folder
-            raise InputError(f"{where}: {error.strerror or error}; make room, or choose another --out") from None
+            raise InputError(f"{where}: {error.strerror or error}; make room, or choose another `out`") from None
 
 
 def _is_there(path: Path, file: RemoteFile) -> bool:
@@ -108,7 +108,7 @@ def _is_there(path: Path, file: RemoteFile) -> bool:
         return True
     raise InputError(
         f"{path}: is there, but is not the file of {file.size:,} bytes and SHA-256 {file.sha256[:12]}...; left alone: "
-        "move it away, or choose another --out"
+        "move it away, or choose another `out`"
     )
 
 
@@ -127,7 +127,7 @@ def _check_space(folder: Path, missing: Sequence[RemoteFile], aside: Path | None
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise InputError(
-            f"{folder}: {needed / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB are free; make room, or choose --out "
+            f"{folder}: {needed / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB are free; make room, or choose `out` "
             "on another disk"
         )
 
@@ -143,7 +143,7 @@ def _place(file: RemoteFile, folder: Path, origin: str, fill: Callable[[Path], N
     """
     part = _part(folder, file)
     if part.is_symlink() or (part.exists() and not part.is_file()):
-        raise InputError(f"{part}: is no file that could go on; move it away, or choose another --out")
+        raise InputError(f"{part}: is no file that could go on; move it away, or choose another `out`")
     fill(part)
     with part.open("rb+") as whole:
         os.fsync(whole.fileno())
@@ -151,7 +151,7 @@ def _place(file: RemoteFile, folder: Path, origin: str, fill: Callable[[Path], N
         part.unlink()
         raise InputError(
             f"{shown(origin)}: {file.name} came with the wrong bytes (its SHA-256 is not {file.sha256[:12]}...); they "
-            "are deleted: run the command again, or fetch it from elsewhere (--url, --source)"
+            "are deleted: run the command again, or fetch it from elsewhere (`url`, `source`)"
         )
     part.replace(folder / file.name)
     log.info("%s: %s bytes, verified", folder / file.name, f"{file.size:,}")
@@ -177,10 +177,10 @@ def _ask_kaggle(program: str, folder: Path) -> Path:
         return archives[0]
     answer = Answer(process.returncode, said.decode("utf-8", "replace"))
     if process.returncode and (refusal := answer.refusal(COMPETITION)):
-        raise InputError(f"--source kaggle: {refusal}")
+        raise InputError(f"`source` kaggle: {refusal}")
     raise InputError(
-        f"--source kaggle: kaggle left with code {answer.code} and {len(archives)} archives in {folder} (its last "
-        f"words: {answer.last()}); run the command again, or leave --source kaggle away"
+        f"`source` kaggle: kaggle left with code {answer.code} and {len(archives)} archives in {folder} (its last "
+        f"words: {answer.last()}); run the command again, or leave `source` kaggle away"
     )
 
 
@@ -191,7 +191,7 @@ def _unpack(archive: zipfile.ZipFile, file: RemoteFile, part: Path) -> None:
         sizes = " and ".join(f"{member.file_size:,}" for member in named[:3]) or "no"
         raise InputError(
             f"{archive.filename}: holds {len(named)} files of the name {file.name} ({sizes} bytes) where one of "
-            f"{file.size:,} was expected; deleted: run the command again, or leave --source kaggle away"
+            f"{file.size:,} was expected; deleted: run the command again, or leave `source` kaggle away"
         )
     with archive.open(named[0]) as member, part.open("wb") as out, progress_bar(file) as bar:
         # The size in an archive is a claim: no more is read than the file has, and the digest settles the rest.

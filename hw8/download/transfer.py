@@ -59,15 +59,15 @@ def transfer(address: str, file: RemoteFile, part: Path) -> None:
         except again as error:
             reason = _reason(error)
             if "CERTIFICATE" in str(error):
-                raise InputError(f"{shown(address)}: cannot be trusted ({reason}); try --url") from None
+                raise InputError(f"{shown(address)}: cannot be trusted ({reason}); try `url`") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise InputError(f"{shown(address)}: {_reason(error)}; check the address, or try --url") from None
+            raise InputError(f"{shown(address)}: {_reason(error)}; check the address, or try `url`") from None
         if attempt < ATTEMPTS:
             log.warning("%s: %s; attempt %d of %d follows", file.name, reason, attempt + 1, ATTEMPTS)
             time.sleep(PAUSE)
     raise InputError(
         f"{shown(address)}: {ATTEMPTS} attempts failed, the last because: {reason}; {size_of(part):,} of {file.size:,} "
-        f"bytes are kept in {part}: the same command goes on, or try --url"
+        f"bytes are kept in {part}: the same command goes on, or try `url`"
     )
 
 
@@ -89,7 +89,7 @@ def _receive(address: str, file: RemoteFile, part: Path) -> None:
                     part.unlink()
                     raise InputError(
                         f"{shown(address)}: sends more than the {file.size:,} bytes of {file.name}; what has come is "
-                        "deleted: fetch it from elsewhere with --url"
+                        "deleted: fetch it from elsewhere with `url`"
                     )
                 out.write(chunk)
                 bar.update(len(chunk))
@@ -122,7 +122,7 @@ def _request(session: "requests.Session", address: str, start: int) -> "requests
         # Headers are read as Latin-1, but addresses with other letters are sent in UTF-8.
         goal = response.headers["location"].encode("latin-1").decode("utf-8", "replace")
         hop = checked_address(goal, before=hop)
-    raise InputError(f"{shown(address)}: redirects more than {HOPS} times; check the address, or try --url")
+    raise InputError(f"{shown(address)}: redirects more than {HOPS} times; check the address, or try `url`")
 
 
 def checked_address(address: str, before: str | None = None) -> str:
@@ -169,7 +169,7 @@ def _first_byte(response: "requests.Response", file: RemoteFile, part: Path) -> 
         part.unlink()
         raise _BrokenError(f"the server does not go on from byte {start:,}; starting again")
     if status not in (200, 206, 416):
-        raise InputError(f"{shown(response.url)}: the server answered {status} {word}; check the address, or try --url")
+        raise InputError(f"{shown(response.url)}: the server answered {status} {word}; check the address, or try `url`")
     if status == 206:
         asked = f"bytes {start}-{file.size - 1}/"
         fits = span in (f"{asked}{file.size}", f"{asked}*") and length in (None, str(file.size - start))
@@ -179,7 +179,7 @@ def _first_byte(response: "requests.Response", file: RemoteFile, part: Path) -> 
         raise InputError(
             f"{shown(response.url)}: announces other bytes than the {file.size:,} of {file.name} (Content-Length "
             f"{printable(length or 'none', LONGEST)}, Content-Range {printable(span, LONGEST)}); nothing was taken: "
-            "fetch it from elsewhere with --url"
+            "fetch it from elsewhere with `url`"
         )
     if status == 200 and start:
         log.warning("%s: the server does not go on from byte %s; starting again", file.name, f"{start:,}")

@@ -41,7 +41,7 @@ def _loss(history: list[Row], lr: float) -> str | None:
         return None
     return (
         f"the held-out loss has hardly moved: {losses[0]:.4g} after the first epoch, {min(losses):.4g} at best; "
-        f"try another --lr (now {lr:g}), more --epochs or another --loss"
+        f"try another learning rate (now {lr:g}), more epochs or another loss"
     )
 
 
@@ -50,8 +50,8 @@ def _latent(latent_BD: np.ndarray) -> str | None:
     if latent_BD.std(axis=0).max() > SAME * size:
         return None
     return (
-        "the latent has collapsed: it is the same for every image; train with a lower --lr, a larger latent "
-        "(--option latent=64), or less weight on the latent's own loss (--option beta=..., for a variational one)"
+        "the latent has collapsed: it is the same for every image; train with a lower learning rate, a larger latent "
+        "(latent=64), or less weight on the latent's own loss (beta, for a variational one)"
     )
 
 
@@ -62,7 +62,7 @@ def _decoder(recon_BHWC: np.ndarray, x_BHWC: np.ndarray) -> str | None:
         return None
     return (
         f"the decoder is dead: it shows the same picture for every image (their spread is {spread:.2g}, the images' "
-        f"{wanted:.2g}); train with a lower --lr, more --epochs, or a larger latent"
+        f"{wanted:.2g}); train with a lower learning rate, more epochs, or a larger latent"
     )
 
 
@@ -70,7 +70,7 @@ def _scores(name: str, score_B: np.ndarray | None) -> str | None:
     """Of numbers only: a distance of vectors is measured by the ROC-AUC."""
     if score_B is None or score_B.ndim != 1 or score_B.std() > SAME * np.abs(score_B).mean():
         return None
-    return f"the scores have collapsed: {name} is {score_B.mean():.4g} for every image; try another --score or model"
+    return f"the scores have collapsed: {name} is {score_B.mean():.4g} for every image; try another score or model"
 
 
 def _chance(name: str, scores: Evaluation) -> str | None:
@@ -78,5 +78,5 @@ def _chance(name: str, scores: Evaluation) -> str | None:
         return None
     return (
         f"the held-out ROC-AUC of {name} is at chance: {scores.macro.auc:.3f} ({scores.macro.low:.3f} to "
-        f"{scores.macro.high:.3f}); train longer, or try --preset boss_quick or another --score"
+        f"{scores.macro.high:.3f}); train longer, or try the preset boss_quick or another score"
     )

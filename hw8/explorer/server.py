@@ -123,7 +123,7 @@ def listen(port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         found.close()
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"--port {port}: cannot be listened on ({reason}); choose another, or 0 for any") from None
+        raise InputError(f"`port` {port}: cannot be listened on ({reason}); choose another, or 0 for any") from None
     return found
 
 

@@ -107,7 +107,7 @@ def export_onnx(run: Path, out: Path | None = None, check: bool = True) -> Expor
     """
     out = out or run / "model.onnx"
     if out.suffix != ".onnx":
-        raise InputError(f"--out {out}: must end in .onnx")
+        raise InputError(f"`out` {out}: must end in .onnx")
     _need("onnx", "onnxscript", *(["onnxruntime"] if check else []))
     member = Member.load(run, "cpu")
     _check_exportable(member)
@@ -116,7 +116,7 @@ def export_onnx(run: Path, out: Path | None = None, check: bool = True) -> Expor
         aside.write_bytes(content)
         agreement = compare(aside, member, *_images(member)) if check else None
         if agreement and (problem := agreement.problem()):
-            raise InputError(f"{out}: not written: {problem}; try another onnxruntime, or --no-check to have it")
+            raise InputError(f"{out}: not written: {problem}; try another onnxruntime, or `no-check` to have it")
     data = member.config.data
     test_images = NAMED.get(data.source or "", Path(data.source or "")) / "testingset.npy"
     return Exported(out, _takes(member), test_images if test_images.is_file() else None, agreement)
@@ -128,7 +128,7 @@ def _need(*names: str) -> None:
         try:
             importlib.import_module(name)
         except ImportError:
-            hint = ", or leave the check away with --no-check" if name == "onnxruntime" else ""
+            hint = ", or leave the check away with `no-check`" if name == "onnxruntime" else ""
             raise InputError(
                 f'{name} is not installed, which the export needs: pip install ".[export]"{hint}'
             ) from None
@@ -141,13 +141,13 @@ def _check_exportable(member: Member) -> None:
         raise InputError(f"{member.folder.config}: crop = {crop}, but the model takes images of {side}x{side}")
     if member.config.scoring.transductive:
         raise InputError(
-            f"--run {run}: is transductive: its scores come from a whole test set at once, and an exported graph looks "
+            f"`run` {run}: is transductive: its scores come from a whole test set at once, and an exported graph looks "
             "at each image alone; export a run of boss"
         )
     size = sum(value.nbytes for value in member.scorer.model.state_dict().values())
     size += 0 if fit is None else sum(value.nbytes for value in dataclasses.asdict(fit).values())
     if size > LARGEST_BYTES:
-        raise InputError(f"--run {run}: {size:,} bytes of weights and calibration; one ONNX file takes 2 GB")
+        raise InputError(f"`run` {run}: {size:,} bytes of weights and calibration; one ONNX file takes 2 GB")
 
 
 def _converted(member: Member) -> Any:
@@ -158,7 +158,7 @@ def _converted(member: Member) -> Any:
         proto = to_onnx(graph, side, channels, member.config.data.crop is not None, _about(member))
     except Exception as error:  # PyTorch's exporter and ONNX fail in many ways
         reason = " ".join(str(error).split())[:160]
-        raise InputError(f"--run {member.folder.path}: PyTorch cannot export its model ({reason})") from None
+        raise InputError(f"`run` {member.folder.path}: PyTorch cannot export its model ({reason})") from None
     proto.producer_name, proto.producer_version = "hw8", version("hw8")
     return proto
 
@@ -201,7 +201,7 @@ def compare(path: Path, member: Member, images: Images, kind: str) -> Agreement:
         score_N, p_value_N = run_file(path, images.read_whole(np.arange(len(images))))
     except Exception as error:  # onnxruntime's own, which have no common base
         reason = " ".join(str(error).split())[:160]
-        raise InputError(f"--run {member.folder.path}: onnxruntime cannot run the exported graph ({reason})") from None
+        raise InputError(f"`run` {member.folder.path}: onnxruntime cannot run the exported graph ({reason})") from None
     calibration, name = member.calibration, member.score_name
     exact = Scorer(member.scorer.model, torch.device("cpu"), "fp32", CHECKED, member.scorer.wanted)
     expected_N = _scores(member, exact, images)

@@ -34,10 +34,10 @@ def check_budget(entries: Sequence[Entry], competition: str, now: datetime, forc
     day = now.astimezone(UTC)
     minutes = 24 * 60 - (day.hour * 60 + day.minute)
     unsure = sum(entry.status == SENDING for entry in used)
-    note = f" ({unsure} of them unfinished: --refresh may free them)" if unsure else ""
+    note = f" ({unsure} of them unfinished: `refresh` may free them)" if unsure else ""
     raise InputError(
         f"{competition}: {budget(entries, competition, now)}{note}; wait {minutes // 60} h {minutes % 60} min for "
-        "00:00 UTC, or add --force"
+        "00:00 UTC, or add `force`"
     )
 
 
@@ -48,7 +48,7 @@ def warnings(entries: Sequence[Entry], new: Entry) -> list[str]:
     return [
         f"{new.file}: the same file was submitted on {entry.minute} as {printable(entry.file)}" for entry in same[-1:]
     ] + [
-        f"{printable(entry.file)} of {entry.minute}: is still being sent, or never finished; counted until --refresh"
+        f"{printable(entry.file)} of {entry.minute}: is still being sent, or never finished; counted until `refresh`"
         for entry in mine
         if entry.status == SENDING
     ]

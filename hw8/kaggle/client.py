@@ -41,7 +41,7 @@ REFUSALS = (
     ),
     (
         r"\b404 (client error|-)|could not find competition",
-        "Kaggle knows no competition {competition}; check --competition",
+        "Kaggle knows no competition {competition}; check `competition`",
     ),
     (r"\b429 (client error|-)|too many requests", "Kaggle was asked too often; try again in some minutes"),
     (r"submission not allowed", "Kaggle takes no submission of this account now"),
@@ -100,7 +100,7 @@ def download_words(competition: str, folder: Path) -> list[str]:
 def check_competition(name: str) -> None:
     """Raise InputError unless this can be a competition's name."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
-        raise InputError(f"--competition {name!r}: must be as in the address of its page: {COMPETITION}")
+        raise InputError(f"`competition` {name!r}: must be as in the address of its page: {COMPETITION}")
 
 
 def single_spaced(text: str) -> str:

@@ -24,7 +24,7 @@ def draft(file: Path, message: str, rows: int, run: Path | None = None, competit
     text = single_spaced(message)
     # The client's parser would drop a message that is two dashes.
     if not 0 < len(text) <= LONGEST_MESSAGE or not is_plain(text) or text == "--":
-        raise InputError(f"--message: must be 1 to {LONGEST_MESSAGE} letters, no control characters, and not just --")
+        raise InputError(f"`message`: must be 1 to {LONGEST_MESSAGE} letters, no control characters, and not just --")
     if not is_plain(str(file)):
         raise InputError(f"{str(file)!r}: has control characters in its name; rename it")
     from hw8.runs.submission import check_submission  # NumPy's start is not for those who only download
@@ -32,7 +32,7 @@ def draft(file: Path, message: str, rows: int, run: Path | None = None, competit
     check_submission(file, rows)
     known = _described(run or _origin(file))
     if run is not None and not known:
-        raise InputError(f"--run {run}: no finished run here (its summary.json is missing or damaged); check the name")
+        raise InputError(f"`run` {run}: no finished run here (its summary.json is missing or damaged); check the name")
     return Entry("", competition, file.as_posix(), digest(file), text, **known)
 
 

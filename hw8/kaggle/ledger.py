@@ -100,7 +100,7 @@ class Ledger:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be read ({error.strerror}); check --ledger") from None
+            raise InputError(f"{self.path}: cannot be read ({error.strerror}); check `ledger`") from None
         except (ValueError, csv.Error) as error:
             raise InputError(f"{self.path}: is no CSV file in UTF-8 ({error}); mend it or move it away") from None
 
@@ -119,7 +119,7 @@ class Ledger:
             try:
                 self._write(entries)
             except InputError as error:
-                raise InputError(str(error).replace("--out", "another --ledger")) from None
+                raise InputError(str(error).replace("`out`", "another `ledger`")) from None
 
     def _write(self, entries: list[Entry]) -> None:
         with written_aside(self.path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
@@ -178,7 +178,7 @@ def _locked(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except OSError as error:
-        raise InputError(f"{path}: cannot write here ({error.strerror}); choose another --ledger") from None
+        raise InputError(f"{path}: cannot write here ({error.strerror}); choose another `ledger`") from None
     try:
         while not _taken(handle, path):
             if time.monotonic() > deadline:

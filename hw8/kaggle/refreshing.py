@@ -54,7 +54,7 @@ def _ask_for_list(competition: str, seconds: float) -> Answer:
         if answer.code == 2 and "page-size" in answer.words:
             answer = ask(client, refresh_words(competition, paged=False), seconds)
     except subprocess.TimeoutExpired:
-        raise InputError(f"{competition}: no list in {seconds:g} seconds (--timeout); try again") from None
+        raise InputError(f"{competition}: no list in {seconds:g} seconds (`timeout`); try again") from None
     if answer.code != 0:
         reason = answer.refusal(competition) or f"kaggle ended with code {answer.code} ({answer.last()}); try again"
         raise InputError(f"{competition}: no list of submissions: {reason}")

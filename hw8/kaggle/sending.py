@@ -7,8 +7,7 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from hw8.base.errors import InputError, Interrupted
-from hw8.base.spelling import spelled
+from hw8.base.errors import InputError, Interrupted, command
 from hw8.kaggle.allowance import check_budget
 from hw8.kaggle.client import ask, find_client, submit_words
 from hw8.kaggle.drafts import digest
@@ -28,7 +27,7 @@ def submit(new: Entry, ledger: Ledger, seconds: float, force: bool = False, now:
     try:
         answer = ask(client, submit_words(entry.competition, Path(entry.file), entry.message), seconds)
     except subprocess.TimeoutExpired:
-        raise InputError(f"{new.file}: no answer in {seconds:g} seconds (--timeout); {_unknown()}") from None
+        raise InputError(f"{new.file}: no answer in {seconds:g} seconds (`timeout`); {_unknown()}") from None
     except KeyboardInterrupt:
         raise Interrupted(f"{new.file}: stopped while it was sent; {_unknown()}") from None
     except InputError as error:
@@ -45,7 +44,7 @@ def submit(new: Entry, ledger: Ledger, seconds: float, force: bool = False, now:
 
 
 def _unknown() -> str:
-    return f"it may have arrived and is counted; {spelled('submit', '--refresh')} tells"
+    return f"it may have arrived and is counted; {command('submit', '--refresh')} tells"
 
 
 def _entered(new: Entry, ledger: Ledger, force: bool, now: datetime) -> Entry:

@@ -50,7 +50,7 @@ def check_positive(**sizes: int | Sequence[int]) -> None:
 def smallest_map(side: int) -> int:
     """Side of the feature map after four halvings. Raises ValueError unless `side` is a multiple of 16."""
     if side < DOWNSAMPLING or side % DOWNSAMPLING:
-        hint = f"try --crop {side // DOWNSAMPLING * DOWNSAMPLING}" if side > DOWNSAMPLING else "take larger images"
+        hint = f"try `crop` {side // DOWNSAMPLING * DOWNSAMPLING}" if side > DOWNSAMPLING else "take larger images"
         raise ValueError(f"the side must be a multiple of {DOWNSAMPLING} pixels; {hint}")
     return side // DOWNSAMPLING
 

@@ -39,7 +39,7 @@ def create_model(
     500 million parameters, and weights that do not fit: before any memory is taken for it.
     """
     if name not in MODELS:
-        raise InputError(f"--model {name}: unknown; choose one of {', '.join(sorted(MODELS))}")
+        raise InputError(f"`model` {name}: unknown; choose one of {', '.join(sorted(MODELS))}")
     builder, options = MODELS[name], options or {}
     try:
         check_options(builder, options)

@@ -55,7 +55,7 @@ def read_class_folders(root: Path, side: int | None = None) -> Raw:
 def _decoded(root: Path, named: Sequence[tuple[str, str]], side: int, found: Walk) -> tuple[np.ndarray, np.ndarray]:
     """Pictures uint8 (N, side, side, 3) and their classes (N,); those that cannot be read join the skipped."""
     if len(named) * side * side * 3 > LARGEST:
-        raise InputError(f"{root}: {len(named):,} pictures of {side}x{side} are over {LARGEST:,} bytes; lower --side")
+        raise InputError(f"{root}: {len(named):,} pictures of {side}x{side} are over {LARGEST:,} bytes; lower `side`")
     image_NHWC = np.empty((len(named), side, side, 3), np.uint8)
     classes: list[str] = []
     with contextlib.closing(read_pictures(root, [name for name, _ in named], side, 3, "centre")) as pictures:

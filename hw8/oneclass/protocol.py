@@ -74,17 +74,17 @@ class Plan:
             or not all(0 <= seed < 2**32 for seed in self.seeds)
             or len(set(self.seeds)) < len(self.seeds)
         ):
-            raise InputError(f"--seeds {' '.join(map(str, self.seeds))}: give whole numbers from 0, each once")
+            raise InputError(f"`seeds` {' '.join(map(str, self.seeds))}: give whole numbers from 0, each once")
         if self.epochs is not None and self.epochs < 1:
-            raise InputError(f"--epochs {self.epochs}: must be at least 1")
+            raise InputError(f"`epochs` {self.epochs}: must be at least 1")
         known = self.source.classes()
         unknown = [name for name in self.classes if name not in known]
         if unknown:
             names = shown(", ".join(known), 300)
-            raise InputError(f"--classes {unknown[0]}: no class of {self.source.name}; choose of {names}")
+            raise InputError(f"`classes` {unknown[0]}: no class of {self.source.name}; choose of {names}")
         if self.config.scoring.transductive:
             raise InputError(
-                f"--preset {self.config.preset}: looks at all test images at once, and the protocol scores each alone; "
+                f"`preset` {self.config.preset}: looks at all test images at once, and the protocol scores each alone; "
                 "choose another preset"
             )
 
@@ -108,7 +108,7 @@ def measure(plan: Plan, advance: Callable[[str], object] = lambda _: None) -> Me
     _check_classes(plan, plan.source.cut(plan.seeds[0]))  # other seeds cut classes into parts of the same sizes
     ledger = plan.file()
     if ledger.suffix != ".csv":
-        raise InputError(f"--out {ledger}: must end in .csv")
+        raise InputError(f"`out` {ledger}: must end in .csv")
     message = f"stopped; what is finished is in {ledger}, and the same command goes on"
     with stopping_as_interrupted(message), owned(ledger.with_suffix("")):
         try:
@@ -148,7 +148,7 @@ def _check_classes(plan: Plan, cut: Labelled) -> None:
         count, inside = int((train_N == name).sum()), int((test_N == name).sum())
         where = f"{cut.name}: class {printable(name, 80)}"
         if count < SMALLEST:
-            raise InputError(f"{where} has {count} images to train on; at least {SMALLEST} are needed: see --classes")
+            raise InputError(f"{where} has {count} images to train on; at least {SMALLEST} are needed: see `classes`")
         if not inside or inside == len(test_N):
             raise InputError(f"{where} is {'all' if inside else 'none'} of the test images; some and others are needed")
 

@@ -82,7 +82,7 @@ def comparison(known: str | None, ours: str, mean_auc: float, complete: bool = T
     `complete` says whether ours is over all of the set's classes: if not, it is kept out of the table.
     """
     if known not in PUBLISHED:
-        return "Published figures: none for this set; --compare-with shows those of mnist, fashion-mnist or cifar10"
+        return "Published figures: none for this set; `compare_with` shows those of mnist, fashion-mnist or cifar10"
     rows = [
         (item.method, f"{item.year}", item.mean_auc, item.paper, item.found, item.note) for item in PUBLISHED[known]
     ]

@@ -94,7 +94,7 @@ def open_labelled(where: str, side: int | None = None) -> LabelledSource:
     whatever is missing, damaged, pickled, too large, or has fewer than two classes.
     """
     if side is not None and not SMALLEST_SIDE <= side <= LARGEST_SIDE:
-        raise InputError(f"--side {side}: must be {SMALLEST_SIDE} to {LARGEST_SIDE} pixels")
+        raise InputError(f"`side` {side}: must be {SMALLEST_SIDE} to {LARGEST_SIDE} pixels")
     if where == DIGITS and not Path(where).exists():
         return _digits(side)
     raw = _read(Path(where), side)
@@ -151,7 +151,7 @@ def fitted(image_N: np.ndarray, side: int, where: str = "images") -> tuple[np.nd
     image_NHWC = image_N[..., None] if image_N.ndim == 3 else image_N
     count, height, width, channels = image_NHWC.shape
     if count * side * side * channels > LARGEST:
-        raise InputError(f"{where}: {count:,} images of {side}x{side} are over {LARGEST:,} bytes; lower --side")
+        raise InputError(f"{where}: {count:,} images of {side}x{side} are over {LARGEST:,} bytes; lower `side`")
     if (height, width) == (side, side):
         return np.ascontiguousarray(image_NHWC), ()
     size = f"images of {height}x{width} pixels"

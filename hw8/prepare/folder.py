@@ -17,7 +17,6 @@ import numpy as np
 from hw8.base.errors import InputError, printable
 from hw8.base.interrupts import stopping_as_interrupted
 from hw8.base.lock import owned
-from hw8.base.spelling import spelled
 from hw8.data.labels import NORMAL
 from hw8.data.layout import NAMES_SHOWN, Plan, Walk, check_parts, escaped, grouped, planned, refusal, walk
 from hw8.data.shards import shard_paths
@@ -76,23 +75,9 @@ class Prepared:
             lines.append(f"IDs:      {self.out / TESTING_FILES} says which picture each ID is")
         else:
             lines.append(
-                "Test set: none, as no anomalies are labelled; --test-share holds pictures back, without labels"
+                "Test set: none, as no anomalies are labelled; `test_share` holds pictures back, without labels"
             )
-        lines.append(f"Next:     {self._next_command()}")
         return "\n".join(map(printable, lines))
-
-    def _next_command(self) -> str:
-        """Train on the images or, if there are only images to score, score them with the run finished last."""
-        from hw8.training.run_folder import newest_run
-
-        if self.training:
-            return spelled("train", "--data", self.out)
-        try:
-            return spelled("predict", "--run", newest_run(), "--data", self.out)
-        except InputError:
-            return (
-                f"train a run on images like these, {spelled('train')}, then {spelled('predict', '--data', self.out)}"
-            )
 
 
 def prepare(images: Path, out: Path, settings: Preparation) -> Prepared:

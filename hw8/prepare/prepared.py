@@ -50,15 +50,15 @@ class Preparation:
 
     def __post_init__(self) -> None:
         if not SMALLEST_SIDE <= self.side <= LARGEST_SIDE:
-            raise InputError(f"--side {self.side}: must be {SMALLEST_SIDE} to {LARGEST_SIDE} pixels")
+            raise InputError(f"`side` {self.side}: must be {SMALLEST_SIDE} to {LARGEST_SIDE} pixels")
         if self.test_share is not None and not 0 < self.test_share < 1:
-            raise InputError(f"--test-share {self.test_share:g}: must lie between 0 and 1")
+            raise InputError(f"`test_share` {self.test_share:g}: must lie between 0 and 1")
         if self.test_share is not None and self.unlabelled:
-            raise InputError("--unlabelled makes a test set of all pictures; leave --test-share away")
+            raise InputError("`unlabelled` makes a test set of all pictures; leave `test_share` away")
         if not 0 <= self.seed < 2**32:
-            raise InputError(f"--seed {self.seed}: must lie in [0, 2**32)")
+            raise InputError(f"`seed` {self.seed}: must lie in [0, 2**32)")
         if self.workers is not None and not 1 <= self.workers <= 256:
-            raise InputError(f"--workers {self.workers}: must lie in [1, 256]")
+            raise InputError(f"`workers` {self.workers}: must lie in [1, 256]")
 
     @property
     def channels(self) -> int:

@@ -120,7 +120,7 @@ def explain(run: Path, where: str | None, row: int) -> Explanation:
     member = Member.load(run)
     images = member.open_test(open_source(where if where is not None else member.config.data.source))
     if not 0 <= row < len(images):
-        raise InputError(f"--id {row}: {images.name} has images 0 to {len(images) - 1}")
+        raise InputError(f"`id` {row}: {images.name} has images 0 to {len(images) - 1}")
     return Explainer.for_images(member, images).explain(images.read(np.array([row])), [f"image {row}"])[0]
 
 

@@ -104,7 +104,7 @@ def read_summary(folder: RunFolder) -> dict[str, Any]:
             if not all(isinstance(value, float | int) for value in found.get(name, {}).values()):
                 raise TypeError(f"{name} holds something that is no number")
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); finish the run with --resume, or train again") from None
+        raise InputError(f"{path}: cannot be read ({error}); finish the run with `resume`, or train again") from None
     return found
 
 

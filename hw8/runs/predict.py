@@ -13,7 +13,6 @@ import numpy as np
 from hw8.base.errors import InputError
 from hw8.base.files import written_aside
 from hw8.base.processes import processes
-from hw8.base.spelling import spelled
 from hw8.config import Device
 from hw8.data.arrays import Images
 from hw8.data.labels import Labels
@@ -82,15 +81,6 @@ class Prediction:
         share = (self.p_value_N <= ALPHA).mean()
         return f"{share:.1%} of the images at p <= {ALPHA} (of normal images alone: {ALPHA:.0%})"
 
-    def next_command(self) -> str:
-        """What one would do with the file now: measure it where labels are known, else check it for the upload."""
-        if self.development:
-            return spelled("report", *self.runs[:1])
-        if self.labels is not None:
-            return spelled("evaluate", self.out, "--labels", self.labels_file)
-        rows = () if self.source == "hw8" else ("--rows", len(self.score_N))
-        return spelled("check", self.out, *rows)
-
     def notes(self) -> list[str]:
         """Lines for the reader besides the table: how far members agree, and what a transduction looked at."""
         lines = []
@@ -144,7 +134,7 @@ def predict(
     source = open_source(where if where is not None else members[0].config.data.source)
     opened = [member.open_test(source) for member in members]
     if not source.has_test_set and len({member.calibration_set() for member in members}) > 1:
-        raise InputError(f"--data {source.name}: has no test set, and these runs held out other images; give --data")
+        raise InputError(f"`data` {source.name}: has no test set, and these runs held out other images; give `data`")
     labels = source.labels(len(opened[0]))
     warnings = warn_of(members, opened)
     started = time.perf_counter()
@@ -175,16 +165,16 @@ def predict_shard(run: Path, where: str | None, out: Path, shard: tuple[int, int
     """
     number, count = shard
     if not 0 <= number < count:
-        raise InputError(f"--shard {number}/{count}: the parts are 0/{count} to {count - 1}/{count}")
+        raise InputError(f"`shard` {number}/{count}: the parts are 0/{count} to {count - 1}/{count}")
     member = Member.load(run, device)
     if member.config.scoring.transductive:
-        raise InputError(f"--shard {number}/{count}: {run} is transductive and must see the whole test set at once")
+        raise InputError(f"`shard` {number}/{count}: {run} is transductive and must see the whole test set at once")
     images = member.open_test(open_source(where if where is not None else member.config.data.source))
     warn_of([member], [images])
     batches = list(in_batches(np.arange(len(images)), member.scorer.batch_size))
     mine = batches[number * len(batches) // count : (number + 1) * len(batches) // count]
     if not mine:
-        raise InputError(f"--shard {number}/{count}: {len(images):,} images are only {len(batches)} batches; cut fewer")
+        raise InputError(f"`shard` {number}/{count}: {len(images):,} images are only {len(batches)} batches; cut fewer")
     rows = np.concatenate(mine)
     table = member.scorer.table(images, rows, label=str(run))
     digest = hashlib.sha256(member.folder.model.read_bytes() + images.fingerprint().encode()).hexdigest()[:12]
@@ -229,13 +219,13 @@ def _fused(members: Sequence[Member], scored: Sequence[Scored]) -> _Together:
 
 def _check_names(out: Path, evidence: Path | None, runs: list[Path]) -> None:
     if out.suffix != ".csv":
-        raise InputError(f"--out {out}: must end in .csv; the picture goes beside it as .png")
+        raise InputError(f"`out` {out}: must end in .csv; the picture goes beside it as .png")
     if evidence is not None and evidence.suffix not in (".csv", ".npz"):
-        raise InputError(f"--evidence {evidence}: must end in .csv or .npz")
+        raise InputError(f"`evidence` {evidence}: must end in .csv or .npz")
     if evidence is not None and evidence.resolve() == out.resolve():
-        raise InputError(f"--evidence {evidence}: is the submission's own name; choose another")
+        raise InputError(f"`evidence` {evidence}: is the submission's own name; choose another")
     if evidence is not None and len(runs) > 1:
-        raise InputError(f"--evidence {evidence}: needs a single --run; each run has evidence of its own")
+        raise InputError(f"`evidence` {evidence}: needs a single `run`; each run has evidence of its own")
 
 
 def score_images(member: Member, images: Images) -> Scored:

@@ -12,11 +12,10 @@ import torch
 
 from hw8.base.device import channels_last, choose_device, choose_precision, keep_memory
 from hw8.base.environment import describe_environment
-from hw8.base.errors import InputError
+from hw8.base.errors import InputError, command
 from hw8.base.interrupts import stopping_as_interrupted
 from hw8.base.lock import owned
 from hw8.base.processes import processes
-from hw8.base.spelling import spelled
 from hw8.config import RunConfig
 from hw8.data.arrays import Images
 from hw8.data.sources import open_source
@@ -146,7 +145,7 @@ def _check_alike(images: Images, precision: str, device: torch.device) -> None:
     if len(set(seen)) > 1:
         kinds = ", ".join(sorted({f"{name} on {kind}" for _, name, kind in seen}))
         raise InputError(
-            f"the processes differ in their images or arithmetic ({kinds}); give all the same, and --precision"
+            f"the processes differ in their images or arithmetic ({kinds}); give all the same, and `precision`"
         )
 
 
@@ -158,7 +157,7 @@ def _run(trainer: Trainer, tracker: Tracker) -> Trained:
     """Train what is left, then calibrate, measure and summarise."""
     folder, trainer.tracker = trainer.folder, tracker
     tracker.remember()
-    hint = f"stopped with the work saved; go on with: {spelled('train', '--resume', folder.path)}"
+    hint = f"stopped with the work saved; go on with: {command('train', '--resume', folder.path)}"
     with stopping_as_interrupted(hint):
         return _train_and_measure(trainer)
 
@@ -285,7 +284,7 @@ def _check_unchanged(given: RunConfig, saved: RunConfig, path: Path) -> None:
     for (name, new), (_, old) in pairs:
         if new != old:
             raise InputError(
-                f"--resume {path} goes on with the run's own settings, but {name} = {new!r} is given "
+                f"`resume` {path} goes on with the run's own settings, but {name} = {new!r} is given "
                 f"(the run has {old!r}); leave it away, or train a new run"
             )
 

@@ -61,7 +61,7 @@ class Member:
                 check_can_transduce(self.scorer.model)
             found = self.calibration.scores(self.scorer.reconstruct(grey_1HWC)[1])
             if not np.isfinite(chosen(found, self.score_name)).all():
-                raise InputError("its scores are not finite; train again with a lower --lr")
+                raise InputError("its scores are not finite; train again with a lower `lr`")
         except (ValueError, TypeError, RuntimeError, IndexError, OverflowError) as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"{self.folder.model}: cannot score with {self.folder.config}: {reason}") from None

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from hw8.base.errors import InputError
-from hw8.base.spelling import spelled
+from hw8.base.errors import InputError, command
 from hw8.scoring.tails import Tail, conformal
 
 JOINT = "joint"
@@ -103,7 +102,7 @@ def columns(table: Table, names: Sequence[str]) -> np.ndarray:
     """Evidence of these names side by side: float64 (N, D). Raises InputError if any of it is not finite."""
     for name in names:
         if not np.isfinite(table[name]).all():
-            raise InputError(f"the evidence {name} is not finite; the model is broken: train again with a lower --lr")
+            raise InputError(f"the evidence {name} is not finite; the model is broken: train again with a lower `lr`")
     return np.concatenate([np.asarray(table[name], np.float64).reshape(len(table[name]), -1) for name in names], axis=1)
 
 
@@ -141,7 +140,7 @@ class Calibration:
         """
         missing = [name for name in parts if name not in table]
         if missing:
-            raise InputError(f"--parts {' '.join(missing)}: this model does not give it; it gives {', '.join(table)}")
+            raise InputError(f"`parts` {' '.join(missing)}: this model does not give it; it gives {', '.join(table)}")
         groups = {
             name: names
             for name, names in _groups(table, parts).items()
@@ -189,7 +188,7 @@ class Calibration:
     ) -> "Calibration":
         """The saved calibration. Raises InputError if it is none, or has nothing for the score `needed` of `where`."""
         if not tensors:
-            hint = f"go on with {spelled('train', '--resume', where)}"
+            hint = f"go on with {command('train', '--resume', where)}"
             raise InputError(f"{where}: its training is not finished; {hint}")
         try:
             arrays = {name: _as_float64(value) for name, value in tensors.items()}

@@ -92,7 +92,7 @@ def check_scores(score_N: np.ndarray, name: str) -> None:
     if bad.any():
         raise InputError(
             f"{name}: {bad.sum():,} of {len(score_N):,} scores are not finite, the first at ID {bad.argmax()}; "
-            "the model is broken: train again with a lower --lr"
+            "the model is broken: train again with a lower `lr`"
         )
     if len(score_N) > 1 and score_N.max() == score_N.min():
         raise InputError(

@@ -182,7 +182,7 @@ def check_can_transduce(model: Model) -> tuple[nn.Module, nn.Linear]:
     """The encoder to start from, and the layer on it. Raises InputError if the model is no recogniser."""
     features, heads = getattr(model, "features", None), getattr(model, "heads", None)
     if not isinstance(features, nn.Module) or not isinstance(heads, nn.Linear):
-        raise InputError("--transductive: starts from a recogniser's encoder; train the preset boss_transductive")
+        raise InputError("`transductive`: starts from a recogniser's encoder; train the preset boss_transductive")
     return features, heads
 
 

@@ -103,7 +103,7 @@ class TrainingState:
         job = processes()
         content = job.from_first(_read(path) if job.main else {})
         if content["fingerprint"] != self.fingerprint:
-            raise InputError(f"{path}: was trained on other images than these; give the same --data as before")
+            raise InputError(f"{path}: was trained on other images than these; give the same `data` as before")
         try:
             progress = Progress(**content["progress"])
             progress.check()

@@ -13,10 +13,9 @@ import torch
 from tqdm import tqdm
 
 from hw8.base.device import autocast, convolves
-from hw8.base.errors import InputError, Interrupted
+from hw8.base.errors import InputError, Interrupted, command
 from hw8.base.interrupts import stop_signals
 from hw8.base.processes import processes
-from hw8.base.spelling import spelled
 from hw8.config import RunConfig
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import batch_count, epoch_batches, in_batches, mirrored_rows, training_batch
@@ -105,7 +104,7 @@ class Trainer:
         self._save()
         return Interrupted(
             f"stopped at step {self.state.progress.step:,} of {self.steps:,} with the work saved; "
-            f"go on with: {spelled('train', '--resume', self.folder.path)}"
+            f"go on with: {command('train', '--resume', self.folder.path)}"
         )
 
     def label(self, name: str) -> str | None:
@@ -185,7 +184,7 @@ class Trainer:
             raise InputError(
                 f"{self.folder.path}: the loss is no longer a finite number at step "
                 f"{self.state.progress.step:,}; nothing of it was saved; "
-                f"train again with a lower --lr (now {self.config.train.lr:g}) or with --precision fp32"
+                f"train again with a lower `lr` (now {self.config.train.lr:g}) or with `precision` fp32"
             )
         sums = self.state.progress.epoch_sums
         for name, value in (("loss", losses.sum()), ("norm", norms.sum()), ("steps", len(losses))):
@@ -245,7 +244,7 @@ class Trainer:
         if not math.isfinite(row["held_out_loss"]):
             raise InputError(
                 f"{self.folder.path}: the held-out loss is not finite after epoch {row['epoch']}; "
-                "train again with a lower --lr"
+                "train again with a lower `lr`"
             )
         first = progress.history[0]["held_out_loss"]
         still = len(progress.history) > 1 and abs(row["held_out_loss"] - first) <= STILL * abs(first)
@@ -254,7 +253,7 @@ class Trainer:
         if still or flat:
             raise InputError(
                 f"{self.folder.path}: the loss has not moved from {first:.6g} in {len(progress.history)} epochs; "
-                f"the model does not learn: try another --lr (now {self.config.train.lr:g}), --loss or --model"
+                f"the model does not learn: try another `lr` (now {self.config.train.lr:g}), `loss` or `model`"
             )
 
     @torch.no_grad()
@@ -308,9 +307,9 @@ def check_trainable(config: RunConfig, rows: int, device: torch.device) -> None:
     batches, count = batch_count(rows, config.train.batch_size), processes().count
     compilers = ("g++", "clang++", "cl")
     if config.train.compile and device.type == "cpu" and not any(map(shutil.which, compilers)):
-        raise InputError("--compile needs a C++ compiler (g++ or clang++) on a CPU; install one, or leave it away")
+        raise InputError("`compile` needs a C++ compiler (g++ or clang++) on a CPU; install one, or leave it away")
     if rows // batches < count:
         raise InputError(
-            f"{rows // batches} images in a batch cannot be shared by {count} processes; raise --batch-size, or "
+            f"{rows // batches} images in a batch cannot be shared by {count} processes; raise `batch_size`, or "
             "start fewer"
         )

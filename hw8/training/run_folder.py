@@ -9,11 +9,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from hw8.base.device import channels_last
-from hw8.base.errors import InputError
+from hw8.base.errors import InputError, command
 from hw8.base.files import open_regular, read_text, write_text, written_aside
 from hw8.base.lock import is_left_over
 from hw8.base.processes import processes
-from hw8.base.spelling import spelled
 from hw8.config import RUNS, RunConfig, read_config, to_yaml
 from hw8.data.arrays import Images
 from hw8.models import Model, create_model
@@ -49,8 +48,8 @@ class RunFolder:
         """Raise InputError if the folder holds something, or is none."""
         out = self.path
         if out.exists() and (not out.is_dir() or not all(map(is_left_over, out.iterdir()))):
-            hint = f"go on with --resume {out}, or " if self.config.exists() else ""
-            raise InputError(f"--out {out}: already there and not empty; {hint}choose another folder")
+            hint = f"go on with `resume` {out}, or " if self.config.exists() else ""
+            raise InputError(f"`out` {out}: already there and not empty; {hint}choose another folder")
 
     def begin(self, config: RunConfig) -> None:
         """Write a new run's config.yaml into the folder, which is ours. Raises InputError if it holds something."""
@@ -69,7 +68,7 @@ class RunFolder:
         """An existing run and its settings. Raises InputError if there is none."""
         folder = cls(path)
         if not folder.config.exists():
-            raise InputError(f"{path}: no run here (config.yaml is missing); {spelled('train')} makes one")
+            raise InputError(f"{path}: no run here (config.yaml is missing); {command('train')} makes one")
         return folder, read_config(folder.config)
 
     def save_weights(
@@ -128,7 +127,7 @@ class RunFolder:
         except FileNotFoundError:
             if reason := _read_summary(self.summary).get("failed"):
                 raise InputError(f"{self.path}: its training failed: {reason}") from None
-            hint = f"go on with {spelled('train', '--resume', self.path)}"
+            hint = f"go on with {command('train', '--resume', self.path)}"
             raise InputError(f"{self.model}: no weights yet; {hint}") from None
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             reason = " ".join(str(error).split())[:120]
@@ -165,7 +164,7 @@ def _claimed(path: Path) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        raise InputError(f"{path}: cannot be made ({error.strerror}); choose another folder with --out") from None
+        raise InputError(f"{path}: cannot be made ({error.strerror}); choose another folder with `out`") from None
     return True
 
 
@@ -174,5 +173,5 @@ def newest_run(runs: Path = RUNS) -> Path:
     summaries = sorted(runs.glob("*/summary.json"), key=lambda path: path.stat().st_mtime)
     summaries = [path for path in summaries if "failed" not in _read_summary(path)]
     if not summaries:
-        raise InputError(f"--run: no finished run in {runs}/; train one first: {spelled('train')}")
+        raise InputError(f"`run`: no finished run in {runs}/; train one first: {command('train')}")
     return summaries[-1].parent

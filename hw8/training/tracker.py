@@ -29,7 +29,7 @@ PROJECT = "hw8"
 IDENTITY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 PASSWORD = re.compile(r"(?<=://)[^\s/]*@")  # http://NAME:PASSWORD@HOST
 LONGEST_FINISH = 600.0  # seconds that Weights & Biases may take at the end; of itself it waits for ever
-WITHOUT = "go on without it: --tracker tensorboard"
+WITHOUT = "go on without it: `tracker` tensorboard"
 OTHERWISE = {
     "wandb": f"run `wandb login`, set WANDB_MODE=offline to keep it on this machine, or {WITHOUT}",
     "mlflow": f"mend MLFLOW_TRACKING_URI, unset it to keep it on this machine, or {WITHOUT}",
@@ -142,13 +142,13 @@ def _started(name: str, folder: Path, flat: dict[str, object]) -> Tracker:
     except InputError:
         raise
     except ImportError as error:
-        raise InputError(f"--tracker {name}: {error}; pip install {name}, or {WITHOUT}") from None
+        raise InputError(f"`tracker` {name}: {error}; pip install {name}, or {WITHOUT}") from None
     except KeyboardInterrupt:
         Tracker(started).close(ended=False)
         raise
     except Exception as error:  # each client has its own kinds
         Tracker(started).close(ended=False)
-        raise InputError(f"--tracker {name}: cannot start ({_reason(error)}); {OTHERWISE[name]}") from None
+        raise InputError(f"`tracker` {name}: cannot start ({_reason(error)}); {OTHERWISE[name]}") from None
     return Tracker(service, str(identity), file, known.get("reached", -1))
 
 
@@ -158,7 +158,7 @@ def _wandb(name: str, identity: str | None) -> tuple[Any, str]:
     from accelerate.tracking import WandBTracker
 
     if wandb.run is not None:  # it would be taken for ours, and ended with it
-        raise InputError("--tracker wandb: a run of Weights & Biases is open in this process; end it: wandb.finish()")
+        raise InputError("`tracker` wandb: a run of Weights & Biases is open in this process; end it: wandb.finish()")
     identity = identity or secrets.token_hex(4)
     settings = {}
     if "WANDB_FINISH_TIMEOUT" not in os.environ and hasattr(wandb.Settings(), "finish_timeout"):

@@ -1,6 +1,7 @@
 """The command hw8: the scripts by their names, and messages that spell commands as the user started them."""
 
 import difflib
+import importlib
 import logging
 import os
 import resource
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from hw8 import __version__
-from hw8.__main__ import main, scripts
-from hw8.base import spelling as commands
-from hw8.base.spelling import installed, interpreter, own_spelling, spelled
+from hw8.__main__ import main
+from hw8.base.errors import command
+from hw8.commands import COMMANDS
+from hw8.commands.spelling import for_shell, installed, interpreter, spelled
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("*.py"))
@@ -23,7 +25,6 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(commands, "_program", None)  # put back what starting as `hw8` changes
 
 
 @pytest.fixture
@@ -57,11 +58,11 @@ def process(*program: object, cwd: Path, code: int = 0) -> subprocess.CompletedP
 def test_help_lists_every_command_with_what_its_script_says_of_itself(hw8):
     shown = hw8("--help")[0]
     assert shown == hw8("-h")[0]
-    assert list(scripts()) == SCRIPTS
+    assert list(COMMANDS) == SCRIPTS
     lines = [line.split(maxsplit=1) for line in shown.splitlines() if line.startswith("  ")]
     assert [name for name, _ in lines] == SCRIPTS
     for name, said in lines:
-        assert (ROOT / "scripts" / f"{name}.py").read_text().startswith(f'"""{said}')
+        assert importlib.import_module(f"hw8.commands.{name}").__doc__.splitlines()[0] == said
     assert "usage: hw8 COMMAND" in shown
 
 
@@ -176,7 +177,6 @@ class TestSpelling:
 
 def test_in_a_program_of_ones_own_commands_are_spelled_as_scripts():
     assert spelled("train") == "python scripts/train.py"
-    assert own_spelling() is None
 
 
 def test_the_command_line_is_kept_as_one_would_type_it(monkeypatch):
@@ -184,10 +184,20 @@ def test_the_command_line_is_kept_as_one_would_type_it(monkeypatch):
 
     monkeypatch.setattr(sys, "argv", ["scripts/train.py", "--data", "my faces"])
     assert command_line() == "python scripts/train.py --data 'my faces'"
-    monkeypatch.setattr(commands, "_program", "hw8")
+    program = str(Path(sys.executable).parent / "hw8")
+    monkeypatch.setattr(sys, "argv", [program, "train", "--data", "my faces"])
     assert command_line() == "hw8 train --data 'my faces'"
-    monkeypatch.setattr(sys, "argv", ["scripts/train.py"])
+    monkeypatch.setattr(sys, "argv", [program, "train"])
     assert command_line() == "hw8 train"
+
+
+def test_settings_and_commands_of_a_message_are_spelled_for_the_shell(monkeypatch):
+    message = f"`held_out_minimum` 3: {command('train', '--data', 'my faces')} or `data.crop` 32; `a b` stays"
+    shown = "--held-out-minimum 3: {} --data 'my faces' or --crop 32; `a b` stays"
+    monkeypatch.setattr(sys, "argv", ["scripts/predict.py"])
+    assert for_shell(message) == shown.format("python scripts/train.py")
+    monkeypatch.setattr(sys, "argv", [str(Path(sys.executable).parent / "hw8"), "predict"])
+    assert for_shell(message) == shown.format("hw8 train")
 
 
 def test_no_message_spells_a_script_by_hand():

@@ -71,7 +71,6 @@ def hw8(installed, tmp_path_factory):
 def test_the_wheel_has_everything_of_the_package_and_nothing_else(wheel):
     found = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     expected = {name for name in kept() if name.startswith("hw8/")}
-    expected |= {f"hw8/{name}" for name in kept() if name.startswith("scripts/")}
     assert found == expected, "pyproject.toml: packages or package-data"
     assert {"hw8/py.typed", "hw8/report/templates/run.html.j2", "hw8/report/assets/page.css"} <= found
 

@@ -105,10 +105,10 @@ def test_results_made_with_other_settings_stop_the_comparison_before_it_writes(c
     compare(Contest(("pca", "fcn"), (0,), contest.data, 1, contest.folder))
     other = Contest(("pca", "fcn"), (0,), contest.data, 2, contest.folder)
     written = []
-    with pytest.raises(InputError, match="fcn-0: was made with other settings or data; choose another --out"):
+    with pytest.raises(InputError, match="fcn-0: was made with other settings or data; choose another `out`"):
         compare(other, written.append)
     assert written == []
-    with pytest.raises(InputError, match="--preset nothing: unknown"):
+    with pytest.raises(InputError, match="`preset` nothing: unknown"):
         Contest(("nothing",), (0,), contest.data, 1, contest.folder)
     (contest.folder / "pca-0" / "result.json").write_text("{")
     with pytest.raises(InputError, match="is no result of a comparison"):

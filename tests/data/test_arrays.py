@@ -40,7 +40,7 @@ def test_crop_keeps_the_centre(array_file, crop, start):
 
 
 def test_crop_larger_than_the_image_is_refused(array_file):
-    with pytest.raises(InputError, match=r"--crop 17: larger than the 16-pixel images"):
+    with pytest.raises(InputError, match=r"`crop` 17: larger than the 16-pixel images"):
         open_images(array_file(GOOD), 17)
 
 

@@ -12,7 +12,7 @@ def test_the_homework_is_the_default_if_it_is_there(tmp_path, monkeypatch, name)
     np.save(tmp_path / "data" / name, np.zeros((30, 16, 16, 3), np.uint8))
     source = open_source(None)
     assert source.name == "hw8"
-    with pytest.raises(InputError, match="has 30 images, but the homework's has 100,000; .* --data data"):
+    with pytest.raises(InputError, match="has 30 images, but the homework's has 100,000; .* `data` data"):
         source.training()
     assert len(open_source("data").training()) == 30
 
@@ -27,9 +27,9 @@ def test_the_demo_is_the_default_otherwise(tmp_path, monkeypatch):
 
 def test_unknown_names_and_missing_homework(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="--data nowhere: no such folder"):
+    with pytest.raises(InputError, match="`data` nowhere: no such folder"):
         open_source("nowhere")
-    with pytest.raises(InputError, match=r"python scripts/download_data\.py hw8"):
+    with pytest.raises(InputError, match="`hw8 download_data hw8`"):
         open_source("hw8")
 
 

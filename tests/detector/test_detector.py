@@ -327,8 +327,8 @@ def test_stopped_by_the_user(grey, monkeypatch):
 
 
 def test_errors_speak_of_parameters_and_not_of_a_folder_that_is_gone(grey, monkeypatch):
-    monkeypatch.setattr(session, "check_scores", lambda _, name: (_ for _ in ()).throw(InputError(f"{name}: --lr")))
-    for wrong, message in (({"preset": "bos"}, "^preset bos: unknown"), ({}, "^the run: lr$")):
+    monkeypatch.setattr(session, "check_scores", lambda _, name: (_ for _ in ()).throw(InputError(f"{name}: `lr`")))
+    for wrong, message in (({"preset": "bos"}, "^`preset` bos: unknown"), ({}, "^the run: `lr`$")):
         with pytest.raises(InputError, match=message):
             AnomalyDetector(**({"preset": TINY, "epochs": 1} | wrong)).fit(grey[:60])
 
@@ -464,7 +464,7 @@ def test_images_are_refused_by_a_detector_of_rows(grey):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"preset": "bos"}, r"preset bos: unknown; did you mean boss\? there are boss, "),
+        ({"preset": "bos"}, r"`preset` bos: unknown; did you mean boss\? there are boss, "),
         ({"preset": "boss_transductive"}, "a whole test set"),
         ({"preset": "conv"}, "multiple of 16 pixels.*preset='fcn' takes any side"),
         ({"epochs": 0}, "epochs"),

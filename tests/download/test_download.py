@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import http.client
-import importlib.util
 import inspect
 import os
 import random
@@ -30,6 +29,7 @@ from PIL import Image
 
 from hw8.base.errors import InputError, Interrupted
 from hw8.base.lock import owned
+from hw8.commands import download_data
 from hw8.data.lfw import write_lfw
 from hw8.data.sources import Source
 from hw8.download import homework as download
@@ -341,7 +341,7 @@ def test_a_compressed_answer_is_refused(serve, out):
 @pytest.mark.parametrize("status", [401, 403, 404, 410, 204])
 def test_a_file_that_is_not_there_is_not_asked_for_again(serve, out, status):
     server = serve(says(status))
-    assert_refused(out, server, rf"127\.0\.0\.1.*trainingset\.npy: the server answered {status} \w+.*--url")
+    assert_refused(out, server, rf"127\.0\.0\.1.*trainingset\.npy: the server answered {status} \w+.*`url`")
     assert len(server.asked) == 1
 
 
@@ -384,7 +384,7 @@ def test_a_redirect_in_utf_8_is_read_as_that(serve, out, requested):
 def test_a_mirror_with_a_query_is_refused(out, requested):
     for end in ("?token=1", "#x"):
         with pytest.raises(
-            InputError, match="--url https://example.org/x.*: has a query; the names of the files are appended"
+            InputError, match="`url` https://example.org/x.*: has a query; the names of the files are appended"
         ):
             download_files(out, f"https://example.org/x{end}", [FILE])
     assert requested == []
@@ -475,7 +475,7 @@ def test_a_certificate_that_cannot_be_trusted_is_not_tried_again(serve, out, mon
         raise requests.exceptions.SSLError(f"HTTPSConnectionPool(host='x', port=443): Max retries (Caused by {cause})")
 
     monkeypatch.setattr(transfer, "_request", fail)
-    with pytest.raises(InputError, match=r"cannot be trusted \(self-signed \(_ssl\.c:1\)\); try --url"):
+    with pytest.raises(InputError, match=r"cannot be trusted \(self-signed \(_ssl\.c:1\)\); try `url`"):
         download_files(out, "https://example.org", [FILE])
     assert asked == [f"https://example.org/{FILE.name}"]
 
@@ -1003,11 +1003,7 @@ def test_the_script_ends_with_the_next_command(monkeypatch, capsys, words, calle
 
         monkeypatch.setattr(f"{module}.{name}", note)
     monkeypatch.setattr(sys, "argv", [str(SCRIPT), *words])
-    spec = importlib.util.spec_from_file_location("download_data", SCRIPT)
-    script = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "download_data", script)
-    spec.loader.exec_module(script)
-    script.main()
+    download_data.main()
     assert calls == [called]
     assert capsys.readouterr().out.splitlines()[-1].endswith(end)
 

@@ -53,14 +53,14 @@ def test_a_collapsed_latent_and_a_dead_decoder_are_named(quick, tmp_path, monkey
     done = train_run(config, tmp_path / "run")
     saved = json.loads((tmp_path / "run" / "summary.json").read_text())["warnings"]
     assert saved == done.summary["warnings"]
-    assert any(line.startswith("the latent has collapsed") and "lower --lr" in line for line in saved)
+    assert any(line.startswith("the latent has collapsed") and "lower learning rate" in line for line in saved)
     assert any(line.startswith("the decoder is dead") for line in saved)
 
 
 def test_a_loss_that_hardly_moves_is_named(quick, tmp_path):
     config = changed(quick, train={"lr": 1e-9, "ema_decay": 0.0})
     (line,) = [line for line in train_run(config, tmp_path / "run").summary["warnings"] if "hardly moved" in line]
-    assert "try another --lr (now 1e-09)" in line
+    assert "try another learning rate (now 1e-09)" in line
 
 
 def test_scores_that_do_not_differ_are_named():
@@ -90,6 +90,6 @@ def test_a_training_that_failed_says_so_in_its_summary_and_is_not_the_newest_run
     with pytest.raises(InputError, match="no longer a finite number"):
         train_run(quick, tmp_path / "bad")
     summary = json.loads((tmp_path / "bad" / "summary.json").read_text())
-    assert "train again with a lower --lr" in summary["failed"]
+    assert "train again with a lower `lr`" in summary["failed"]
     assert summary["seed"] == quick.seed
     assert newest_run(tmp_path) == tmp_path / "good"

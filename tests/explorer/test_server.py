@@ -112,7 +112,7 @@ def test_only_this_machine_is_listened_to(port):
         other.bind((HOST, 0))
         other.listen()
         listen(other.getsockname()[1])
-    with pytest.raises(InputError, match="--port 99999"):
+    with pytest.raises(InputError, match="`port` 99999"):
         listen(99999)
 
 

@@ -43,7 +43,7 @@ def test_the_run_is_found_by_the_name_of_the_file_or_given(client, file):
     assert (found.run, found.preset, found.held_out_auc) == ("runs/first", "boss", "0.75000")
     found = draft(file, "m", ROWS, Path("runs/other"))
     assert (found.run, found.held_out_auc) == ("runs/other", "0.50000")
-    with pytest.raises(InputError, match="--run runs/none: no finished run here"):
+    with pytest.raises(InputError, match="`run` runs/none: no finished run here"):
         draft(file, "m", ROWS, Path("runs/none"))
     (Path("runs/first/summary.json")).write_text('{"preset": "boss", "failed": "the loss is not finite"}')
     assert draft(file, "m", ROWS).run == ""
@@ -77,12 +77,12 @@ def test_a_broken_file_is_not_sent(client, file, text, words):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"message": " \n "}, "--message: must be 1 to 500"),
-        ({"message": "x" * 501}, "--message: must be 1 to 500"),
+        ({"message": " \n "}, "`message`: must be 1 to 500"),
+        ({"message": "x" * 501}, "`message`: must be 1 to 500"),
         ({"message": " -- "}, "and not just --"),
         ({"message": "red \x1b[31m"}, "no control characters"),
         ({"message": "zero \0"}, "no control characters"),
-        ({"competition": "--help"}, "--competition '--help': must be"),
+        ({"competition": "--help"}, "`competition` '--help': must be"),
         ({"competition": "https://kaggle.com/c/x"}, "must be as in the address"),
     ],
 )
@@ -122,7 +122,7 @@ def test_the_sixth_of_a_day_is_refused_until_midnight_in_utc(client, file):
         client.send(file, f"number {number}", NOON + timedelta(minutes=number))
     evening = NOON.replace(hour=20, minute=30)
     with pytest.raises(
-        InputError, match=r"5 of 5 .* \(2023-05-01 UTC\).*wait 3 h 30 min for 00:00 UTC, or add --force"
+        InputError, match=r"5 of 5 .* \(2023-05-01 UTC\).*wait 3 h 30 min for 00:00 UTC, or add `force`"
     ):
         client.send(file, now=evening)
     # 23:30 in Taipei is 15:30 in UTC: still the same day; and 00:30 UTC of the next is another.
@@ -146,7 +146,7 @@ def test_what_failed_does_not_count_and_what_may_have_arrived_does(client, file)
     times = [(NOON + timedelta(seconds=n)).isoformat() for n in range(8)]
     states = ["failed", "failed", "sending", "sent", "complete", "error", "failed", "sent"]
     keep(client.ledger, *(entry(date=date, status=status) for date, status in zip(times, states, strict=True)))
-    with pytest.raises(InputError, match=r"5 of 5 .*\(1 of them unfinished: --refresh may free them\)"):
+    with pytest.raises(InputError, match=r"5 of 5 .*\(1 of them unfinished: `refresh` may free them\)"):
         client.send(file)
 
 
@@ -163,7 +163,7 @@ def test_the_same_file_and_unfinished_ones_are_told(client, file):
     keep(client.ledger, *client.ledger.entries(), entry(date="2023-04-01T10:00:00+00:00", status="sending"))
     lines = warnings(client.ledger.entries(), draft(again, "again", ROWS))
     assert lines[0] == "submissions/copy.csv: the same file was submitted on 2023-05-01 12:00 as submissions/first.csv"
-    assert "2023-04-01 10:00: is still being sent, or never finished; counted until --refresh" in lines[1]
+    assert "2023-04-01 10:00: is still being sent, or never finished; counted until `refresh`" in lines[1]
     assert warnings([], draft(again, "again", ROWS)) == []
 
 
@@ -176,8 +176,8 @@ def test_the_same_file_and_unfinished_ones_are_told(client, file):
         ("401", r"not signed in; run `kaggle auth login`, or save a token .*access_token"),
         ("403", r"accept the rules on https://www.kaggle.com/competitions/ml2023spring-hw8/rules"),
         ("rules", r"accept the rules on https://www.kaggle.com/competitions/ml2023spring-hw8/rules"),
-        ("404", "knows no competition ml2023spring-hw8; check --competition"),
-        ("gone", "knows no competition ml2023spring-hw8; check --competition"),
+        ("404", "knows no competition ml2023spring-hw8; check `competition`"),
+        ("gone", "knows no competition ml2023spring-hw8; check `competition`"),
         (
             "allowance",
             r"counts today's submissions as used; try again after 00:00 UTC \(kaggle: Submission not allowed",
@@ -212,7 +212,7 @@ def test_a_broken_connection_counts_and_no_token_is_shown(client, file):
 def test_no_answer_in_time_stops_the_client_with_its_children_and_counts(client, file):
     client.behave("hang")
     started = time.monotonic()
-    with pytest.raises(InputError, match=r"no answer in 1 seconds \(--timeout\); it may have arrived and is counted"):
+    with pytest.raises(InputError, match=r"no answer in 1 seconds \(`timeout`\); it may have arrived and is counted"):
         client.send(file, seconds=1)
     assert time.monotonic() - started < 15
     assert client.statuses() == ["sending"]
@@ -256,7 +256,7 @@ def test_a_file_that_changes_while_it_is_sent_is_told(client, file, caplog, monk
 
 def test_a_ledger_that_cannot_be_written_stops_before_the_upload(client, file, tmp_path):
     (tmp_path / "flat").write_text("")
-    with pytest.raises(InputError, match="cannot write here .*choose another --ledger"):
+    with pytest.raises(InputError, match="cannot write here .*choose another `ledger`"):
         submit(draft(file, "m", ROWS), Ledger(tmp_path / "flat" / "ledger.csv"), 30)
     assert client.got() == []
 
@@ -274,7 +274,7 @@ def test_a_full_disk_after_the_upload_says_that_it_was_sent(client, file, monkey
 
     monkeypatch.setattr(sending, "ask", filling)
     with pytest.raises(
-        InputError, match="was submitted; but the ledger still has it as sending: .*could not be written .*--ledger"
+        InputError, match="was submitted; but the ledger still has it as sending: .*could not be written .*`ledger`"
     ):
         client.send(file)
     monkeypatch.undo()

@@ -138,7 +138,7 @@ def test_npz_that_is_damaged_or_too_large(tmp_path, monkeypatch):
     assert "at most 2,000,000,000 are read" in refused(path)
     path.write_bytes(whole)
     monkeypatch.setattr(labelled, "LARGEST", 40_000)
-    assert "lower --side" in refused(path)
+    assert "lower `side`" in refused(path)
     assert open_labelled(str(path), 16).image_NHWC.shape == (40, 16, 16, 1)
 
 
@@ -248,9 +248,9 @@ def test_folders_that_are_refused(tmp_path, monkeypatch):
     (tmp_path / "half" / "test" / "a").mkdir(parents=True)
     (tmp_path / "half" / "test" / "a" / "0.png").write_bytes(b"no picture")
     assert "no picture of a part can be read" in refused(tmp_path / "half")
-    assert "--side 3: must be" in refused(tmp_path / "one", 3)
+    assert "`side` 3: must be" in refused(tmp_path / "one", 3)
     monkeypatch.setattr(labelled_pictures, "LARGEST", 1000)
-    assert "lower --side" in refused(tmp_path / "one")
+    assert "lower `side`" in refused(tmp_path / "one")
 
 
 def test_sizes():

@@ -115,11 +115,11 @@ def test_a_ledger_that_is_none_is_refused(plan, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"seeds": ()}, "--seeds"),
-        ({"seeds": (1, 1)}, "--seeds 1 1"),
-        ({"seeds": (-1,)}, "--seeds -1"),
-        ({"epochs": 0}, "--epochs 0"),
-        ({"classes": ("red",)}, "--classes red: no class of two; choose of 'bright, dark'"),
+        ({"seeds": ()}, "`seeds`"),
+        ({"seeds": (1, 1)}, "`seeds` 1 1"),
+        ({"seeds": (-1,)}, "`seeds` -1"),
+        ({"epochs": 0}, "`epochs` 0"),
+        ({"classes": ("red",)}, "`classes` red: no class of two; choose of 'bright, dark'"),
         ({"config": load_preset("boss_transductive")}, "looks at all test images at once"),
     ],
 )

@@ -114,7 +114,7 @@ def test_evidence_is_kept_as_a_table(boss, tmp_path):
 
 @pytest.mark.parametrize(
     ("runs", "name", "words"),
-    [(1, "s.csv", "submission's own name"), (1, "e.txt", "must end in .csv or .npz"), (2, "e.csv", "single --run")],
+    [(1, "s.csv", "submission's own name"), (1, "e.txt", "must end in .csv or .npz"), (2, "e.csv", "single `run`")],
 )
 def test_bad_evidence_files_are_refused_before_anything_is_written(boss, tmp_path, runs, name, words):
     with pytest.raises(InputError, match=words):
@@ -134,7 +134,7 @@ def test_an_explanation_names_the_evidence(boss, small, tmp_path):
     assert found.rarity in found.lines()[0]
     draw_explanation(tmp_path / "e.png", found)
     assert (tmp_path / "e.png").stat().st_size > 5000
-    with pytest.raises(InputError, match=r"--id 120: .* has images 0 to 119"):
+    with pytest.raises(InputError, match=r"`id` 120: .* has images 0 to 119"):
         explain(boss.folder.path, None, 120)
 
 
@@ -182,7 +182,7 @@ def test_other_training_images_than_the_runs_own_are_refused(boss, small, tmp_pa
     ("scoring", "words"),
     [
         ({"score": "l1", "parts": (), "transductive": True}, "starts from a recogniser's encoder"),
-        ({"score": "joint", "parts": ("kl",)}, "--score kl: this model does not give it"),
+        ({"score": "joint", "parts": ("kl",)}, "`score` kl: this model does not give it"),
     ],
 )
 def test_what_cannot_be_scored_is_refused_before_training(small, tmp_path, scoring, words):

@@ -38,7 +38,6 @@ def test_without_labels_it_still_writes(trained, demo, tmp_path):
     done = predict([trained.folder.path], str(tmp_path / "data"), tmp_path / "scores.csv")
     assert done.evaluation is None
     assert "macro_auc" not in done.as_json()
-    assert "check.py" in done.next_command()
 
 
 def test_an_ensemble_is_fused(quick, tmp_path):
@@ -61,7 +60,7 @@ def test_runs_that_cannot_score(trained, quick, demo, tmp_path, monkeypatch):
     half = tmp_path / "half"
     half.mkdir()
     (half / "config.yaml").write_text(to_yaml(quick))
-    with pytest.raises(InputError, match="no weights yet; go on with python scripts/train.py --resume"):
+    with pytest.raises(InputError, match="no weights yet; go on with `hw8 train --resume"):
         predict([half], None, None)
     trained.folder.__class__(half).save_weights(trained.scorer.scorer.model, trained.images)
     with pytest.raises(InputError, match=r"does not fit|not finished"):
@@ -150,7 +149,7 @@ def test_parts_merge_to_the_same_bytes(trained, tmp_path, count, monkeypatch):
 
 def test_parts_that_do_not_fit_are_refused(trained, tmp_path):
     run = trained.folder.path
-    with pytest.raises(InputError, match="--shard 2/2: the parts are 0/2 to 1/2"):
+    with pytest.raises(InputError, match="`shard` 2/2: the parts are 0/2 to 1/2"):
         predict_shard(run, None, tmp_path / "x.csv", (2, 2))
     with pytest.raises(InputError, match="120 images are only 1 batches"):
         predict_shard(run, None, tmp_path / "x.csv", (0, 2))

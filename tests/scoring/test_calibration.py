@@ -134,7 +134,7 @@ def test_an_incomplete_calibration_is_refused():
 
 
 def test_unknown_parts_are_named():
-    with pytest.raises(InputError, match="--parts kl: this model does not give it; it gives l1, amounts, texture"):
+    with pytest.raises(InputError, match="`parts` kl: this model does not give it; it gives l1, amounts, texture"):
         Calibration.fit(draw(np.random.default_rng(0), 50), ["l1", "kl"])
 
 

@@ -128,7 +128,7 @@ def test_the_saved_calibration_is_that_of_the_held_out_normals(trained):
 
 
 def test_an_unknown_score_names_those_there_are():
-    with pytest.raises(InputError, match="--score nelbo: this model does not give it; it gives l1, mse"):
+    with pytest.raises(InputError, match="`score` nelbo: this model does not give it; it gives l1, mse"):
         chosen({"l1": 1, "mse": 2}, "nelbo")
 
 

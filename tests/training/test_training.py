@@ -97,7 +97,7 @@ def whole(small, tmp_path_factory):
 def test_interrupted_and_resumed_it_ends_in_the_same_bytes(quick, whole, tmp_path, stop_at, step, number):
     """Five steps an epoch, three epochs: within an epoch, at its end, and just before the very end."""
     stop_at(step, number)
-    with pytest.raises(Interrupted, match=r"go on with: python scripts/train\.py --resume"):
+    with pytest.raises(Interrupted, match=r"go on with: `hw8 train --resume"):
         train_run(quick, tmp_path / "cut")
     resume_run(tmp_path / "cut")
     assert weights(tmp_path / "cut") == weights(whole)
@@ -224,7 +224,7 @@ def test_nan_stops_the_run_and_is_not_saved(quick, tmp_path, monkeypatch):
         original(self, rows_B)
 
     monkeypatch.setattr(loop.Trainer, "_step", poison)
-    with pytest.raises(InputError, match=r"no longer a finite number at step \d+.*lower --lr"):
+    with pytest.raises(InputError, match=r"no longer a finite number at step \d+.*lower `lr`"):
         train_run(quick, tmp_path / "run")
     saved = torch.load(tmp_path / "run" / "resume.pt", weights_only=True)
     assert saved["progress"]["step"] == 5
@@ -331,7 +331,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(quick, tmp_path):
 
 def test_without_a_compiler_compile_says_what_is_missing(quick, tmp_path, monkeypatch):
     monkeypatch.setattr(loop.shutil, "which", lambda _: None)
-    with pytest.raises(InputError, match="--compile needs a C"):
+    with pytest.raises(InputError, match="`compile` needs a C"):
         train_run(changed(quick, train={"compile": True}), tmp_path / "run")
 
 

@@ -1,0 +1,74 @@
+"""Train and score several presets with several seeds, and put them in one table.
+
+Goes on where it stopped: finished runs are kept in runs/NAME, NAME being the last part of --out. The tables (.csv
+and .md) hold what is finished so far; the page (.html) is written at the end.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from hw8.commands.parsing import command_line, parse
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclasses.dataclass
+class Arguments:
+    """The command line of scripts/compare.py."""
+
+    presets: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")]
+    """Presets, and detectors without gradient: mean_image, pca, pca_crop, isolation_forest, one_class_svm,
+    nearest_neighbours."""
+    data: Annotated[str | None, tyro.conf.arg(metavar="WHERE")] = None
+    """Folder or named source. Default: as for training."""
+    seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N ...")] = (0,)
+    """Seeds of each preset."""
+    epochs: int | None = None
+    """Epochs of every run. Default: each preset's own."""
+    out: Path = Path("submissions/leaderboard")
+    """Files to write, without their endings: .csv, .md and .html."""
+
+
+def main() -> None:
+    """Parse, compare, write and print."""
+    arguments = parse(Arguments, __doc__ or "")
+    from tqdm import tqdm
+
+    from hw8.base.errors import InputError
+    from hw8.compare.leaderboard import Contest, compare
+    from hw8.compare.standings import failures
+    from hw8.compare.tables import with_kaggle_scores, write_leaderboard
+    from hw8.config import RUNS
+    from hw8.data.sources import open_source
+    from hw8.report.comparison import Compared, write_comparison
+
+    folder = RUNS / arguments.out.name
+    contest = Contest(arguments.presets, arguments.seeds, arguments.data, arguments.epochs, folder)
+    source = open_source(arguments.data)
+    contest = dataclasses.replace(contest, data=source.name)
+    labels = source.labels()
+    count = len(contest.entries())
+    with tqdm(total=count, desc="compare", unit="run", file=sys.stderr) as bar:
+
+        def write(rows: "pandas.DataFrame") -> str:
+            return write_leaderboard(with_kaggle_scores(rows, folder), arguments.out, command_line(), folder, labels)
+
+        def advance(rows: "pandas.DataFrame") -> None:
+            write(rows)
+            bar.update()
+
+        rows = compare(contest, advance)
+        bar.update(count - bar.n)
+    table = write(rows)
+    write_comparison(Compared(with_kaggle_scores(rows, folder), folder, source, labels), arguments.out, command_line())
+    print(table)
+    for line in failures(rows):
+        print(f"Failed:   {line}")
+    if "failure" in rows and rows["failure"].notna().all():
+        raise InputError("no run came to a result")
+    print(f"Wrote:    {arguments.out}.csv, .md, .html\nRuns:     {folder}\nNext:     open {arguments.out}.html")

@@ -1,0 +1,37 @@
+"""Say why one test image has its score: which evidence is how unusual, its reconstruction and its error map."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from hw8.commands.parsing import parse
+
+
+@dataclasses.dataclass
+class Arguments:
+    """The command line of scripts/explain.py."""
+
+    row: Annotated[int, tyro.conf.arg(name="id", metavar="N")]
+    """ID of the test image, from 0."""
+    folder: Annotated[Path | None, tyro.conf.arg(name="run")] = None
+    """Folder of a finished run. Default: the run finished last."""
+    data: Annotated[str | None, tyro.conf.arg(metavar="WHERE")] = None
+    """Folder or named source of the image. Default: the data of the run."""
+    out: Path | None = None
+    """Picture to write. Default: submissions/RUN-N.png."""
+
+
+def main() -> None:
+    """Parse, explain, and print where the picture is."""
+    arguments = parse(Arguments, __doc__ or "")
+    from hw8.report.explanation import draw_explanation, explain
+    from hw8.training.run_folder import newest_run
+
+    folder = arguments.folder or newest_run()
+    found = explain(folder, arguments.data, arguments.row)
+    picture = arguments.out or Path("submissions") / f"{folder.resolve().name}-{arguments.row}.png"
+    draw_explanation(picture, found)
+    print("\n".join(found.lines()))
+    print(f"Picture:  {picture}")

@@ -1,0 +1,78 @@
+"""Measure a preset by the one-class protocol: each class in turn is normal, all others are anomalies.
+
+Takes any labelled set, scikit-learn's handwritten digits without any file. Stopped, the same command goes on. With
+well-known sets, published figures stand beside ours. See docs/oneclass.md.
+"""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from hw8.commands.parsing import parse
+from hw8.commands.spelling import for_shell
+
+
+@dataclasses.dataclass
+class Arguments:
+    """The command line of scripts/oneclass.py."""
+
+    source: Annotated[str, tyro.conf.Positional] = "digits"
+    """digits; an .npz file; or a folder of class folders, of MNIST's IDX files, or of CIFAR-10's binary files."""
+    preset: str | None = None
+    """The preset to train on each class, or a detector without gradient (see compare). Default: boss_digits for digits,
+    else boss_quick."""
+    seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N ...")] = (0,)
+    """Seeds of the weights, and of the cut into training and test images where the set has no test part."""
+    classes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
+    """Classes that are normal in turn. Default: all."""
+    epochs: int | None = None
+    """Passes over each class. Default: the preset's, or as many as make 400 steps."""
+    side: int | None = None
+    """Side of the images in pixels. Default: theirs, rounded up to a multiple of 16, at least 32."""
+    mirror: Literal["auto", "yes", "no"] = "auto"
+    """Whether the preset may mirror images; auto: not grey ones, which are often signs with a right and a left."""
+    compare_with: Literal["auto", "mnist", "fashion-mnist", "cifar10"] = "auto"
+    """The set whose published figures are shown. Default: the set itself, if it is recognised."""
+    out: Path | None = None
+    """The .csv file of finished results. Default: submissions/oneclass/NAME-PRESET.csv."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+
+def main() -> None:
+    """Parse, run every class and seed, and print the tables."""
+    arguments = parse(Arguments, __doc__ or "")
+    from hw8.oneclass.sources import open_labelled
+
+    source = open_labelled(arguments.source, arguments.side)
+    from tqdm import tqdm
+
+    from hw8.oneclass.protocol import Plan, default_preset, measure, named, suited
+    from hw8.oneclass.published import comparison, figures
+
+    preset = named(arguments.preset or default_preset(source))
+    mirror = arguments.mirror == "yes" or (arguments.mirror == "auto" and source.image_NHWC.shape[3] > 1)
+    plan = Plan(source, suited(preset, mirror), arguments.seeds, arguments.classes, arguments.epochs, arguments.out)
+    for note in source.notes:
+        print(f"{source.name}: {note}", file=sys.stderr)
+    with tqdm(total=len(plan.normal()) * len(plan.seeds), desc="one-class", unit="class", file=sys.stderr) as bar:
+
+        def advance(line: str) -> None:
+            bar.write(line, file=sys.stderr)
+            bar.update()
+
+        found = measure(plan, advance)
+    known = source.known if arguments.compare_with == "auto" else arguments.compare_with
+    if arguments.json:
+        made = {"source": source.name, "preset": preset.preset, "ledger": str(plan.file()), "published": figures(known)}
+        print(json.dumps(made | found.as_json()))
+        return
+    print(found.text())
+    print(f"mean ROC-AUC {found.mean():.4f} ({preset.preset}, {source.name}); spread over seeds {found.spread():.4f}")
+    print(f"Held-out:  {found.mean('held_out_auc'):.4f}, unseen {found.mean('unseen_auc'):.4f} (without labels)")
+    print(f"Results:   {plan.file()}")
+    print(for_shell(comparison(known, preset.preset, found.mean(), len(plan.normal()) == len(source.classes()))))

@@ -1,0 +1,42 @@
+"""Train an autoencoder on normal images and measure it on images held out from them.
+
+Ends with a table of held-out ROC-AUC, the run's folder, and the next command.
+"""
+
+from hw8.commands.parsing import command_line, parse_training
+from hw8.commands.spelling import own_words, spelled
+
+
+def main() -> None:
+    """Parse, train or resume, and print what came of it."""
+    arguments = parse_training(__doc__ or "", own_words())
+    from hw8.base.processes import processes
+    from hw8.data.sources import open_source
+    from hw8.report.figures import draw_reconstructions
+    from hw8.report.tables import auc_table, counted
+    from hw8.runs.train import resume_run, train_run
+
+    if arguments.resume:
+        done = resume_run(arguments.resume, arguments.run)
+    else:
+        done = train_run(arguments.run, arguments.out, command_line())
+    if not processes().main:
+        return
+    folder, summary = done.folder.path, done.summary
+    picture = folder / "reconstructions.png"
+    draw_reconstructions(picture, done.scorer, done.images, done.splits.development, done.config.scoring.score)
+    print(
+        auc_table(
+            done.held_out.common, "Held-out ROC-AUC: development images against synthetic anomalies made from them"
+        )
+    )
+    print(auc_table(done.held_out.unseen, "The same against kinds of anomaly that no preset is trained on"))
+    print(
+        f"{summary['preset']}: {summary['parameters']:,} parameters, best of {counted(summary['epochs'], 'epoch')}: "
+        f"{summary['best_epoch']}, {summary['train_minutes']:.1f} min, {summary['images_per_second']:,.0f} images/s"
+    )
+    for line in summary["warnings"]:
+        print(f"Warning:  {line}")
+    # Without a test set there is nothing to predict, but the images held out from training can be looked at.
+    after = ("predict", "--run") if open_source(done.config.data.source).has_test_set else ("report",)
+    print(f"Run:      {folder}\nPictures: {picture}\nNext:     {spelled(*after, folder)}")
