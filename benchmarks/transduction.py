@@ -22,7 +22,7 @@ from hw8.data.corruptions import UNSEEN, corrupt
 from hw8.data.labels import NORMAL, Labels
 from hw8.evaluation.metrics import evaluate
 from hw8.runs.predict import score_images
-from hw8.runs.trained_run import Member
+from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.transductive import BOUNDS, LEAST_SHARE, LR, STEPS, SURE, Ratios, Sample, Transducer, fuse
 
 IMAGES = 1600
@@ -49,14 +49,14 @@ def simulated(images: Images, rows: np.ndarray, share: float) -> tuple[Images, L
     return Images(pixels[order], None, f"share {share}"), Labels(labels.label_N[order], labels.kind_N[order])
 
 
-def fitted(member: Member, test: Images, share: float, lr: float, steps: int) -> Ratios:
+def fitted(trained: TrainedRun, test: Images, share: float, lr: float, steps: int) -> Ratios:
     """What the discriminators say of a simulated test set, from the file of an earlier run if there is one."""
     path = RUNS / "transduction" / f"{share}-{lr}-{steps}.npz"
     if not path.exists():
-        training, splits = member.open_training()
-        scorer = member.scorer
+        training, splits = trained.open_training()
+        scorer = trained.scorer
         transducer = Transducer(
-            scorer.model, scorer.device, scorer.precision, scorer.batch_size, member.config.seed, steps, lr
+            scorer.model, scorer.device, scorer.precision, scorer.batch_size, trained.config.seed, steps, lr
         )
         known = Sample(training, splits.train), Sample(training, splits.calibration)
         ratios = transducer.ratios(*known, test)
@@ -68,15 +68,15 @@ def fitted(member: Member, test: Images, share: float, lr: float, steps: int) ->
 
 def measure(run: Path) -> Iterator[Mapping[str, float]]:
     """A row a setting: each rate and number of steps, then each constant of the fusion, others as they are."""
-    member = Member.load(run)
-    training, splits = member.open_training()
-    boss_C = member.calibration.values_C[member.score_name]
+    trained = TrainedRun.load(run)
+    training, splits = trained.open_training()
+    boss_C = trained.calibration.values_C[trained.score_name]
     for share in (SHARE, *SHARES):
         test, labels = simulated(training, splits.development, share)
-        boss_N = score_images(member, test).score_N
+        boss_N = score_images(trained, test).score_N
         grid = list(itertools.product(STEP_COUNTS, RATES)) if share == SHARE else [(STEPS, LR)]
         for steps, lr in grid:
-            ratios = fitted(member, test, share, lr, steps)
+            ratios = fitted(trained, test, share, lr, steps)
             varied = {"lr": lr, "steps": steps, "low": BOUNDS[0], "high": BOUNDS[1], "least_share": LEAST_SHARE}
             settings = [varied | {"least_z": SURE}, varied | {"least_z": ALWAYS}]
             if (steps, lr) == (STEPS, LR):

@@ -8,9 +8,11 @@ import logging
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -25,7 +27,8 @@ from hw8.data.arrays import Images
 from hw8.data.demo import demo_images, write_demo
 from hw8.explorer.catalogue import Catalogue
 from hw8.explorer.server import create_server, listen
-from hw8.runs.train import Trained, train_run
+from hw8.runs.train import FinishedTraining, train_run
+from tests.forks import FORKS
 from tests.helpers import settings_of_a_second
 
 # The last digits depend on the number of threads: processes that tests start have as many.
@@ -39,6 +42,18 @@ SCRIPTS = Path(__file__).parents[1] / "scripts"
 # Started in the background of a script, a process ignores Ctrl-C, and so would those that tests stop by it.
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The socket of a Python that forks for every command (see tests/forks.py)."""
+    path = tmp_path_factory.mktemp("forks") / "socket"
+    with subprocess.Popen([sys.executable, str(FORKS), str(path)], env=os.environ | {"OMP_NUM_THREADS": "1"}) as server:
+        while not path.exists():
+            assert server.poll() is None
+            time.sleep(0.05)
+        yield path
+        server.terminate()
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +88,7 @@ def quick(small: Path) -> RunConfig:
 
 
 @pytest.fixture(scope="session")
-def trained(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def trained(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> FinishedTraining:
     """A finished run on the demo folder."""
     config = changed(
         load_preset("fcn_crop"),
@@ -143,7 +158,7 @@ def array_file(tmp_path: Path):
 
 
 @pytest.fixture(scope="session")
-def catalogue(trained: Trained) -> Catalogue:
+def catalogue(trained: FinishedTraining) -> Catalogue:
     """What the explorer knows of the finished run."""
     return Catalogue(trained.folder.path, None, "cpu")
 

@@ -24,7 +24,7 @@ def main() -> None:
         return
     folder, summary = done.folder.path, done.summary
     picture = folder / "reconstructions.png"
-    draw_reconstructions(picture, done.scorer, done.images, done.splits.development, done.config.scoring.score)
+    draw_reconstructions(picture, done, done.images, done.splits.development, done.config.scoring.score)
     print(
         auc_table(
             done.held_out.common, "Held-out ROC-AUC: development images against synthetic anomalies made from them"

@@ -12,7 +12,7 @@ from hw8.data.sources import open_source
 from hw8.data.splits import reference_rows
 from hw8.evaluation.held_out import Development, HeldOut
 from hw8.evaluation.metrics import evaluate
-from hw8.runs.trained_run import Member
+from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import JOINT, Calibration, Table
 
 LEFT_OUT, ADDED = "joint without ", "joint with "
@@ -63,11 +63,11 @@ def ablate(run: Path, where: str | None = None) -> pd.DataFrame:
 
 
 def _read(run: Path, where: str | None) -> tuple[Tables, tuple[str, ...]]:
-    member = Member.load(run, "auto")
-    config, take = member.config, member.scorer.with_all_evidence().table
-    images, splits = member.open_training()
+    trained = TrainedRun.load(run, "auto")
+    config, take = trained.config, trained.scorer.with_all_evidence().table
+    images, splits = trained.open_training()
     test_source = open_source(config.data.source if where is None else where)
-    test = member.open_test(test_source)
+    test = trained.open_test(test_source)
     on_training = config.scoring.fit_on == "training"
     tables = Tables(
         take(images, splits.calibration, label="calibration"),

@@ -10,6 +10,7 @@ from hw8.config.schema import (
     ScoreConfig,
     TrainConfig,
     from_mapping,
+    from_yaml,
     read_config,
     to_yaml,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "ScoreConfig",
     "TrainConfig",
     "from_mapping",
+    "from_yaml",
     "read_config",
     "to_yaml",
 ]

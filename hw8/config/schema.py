@@ -234,26 +234,33 @@ def to_yaml(config: RunConfig) -> str:
 
 def read_config(path: Path) -> RunConfig:
     """Read a `config.yaml`. Raises InputError if it is missing, not YAML, or holds an unknown or bad field."""
+    try:
+        return from_yaml(read_text(path), str(path))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a config.yaml that train.py wrote") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not YAML ({error}); mend it, or train again") from None
+
+
+def from_yaml(text: str, name: str) -> RunConfig:
+    """The settings that `to_yaml` wrote. Raises InputError, with the name, for anything else and for a bad field."""
     import yaml
 
     try:
-        text = read_text(path)
         if sum(map(text.count, "[{")) > MOST_BRACKETS:
             raise ValueError("it has more lists than any settings need")  # PyYAML's time grows with their square
         # An alias of an alias of an alias unfolds to gigabytes; train.py never writes one.
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
             raise ValueError("it has an alias (*NAME); write the value out")
         values = yaml.safe_load(text)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a config.yaml that train.py wrote") from None
     except Exception as error:  # a bad value fails inside PyYAML in more ways than it documents
-        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())[:160]}); mend it, or train again") from None
+        raise InputError(f"{name}: not YAML ({' '.join(str(error).split())[:160]}); mend it, or train again") from None
     if not isinstance(values, dict):
-        raise InputError(f"{path}: must map field names to values")
+        raise InputError(f"{name}: must map field names to values")
     try:
         return from_mapping(values)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{name}: {error}") from None
 
 
 def from_mapping(values: dict[str, Any]) -> RunConfig:

@@ -1,7 +1,6 @@
 """hw8 as a scikit-learn estimator: fit on normal images, then score, rank and flag others.
 
-`AnomalyDetector` trains a run in a temporary folder, as `scripts/train.py` does in a lasting one, and keeps the run's
-files in memory.
+`AnomalyDetector` trains a run as `hw8 train` does, but in memory, and keeps what would be the run's files as bytes.
 """
 
 import math
@@ -19,7 +18,7 @@ from hw8.config.presets import DEFAULT_PRESET
 from hw8.data.arrays import Images
 from hw8.data.rows import Layout, checked_shape
 from hw8.data.splits import LEAST_CALIBRATION
-from hw8.detector.run import cut, loaded, settings, threshold, trained
+from hw8.detector.run import cut, fitted, loaded, run_files, settings, threshold
 from hw8.models.blocks import DOWNSAMPLING
 from hw8.runs.predict import ALPHA
 from hw8.scoring.evidence import chosen
@@ -144,10 +143,10 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         array_NHWC = layout.images(rows_ND)
         config = settings(self, layout, len(rows_ND), level, seed)
         splits = cut(len(rows_ND), config)
-        files = trained(config, Images(array_NHWC, config.data.crop, "X"), splits, bool(self.verbose))
-        member = loaded(files)
-        self.run_files_, self.layout_, self._member = files, layout, member
-        self.offset_ = -threshold(member.calibration.values_C[member.score_name], level)
+        run = fitted(config, Images(array_NHWC, config.data.crop, "X"), splits, bool(self.verbose))
+        self.run_files_, self.layout_ = run_files(run), layout
+        trained = self._trained = loaded(self.run_files_)
+        self.offset_ = -threshold(trained.calibration.values_C[trained.score_name], level)
         self.decision_scores_ = self._scores(array_NHWC)
         return self
 
@@ -181,7 +180,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         names = list(index if ids is None else ids)
         if len(names) != len(score_N):
             raise ValueError(f"ids: {len(names)} for {len(score_N)} images")
-        p_value_N = self._member.calibration.p_value(self._member.score_name, score_N)
+        p_value_N = self._trained.calibration.p_value(self._trained.score_name, score_N)
         return pd.DataFrame({"ID": names, "score": score_N, "p_value": p_value_N}, index=index)
 
     @property
@@ -196,12 +195,12 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_member"}
+        return {name: value for name, value in state.items() if name != "_trained"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "run_files_" in state:
-            self._member = loaded(self.run_files_)
+            self._trained = loaded(self.run_files_)
 
     def _rows(self, X: Any, reset: bool) -> tuple[np.ndarray, tuple[int, ...] | None]:
         """X as checked rows of numbers (N, D), and the shape of an image if X says it."""
@@ -266,10 +265,10 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         The last batch is filled up: matrix products of another size round otherwise, and an image's score would depend
         on how many others come with it.
         """
-        member, count = self._member, len(array_NHWC)
-        rows = np.pad(np.arange(count), (0, -count % member.scorer.batch_size))
-        table = member.scorer.table(Images(array_NHWC, member.config.data.crop, "X"), rows)
-        return chosen(member.calibration.scores(table), member.score_name)[:count]
+        trained, count = self._trained, len(array_NHWC)
+        rows = np.pad(np.arange(count), (0, -count % trained.scorer.batch_size))
+        table = trained.scorer.table(Images(array_NHWC, trained.config.data.crop, "X"), rows)
+        return chosen(trained.calibration.scores(table), trained.score_name)[:count]
 
 
 def _stacked(X: list[Any] | tuple[Any, ...]) -> np.ndarray:

@@ -1,16 +1,14 @@
-"""The run behind the estimator: settings, training in a folder that goes, files kept in memory, threshold."""
+"""The run behind the estimator: settings, training in memory, the run as bytes, threshold."""
 
 import contextlib
 import dataclasses
 import logging
 import math
 import sys
-import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
 from numbers import Integral
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,15 +17,14 @@ from tqdm import tqdm
 
 from hw8.base.device import choose_device
 from hw8.base.errors import InputError, Interrupted
-from hw8.config import RunConfig
+from hw8.config import RunConfig, from_yaml, to_yaml
 from hw8.config.presets import changed, load_preset
 from hw8.data.arrays import Images
 from hw8.data.rows import Layout
 from hw8.data.splits import SMALLEST, Splits, split_rows
 from hw8.runs.train import train_images
-from hw8.runs.trained_run import Member
+from hw8.runs.trained_run import TrainedRun
 from hw8.training.loop import Trainer
-from hw8.training.run_folder import RunFolder
 
 CONFIG, MODEL = "config.yaml", "model.safetensors"
 SCORED = 64  # images scored at once, always exactly: see `AnomalyDetector._scores`
@@ -79,38 +76,37 @@ def cut(count: int, config: RunConfig) -> Splits:
     return Splits(rows, rows, rows)
 
 
-def trained(config: RunConfig, images: Images, splits: Splits, verbose: bool) -> dict[str, bytes]:
-    """Train in a folder that is removed at the end; its settings and its model, by the names of their files.
-
-    Raises ValueError, and KeyboardInterrupt after Ctrl-C.
-    """
-    with _temporary() as where, _talking(verbose):
+def fitted(config: RunConfig, images: Images, splits: Splits, verbose: bool) -> TrainedRun:
+    """Train and calibrate in memory. Raises ValueError, and KeyboardInterrupt after Ctrl-C."""
+    with _one_at_a_time, _as_it_was(), _talking(verbose):
         try:
-            run = train_images(config, images, where, splits, Trainer if verbose else _Quiet)
+            return train_images(config, images, splits, Trainer if verbose else _Quiet)
         except Interrupted:
-            raise KeyboardInterrupt from None  # there is nothing to go on with
+            raise KeyboardInterrupt from None  # there is nothing to resume
         except InputError as error:
             if "multiple of" not in str(error):
                 raise
             raise InputError(f"images of {images.side} pixels: {error}; preset='fcn' takes any side") from None
-        return {CONFIG: run.config.read_bytes(), MODEL: run.model.read_bytes()}
 
 
-def loaded(files: dict[str, bytes]) -> Member:
+def run_files(run: TrainedRun) -> dict[str, bytes]:
+    """A run as bytes, by the names that its files have in a folder."""
+    return {CONFIG: to_yaml(run.config).encode(), MODEL: run.to_bytes()}
+
+
+def loaded(files: dict[str, bytes]) -> TrainedRun:
     """A run from its files' bytes, on the device of its settings; on another, with a warning, if that is not here.
 
     Raises InputError if they are damaged.
     """
-    with _temporary() as where:
-        for name in (CONFIG, MODEL):
-            (where / name).write_bytes(files[name])
-        config = RunFolder.open(where)[1]
+    with _one_at_a_time, _as_it_was():
+        config = from_yaml(files[CONFIG].decode(errors="replace"), CONFIG)
         try:
             choose_device(config.device)
         except InputError:
             warnings.warn(f"device={config.device!r} is not on this machine; another one scores", stacklevel=3)
             config = dataclasses.replace(config, device="auto")
-        return Member.load(where, config.device)
+        return TrainedRun.from_bytes(config, files[MODEL])
 
 
 def threshold(score_C: np.ndarray, level: float) -> float:
@@ -144,23 +140,6 @@ def _for_vectors() -> RunConfig:
         scoring={"score": "joint", "parts": ("latent", "l1"), "distance": "neighbours", "fit_on": "training"},
     )
     return dataclasses.replace(config, precision="fp32")
-
-
-@contextlib.contextmanager
-def _temporary() -> Iterator[Path]:
-    """A folder for a run, which goes at the end; one at a time, with PyTorch's switches left as they were."""
-    folder = tempfile.TemporaryDirectory(prefix="hw8-")
-    with _one_at_a_time, _as_it_was(), folder as where, _without_its_folder(where):
-        yield Path(where)
-
-
-@contextlib.contextmanager
-def _without_its_folder(where: str) -> Iterator[None]:
-    """Keep errors from naming a folder that is gone by the time they are read."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(str(error).replace(f"{where}/", "").replace(where, "the run")) from None
 
 
 @contextlib.contextmanager

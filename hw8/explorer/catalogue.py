@@ -16,7 +16,7 @@ from hw8.explorer.upload import read_upload
 from hw8.report.explanation import Explainer, Explanation
 from hw8.report.sprites import coloured, data_uri, three_channels, uint8_pixels
 from hw8.runs.predict import score_images
-from hw8.runs.trained_run import Member
+from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.inference import Scorer
 from hw8.scoring.tails import rarity
 
@@ -35,11 +35,11 @@ class Neighbourhood:
     scorer: Scorer
 
     @classmethod
-    def of(cls, member: Member) -> "Neighbourhood":
+    def of(cls, trained: TrainedRun) -> "Neighbourhood":
         """Up to 4,000 training images spread over the training split. Raises InputError if they are gone."""
-        images, splits = member.open_training()
+        images, splits = trained.open_training()
         rows = splits.train[np.unique(np.linspace(0, len(splits.train) - 1, KNOWN).astype(int))]
-        scorer = member.scorer.with_evidence(("latent",))
+        scorer = trained.scorer.with_evidence(("latent",))
         latent_RD = scorer.table(images, rows, label="training images")["latent"].reshape(len(rows), -1)
         scale_D = np.maximum(latent_RD.std(axis=0), 1e-6)
         return cls(images, rows, latent_RD / scale_D, scale_D, scorer)
@@ -56,21 +56,21 @@ class Catalogue:
 
     def __init__(self, run: Path, where: str | None, device: Device = "auto") -> None:
         """Score the whole test set. Raises InputError if there is no such run, or it does not fit the data."""
-        member = Member.load(run, device)
-        source = open_source(where if where is not None else member.config.data.source)
+        trained = TrainedRun.load(run, device)
+        source = open_source(where if where is not None else trained.config.data.source)
         self.name, self.data = run.resolve().name, source.name
-        self.images = member.open_test(source)
+        self.images = trained.open_test(source)
         self.labels: Labels | None = source.labels(len(self.images))
-        whole = dataclasses.replace(member, scorer=member.scorer.with_all_evidence())
+        whole = dataclasses.replace(trained, scorer=trained.scorer.with_all_evidence())
         done = score_images(whole, self.images)
         self.transductive = done.share is not None
-        self.scores = {"score": done.score_N, **member.calibration.scores(done.table)}
+        self.scores = {"score": done.score_N, **trained.calibration.scores(done.table)}
         self.p_values = {"score": done.p_value_N}
         self.p_values |= {
-            name: member.calibration.p_value(name, score_N) for name, score_N in self.scores.items() if name != "score"
+            name: trained.calibration.p_value(name, score_N) for name, score_N in self.scores.items() if name != "score"
         }
-        self.explainer = Explainer.for_images(member, self.images)
-        self.neighbourhood, self.without_training = _neighbourhood(member)
+        self.explainer = Explainer.for_images(trained, self.images)
+        self.neighbourhood, self.without_training = _neighbourhood(trained)
         self._busy = threading.Lock()
 
     def summary(self) -> dict[str, Any]:
@@ -147,10 +147,10 @@ class Catalogue:
         }
 
 
-def _neighbourhood(member: Member) -> tuple[Neighbourhood | None, str]:
+def _neighbourhood(trained: TrainedRun) -> tuple[Neighbourhood | None, str]:
     """The training images, or why there are none."""
     try:
-        return Neighbourhood.of(member), ""
+        return Neighbourhood.of(trained), ""
     except InputError as error:
         return None, f"No nearest training images: {error}"
 

@@ -20,10 +20,11 @@ from hw8.base.files import written_aside
 from hw8.data.arrays import Images
 from hw8.data.sources import DEMO, HOMEWORK
 from hw8.export.graph import OPSET, ScoreGraph, to_onnx
-from hw8.runs.trained_run import Member
+from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.evidence import chosen
 from hw8.scoring.fusion import rank_correlation
 from hw8.scoring.inference import Scorer
+from hw8.training.run_folder import RunFolder
 
 LARGEST_BYTES = 2**31 - 2**24  # what one file takes (protobuf's limit), less the graph itself
 TOLERANCE = 1e-3
@@ -109,17 +110,17 @@ def export_onnx(run: Path, out: Path | None = None, check: bool = True) -> Expor
     if out.suffix != ".onnx":
         raise InputError(f"`out` {out}: must end in .onnx")
     _need("onnx", "onnxscript", *(["onnxruntime"] if check else []))
-    member = Member.load(run, "cpu")
-    _check_exportable(member)
-    content = _converted(member).SerializeToString()
+    trained, folder = TrainedRun.load(run, "cpu"), RunFolder(run)
+    _check_exportable(trained, folder)
+    content = _converted(trained, folder).SerializeToString()
     with written_aside(out) as aside:
         aside.write_bytes(content)
-        agreement = compare(aside, member, *_images(member)) if check else None
+        agreement = compare(aside, trained, *_images(trained)) if check else None
         if agreement and (problem := agreement.problem()):
             raise InputError(f"{out}: not written: {problem}; try another onnxruntime, or `no-check` to have it")
-    data = member.config.data
+    data = trained.config.data
     test_images = NAMED.get(data.source or "", Path(data.source or "")) / "testingset.npy"
-    return Exported(out, _takes(member), test_images if test_images.is_file() else None, agreement)
+    return Exported(out, _takes(trained), test_images if test_images.is_file() else None, agreement)
 
 
 def _need(*names: str) -> None:
@@ -134,41 +135,41 @@ def _need(*names: str) -> None:
             ) from None
 
 
-def _check_exportable(member: Member) -> None:
+def _check_exportable(trained: TrainedRun, folder: RunFolder) -> None:
     """Raise InputError for a run that no graph of single images can stand for, or no file can hold."""
-    run, fit, crop = member.folder.path, member.calibration.fits.get(member.score_name), member.config.data.crop
-    if crop not in (None, side := member.folder.image_shape()[0]):
-        raise InputError(f"{member.folder.config}: crop = {crop}, but the model takes images of {side}x{side}")
-    if member.config.scoring.transductive:
+    run, fit, crop = trained.name, trained.calibration.fits.get(trained.score_name), trained.config.data.crop
+    if crop not in (None, side := trained.side):
+        raise InputError(f"{folder.config}: crop = {crop}, but the model takes images of {side}x{side}")
+    if trained.config.scoring.transductive:
         raise InputError(
             f"`run` {run}: is transductive: its scores come from a whole test set at once, and an exported graph looks "
             "at each image alone; export a run of boss"
         )
-    size = sum(value.nbytes for value in member.scorer.model.state_dict().values())
+    size = sum(value.nbytes for value in trained.scorer.model.state_dict().values())
     size += 0 if fit is None else sum(value.nbytes for value in dataclasses.asdict(fit).values())
     if size > LARGEST_BYTES:
         raise InputError(f"`run` {run}: {size:,} bytes of weights and calibration; one ONNX file takes 2 GB")
 
 
-def _converted(member: Member) -> Any:
+def _converted(trained: TrainedRun, folder: RunFolder) -> Any:
     """The run as an onnx.ModelProto. Raises InputError if its model uses what a graph has no word for."""
-    side, channels = member.folder.image_shape()
-    graph = ScoreGraph(member.scorer.model, member.config.scoring, member.calibration).eval()
+    side, channels = trained.side, trained.channels
+    graph = ScoreGraph(trained.scorer.model, trained.config.scoring, trained.calibration).eval()
     try:
-        proto = to_onnx(graph, side, channels, member.config.data.crop is not None, _about(member))
+        proto = to_onnx(graph, side, channels, trained.config.data.crop is not None, _about(trained, folder))
     except Exception as error:  # PyTorch's exporter and ONNX fail in many ways
         reason = " ".join(str(error).split())[:160]
-        raise InputError(f"`run` {member.folder.path}: PyTorch cannot export its model ({reason})") from None
+        raise InputError(f"`run` {trained.name}: PyTorch cannot export its model ({reason})") from None
     proto.producer_name, proto.producer_version = "hw8", version("hw8")
     return proto
 
 
-def _about(member: Member) -> dict[str, str]:
+def _about(trained: TrainedRun, folder: RunFolder) -> dict[str, str]:
     """Where the file comes from: the metadata that goes with it."""
-    config, (side, channels) = member.config, member.folder.image_shape()
+    config, side, channels = trained.config, trained.side, trained.channels
     about = {
         "hw8": version("hw8"),
-        "run": printable(member.folder.path.resolve().name),
+        "run": printable(folder.path.resolve().name),
         "preset": config.preset,
         "model": config.model.name,
         "side": side,
@@ -176,23 +177,23 @@ def _about(member: Member) -> dict[str, str]:
         "crop": config.data.crop or "",
         "score": config.scoring.score,
         "parts": " ".join(config.scoring.parts),
-        "calibration_images": len(member.calibration.values_C[member.score_name]),
-        "run_sha256": hashlib.sha256(member.folder.model.read_bytes()).hexdigest(),
+        "calibration_images": len(trained.calibration.values_C[trained.score_name]),
+        "run_sha256": hashlib.sha256(folder.model.read_bytes()).hexdigest(),
     }
     with contextlib.suppress(InputError):  # without its summary a run still scores
-        about["fingerprint"] = member.folder.fingerprint()
+        about["fingerprint"] = folder.fingerprint()
     return {name: str(value) for name, value in about.items()}
 
 
-def _takes(member: Member) -> str:
+def _takes(trained: TrainedRun) -> str:
     """The images that the file takes, in words."""
-    side, channels = member.folder.image_shape()
-    if member.config.data.crop is None:
+    side, channels = trained.side, trained.channels
+    if trained.config.data.crop is None:
         return f"(N, {side}, {side}, {channels})"
     return f"(N, height, width, {channels}), whose centre of {side}x{side} it crops,"
 
 
-def compare(path: Path, member: Member, images: Images, kind: str) -> Agreement:
+def compare(path: Path, trained: TrainedRun, images: Images, kind: str) -> Agreement:
     """A file beside the run itself, on these images: the file by onnxruntime, the run in float32 and as it is.
 
     Raises InputError if onnxruntime cannot run it.
@@ -201,17 +202,17 @@ def compare(path: Path, member: Member, images: Images, kind: str) -> Agreement:
         score_N, p_value_N = run_file(path, images.read_whole(np.arange(len(images))))
     except Exception as error:  # onnxruntime's own, which have no common base
         reason = " ".join(str(error).split())[:160]
-        raise InputError(f"`run` {member.folder.path}: onnxruntime cannot run the exported graph ({reason})") from None
-    calibration, name = member.calibration, member.score_name
-    exact = Scorer(member.scorer.model, torch.device("cpu"), "fp32", CHECKED, member.scorer.wanted)
-    expected_N = _scores(member, exact, images)
+        raise InputError(f"`run` {trained.name}: onnxruntime cannot run the exported graph ({reason})") from None
+    calibration, name = trained.calibration, trained.score_name
+    exact = Scorer(trained.scorer.model, torch.device("cpu"), "fp32", CHECKED, trained.scorer.wanted)
+    expected_N = _scores(trained, exact, images)
     low_C, high_C = np.percentile(calibration.values_C[name], (25, 75))
     size_N = np.maximum(np.abs(expected_N), max(high_C - low_C, 1e-12))
     steps_N = (p_value_N - calibration.p_value(name, expected_N)) * (len(calibration.values_C[name]) + 1)
     least_N, most_N = (calibration.p_value(name, score_N + up * np.abs(score_N)) for up in (ROUNDING, -ROUNDING))
     own = None
-    if member.scorer.precision != "fp32":
-        own = float(rank_correlation([score_N, _scores(member, member.scorer, images)])[0, 1])
+    if trained.scorer.precision != "fp32":
+        own = float(rank_correlation([score_N, _scores(trained, trained.scorer, images)])[0, 1])
     return Agreement(
         images=len(images),
         kind=kind,
@@ -234,18 +235,18 @@ def run_file(path: Path, images_NHWC: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return score_N.astype(np.float64), p_value_N
 
 
-def _scores(member: Member, scorer: Scorer, images: Images) -> np.ndarray:
+def _scores(trained: TrainedRun, scorer: Scorer, images: Images) -> np.ndarray:
     """The run's scores of all images, float64 (N,)."""
     table = scorer.table(images, np.arange(len(images)))
-    return chosen(member.calibration.scores(table), member.score_name)
+    return chosen(trained.calibration.scores(table), trained.score_name)
 
 
-def _images(member: Member) -> tuple[Images, str]:
+def _images(trained: TrainedRun) -> tuple[Images, str]:
     """Images to check on, up to 64, uncropped: development images if the run's data are at hand, else random ones."""
-    data, (side, channels) = member.config.data, member.folder.image_shape()
+    data, side, channels = trained.config.data, trained.side, trained.channels
     if data.source != "demo" or (DEMO / "trainingset.npy").exists():  # else it would be drawn anew
         with contextlib.suppress(InputError):
-            images, splits = member.open_training()
+            images, splits = trained.open_training()
             rows = splits.development[:: -(-len(splits.development) // CHECKED)]
             if (images.side, images.channels) == (side, channels):
                 return Images(images.read_whole(rows), data.crop), "development"

@@ -37,5 +37,5 @@ def multi_encoder(
     if not encoders:
         raise ValueError("encoders must name at least one backbone")
     check_positive(part=part, latent=latent)
-    members = [make_encoder(name, side, channels, part) for name in encoders]
-    return Autoencoder(JoinedEncoders(members, part, latent), make_decoder(decoder, side, channels, latent))
+    trained_runs = [make_encoder(name, side, channels, part) for name in encoders]
+    return Autoencoder(JoinedEncoders(trained_runs, part, latent), make_decoder(decoder, side, channels, latent))

@@ -184,7 +184,7 @@ def _trained(
     np.save(folder / "trainingset.npy", train_NHWC)
     done = train_run(changed(config, data={"source": str(folder)}), folder / "run")
     test = Images(test_NHWC, config.data.crop)
-    score_N = done.scorer.score(test, np.arange(len(test)))[config.scoring.score]
+    score_N = done.score(test, np.arange(len(test)))[config.scoring.score]
     return score_N, done.held_out, done.summary["epochs"]
 
 

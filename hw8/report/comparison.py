@@ -21,7 +21,7 @@ from hw8.report.gallery import GROUPS, Ranking, cards, choose, mistakes
 from hw8.report.pages import Figure, as_data, with_code, write_page
 from hw8.report.run_report import read_summary, warnings_of
 from hw8.runs.submission import read_submission
-from hw8.runs.trained_run import Member
+from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.fusion import rank_correlation
 from hw8.training.run_folder import RunFolder
 
@@ -38,6 +38,13 @@ class Compared:
     folder: Path
     source: Source
     labels: Labels | None
+    loaded: dict[Path, TrainedRun] = dataclasses.field(default_factory=dict)
+
+    def run(self, folder: Path) -> TrainedRun:
+        """The run in this folder, loaded once. Raises InputError if it is damaged."""
+        if folder not in self.loaded:
+            self.loaded[folder] = TrainedRun.load(folder)
+        return self.loaded[folder]
 
 
 def write_comparison(compared: Compared, out: Path, command: str) -> None:
@@ -102,17 +109,17 @@ def _scored(compared: Compared, name: str, seed: int) -> Ranking:
     score_N = read_submission(folder / "scores.csv", None if compared.labels is None else len(compared.labels))
     if name in CLASSICAL or is_transductive(name):
         return Ranking(name, score_N, None)
-    member = Member.load(folder)
-    return Ranking(name, score_N, member.calibration.p_value(member.score_name, score_N))
+    trained = compared.run(folder)
+    return Ranking(name, score_N, trained.calibration.p_value(trained.score_name, score_N))
 
 
 def _cards(compared: Compared, method: Ranking, seed: int, groups: dict[str, np.ndarray]) -> list[dict[str, Any]]:
     if method.name in CLASSICAL:
         images = compared.source.testing(CROPS.get(method.name))
         return cards(method, images, compared.labels, None, groups)
-    member = Member.load(compared.folder / run_name((method.name, seed)))
-    images = member.open_test(compared.source)
-    return cards(method, images, compared.labels, Explainer.for_images(member, images), groups)
+    trained = compared.run(compared.folder / run_name((method.name, seed)))
+    images = trained.open_test(compared.source)
+    return cards(method, images, compared.labels, Explainer.for_images(trained, images), groups)
 
 
 def _marked(name: str) -> str:
@@ -190,10 +197,10 @@ def _roc(methods: list[Ranking], labels: Labels, colours: dict[str, str]) -> Fig
     normal = labels.label_N == 0
     kinds = [str(kind) for kind in np.unique(labels.kind_N[~normal])]
     views = {}
-    for name, members in {"all kinds": kinds, **{kind: [kind] for kind in kinds if len(kinds) > 1}}.items():
+    for name, trained_runs in {"all kinds": kinds, **{kind: [kind] for kind in kinds if len(kinds) > 1}}.items():
         curves = {
             method.name: plots.roc_curve(
-                method.score_N[normal], [method.score_N[labels.kind_N == kind] for kind in members]
+                method.score_N[normal], [method.score_N[labels.kind_N == kind] for kind in trained_runs]
             )
             for method in methods
         }
@@ -213,12 +220,16 @@ def _portraits(compared: Compared, methods: list[Ranking], first: dict[str, int]
         scores[name] = plots.histogram(method.score_N, compared.labels, None, method.name)
         if method.name in CLASSICAL:
             continue
-        member = Member.load(compared.folder / run_name((method.name, first[method.name])))
-        images = member.open_test(compared.source)
+        folder = compared.folder / run_name((method.name, first[method.name]))
+        trained = compared.run(folder)
+        images = trained.open_test(compared.source)
         rows = mapped_rows(len(images))
         labels = compared.labels and Labels(compared.labels.label_N[rows], compared.labels.kind_N[rows])
-        table = member.scorer.with_evidence(("latent",)).table(images, rows)
-        drawn = (curves, training_curves(member.folder, method.name)), (maps, latent_map(table["latent"], labels, name))
+        table = trained.scorer.with_evidence(("latent",)).table(images, rows)
+        drawn = (
+            (curves, training_curves(RunFolder(folder), method.name)),
+            (maps, latent_map(table["latent"], labels, name)),
+        )
         for views, plot in drawn:
             if plot is not None:
                 views[name] = plot

@@ -10,7 +10,7 @@ from hw8.base.errors import InputError
 from hw8.data.arrays import Images, scaled
 from hw8.data.sources import open_source
 from hw8.report.figures import new_figure, save_figure, show_image
-from hw8.runs.trained_run import Member
+from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import TWO_SIDED, needed_evidence
 from hw8.scoring.tails import rarity
 
@@ -58,37 +58,37 @@ class Explanation:
 class Explainer:
     """Explains scores of a run's images; their error maps share one colour scale, from 0 to `scale`."""
 
-    member: Member
+    trained: TrainedRun
     scale: float
 
     @property
     def normals(self) -> int:
         """Calibration images behind the p-values."""
-        return len(self.member.calibration.values_C[self.member.score_name])
+        return len(self.trained.calibration.values_C[self.trained.score_name])
 
     @classmethod
-    def for_images(cls, member: Member, images: Images) -> "Explainer":
+    def for_images(cls, trained: TrainedRun, images: Images) -> "Explainer":
         """With the error that all but one in two hundred pixels stay below, from 256 images spread over the set."""
         rows = np.unique(np.linspace(0, len(images) - 1, SAMPLE).astype(int))
         batch_BHWC = images.read(rows)
-        recon_BHWC, _ = member.scorer.reconstruct(batch_BHWC)
+        recon_BHWC, _ = trained.scorer.reconstruct(batch_BHWC)
         if recon_BHWC is None:
-            return cls(member, 1.0)
+            return cls(trained, 1.0)
         errors = np.square(recon_BHWC - scaled(batch_BHWC)).sum(axis=3)
-        return cls(member, max(1e-6, float(np.quantile(errors, 0.995))))
+        return cls(trained, max(1e-6, float(np.quantile(errors, 0.995))))
 
     def explain(self, batch_BHWC: np.ndarray, names: Sequence[str]) -> list[Explanation]:
         """Explain the scores of uint8 images (B, side, side, C), cropped as the run takes them.
 
         Of a transductive run it explains the score before the transduction.
         """
-        member, calibration = self.member, self.member.calibration
-        recon_BHWC, table = member.scorer.reconstruct(batch_BHWC)
+        trained, calibration = self.trained, self.trained.calibration
+        recon_BHWC, table = trained.scorer.reconstruct(batch_BHWC)
         scores = calibration.scores(table)
-        score_B = scores[member.score_name]
-        p_value_B = calibration.p_value(member.score_name, score_B)
+        score_B = scores[trained.score_name]
+        p_value_B = calibration.p_value(trained.score_name, score_B)
         keys = {}
-        for name in needed_evidence(member.config.scoring.score, member.config.scoring.parts):
+        for name in needed_evidence(trained.config.scoring.score, trained.config.scoring.parts):
             keys[name] = name + TWO_SIDED if name + TWO_SIDED in scores else name
         parts = {name: calibration.p_value(key, scores[key]) for name, key in keys.items()}
         leanings = self._leanings(table, len(batch_BHWC))
@@ -107,9 +107,9 @@ class Explainer:
     def _leanings(self, table: dict[str, np.ndarray], count: int) -> list[dict[str, float]]:
         """Of each image the named columns that lie furthest from the normals' median."""
         found: list[dict[str, float]] = [{} for _ in range(count)]
-        for name, labels in self.member.scorer.model.components().items():
-            if name in table and name in self.member.calibration.fits:
-                standard_BD = self.member.calibration.fits[name].standardise(table[name].astype(np.float64))
+        for name, labels in self.trained.scorer.model.components().items():
+            if name in table and name in self.trained.calibration.fits:
+                standard_BD = self.trained.calibration.fits[name].standardise(table[name].astype(np.float64))
                 for mine, standard_D in zip(found, standard_BD, strict=True):
                     mine |= dict(zip(labels, map(float, standard_D), strict=True))
         return [dict(sorted(mine.items(), key=lambda item: -abs(item[1]))[:CLEAREST]) for mine in found]
@@ -117,11 +117,11 @@ class Explainer:
 
 def explain(run: Path, where: str | None, row: int) -> Explanation:
     """Explain the score of one test image. Raises InputError if there is no such run, data or image."""
-    member = Member.load(run)
-    images = member.open_test(open_source(where if where is not None else member.config.data.source))
+    trained = TrainedRun.load(run)
+    images = trained.open_test(open_source(where if where is not None else trained.config.data.source))
     if not 0 <= row < len(images):
         raise InputError(f"`id` {row}: {images.name} has images 0 to {len(images) - 1}")
-    return Explainer.for_images(member, images).explain(images.read(np.array([row])), [f"image {row}"])[0]
+    return Explainer.for_images(trained, images).explain(images.read(np.array([row])), [f"image {row}"])[0]
 
 
 def draw_explanation(path: Path, found: Explanation) -> None:

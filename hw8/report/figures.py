@@ -10,10 +10,10 @@ from hw8.data.arrays import Images, scaled
 from hw8.data.corruptions import CORRUPTIONS, corrupt
 from hw8.data.labels import Labels
 from hw8.evaluation.held_out import SEED
-from hw8.scoring.inference import CalibratedScorer
+from hw8.runs.trained_run import TrainedRun
 
 
-def draw_reconstructions(path: Path, scorer: CalibratedScorer, images: Images, rows: np.ndarray, score: str) -> None:
+def draw_reconstructions(path: Path, run: TrainedRun, images: Images, rows: np.ndarray, score: str) -> None:
     """Held-out normals and one synthetic anomaly of each kind, each above its reconstruction and error map.
 
     The error map is the squared error summed over channels, on one colour scale for all. Without a reconstruction
@@ -23,8 +23,8 @@ def draw_reconstructions(path: Path, scorer: CalibratedScorer, images: Images, r
     normals = shown[:5]
     changed = [corrupt(kind, images, shown[n + 5 : n + 6], rows, SEED) for n, kind in enumerate(CORRUPTIONS)]
     batch_BHWC = np.concatenate([images.read(normals), *changed])
-    recon_BHWC, table = scorer.scorer.reconstruct(batch_BHWC)
-    score_B = scorer.calibration.scores(table)[score]
+    recon_BHWC, table = run.scorer.reconstruct(batch_BHWC)
+    score_B = run.calibration.scores(table)[score]
     if recon_BHWC is None:
         shown_BHWC, error_BHW = np.ones(batch_BHWC.shape), np.zeros(batch_BHWC.shape[:3])
     else:

@@ -10,7 +10,7 @@ from hw8.data.labels import Labels
 from hw8.report.explanation import Explainer
 from hw8.report.sprites import data_uri, small, strip, three_channels
 from hw8.runs.predict import ALPHA
-from hw8.scoring.inference import CalibratedScorer
+from hw8.runs.trained_run import TrainedRun
 
 BATCH = 256
 GROUPS = {
@@ -70,7 +70,7 @@ def cards(
     labels: Labels | None,
     explainer: Explainer | None,
     chosen: dict[str, np.ndarray],
-    everything: CalibratedScorer | None = None,
+    everything: TrainedRun | None = None,
 ) -> list[dict[str, Any]]:
     """What the page says of each chosen image, a row an image: its place, score, p-value, evidence and picture.
 
@@ -97,7 +97,7 @@ def cards(
 
 
 def _pictures(
-    batch_BHWC: np.ndarray, explainer: Explainer | None, everything: CalibratedScorer | None
+    batch_BHWC: np.ndarray, explainer: Explainer | None, everything: TrainedRun | None
 ) -> list[dict[str, Any]]:
     """The picture of each image and the evidence behind its score."""
     if explainer is None:

@@ -19,10 +19,9 @@ from hw8.report.gallery import GROUPS, Ranking, cards, choose, mistakes
 from hw8.report.pages import Figure, as_data, write_page
 from hw8.report.tables import counted
 from hw8.runs.predict import ALPHA, score_images
-from hw8.runs.trained_run import Member
+from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import Table
 from hw8.scoring.fusion import rank_correlation
-from hw8.scoring.inference import CalibratedScorer
 from hw8.training.run_folder import RunFolder
 
 EACH = 48
@@ -35,21 +34,20 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str) -> N
     `where` defaults to the run's own data. Without labels there are no ROC curves and no mistakes to show. Raises
     InputError if there is no such run, it does not fit the data, or `out` cannot be written.
     """
-    member = Member.load(run)
-    source = open_source(where if where is not None else member.config.data.source)
-    images = member.open_test(source)
+    trained = TrainedRun.load(run)
+    source = open_source(where if where is not None else trained.config.data.source)
+    images = trained.open_test(source)
     labels = source.labels(len(images))
-    whole = dataclasses.replace(member, scorer=member.scorer.with_all_evidence())
+    whole = dataclasses.replace(trained, scorer=trained.scorer.with_all_evidence())
     done = score_images(whole, images)
     name = run.resolve().name
     named = source.name if source.has_test_set else f"development images of {source.name}, which has no test set"
     scored = Ranking(name, done.score_N, done.p_value_N)
-    scores = member.calibration.scores(done.table)
+    scores = trained.calibration.scores(done.table)
     evaluation = None if labels is None else evaluate(done.score_N, labels)
-    everything = CalibratedScorer(whole.scorer, member.calibration)
     chosen = choose(scored, labels, EACH, SPREAD)
-    found = cards(scored, images, labels, Explainer.for_images(member, images), chosen, everything)
-    summary = read_summary(member.folder)
+    found = cards(scored, images, labels, Explainer.for_images(trained, images), chosen, whole)
+    summary = read_summary(RunFolder(run))
     gallery = {
         "methods": [name],
         "kinds": [] if labels is None else list(plots.groups_of(done.score_N, labels)),
@@ -63,13 +61,13 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str) -> N
         out,
         "run.html.j2",
         title=f"{name} on {named}",
-        facts=_facts(member, summary, named, len(images), done.share),
+        facts=_facts(trained, summary, named, len(images), done.share),
         transductive=done.share is not None,
         warnings=warnings_of(summary),
         evaluation=evaluation,
         kinds=[] if evaluation is None else sorted(evaluation.kinds.items(), key=lambda item: -item[1].auc),
         flagged=float((done.p_value_N <= ALPHA).mean()),
-        figures=_figures(member, scored, scores, done.table, labels),
+        figures=_figures(trained, scored, scores, done.table, labels),
         evidence=_evidence_table(scores, summary, labels),
         reconstructs=any(card["wide"] for card in found),
         gallery=as_data(gallery),
@@ -115,10 +113,10 @@ def warnings_of(summary: dict[str, Any]) -> list[str]:
 
 
 def _facts(
-    member: Member, summary: dict[str, Any], source: str, count: int, share: float | None
+    trained: TrainedRun, summary: dict[str, Any], source: str, count: int, share: float | None
 ) -> list[tuple[str, str]]:
     """What the reader of the figures must know."""
-    config, hardware, versions = member.config, summary.get("hardware", {}), summary.get("versions", {})
+    config, hardware, versions = trained.config, summary.get("hardware", {}), summary.get("versions", {})
     found = [
         ("preset", config.preset or config.model.name),
         ("score", config.scoring.score + (f" of {', '.join(config.scoring.parts)}" if config.scoring.parts else "")),
@@ -152,12 +150,12 @@ def _facts(
 
 
 def _figures(
-    member: Member, scored: Ranking, scores: dict[str, np.ndarray], table: Table, labels: Labels | None
+    trained: TrainedRun, scored: Ranking, scores: dict[str, np.ndarray], table: Table, labels: Labels | None
 ) -> list[Figure]:
-    name = member.score_name
+    name = trained.score_name
     groups = plots.groups_of(scored.score_N, labels)
-    transductive = member.config.scoring.transductive
-    threshold = None if transductive else _threshold(member.calibration.values_C[name])
+    transductive = trained.config.scoring.transductive
+    threshold = None if transductive else _threshold(trained.calibration.values_C[name])
     histogram = plots.histogram(scored.score_N, labels, threshold, "transductive" if transductive else name)
     found = [Figure("Scores", "How the anomaly score is spread. Beyond the dotted line p <= .05.", {"": histogram})]
     if labels is not None:
@@ -171,7 +169,7 @@ def _figures(
         }
         found.insert(0, Figure("ROC curves", "Anomalies found against normal images flagged, by kind.", views))
     found.append(_calibration(scored, labels))
-    learned = training_curves(member.folder, scored.name)
+    learned = training_curves(RunFolder(Path(trained.name)), scored.name)
     if learned is not None:
         found.append(Figure("Training", "Loss over epochs; held-out images are never trained on.", {"": learned}))
     plot = latent_map(table.get("latent"), labels, scored.name)

@@ -20,13 +20,13 @@ from hw8.data.loader import in_batches
 from hw8.data.sources import open_source
 from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.runs.submission import read_submission, write_part, write_submission
-from hw8.runs.trained_run import Member
+from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import Table
 from hw8.scoring.evidence import chosen
 from hw8.scoring.fusion import fuse, fused_p_values, one_opinion, rank_correlation
 from hw8.scoring.tails import check_scores
 from hw8.scoring.transductive import Sample, Transducer
-from hw8.training.run_folder import newest_run
+from hw8.training.run_folder import RunFolder, newest_run
 
 log = logging.getLogger(__name__)
 ALPHA = 0.05
@@ -82,7 +82,7 @@ class Prediction:
         return f"{share:.1%} of the images at p <= {ALPHA} (of normal images alone: {ALPHA:.0%})"
 
     def notes(self) -> list[str]:
-        """Lines for the reader besides the table: how far members agree, and what a transduction looked at."""
+        """Lines for the reader besides the table: how far trained_runs agree, and what a transduction looked at."""
         lines = []
         if self.development:
             images = f"{len(self.score_N):,} normal images of {self.source}, held out from training"
@@ -130,29 +130,30 @@ def predict(
     paths = runs or [newest_run()]
     out = out or Path("submissions") / ("+".join(path.resolve().name for path in paths) + ".csv")
     _check_names(out, evidence, paths)
-    members = [Member.load(run, device) for run in paths]
-    source = open_source(where if where is not None else members[0].config.data.source)
-    opened = [member.open_test(source) for member in members]
-    if not source.has_test_set and len({member.calibration_set() for member in members}) > 1:
+    trained_runs = [TrainedRun.load(run, device) for run in paths]
+    source = open_source(where if where is not None else trained_runs[0].config.data.source)
+    opened = [trained.open_test(source) for trained in trained_runs]
+    if not source.has_test_set and len({trained.calibration_set() for trained in trained_runs}) > 1:
         raise InputError(f"`data` {source.name}: has no test set, and these runs held out other images; give `data`")
     labels = source.labels(len(opened[0]))
-    warnings = warn_of(members, opened)
+    warnings = warn_of(trained_runs, opened)
     started = time.perf_counter()
-    scored = [score_images(member, images) for member, images in zip(members, opened, strict=True)]
+    scored = [score_images(trained, images) for trained, images in zip(trained_runs, opened, strict=True)]
     seconds = time.perf_counter() - started
-    together = _fused(members, scored)
+    together = _fused(trained_runs, scored)
     write_submission(out, together.score_N)
     if evidence is not None:
-        write_evidence(evidence, members[0], scored[0])
+        write_evidence(evidence, trained_runs[0], scored[0])
     job = processes()
     read_N = job.from_first(read_submission(out, len(opened[0])) if job.main else together.score_N)
     evaluation = None if labels is None else evaluate(read_N, labels)
     prediction = Prediction(
         out, paths, source.name, read_N, together.p_value_N, labels, source.labels_file, evaluation, seconds,
         share=next((item.share for item in scored if item.share is not None), None), warnings=warnings,
-        normals=len(members[0].calibration.values_C[members[0].score_name]), development=not source.has_test_set,
+        normals=len(trained_runs[0].calibration.values_C[trained_runs[0].score_name]),
+        development=not source.has_test_set,
     )  # fmt: skip
-    if len(members) == 1:
+    if len(trained_runs) == 1:
         return prediction
     return dataclasses.replace(prediction, correlation=together.correlation, groups=together.groups)
 
@@ -166,29 +167,29 @@ def predict_shard(run: Path, where: str | None, out: Path, shard: tuple[int, int
     number, count = shard
     if not 0 <= number < count:
         raise InputError(f"`shard` {number}/{count}: the parts are 0/{count} to {count - 1}/{count}")
-    member = Member.load(run, device)
-    if member.config.scoring.transductive:
+    trained = TrainedRun.load(run, device)
+    if trained.config.scoring.transductive:
         raise InputError(f"`shard` {number}/{count}: {run} is transductive and must see the whole test set at once")
-    images = member.open_test(open_source(where if where is not None else member.config.data.source))
-    warn_of([member], [images])
-    batches = list(in_batches(np.arange(len(images)), member.scorer.batch_size))
+    images = trained.open_test(open_source(where if where is not None else trained.config.data.source))
+    warn_of([trained], [images])
+    batches = list(in_batches(np.arange(len(images)), trained.scorer.batch_size))
     mine = batches[number * len(batches) // count : (number + 1) * len(batches) // count]
     if not mine:
         raise InputError(f"`shard` {number}/{count}: {len(images):,} images are only {len(batches)} batches; cut fewer")
     rows = np.concatenate(mine)
-    table = member.scorer.table(images, rows, label=str(run))
-    digest = hashlib.sha256(member.folder.model.read_bytes() + images.fingerprint().encode()).hexdigest()[:12]
-    scores = chosen(member.calibration.scores(table), member.score_name)
+    table = trained.scorer.table(images, rows, label=str(run))
+    digest = hashlib.sha256(RunFolder(run).model.read_bytes() + images.fingerprint().encode()).hexdigest()[:12]
+    scores = chosen(trained.calibration.scores(table), trained.score_name)
     write_part(out, int(rows[0]), scores, f"{len(images)}-{digest}")
     return len(rows)
 
 
-def warn_of(members: Sequence[Member], opened: Sequence[Images]) -> list[str]:
+def warn_of(trained_runs: Sequence[TrainedRun], opened: Sequence[Images]) -> list[str]:
     """Say aloud how the images differ from those that the runs were trained on; returns the lines."""
     found: dict[str, None] = {}
-    for member, images in zip(members, opened, strict=True):
-        if member.appearance is not None:
-            found |= dict.fromkeys(f"{images.name}: {line}" for line in member.appearance.differences(images))
+    for trained, images in zip(trained_runs, opened, strict=True):
+        if trained.appearance is not None:
+            found |= dict.fromkeys(f"{images.name}: {line}" for line in trained.appearance.differences(images))
     for line in found:
         log.warning("Warning:  %s", line)
     return list(found)
@@ -204,15 +205,15 @@ class _Together:
     groups: list[list[int]] = dataclasses.field(default_factory=list)
 
 
-def _fused(members: Sequence[Member], scored: Sequence[Scored]) -> _Together:
+def _fused(trained_runs: Sequence[TrainedRun], scored: Sequence[Scored]) -> _Together:
     """One score from all; p-values too, where the runs held out the same normals to calibrate."""
-    if len(members) == 1:
+    if len(trained_runs) == 1:
         return _Together(scored[0].score_N, scored[0].p_value_N)
     correlation = rank_correlation([item.score_N for item in scored])
     groups = one_opinion(correlation)
     score_N = fuse([item.nats_N for item in scored], groups)
     normals = [item.normal_C for item in scored if item.normal_C is not None]
-    if len(normals) < len(scored) or len({member.calibration_set() for member in members}) > 1:
+    if len(normals) < len(scored) or len({trained.calibration_set() for trained in trained_runs}) > 1:
         return _Together(score_N, None, correlation, groups)
     return _Together(score_N, fused_p_values(score_N, normals, groups), correlation, groups)
 
@@ -228,32 +229,32 @@ def _check_names(out: Path, evidence: Path | None, runs: list[Path]) -> None:
         raise InputError(f"`evidence` {evidence}: needs a single `run`; each run has evidence of its own")
 
 
-def score_images(member: Member, images: Images) -> Scored:
+def score_images(trained: TrainedRun, images: Images) -> Scored:
     """One run's scores of all images, in the order of their IDs."""
-    table = member.scorer.table(images, np.arange(len(images)), label=str(member.folder.path))
-    name, calibration = member.score_name, member.calibration
+    table = trained.scorer.table(images, np.arange(len(images)), label=trained.name)
+    name, calibration = trained.score_name, trained.calibration
     score_N = chosen(calibration.scores(table), name)
-    check_scores(score_N, str(member.folder.path))
+    check_scores(score_N, trained.name)
     normal_C = calibration.values_C[name]
-    if member.config.scoring.transductive:
-        return _transduced(member, images, score_N, table)
+    if trained.config.scoring.transductive:
+        return _transduced(trained, images, score_N, table)
     return Scored(score_N, calibration.p_value(name, score_N), normal_C, calibration.nats(name, score_N), table)
 
 
-def _transduced(member: Member, test: Images, score_N: np.ndarray, table: Table) -> Scored:
+def _transduced(trained: TrainedRun, test: Images, score_N: np.ndarray, table: Table) -> Scored:
     """The same with what the unlabelled test images say; needs the run's training images, to tell them from."""
-    config, scorer = member.config, member.scorer
-    training, splits = member.open_training()
-    boss_C = member.calibration.values_C[member.score_name]
+    config, scorer = trained.config, trained.scorer
+    training, splits = trained.open_training()
+    boss_C = trained.calibration.values_C[trained.score_name]
     transducer = Transducer(scorer.model, scorer.device, scorer.precision, scorer.batch_size, config.seed)
     job, known = processes(), (Sample(training, splits.train), Sample(training, splits.calibration))
     done = job.from_first(transducer(*known, test, boss_C, score_N) if job.main else None)
     assert done is not None  # noqa: S101 (the first process's)
-    p_value_N = member.calibration.p_value(member.score_name, score_N)
+    p_value_N = trained.calibration.p_value(trained.score_name, score_N)
     return Scored(done.score_N, p_value_N, None, done.score_N, table, done.share)
 
 
-def write_evidence(path: Path, member: Member, scored: Scored) -> None:
+def write_evidence(path: Path, trained: TrainedRun, scored: Scored) -> None:
     """Write the evidence behind the scores, a row an image: score, p_value, each number and each vector's columns.
 
     As .csv every column has a name of its own; as .npz vectors stay whole, (N, D).
@@ -269,5 +270,5 @@ def write_evidence(path: Path, member: Member, scored: Scored) -> None:
             return
         columns = dict(head)
         for name, value in scored.table.items():
-            columns |= dict(zip(member.column_names(name, value), np.reshape(value, (len(value), -1)).T, strict=True))
+            columns |= dict(zip(trained.column_names(name, value), np.reshape(value, (len(value), -1)).T, strict=True))
         pd.DataFrame(columns).to_csv(aside, index=False)

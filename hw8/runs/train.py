@@ -23,10 +23,11 @@ from hw8.data.splits import Splits, evenly_spaced, reference_rows, split_rows
 from hw8.evaluation.health import warnings
 from hw8.evaluation.held_out import HeldOut, evaluate_held_out
 from hw8.models import Model, create_model
+from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.appearance import Appearance
 from hw8.scoring.calibration import Calibration, needed_evidence
 from hw8.scoring.evidence import chosen
-from hw8.scoring.inference import CalibratedScorer, Scorer
+from hw8.scoring.inference import Scorer
 from hw8.scoring.tails import check_scores
 from hw8.scoring.transductive import check_can_transduce
 from hw8.training.checkpoint import TrainingState
@@ -41,55 +42,37 @@ log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained:
-    """A finished run and what it is worth on the held-out development split."""
+class FinishedTraining(TrainedRun):
+    """A run as its training left it: what it is worth on the development split, its images and how they were cut."""
 
     folder: RunFolder
-    config: RunConfig
     held_out: HeldOut
     summary: dict[str, Any]
-    scorer: CalibratedScorer
     images: Images
     splits: Splits
 
 
-def train_run(config: RunConfig, out: Path | None = None, command: str = "") -> Trained:
+def train_run(config: RunConfig, out: Path | None = None, command: str = "") -> FinishedTraining:
     """Train from the start into a new run folder. Raises InputError, or Interrupted with the work saved."""
     source = open_source(config.data.source)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source.name))
-    images = source.training(config.data.crop)
-    trainer = _prepare(config, images)
+    trainer = _build(config, source.training(config.data.crop))
     trainer.state.progress.command = command
     folder = trainer.folder = RunFolder.choose(config, out)
     try:
         with owned(folder.path), _tracked(config, folder) as tracker:
             folder.begin(config)
-            return _run(trainer, tracker)
+            return _finish(trainer, folder, tracker)
     finally:
         if out is None:
             folder.remove_empty()
 
 
-def train_images(
-    config: RunConfig, images: Images, out: Path, splits: Splits | None = None, kind: type[Trainer] = Trainer
-) -> RunFolder:
-    """Train on images in memory into a new run folder and calibrate; nothing is measured.
+def resume_run(path: Path, given: RunConfig | None = None) -> FinishedTraining:
+    """Resume an interrupted run; it ends in the weights that it would have had.
 
-    `splits` stand in for the cut that the settings ask for, and may share rows. Raises InputError or Interrupted.
-    """
-    trainer = _prepare(config, images, splits, kind)
-    folder = trainer.folder = RunFolder.choose(config, out)
-    with owned(folder.path):
-        folder.begin(config)
-        _train_and_calibrate(trainer)
-    return folder
-
-
-def resume_run(path: Path, given: RunConfig | None = None) -> Trained:
-    """Go on with an interrupted run; it ends in the weights that it would have had.
-
-    `given` are the settings on the command line, which must be the run's own but for the tracker, so that a run can go
-    on without a service that is gone. Raises InputError or Interrupted.
+    `given` are the settings on the command line, which must be the run's own but for the tracker, so that a run can
+    be resumed without a service that is gone. Raises InputError or Interrupted.
     """
     folder, config = RunFolder.open(path)
     if given is not None:
@@ -97,17 +80,47 @@ def resume_run(path: Path, given: RunConfig | None = None) -> Trained:
         _check_unchanged(given, config, path)
     images = open_source(config.data.source).training(config.data.crop)
     try:
-        trainer = _prepare(config, images)
+        trainer = _build(config, images)
     except InputError as error:
         raise InputError(f"{folder.config}: {error}") from None
     trainer.folder = folder
     with owned(folder.path), _tracked(config, folder) as tracker:
         if processes().from_first(folder.resume.exists()):
             trainer.state.load(folder.resume)
-        return _run(trainer, tracker)
+        return _finish(trainer, folder, tracker)
 
 
-def _prepare(config: RunConfig, images: Images, splits: Splits | None = None, kind: type[Trainer] = Trainer) -> Trainer:
+def train_images(config: RunConfig, images: Images, splits: Splits, kind: type[Trainer] = Trainer) -> TrainedRun:
+    """Train on images in memory and calibrate; nothing is written or measured.
+
+    `splits` stand in for the cut that the settings ask for, and may share rows. Raises InputError or Interrupted.
+    """
+    trainer = _build(config, images, splits, kind)
+    trainer.fit()
+    return _calibrated(trainer)
+
+
+def _finish(trainer: Trainer, folder: RunFolder, tracker: Tracker) -> FinishedTraining:
+    """Train what is left, calibrate, save, measure and summarise."""
+    trainer.tracker = tracker
+    tracker.remember()
+    hint = f"stopped with the work saved; go on with: {command('train', '--resume', folder.path)}"
+    with stopping_as_interrupted(hint):
+        _fit(trainer, folder)
+        run = _calibrated(trainer)
+        folder.save_model(run.to_bytes())
+        by_score = evaluate_held_out(run, trainer.images, trainer.splits.development, label="measuring")
+        summary = _summarise(trainer, run, by_score)
+        folder.write_summary(summary)
+        held_out = by_score[run.score_name]
+        tracker.finish(_tracked_figures(held_out), trainer.state.progress.step)
+    return FinishedTraining(
+        folder, run.config, run.scorer, run.calibration, run.appearance, run.side, run.channels,
+        held_out, summary, trainer.images, trainer.splits,
+    )  # fmt: skip
+
+
+def _build(config: RunConfig, images: Images, splits: Splits | None = None, kind: type[Trainer] = Trainer) -> Trainer:
     """A training that only lacks its folder, checked before anything is written."""
     splits = splits or split_rows(len(images), config.data)
     config = dataclasses.replace(config, train=paced(config.train, len(splits.train)))
@@ -123,12 +136,12 @@ def _prepare(config: RunConfig, images: Images, splits: Splits | None = None, ki
     _check_alike(images, precision, device)
     processes().copy_first([*model.state_dict().values()])
     state = TrainingState(model, config.train, images.fingerprint())
-    found = Scorer(state.average, device, precision, 2).table(images, splits.train[:2])
+    evidence = Scorer(state.average, device, precision, 2).table(images, splits.train[:2])
     if config.scoring.transductive:
         check_can_transduce(model)
     for name in needed_evidence(config.scoring.score, config.scoring.parts):
-        chosen(found, name)
-    return kind(config, RunFolder(Path()), images, splits, state, precision)
+        chosen(evidence, name)
+    return kind(config, None, images, splits, state, precision)
 
 
 def _check_varied(images: Images) -> None:
@@ -153,33 +166,9 @@ def _tracked(config: RunConfig, folder: RunFolder) -> contextlib.AbstractContext
     return tracked(config, folder.path, dict(_flat(config)))
 
 
-def _run(trainer: Trainer, tracker: Tracker) -> Trained:
-    """Train what is left, then calibrate, measure and summarise."""
-    folder, trainer.tracker = trainer.folder, tracker
-    tracker.remember()
-    hint = f"stopped with the work saved; go on with: {command('train', '--resume', folder.path)}"
-    with stopping_as_interrupted(hint):
-        return _train_and_measure(trainer)
-
-
-def _train_and_measure(trainer: Trainer) -> Trained:
-    config, folder, images, splits = trainer.config, trainer.folder, trainer.images, trainer.splits
-    calibrated = _train_and_calibrate(trainer)
-    scorer = calibrated.scorer
-    by_score = evaluate_held_out(calibrated, images, splits.development, label="measuring")
-    held_out = chosen(by_score, config.scoring.score)
-    diagnosis = scorer.diagnose(images, splits.development)
-    history = trainer.state.progress.history
-    ill = warnings(config, history, scorer, images, splits.development, held_out.common)
-    summary = _summarise(trainer, by_score, diagnosis) | {"warnings": ill}
-    folder.write_summary(summary)
-    trainer.tracker.finish(_told(held_out), trainer.state.progress.step)
-    return Trained(folder, config, held_out, summary, calibrated, images, splits)
-
-
-def _train_and_calibrate(trainer: Trainer) -> CalibratedScorer:
-    """Train what is left, learn what normal images score, and save both."""
-    config, folder, images, splits = trainer.config, trainer.folder, trainer.images, trainer.splits
+def _fit(trainer: Trainer, folder: RunFolder) -> None:
+    """Train what is left. Raises InputError, which the summary of the run then tells, or Interrupted."""
+    config, images, splits = trainer.config, trainer.images, trainer.splits
     log.info(
         "%s: %s on %s images of %s, %s pixels; %s held out to calibrate, %s to measure; %s, %s",
         folder.path, config.model.name, f"{len(splits.train):,}", images.name, f"{images.side}x{images.side}",
@@ -190,21 +179,25 @@ def _train_and_calibrate(trainer: Trainer) -> CalibratedScorer:
     except InputError as error:
         folder.write_summary(_described(trainer) | {"failed": str(error)})
         raise
-    best = _best(trainer)
-    scorer = Scorer(best, trainer.device, trainer.precision, config.scoring.score_batch_size)
-    calibrated = CalibratedScorer(scorer, _calibrate(scorer, trainer))
-    appearance = Appearance.of(images, splits).tensors()
-    folder.save_weights(best, images, calibrated.calibration.tensors(), appearance)
-    return calibrated
+
+
+def _calibrated(trainer: Trainer) -> TrainedRun:
+    """The run: the best weights, and what normal images score that no weight has seen."""
+    config, images, splits = trainer.config, trainer.images, trainer.splits
+    scorer = Scorer(_best(trainer), trainer.device, trainer.precision, config.scoring.score_batch_size)
+    calibration = _calibrate(scorer, trainer)
+    appearance = Appearance.of(images, splits)
+    folder, config = trainer.folder, trainer.config
+    return TrainedRun(folder, config, scorer, calibration, appearance, images.side, images.channels)
 
 
 def _best(trainer: Trainer) -> Model:
-    """The averaged weights of the best epoch, as the first process saved them."""
-    folder, config, job = trainer.folder, trainer.config, processes()
-    if job.main:
-        best, _ = folder.load(config)
-    else:
-        best = copy.deepcopy(trainer.state.average)
+    """The averaged weights of the best epoch, as the first process saved or kept them."""
+    job = processes()
+    if trainer.folder is None:
+        assert trainer.best is not None  # noqa: S101 (every training has an epoch)
+        return trainer.best
+    best = trainer.folder.load_model(trainer.config).model if job.main else copy.deepcopy(trainer.state.average)
     best.load_state_dict(job.from_first(best.state_dict()))
     return best
 
@@ -217,14 +210,15 @@ def _calibrate(scorer: Scorer, trainer: Trainer) -> Calibration:
     if scoring.fit_on == "training":
         reference = scorer.table(trainer.images, reference_rows(trainer.splits))
     calibration = Calibration.fit(table, scoring.parts, scoring.distance == "neighbours", reference, (scoring.score,))
-    check_scores(chosen(calibration.scores(table), scoring.score), str(trainer.folder.path))
+    check_scores(chosen(calibration.scores(table), scoring.score), trainer.name)
     return calibration
 
 
-def _summarise(trainer: Trainer, by_score: dict[str, HeldOut], diagnosis: dict[str, float]) -> dict[str, Any]:
+def _summarise(trainer: Trainer, run: TrainedRun, by_score: dict[str, HeldOut]) -> dict[str, Any]:
     """What summary.json holds."""
     progress, config = trainer.state.progress, trainer.config
     held_out = by_score[config.scoring.score]
+    images, rows = trainer.images, trainer.splits.development
     return {
         **_described(trainer),
         "epochs": len(progress.history),
@@ -237,13 +231,14 @@ def _summarise(trainer: Trainer, by_score: dict[str, HeldOut], diagnosis: dict[s
         "score": config.scoring.score,
         "held_out": held_out.common.as_json(),
         "held_out_unseen": held_out.unseen.as_json(),
-        "diagnosis": diagnosis,
+        "diagnosis": run.scorer.diagnose(images, rows),
         "held_out_macro_auc_by_score": {name: item.common.macro.auc for name, item in by_score.items()},
         "unseen_macro_auc_by_score": {name: item.unseen.macro.auc for name, item in by_score.items()},
+        "warnings": warnings(config, progress.history, run.scorer, images, rows, held_out.common),
     }
 
 
-def _told(held_out: HeldOut) -> dict[str, float]:
+def _tracked_figures(held_out: HeldOut) -> dict[str, float]:
     """What a tracker hears of the held-out measurement."""
     found = {}
     for part, table in (("held_out", held_out.common), ("unseen", held_out.unseen)):

@@ -1,4 +1,4 @@
-"""A finished run, loaded to score images."""
+"""A finished run: settings, model, calibration and what its images look like, loaded once to score images."""
 
 import dataclasses
 import logging
@@ -15,22 +15,32 @@ from hw8.data.splits import Splits, split_rows
 from hw8.scoring.appearance import Appearance
 from hw8.scoring.calibration import Calibration, needed_evidence
 from hw8.scoring.evidence import chosen
-from hw8.scoring.inference import Scorer
+from hw8.scoring.inference import Change, Scorer
 from hw8.scoring.transductive import check_can_transduce
-from hw8.training.run_folder import RunFolder
+from hw8.training.run_folder import RunFolder, SavedModel
 
 log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Member:
-    """One loaded run, alone or in an ensemble."""
+class TrainedRun:
+    """A finished run, ready to score: from its folder, from bytes, or as its training left it.
 
-    folder: RunFolder
+    `folder` is None for a run that was never in one. `side` and `channels` are those of the images it takes.
+    """
+
+    folder: RunFolder | None
     config: RunConfig
     scorer: Scorer
     calibration: Calibration
-    appearance: Appearance | None = None
+    appearance: Appearance | None
+    side: int
+    channels: int
+
+    @property
+    def name(self) -> str:
+        """The run's name in messages."""
+        return "the run" if self.folder is None else str(self.folder.path)
 
     @property
     def score_name(self) -> str:
@@ -38,33 +48,53 @@ class Member:
         return self.config.scoring.score
 
     @classmethod
-    def load(cls, path: Path, device: Device = "auto") -> "Member":
+    def load(cls, path: Path, device: Device = "auto") -> "TrainedRun":
         """Load a finished run. Raises InputError if it is missing, damaged or unfinished."""
         folder, config = RunFolder.open(path)
         config = dataclasses.replace(config, device=device)
-        model, tensors = folder.load(config)
+        return cls._of(folder, config, folder.load_model(config))
+
+    @classmethod
+    def from_bytes(cls, config: RunConfig, content: bytes) -> "TrainedRun":
+        """The run of these settings and of what `to_bytes` gave. Raises InputError if they do not fit."""
+        return cls._of(None, config, SavedModel.from_bytes(content, config, "model.safetensors"))
+
+    @classmethod
+    def _of(cls, folder: RunFolder | None, config: RunConfig, saved: SavedModel) -> "TrainedRun":
         keep_memory()
         scoring, where = config.scoring, choose_device(config.device)
-        calibration = Calibration.from_tensors(tensors, scoring.score, scoring.parts, str(path))
-        wanted = needed_evidence(scoring.score, scoring.parts)
-        scorer = Scorer(model, where, choose_precision(config.precision, where), scoring.score_batch_size, wanted)
-        member = cls(folder, config, scorer, calibration, Appearance.from_tensors(folder.appearance()))
-        member.check()
-        return member
+        name = "the run" if folder is None else str(folder.path)
+        calibration = Calibration.from_tensors(saved.calibration, scoring.score, scoring.parts, name)
+        needed = needed_evidence(scoring.score, scoring.parts)
+        scorer = Scorer(saved.model, where, choose_precision(config.precision, where), scoring.score_batch_size, needed)
+        appearance = Appearance.from_tensors(saved.appearance)
+        run = cls(folder, config, scorer, calibration, appearance, saved.side, saved.channels)
+        run.check()
+        return run
+
+    def to_bytes(self) -> bytes:
+        """The content of model.safetensors."""
+        appearance = {} if self.appearance is None else self.appearance.tensors()
+        return SavedModel(
+            self.scorer.model, self.side, self.channels, self.calibration.tensors(), appearance
+        ).to_bytes()
 
     def check(self) -> None:
         """Score one grey image. Raises InputError, naming the file, if weights, settings and calibration do not fit."""
-        side, channels = self.folder.image_shape()
-        grey_1HWC = np.full((1, side, side, channels), 128, np.uint8)
+        grey_1HWC = np.full((1, self.side, self.side, self.channels), 128, np.uint8)
         try:
             if self.config.scoring.transductive:
                 check_can_transduce(self.scorer.model)
-            found = self.calibration.scores(self.scorer.reconstruct(grey_1HWC)[1])
-            if not np.isfinite(chosen(found, self.score_name)).all():
+            scores = self.calibration.scores(self.scorer.reconstruct(grey_1HWC)[1])
+            if not np.isfinite(chosen(scores, self.score_name)).all():
                 raise InputError("its scores are not finite; train again with a lower `lr`")
         except (ValueError, TypeError, RuntimeError, IndexError, OverflowError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise InputError(f"{self.folder.model}: cannot score with {self.folder.config}: {reason}") from None
+            raise InputError(f"{self.name}: its model cannot score with its config.yaml: {reason}") from None
+
+    def score(self, images: Images, rows: np.ndarray, change: Change | None = None) -> dict[str, np.ndarray]:
+        """Every score of these rows, as `Scorer.table` takes them: float64 (len(rows),) each."""
+        return self.calibration.scores(self.scorer.table(images, rows, change))
 
     def open_test(self, source: Source) -> Images:
         """The test images as this run sees them or, of the run's own data without a test set, its development images.
@@ -74,10 +104,10 @@ class Member:
         if not source.has_test_set and source == open_source(self.config.data.source):
             return self._open_development()
         images = source.testing(self.config.data.crop)
-        if (images.side, images.channels) != (shape := self.folder.image_shape()):
+        if (images.side, images.channels) != (self.side, self.channels):
             raise InputError(
-                f"{images.name}: images of {images.side}x{images.side}x{images.channels}, but {self.folder.path} "
-                f"takes {shape[0]}x{shape[0]}x{shape[1]}; score the kind of images it was trained on"
+                f"{images.name}: images of {images.side}x{images.side}x{images.channels}, but {self.name} "
+                f"takes {self.side}x{self.side}x{self.channels}; score the kind of images it was trained on"
             )
         return images
 
@@ -93,11 +123,11 @@ class Member:
 
     def open_training(self) -> tuple[Images, Splits]:
         """The images that the run was trained on, and their split. Raises InputError if they are no longer there."""
+        if self.folder is None:
+            raise InputError("the run: was trained on images that it does not hold")
         images = open_source(self.config.data.source).training(self.config.data.crop)
         if images.fingerprint() != self.folder.fingerprint():
-            raise InputError(
-                f"{images.name}: is not what {self.folder.path} was trained on; put it back, or train again"
-            )
+            raise InputError(f"{images.name}: is not what {self.name} was trained on; put it back, or train again")
         try:
             return images, split_rows(len(images), self.config.data)
         except InputError as error:

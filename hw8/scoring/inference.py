@@ -1,6 +1,5 @@
 """Scoring a stream of images: constant memory, whatever their number."""
 
-import dataclasses
 import sys
 from collections.abc import Callable, Collection
 
@@ -13,7 +12,6 @@ from hw8.base.processes import processes
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import in_batches
 from hw8.models.output import Model
-from hw8.scoring.calibration import Calibration
 from hw8.scoring.evidence import evidence
 from hw8.scoring.folding import folded
 
@@ -81,15 +79,3 @@ class Scorer:
         x_NCHW = to_pixels(torch.from_numpy(images.read(rows[:512])), self.device)
         with autocast(self.precision, self.device):
             return self.model.diagnose(x_NCHW)
-
-
-@dataclasses.dataclass(frozen=True)
-class CalibratedScorer:
-    """A trained model and what it knows of normal images, turning images into scores."""
-
-    scorer: Scorer
-    calibration: Calibration
-
-    def score(self, images: Images, rows: np.ndarray, change: Change | None = None) -> dict[str, np.ndarray]:
-        """Every score of these rows, as `Scorer.table` takes them: float64 (len(rows),) each."""
-        return self.calibration.scores(self.scorer.table(images, rows, change))

@@ -25,7 +25,7 @@ from hw8.models.output import Model
 from hw8.training.checkpoint import TrainingState
 from hw8.training.distributed import exchange, synchronise_norms
 from hw8.training.history import Board, Row, write_metrics
-from hw8.training.run_folder import RunFolder
+from hw8.training.run_folder import RunFolder, SavedModel
 from hw8.training.schedule import learning_rate
 from hw8.training.tracker import Tracker
 
@@ -39,7 +39,13 @@ class Trainer:
     """One training: `fit` runs it from where its state stands to the end."""
 
     def __init__(
-        self, config: RunConfig, folder: RunFolder, images: Images, splits: Splits, state: TrainingState, precision: str
+        self,
+        config: RunConfig,
+        folder: RunFolder | None,
+        images: Images,
+        splits: Splits,
+        state: TrainingState,
+        precision: str,
     ) -> None:
         self.config, self.folder, self.images, self.splits, self.state = config, folder, images, splits, state
         self.precision = precision
@@ -59,6 +65,11 @@ class Trainer:
         self.clock = self.saved_at = time.monotonic()
 
     @property
+    def name(self) -> str:
+        """The run's name in messages."""
+        return "the run" if self.folder is None else str(self.folder.path)
+
+    @property
     def finished(self) -> bool:
         """Whether the last epoch is done, or early stopping ended the training."""
         return len(self.state.progress.history) >= self.config.train.epochs or self.state.progress.stopped_early
@@ -72,11 +83,13 @@ class Trainer:
         progress = self.state.progress
         if not 0 <= self._position()[1] <= self.per_epoch or progress.step > self.steps:
             raise InputError(
-                f"{self.folder.resume}: its {progress.step:,} steps are not those of this run; train again"
+                f"{self.name}: its {progress.step:,} steps in resume.pt are not those of this run; train again"
             )
         if self.finished:
             return
-        board = Board(self.folder.path if self.job.main else None, progress.step, self.tracker)
+        board = Board(
+            self.folder.path if self.folder is not None and self.job.main else None, progress.step, self.tracker
+        )
         self.clock = self.saved_at = time.monotonic()
         try:
             with stop_signals() as self.asked, self._bar() as bar:
@@ -104,7 +117,7 @@ class Trainer:
         self._save()
         return Interrupted(
             f"stopped at step {self.state.progress.step:,} of {self.steps:,} with the work saved; "
-            f"go on with: {command('train', '--resume', self.folder.path)}"
+            f"go on with: {command('train', '--resume', self.name)}"
         )
 
     def label(self, name: str) -> str | None:
@@ -182,7 +195,7 @@ class Trainer:
         self.pending = []
         if not bool(torch.isfinite(losses).all() and torch.isfinite(norms).all()):
             raise InputError(
-                f"{self.folder.path}: the loss is no longer a finite number at step "
+                f"{self.name}: the loss is no longer a finite number at step "
                 f"{self.state.progress.step:,}; nothing of it was saved; "
                 f"train again with a lower `lr` (now {self.config.train.lr:g}) or with `precision` fp32"
             )
@@ -207,7 +220,8 @@ class Trainer:
         waited = len(progress.history) - progress.best_epoch
         progress.stopped_early = train.patience is not None and waited >= train.patience
         progress.epoch_sums, progress.epoch_seconds = {}, 0.0
-        write_metrics(self.folder.metrics, progress.history)
+        if self.folder is not None:
+            write_metrics(self.folder.metrics, progress.history)
         first_or_last = self.finished or len(progress.history) == 1
         if first_or_last or time.monotonic() - self.saved_at >= SHORT:
             self._save()
@@ -243,7 +257,7 @@ class Trainer:
         progress = self.state.progress
         if not math.isfinite(row["held_out_loss"]):
             raise InputError(
-                f"{self.folder.path}: the held-out loss is not finite after epoch {row['epoch']}; "
+                f"{self.name}: the held-out loss is not finite after epoch {row['epoch']}; "
                 "train again with a lower `lr`"
             )
         first = progress.history[0]["held_out_loss"]
@@ -252,7 +266,7 @@ class Trainer:
         flat = sums["steps"] > 1 and sums["highest"] - sums["lowest"] <= STILL * abs(sums["highest"])
         if still or flat:
             raise InputError(
-                f"{self.folder.path}: the loss has not moved from {first:.6g} in {len(progress.history)} epochs; "
+                f"{self.name}: the loss has not moved from {first:.6g} in {len(progress.history)} epochs; "
                 f"the model does not learn: try another `lr` (now {self.config.train.lr:g}), `loss` or `model`"
             )
 
@@ -278,11 +292,14 @@ class Trainer:
         """
         self._settle()
         self._tick()
+        self.saved_at = time.monotonic()
+        if self.folder is None:
+            return  # the best weights stay in memory
         if self.best is not None and self.job.main:
-            self.folder.save_weights(self.best, self.images)
+            self.folder.save_model(SavedModel(self.best, self.images.side, self.images.channels).to_bytes())
         if self.job.main:
             self.state.save(self.folder.resume)
-        self.best, self.saved_at = None, time.monotonic()
+        self.best = None
 
 
 def _compiled(model: Model) -> Model:

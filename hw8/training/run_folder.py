@@ -1,12 +1,13 @@
 """A run's folder: what is in it, how it is made, found and loaded."""
 
 import contextlib
+import dataclasses
 import itertools
 import json
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from hw8.base.device import channels_last
 from hw8.base.errors import InputError, command
@@ -14,7 +15,6 @@ from hw8.base.files import open_regular, read_text, write_text, written_aside
 from hw8.base.lock import is_left_over
 from hw8.base.processes import processes
 from hw8.config import RUNS, RunConfig, read_config, to_yaml
-from hw8.data.arrays import Images
 from hw8.models import Model, create_model
 
 WEIGHTS, CALIBRATION, APPEARANCE = "weights.", "calibration.", "appearance."
@@ -71,67 +71,24 @@ class RunFolder:
             raise InputError(f"{path}: no run here (config.yaml is missing); {command('train')} makes one")
         return folder, read_config(folder.config)
 
-    def save_weights(
-        self,
-        model: nn.Module,
-        images: Images,
-        calibration: dict[str, Tensor] | None = None,
-        appearance: dict[str, Tensor] | None = None,
-    ) -> None:
-        """Write model.safetensors, whole or not at all; without calibration the run counts as unfinished.
-
-        `appearance` is what the images look like (see `hw8.scoring.appearance`). `images` are those the model was
-        trained on: their side and channels stand in the file's header.
-        """
-        from safetensors.torch import save
-
-        tensors = {WEIGHTS + name: value for name, value in model.state_dict().items()}
-        tensors |= {CALIBRATION + name: value for name, value in (calibration or {}).items()}
-        tensors |= {APPEARANCE + name: value for name, value in (appearance or {}).items()}
-        # One entry only: safetensors writes several in an order that changes from process to process.
-        header = {"images": f"{images.side}x{images.side}x{images.channels}"}
-        content = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, header)
+    def save_model(self, content: bytes) -> None:
+        """Write model.safetensors, whole or not at all."""
         with written_aside(self.model) as aside:
             aside.write_bytes(content)
 
-    def load(self, config: RunConfig) -> tuple[Model, dict[str, Tensor]]:
-        """The trained model on the CPU, ready to score, and its calibration (empty if unfinished).
-
-        Raises InputError if there is none, or it does not fit the run's settings.
-        """
-        tensors, (side, channels) = self._read_tensors()
+    def load_model(self, config: RunConfig) -> "SavedModel":
+        """What model.safetensors holds, the model on the CPU. Raises InputError if there is none or it does not fit."""
         try:
-            weights = _part(tensors, WEIGHTS)
-            model = create_model(config.model.name, side, channels, config.model.options, weights)
-        except InputError as error:
-            raise InputError(f"{self.model}: does not fit {self.config} ({error}); train again") from None
-        channels_last(model).eval()
-        return model, _part(tensors, CALIBRATION)
-
-    def appearance(self) -> dict[str, Tensor]:
-        """What the run's images look like, as it was saved; empty for a run that did not. Raises InputError."""
-        return _part(self._read_tensors()[0], APPEARANCE)
-
-    def image_shape(self) -> tuple[int, int]:
-        """Side in pixels and channels of the images that the run's model takes. Raises InputError."""
-        return self._read_tensors()[1]
-
-    def _read_tensors(self) -> tuple[dict[str, Tensor], tuple[int, int]]:
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            open_regular(self.model).close()  # a pipe would be waited for
-            with safe_open(self.model, "pt") as file:
-                side, _, channels = (int(size) for size in (file.metadata() or {})["images"].split("x"))
-                return {name: file.get_tensor(name) for name in file.keys()}, (side, channels)  # noqa: SIM118 (no mapping)
+            with open_regular(self.model) as file:  # a pipe would be waited for
+                content = file.read()
         except FileNotFoundError:
             if reason := _read_summary(self.summary).get("failed"):
                 raise InputError(f"{self.path}: its training failed: {reason}") from None
             hint = f"go on with {command('train', '--resume', self.path)}"
             raise InputError(f"{self.model}: no weights yet; {hint}") from None
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            reason = " ".join(str(error).split())[:120]
-            raise InputError(f"{self.model}: cannot be loaded ({reason}); train again") from None
+        except OSError as error:
+            raise InputError(f"{self.model}: cannot be loaded ({error}); train again") from None
+        return SavedModel.from_bytes(content, config, str(self.model))
 
     def fingerprint(self) -> str:
         """The fingerprint of the images the run was trained on. Raises InputError if summary.json does not tell."""
@@ -151,6 +108,52 @@ def _read_summary(path: Path) -> dict[str, Any]:
         if isinstance(found := json.loads(read_text(path)), dict):
             return found
     return {}
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedModel:
+    """A model with what stands beside its weights in model.safetensors.
+
+    `calibration` is empty until the training is finished; `side` and `channels` are those of the images it takes.
+    """
+
+    model: Model
+    side: int
+    channels: int
+    calibration: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    appearance: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def from_bytes(cls, content: bytes, config: RunConfig, name: str) -> "SavedModel":
+        """What `to_bytes` gave. Raises InputError, with the name, for anything else or if it does not fit `config`."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        try:
+            tensors = load(content)
+            length = int.from_bytes(content[:8], "little")
+            images = json.loads(content[8 : 8 + length])["__metadata__"]["images"]
+            side, _, channels = (int(size) for size in images.split("x"))
+        except (SafetensorError, KeyError, ValueError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise InputError(f"{name}: cannot be loaded ({reason}); train again") from None
+        parts = {prefix: _part(tensors, prefix) for prefix in (WEIGHTS, CALIBRATION, APPEARANCE)}
+        try:
+            model = create_model(config.model.name, side, channels, config.model.options, parts[WEIGHTS])
+        except InputError as error:
+            raise InputError(f"{name}: does not fit the run's config.yaml ({error}); train again") from None
+        return cls(channels_last(model).eval(), side, channels, parts[CALIBRATION], parts[APPEARANCE])
+
+    def to_bytes(self) -> bytes:
+        """The content of model.safetensors; the side and channels stand in its header."""
+        from safetensors.torch import save
+
+        tensors = {WEIGHTS + name: value for name, value in self.model.state_dict().items()}
+        tensors |= {CALIBRATION + name: value for name, value in self.calibration.items()}
+        tensors |= {APPEARANCE + name: value for name, value in self.appearance.items()}
+        # One entry only: safetensors writes several in an order that changes from process to process.
+        header = {"images": f"{self.side}x{self.side}x{self.channels}"}
+        return save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, header)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -46,13 +46,13 @@ def test_a_run_being_trained_is_not_resumed_by_a_second_process(quick, tmp_path,
     """From within the training itself: a lock belongs to one opening of the file, not to a process."""
     tried = []
 
-    def intrude(trainer):
+    def intrude(trainer, folder):
         with pytest.raises(InputError, match="in use by process") as caught:
-            resume_run(trainer.folder.path)
+            resume_run(folder.path)
         tried.append(str(caught.value))
         raise InputError("seen enough")
 
-    monkeypatch.setattr("hw8.runs.train._train_and_measure", intrude)
+    monkeypatch.setattr("hw8.runs.train._fit", intrude)
     with pytest.raises(InputError, match="seen enough"):
         train_run(quick, tmp_path / "run")
     assert len(tried) == 1

@@ -1,10 +1,12 @@
 """Several processes as one: started by torchrun on this machine, talking by gloo."""
 
+import concurrent.futures
 import csv
 import dataclasses
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +18,7 @@ from safetensors.numpy import load_file
 
 from hw8.config import RunConfig, to_yaml
 from hw8.config.presets import changed, load_preset
+from tests.forks import FORKS
 
 ROOT = Path(__file__).parents[2]
 # One thread each: with another number of them sums are made in another order.
@@ -23,19 +26,42 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
 def launched(count: int, script: str, *words: str) -> list[str]:
-    program = [sys.executable]
-    if count > 1:
-        program += ["-m", "torch.distributed.run", "--nproc-per-node", str(count)]
-        program += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "--"]
+    """The command that starts so many processes by PyTorch's own torchrun."""
+    program = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(count)]
+    program += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "--"]
     return [*program, str(ROOT / script), *words]
 
 
-def run(count: int, script: str, *words: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess:
-    done = subprocess.run(
-        launched(count, script, *words), env=ENVIRONMENT, cwd=cwd, capture_output=True, text=True, timeout=300
-    )
-    assert (done.returncode == 0) == (code == 0), done.stderr[-3000:]
-    return done
+class Job:
+    """Starts a script in several processes at once, each a fork of a Python that has loaded PyTorch already."""
+
+    def __init__(self, forks: Path) -> None:
+        self.program = [sys.executable, "-S", str(FORKS), str(forks)]
+
+    def run(self, count: int, script: str, *words: str, cwd: Path, code: int = 0) -> tuple[str, str]:
+        """Standard output and standard error of all of them; each has to leave with this exit code."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        meeting = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1"}
+        meeting = meeting | {"MASTER_PORT": str(port)} if count > 1 else {}
+        processes = []
+        for rank in range(count):
+            own = {"RANK": str(rank), "LOCAL_RANK": str(rank)} if count > 1 else {}
+            words_of_it = [*self.program, str(ROOT / script), *words]
+            streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            environment = ENVIRONMENT | meeting | own
+            processes.append(subprocess.Popen(words_of_it, env=environment, cwd=cwd, text=True, **streams))
+        with concurrent.futures.ThreadPoolExecutor(count) as readers:
+            told = list(readers.map(lambda process: process.communicate(timeout=300), processes))
+        errors = "".join(error for _, error in told)
+        assert [process.returncode for process in processes] == [code] * count, errors[-3000:]
+        return "".join(out for out, _ in told), errors
+
+
+@pytest.fixture(scope="module")
+def job(forks) -> Job:
+    return Job(forks)
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:
@@ -61,12 +87,12 @@ def settings(demo: Path, preset: str, **options: object) -> RunConfig:
 
 
 @pytest.fixture(scope="module")
-def work(demo, tmp_path_factory) -> Path:
+def work(demo, job, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("work")
     (folder / "fcn.yaml").write_text(to_yaml(settings(demo, "fcn_crop", widths=[64], latent=8, norm="batch")))
     (folder / "resnet.yaml").write_text(to_yaml(settings(demo, "resnet", widths=[8, 8, 8, 8], latent=8)))
     for name, count in (("fcn", 1), ("fcn", 3), ("resnet", 1), ("resnet", 2)):
-        run(count, "scripts/train.py", "--config", f"{name}.yaml", "--out", f"runs/{name}-{count}", cwd=folder)
+        job.run(count, "scripts/train.py", "--config", f"{name}.yaml", "--out", f"runs/{name}-{count}", cwd=folder)
     return folder
 
 
@@ -86,12 +112,14 @@ def test_the_same_global_batch_gives_the_same_curve_and_weights(work, name, coun
 
 
 def test_a_shared_batch_has_the_gradient_of_the_whole(tmp_path):
-    done = run(2, "tests/training/shared_batch.py", cwd=tmp_path)
+    command = launched(2, "tests/training/shared_batch.py")
+    done = subprocess.run(command, env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("the same") == 2
 
 
 @pytest.mark.slow
-def test_only_the_first_process_writes_and_prints(work):
+def test_only_the_first_process_writes_and_prints(work, job):
     folder = work / "runs" / "fcn-3"
     assert len(list(folder.glob("events.out.tfevents*"))) == 1
     assert sorted(path.name for path in (work / "runs").iterdir()) == [
@@ -100,52 +128,52 @@ def test_only_the_first_process_writes_and_prints(work):
         "resnet-1",
         "resnet-2",
     ]
-    done = run(2, "scripts/predict.py", "--run", "runs/fcn-1", "--out", "two.csv", cwd=work)
-    assert done.stdout.count("Wrote:") == 1
+    out, _ = job.run(2, "scripts/predict.py", "--run", "runs/fcn-1", "--out", "two.csv", cwd=work)
+    assert out.count("Wrote:") == 1
 
 
 @pytest.mark.slow
-def test_three_processes_score_to_the_same_bytes(work):
+def test_three_processes_score_to_the_same_bytes(work, job):
     for count in (1, 3):
-        run(count, "scripts/predict.py", "--run", "runs/resnet-2", "--out", f"{count}.csv", cwd=work)
+        job.run(count, "scripts/predict.py", "--run", "runs/resnet-2", "--out", f"{count}.csv", cwd=work)
     assert (work / "1.csv").read_bytes() == (work / "3.csv").read_bytes()
 
 
 @pytest.mark.slow
-def test_a_killed_process_ends_the_job_which_goes_on_with_another_number(work):
+def test_a_killed_process_ends_the_job_which_goes_on_with_another_number(work, job):
     command = launched(2, "scripts/train.py", "--config", "resnet.yaml", "--epochs", "30", "--out", "runs/cut")
     with subprocess.Popen(
         command, env=ENVIRONMENT, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
-    ) as job:  # fmt: skip
+    ) as cut:  # fmt: skip
         try:
             metrics = work / "runs" / "cut" / "metrics.csv"
             deadline = time.monotonic() + 120
             while not metrics.exists() and time.monotonic() < deadline:
                 time.sleep(0.05)
             assert metrics.exists()
-            workers = [int(pid) for pid in _children(job.pid)]
+            workers = [int(pid) for pid in _children(cut.pid)]
             assert len(workers) == 2
             os.kill(workers[1], signal.SIGKILL)
-            _, errors = job.communicate(timeout=90)
+            _, errors = cut.communicate(timeout=90)
         finally:
-            if job.poll() is None:
-                os.killpg(job.pid, signal.SIGKILL)
-    assert job.returncode != 0
+            if cut.poll() is None:
+                os.killpg(cut.pid, signal.SIGKILL)
+    assert cut.returncode != 0
     assert "another process of this job is gone" in errors or "stopped at step" in errors
-    done = run(1, "scripts/train.py", "--resume", "runs/cut", cwd=work)
-    assert "Next:" in done.stdout
+    out, _ = job.run(1, "scripts/train.py", "--resume", "runs/cut", cwd=work)
+    assert "Next:" in out
     assert len(losses(work / "runs" / "cut")) == 30
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", ["deep_svdd", "vqvae", "boss_quick"])
-def test_other_kinds_train_too(work, demo, preset):
+def test_other_kinds_train_too(work, job, demo, preset):
     """Norms without weights, codebooks that follow the first process, layers that draw at random."""
     options = {"boss_quick": {"widths": [8, 16, 16, 32], "latent": 16}}.get(preset, {})
     config = changed(settings(demo, preset, **options), train={"epochs": 1, "least_steps": 0}, data={"crop": 32})
     (work / f"{preset}.yaml").write_text(to_yaml(config))
-    run(2, "scripts/train.py", "--config", f"{preset}.yaml", "--out", f"others/{preset}", cwd=work)
+    job.run(2, "scripts/train.py", "--config", f"{preset}.yaml", "--out", f"others/{preset}", cwd=work)
     assert np.isfinite(losses(work / "others" / preset)).all()
 
 
@@ -171,7 +199,9 @@ def test_accelerate_launches_it(work):
 
 @pytest.mark.slow
 def test_bad_input_is_said_once(work):
-    done = run(2, "scripts/train.py", "--data", "nowhere", "--out", "runs/none", cwd=work, code=2)
+    command = launched(2, "scripts/train.py", "--data", "nowhere", "--out", "runs/none")
+    done = subprocess.run(command, env=ENVIRONMENT, cwd=work, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode != 0
     assert done.stderr.count("error: --data nowhere: no such folder") == 1
     assert done.stderr.count("Traceback") == 1, "torchrun's own"
     assert not (work / "runs" / "none").exists()

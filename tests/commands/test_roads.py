@@ -14,7 +14,7 @@ from hw8.base.errors import InputError
 from hw8.data.demo import demo_images
 from hw8.data.sources import open_source
 from hw8.runs.predict import predict
-from hw8.runs.trained_run import Member
+from hw8.runs.trained_run import TrainedRun
 from hw8.training.run_folder import newest_run
 
 QUICK = ("--preset", "fcn", "--epochs", 1, "--held-out-minimum", 20)
@@ -116,7 +116,7 @@ def test_the_development_images_stand_in_for_the_test_set_of_the_runs_own_data_a
     data.mkdir()
     shutil.copy(small / "trainingset.npy", data)
     call("train", *QUICK, "--data", "data", "--out", "run")
-    member = Member.load(tmp_path / "run")
+    member = TrainedRun.load(tmp_path / "run")
     images = member.open_test(open_source("data"))
     training, splits = member.open_training()
     np.testing.assert_array_equal(images.read(np.arange(20)), training.read(splits.development))
@@ -131,7 +131,7 @@ def test_runs_that_held_out_other_images_need_a_test_set(call, small, tmp_path):
     shutil.copy(small / "trainingset.npy", data)
     for seed in (0, 1):
         call("train", *QUICK, "--data", "data", "--split-seed", seed, "--out", f"run{seed}")
-    members = [Member.load(tmp_path / f"run{seed}") for seed in (0, 1)]
+    members = [TrainedRun.load(tmp_path / f"run{seed}") for seed in (0, 1)]
     assert members[0].calibration_set() != members[1].calibration_set()
     with pytest.raises(InputError, match="these runs held out other images; give `data`"):
         predict([tmp_path / "run0", tmp_path / "run1"], None, tmp_path / "x.csv")

@@ -384,7 +384,7 @@ def _with_files(detector, files):
 
 def test_a_presets_own_device_is_the_one_that_scores(grey):
     found = AnomalyDetector(dataclasses.replace(TINY, device="cpu"), epochs=1).fit(grey[:60])
-    assert found._member.config.device == "cpu"
+    assert found._trained.config.device == "cpu"
 
 
 def test_floats_are_converted_a_part_at_a_time(small, grey, monkeypatch):
@@ -401,11 +401,11 @@ def test_small_sets(grey):
         assert detector.fit(grey[:19]).score_samples(grey[:5]).shape == (5,)
     with pytest.warns(UserWarning, match="8 calibration images give no p-value under"):
         few = detector.fit(grey[:20])
-    assert few.offset_ == -few._member.calibration.values_C["l1"].max()
+    assert few.offset_ == -few._trained.calibration.values_C["l1"].max()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         enough = detector.fit(grey[:48])
-    assert len(enough._member.calibration.values_C["l1"]) == 19, "as many as p = .05 takes"
+    assert len(enough._trained.calibration.values_C["l1"]) == 19, "as many as p = .05 takes"
 
 
 @pytest.mark.parametrize(

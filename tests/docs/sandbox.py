@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,11 +23,11 @@ from PIL import Image
 
 from hw8.data.demo import demo_images
 from tests.docs.pages import ROOT, Block
+from tests.forks import FORKS
 from tests.kaggle.stand_in import STAND_IN
 
 TRAIN, TEST = 80, 24
 FOR_A_BLOCK = 300.0  # seconds
-FORKS = Path(__file__).with_name("forks.py")
 
 # Each is in place of a program of that name, looks at its words, and fails for words that it does not know.
 STANDS_IN = {
@@ -67,9 +66,13 @@ PY""",
 esac""",
     "apt-get": """[ "$1" = install ]""",
     "hw8": """exec PYTHON -S FORKS -m hw8 "$@" """,
-    # Four processes are as many as two here.
+    # Four processes are as many as two here; tests/base/test_processes.py starts PyTorch's own torchrun.
     "torchrun": """[ "$1" = --nproc-per-node ] && shift 2
-exec PYTHON -m torch.distributed.run --nproc-per-node 2 "$@" """,
+[ "$1" = -- ] && shift
+export WORLD_SIZE=2 LOCAL_WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=$((20000 + RANDOM % 20000))
+RANK=1 LOCAL_RANK=1 PYTHON -S FORKS "$@" &
+RANK=0 LOCAL_RANK=0 PYTHON -S FORKS "$@"
+wait $!""",
 }
 
 
@@ -107,8 +110,8 @@ class Sandbox:
         for name, old, new in (
             ("hw8/data/sources.py", "100_000", str(TRAIN)),
             ("hw8/data/sources.py", "19_636", str(TEST)),
-            ("scripts/check.py", "19_636", str(TEST)),
-            ("scripts/submit.py", "19_636", str(TEST)),
+            ("hw8/commands/check.py", "19_636", str(TEST)),
+            ("hw8/commands/submit.py", "19_636", str(TEST)),
             ("hw8/data/demo.py", "TRAIN_COUNT, TEST_COUNT = 4000, 2000", f"TRAIN_COUNT, TEST_COUNT = {TRAIN}, {TEST}"),
             ("hw8/download/homework.py", "https://media.githubusercontent.com/media/", address),
             (
@@ -183,19 +186,6 @@ def write_pictures(folder: Path, kind: str, count: int) -> None:
     folder.mkdir(parents=True)
     for number, image_HWC in enumerate(demo_images(kind, count, seed=4)):
         Image.fromarray(image_HWC).save(folder / f"{number:03d}.png")
-
-
-@pytest.fixture(scope="session")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The socket of a Python that forks for every command."""
-    path = tmp_path_factory.mktemp("forks") / "socket"
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    with subprocess.Popen([sys.executable, str(FORKS), str(path)], env=environment) as server:
-        while not path.exists():
-            assert server.poll() is None
-            time.sleep(0.05)
-        yield path
-        server.terminate()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from hw8.config import to_yaml
 from hw8.config.presets import load_preset
 from hw8.data.demo import write_demo
 from tests.docs.pages import LANGUAGES, PAGES, ROOT, blocks, inline_commands, name, of_language, unfenced_commands
-from tests.docs.sandbox import TEST, TRAIN, Sandbox, forks, home, homework, write_pictures  # noqa: F401 (a fixture)
+from tests.docs.sandbox import TEST, TRAIN, Sandbox, home, homework, write_pictures  # noqa: F401 (a fixture)
 
 FOR_ALL = 120.0  # seconds
 IN_PARTS = 1024  # test images, enough for four parts

@@ -125,12 +125,12 @@ def test_every_answer_forbids_what_the_page_does_not_need(port):
 
 
 def test_without_the_training_images_it_still_serves(trained, demo, tmp_path, monkeypatch):
-    from hw8.runs.trained_run import Member
+    from hw8.runs.trained_run import TrainedRun
 
     def gone(_):
         raise InputError("trainingset.npy: no such file")
 
-    monkeypatch.setattr(Member, "open_training", gone)
+    monkeypatch.setattr(TrainedRun, "open_training", gone)
     found = Catalogue(trained.folder.path, None, "cpu")
     assert found.summary()["note"] == "No nearest training images: trainingset.npy: no such file"
     assert found.explain(3)["nearest"] == []

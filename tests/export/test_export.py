@@ -27,11 +27,11 @@ from hw8.export.onnx import Exported, export_onnx
 from hw8.models import MODELS, create_model
 from hw8.models.noise import Randomness
 from hw8.runs.train import train_run
-from hw8.runs.trained_run import Member
+from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import Calibration
 from hw8.scoring.evidence import ERRORS, STATISTICS
 from hw8.scoring.inference import Scorer
-from hw8.training.run_folder import RunFolder
+from hw8.training.run_folder import RunFolder, SavedModel
 from tests.helpers import heavy
 
 onnx = pytest.importorskip("onnx")
@@ -129,7 +129,7 @@ def by_hand(
     config = RunConfig(model=ModelConfig(name, options or {}), data=DataConfig("gone", crop=side), scoring=scoring)
     folder = RunFolder(path)
     write_text(folder.config, to_yaml(config))
-    folder.save_weights(model, images, calibration.tensors())
+    folder.save_model(SavedModel(model, images.side, images.channels, calibration.tensors()).to_bytes())
     return path
 
 
@@ -141,7 +141,7 @@ def session(file: Path):
 
 def by_hw8(run: Path, images_NHWC: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     """What hw8 in float32 makes of whole images: scores and p-values (N,), and the number of calibration images."""
-    member = Member.load(run, "cpu")
+    member = TrainedRun.load(run, "cpu")
     scorer = Scorer(member.scorer.model, torch.device("cpu"), "fp32", 50, member.scorer.wanted)
     images = Images(images_NHWC, member.config.data.crop)
     score_N = member.calibration.scores(scorer.table(images, np.arange(len(images))))[member.score_name]
@@ -257,7 +257,7 @@ def test_every_error_and_the_nearest_normals(tmp_path):
 )
 def test_every_kind_of_score(tmp_path, score, parts, distance):
     """The graph in PyTorch, before it is exported."""
-    member = Member.load(by_hand(tmp_path / "run", "fcn", None, score, parts, distance=distance), "cpu")
+    member = TrainedRun.load(by_hand(tmp_path / "run", "fcn", None, score, parts, distance=distance), "cpu")
     images_NHWC = np.concatenate([demo_images(kind, 20, seed=7)[:, 24:40, 24:40] for kind in ("normal", "cat")])
     with torch.no_grad():
         graph = ScoreGraph(member.scorer.model, member.config.scoring, member.calibration)
@@ -268,7 +268,7 @@ def test_every_kind_of_score(tmp_path, score, parts, distance):
 
 
 def test_noise_is_drawn_once_and_the_drawing_put_back(tmp_path):
-    member = Member.load(by_hand(tmp_path / "run", "denoising", OPTIONS["denoising"]), "cpu")
+    member = TrainedRun.load(by_hand(tmp_path / "run", "denoising", OPTIONS["denoising"]), "cpu")
     graph = ScoreGraph(member.scorer.model, member.config.scoring, member.calibration)
     images_NHWC, drawing = torch.zeros(3, 16, 16, 3, dtype=torch.uint8), (Randomness.uniform, Randomness.normal)
     with torch.no_grad():
@@ -304,7 +304,7 @@ def test_the_example_works_wherever_the_file_is(quick, tmp_path):
 @pytest.fixture
 def quick(plain, monkeypatch) -> Path:
     """The small run, whose graph need not be traced again."""
-    monkeypatch.setattr(export, "_converted", lambda member: onnx.load(plain.out))
+    monkeypatch.setattr(export, "_converted", lambda *_: onnx.load(plain.out))
     return plain.out.parent
 
 
@@ -354,7 +354,7 @@ def test_what_the_check_finds_leaves_nothing(quick, tmp_path, monkeypatch, wrong
 def test_a_graph_that_onnxruntime_cannot_run_is_one_line(quick, tmp_path, monkeypatch):
     model = onnx.load(quick / "model.onnx")
     model.graph.node[-1].op_type = "Unheard"
-    monkeypatch.setattr(export, "_converted", lambda member: model)
+    monkeypatch.setattr(export, "_converted", lambda *_: model)
     with pytest.raises(InputError, match="onnxruntime cannot run the exported graph .*INVALID_GRAPH"):
         export_onnx(quick, tmp_path / "new.onnx")
     assert not list(tmp_path.iterdir())
@@ -369,8 +369,8 @@ def test_a_missing_package_is_named_with_its_command(plain, tmp_path, monkeypatc
 
 
 def unfinished(folder: RunFolder, config: RunConfig) -> None:
-    model, _ = folder.load(config)
-    folder.save_weights(model, Images(np.zeros((1, 16, 16, 3), np.uint8)))
+    model = folder.load_model(config).model
+    folder.save_model(SavedModel(model, 16, 3).to_bytes())
 
 
 def truncated(folder: RunFolder, config: RunConfig) -> None:

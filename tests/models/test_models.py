@@ -9,7 +9,6 @@ import torch
 from hw8.base.errors import InputError
 from hw8.config import ModelConfig, RunConfig
 from hw8.config.presets import PRESETS, changed, load_preset
-from hw8.data.arrays import Images
 from hw8.data.corruptions import CORRUPTIONS
 from hw8.data.sources import open_source
 from hw8.evaluation.metrics import roc_auc
@@ -19,7 +18,7 @@ from hw8.runs.train import resume_run, train_run
 from hw8.scoring.calibration import needed_evidence
 from hw8.scoring.evidence import chosen, evidence
 from hw8.training import loop
-from hw8.training.run_folder import RunFolder
+from hw8.training.run_folder import RunFolder, SavedModel
 from tests.helpers import heavy
 
 NAMES = sorted(MODELS)
@@ -111,8 +110,8 @@ def test_saved_and_loaded_it_gives_the_same(name, faces, tmp_path):
         optimizer.step()
         optimizer.zero_grad()
     folder = RunFolder(tmp_path)
-    folder.save_weights(model.eval(), Images(faces.array_NHWC, crop=32))
-    loaded, _ = folder.load(config)
+    folder.save_model(SavedModel(model.eval(), 32, 3).to_bytes())
+    loaded = folder.load_model(config).model
     expected = everything(model.to(memory_format=torch.channels_last), batch(32))
     for key, value in everything(loaded, batch(32)).items():
         torch.testing.assert_close(value, expected[key], rtol=0, atol=0, msg=key)
@@ -189,7 +188,7 @@ def test_trained_it_beats_chance(name, small, tmp_path):
     source = open_source(str(small))
     images, labels = source.testing(), source.labels()
     assert labels is not None
-    score_N = done.scorer.score(images, np.arange(len(images)))[score]
+    score_N = done.score(images, np.arange(len(images)))[score]
     far = np.isin(labels.kind_N, ["cat", "cartoon"])
     assert roc_auc(score_N[labels.label_N == 0], score_N[far]) > 0.6
     assert set(done.held_out.common.kinds) == set(CORRUPTIONS)

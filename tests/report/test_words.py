@@ -18,7 +18,7 @@ from hw8.report.gallery import Ranking, mistakes
 from hw8.report.pages import with_code
 from hw8.report.run_report import _facts, warnings_of, write_run_report
 from hw8.report.tables import counted
-from hw8.runs.trained_run import Member
+from hw8.runs.trained_run import TrainedRun
 
 METRICS = pd.DataFrame({"epoch": [1, 2], "train_loss": [2.0, 1.0], "held_out_loss": [2.5, 1.5]})
 
@@ -93,7 +93,7 @@ def test_a_page_says_how_many_mistakes_there_are(page):
 
 
 def test_nobody_is_said_to_be_more_unlike_than_an_image_that_none_is(trained, faces):
-    member = Member.load(trained.folder.path)
+    member = TrainedRun.load(trained.folder.path)
     noise = np.random.default_rng(0).integers(0, 255, (1, 32, 32, 3), np.uint8)
     found = Explainer(member, 1.0).explain(noise, ["noise"])[0]
     count = len(trained.splits.calibration)
@@ -122,7 +122,7 @@ def test_warnings_of_the_training_stand_on_the_page_before_all_else(page):
 
 
 def test_facts_name_no_gpu_that_is_not_there_and_count_in_english(trained):
-    member = Member.load(trained.folder.path)
+    member = TrainedRun.load(trained.folder.path)
     summary = {"hardware": {"processor": "Abacus", "threads": 1, "gpu": None}, "epochs": 1}
     facts = dict(_facts(member, summary, "demo", 5, None))
     assert facts["hardware"] == "Abacus, 1 thread"

@@ -14,8 +14,8 @@ from hw8.config import RunConfig, to_yaml
 from hw8.config.presets import changed, load_preset
 from hw8.report.explanation import draw_explanation, explain
 from hw8.runs.predict import predict
-from hw8.runs.train import Trained, train_run
-from hw8.runs.trained_run import Member
+from hw8.runs.train import FinishedTraining, train_run
+from hw8.runs.trained_run import TrainedRun
 from hw8.scoring import transductive
 from hw8.scoring.fusion import fused_p_values
 from hw8.scoring.tails import Tail
@@ -34,12 +34,12 @@ def settings(data: Path, preset: str = "boss", epochs: int = 2) -> RunConfig:
 
 
 @pytest.fixture(scope="module")
-def boss(small, tmp_path_factory) -> Trained:
+def boss(small, tmp_path_factory) -> FinishedTraining:
     return train_run(settings(small), tmp_path_factory.mktemp("boss") / "boss")
 
 
 @pytest.fixture(scope="module")
-def second(small, tmp_path_factory) -> Trained:
+def second(small, tmp_path_factory) -> FinishedTraining:
     return train_run(dataclasses.replace(settings(small), seed=1), tmp_path_factory.mktemp("boss") / "second")
 
 
@@ -87,7 +87,7 @@ def test_an_ensemble_says_how_far_its_members_agree(boss, second, tmp_path):
     assert done.correlation is not None
     assert 0.1 < done.correlation[0, 1] < 0.99
     assert done.groups == [[0], [1]]
-    members = [Member.load(run.folder.path) for run in (boss, second)]
+    members = [TrainedRun.load(run.folder.path) for run in (boss, second)]
     normals = [member.calibration.values_C["joint"] for member in members]
     np.testing.assert_array_equal(done.p_value_N, fused_p_values(done.score_N, normals, done.groups))
     tails = [Tail.fit(score_C) for score_C in normals]

@@ -14,7 +14,7 @@ from hw8.report.tables import auc_table
 from hw8.runs.predict import predict, predict_shard
 from hw8.runs.submission import merge_parts, read_submission
 from hw8.runs.train import train_run
-from hw8.training.run_folder import newest_run
+from hw8.training.run_folder import SavedModel, newest_run
 
 
 def test_scores_every_test_image_of_the_runs_own_data(trained, tmp_path):
@@ -62,7 +62,9 @@ def test_runs_that_cannot_score(trained, quick, demo, tmp_path, monkeypatch):
     (half / "config.yaml").write_text(to_yaml(quick))
     with pytest.raises(InputError, match="no weights yet; go on with `hw8 train --resume"):
         predict([half], None, None)
-    trained.folder.__class__(half).save_weights(trained.scorer.scorer.model, trained.images)
+    trained.folder.__class__(half).save_model(
+        SavedModel(trained.scorer.model, trained.side, trained.channels).to_bytes()
+    )
     with pytest.raises(InputError, match=r"does not fit|not finished"):
         predict([half], None, None)
     (half / "model.safetensors").write_bytes(b"\x00" * 50)
@@ -75,7 +77,9 @@ def test_an_unfinished_run_says_how_to_finish_it(trained, tmp_path):
     half = tmp_path / "half"
     half.mkdir()
     (half / "config.yaml").write_text(to_yaml(trained.config))
-    trained.folder.__class__(half).save_weights(trained.scorer.scorer.model, trained.images)
+    trained.folder.__class__(half).save_model(
+        SavedModel(trained.scorer.model, trained.side, trained.channels).to_bytes()
+    )
     with pytest.raises(InputError, match="its training is not finished; go on with"):
         predict([half], None, None)
 
@@ -124,7 +128,7 @@ def test_the_table_shows_every_kind_and_its_interval(trained):
 def test_pictures_are_drawn(trained, tmp_path, labelled):
     from matplotlib.image import imread
 
-    draw_reconstructions(tmp_path / "faces.png", trained.scorer, trained.images, trained.splits.development, "rse")
+    draw_reconstructions(tmp_path / "faces.png", trained, trained.images, trained.splits.development, "rse")
     done = predict([trained.folder.path], None, tmp_path / "out.csv")
     draw_scores(tmp_path / "scores.png", done.score_N, done.labels if labelled else None)
     for name in ("faces.png", "scores.png"):

@@ -43,9 +43,9 @@ def test_rse_is_the_courses_score(faces):
 def test_scores_stand_in_the_order_asked_for_whatever_the_batch(trained, faces):
     crop = Images(faces.array_NHWC, trained.config.data.crop)
     rows = np.array([9, 2, 40, 2])
-    together = trained.scorer.score(crop, np.arange(60))["l1"]
-    np.testing.assert_allclose(trained.scorer.score(crop, rows)["l1"], together[rows], rtol=2e-3)
-    model = trained.scorer.scorer.model
+    together = trained.score(crop, np.arange(60))["l1"]
+    np.testing.assert_allclose(trained.score(crop, rows)["l1"], together[rows], rtol=2e-3)
+    model = trained.scorer.model
     small = Scorer(model, CPU, "fp32", 7).table(crop, np.arange(60))["l1"]
     large = Scorer(model, CPU, "fp32", 60).table(crop, np.arange(60))["l1"]
     np.testing.assert_allclose(small, large, rtol=1e-5)
@@ -116,9 +116,9 @@ def test_calibration_survives_saving():
 
 
 def test_the_saved_calibration_is_that_of_the_held_out_normals(trained):
-    _, tensors = trained.folder.load(trained.config)
+    tensors = trained.folder.load_model(trained.config).calibration
     calibration = Calibration.from_tensors(tensors, "l1", (), "run")
-    found = trained.scorer.score(trained.images, trained.splits.calibration)
+    found = trained.score(trained.images, trained.splits.calibration)
     assert set(calibration.values_C) == set(found) >= {"l1", "mse", "rse", "structural", "texture", "latent"}
     for name, score_C in found.items():
         if name in calibration.fits:  # a distance fitted to an image is too small for it
@@ -192,7 +192,7 @@ def test_texture_does_not_change_when_the_image_is_mirrored_or_turned(faces):
 
 def test_only_what_is_wanted_is_computed(trained):
     rows = np.arange(4)
-    scorer = trained.scorer.scorer
+    scorer = trained.scorer
     wanted = Scorer(scorer.model, CPU, scorer.precision, 4, ["texture", "l1"])
     assert set(wanted.table(trained.images, rows)) == {"texture", "l1"}
     everything = wanted.with_all_evidence().table(trained.images, rows)

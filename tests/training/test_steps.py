@@ -27,7 +27,7 @@ from hw8.training.schedule import averaging_decay, learning_rate, paced
 def trainer(quick) -> Trainer:
     """A training that has made no step, on 320 images of 16 pixels."""
     config = dataclasses.replace(quick, precision="fp32")
-    return session._prepare(config, open_source(config.data.source).training())
+    return session._build(config, open_source(config.data.source).training())
 
 
 def test_the_gradient_is_cut_to_its_largest_norm(trainer, monkeypatch):

@@ -61,7 +61,7 @@ def test_summary_says_what_was_done(trained):
     assert summary["held_out"]["macro_auc"] == trained.held_out.common.macro.auc
     assert summary["data"]["train"] + summary["data"]["calibration"] + summary["data"]["development"] == 400
     assert len(summary["data"]["fingerprint"]) == 64
-    assert summary["parameters"] == sum(p.numel() for p in trained.scorer.scorer.model.parameters())
+    assert summary["parameters"] == sum(p.numel() for p in trained.scorer.model.parameters())
     assert summary["versions"]["torch"] == torch.__version__
     assert summary["command"] == "python scripts/train.py"
 

@@ -71,9 +71,9 @@ def read(base: Path, path: Path) -> None:
     """Load the run, score its test images, and ask for the training images it names."""
     from hw8.data.sources import open_source
     from hw8.runs.predict import score_images
-    from hw8.runs.trained_run import Member
+    from hw8.runs.trained_run import TrainedRun
 
-    member = Member.load(path, "cpu")
+    member = TrainedRun.load(path, "cpu")
     images = member.open_test(open_source(str(base / DATA)))
     scored = score_images(member, images)
     for name, value_N in (("score", scored.score_N), ("p-value", scored.p_value_N), ("nats", scored.nats_N)):
@@ -83,7 +83,7 @@ def read(base: Path, path: Path) -> None:
     member.calibration_set()
     for name, value in scored.table.items():
         member.column_names(name, value)
-    require(member.folder.image_shape() == (SIDE, 1), "takes other images than these")
+    require((member.side, member.channels) == (SIDE, 1), "takes other images than these")
     member.open_training()
 
 

@@ -36,7 +36,8 @@ def read(_: Path, path: Path) -> None:
     require(summary["epochs"] == 2 or summary["stopped_early"] is True, f"trained {summary['epochs']} epochs")
     require(1 <= summary["best_epoch"] <= summary["epochs"], f"says that epoch {summary['best_epoch']} is the best")
     folder, config = RunFolder.open(path)
-    model, calibration = folder.load(config)
+    saved = folder.load_model(config)
+    model, calibration = saved.model, saved.calibration
     require(calibration, "has no calibration")
     require(all(value.isfinite().all() for value in model.state_dict().values()), "has weights that are not finite")
     rows = np.loadtxt(folder.metrics, delimiter=",", skiprows=1, ndmin=2)

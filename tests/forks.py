@@ -12,6 +12,8 @@ import sys
 import traceback
 from pathlib import Path
 
+FORKS = Path(__file__)
+
 
 def serve(path: str) -> None:
     """Fork for every command that is asked for, one process each; hw8 itself is loaded by the command."""
