@@ -264,7 +264,7 @@ def private_peak_mb(process: subprocess.Popen[str]) -> float:
 def test_memory_does_not_grow_with_the_number_of_images(demo, tmp_path):
     faces = np.load(demo / "trainingset.npy")
     peaks = []
-    for name, copies in (("few", 5), ("many", 25)):
+    for name, copies in (("few", 2), ("many", 14)):
         (tmp_path / name).mkdir()
         shape = (len(faces) * copies, *faces.shape[1:])
         file = np.lib.format.open_memmap(tmp_path / name / "trainingset.npy", "w+", np.uint8, shape)
@@ -272,13 +272,15 @@ def test_memory_does_not_grow_with_the_number_of_images(demo, tmp_path):
             file[copy * len(faces) : (copy + 1) * len(faces)] = faces
         file.flush()
         del file
+        # What is held out, and measured as a whole, is as much of either.
         words = ["--preset", "fcn_crop", "--epochs", "1", "--data", name, "--out", f"run-{name}"]
+        words += ["--held-out-minimum", "100", "--held-out-maximum", "100"]
         process = subprocess.Popen(command("train", *words), cwd=tmp_path, stdout=-3, stderr=-3, text=True)
         peaks.append(private_peak_mb(process))
         assert process.returncode == 0
         (tmp_path / name / "trainingset.npy").unlink()
-    assert peaks[1] - peaks[0] < 40, (
-        f"private memory grew from {peaks[0]:.0f} to {peaks[1]:.0f} MB for 98 MB more images"
+    assert peaks[1] - peaks[0] < 25, (
+        f"private memory grew from {peaks[0]:.0f} to {peaks[1]:.0f} MB for 59 MB more images"
     )
     assert peaks[1] < 1500
 
