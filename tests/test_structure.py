@@ -75,3 +75,14 @@ def test_no_room_imports_a_private_name_of_another():
 
 def test_every_room_says_what_it_is_for():
     assert all(ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text())) for room in ROOMS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_is_imported_at_the_top_that_windows_has_not(path):
+    top = [
+        node
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    names = {alias.name for node in top for alias in node.names} | {getattr(node, "module", None) for node in top}
+    assert not names & {"fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"}

@@ -46,7 +46,7 @@ def keep_memory() -> None:
     convolutional model's step on two cores, a quarter of a small one's. glibc's mallopt; elsewhere nothing happens.
     """
     trim_threshold, mmap_max = -1, -4
-    with contextlib.suppress(OSError, AttributeError):
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # Windows has no library without a name
         libc = ctypes.CDLL(None)
         libc.mallopt(trim_threshold, 2**31 - 1)
         libc.mallopt(mmap_max, 0)

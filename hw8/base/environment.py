@@ -64,9 +64,11 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def _peak_resident_mb() -> float:
-    """Peak resident memory of this process in MB, mapped file pages included."""
-    import resource
-
+def _peak_resident_mb() -> float | None:
+    """Peak resident memory of this process in MB, mapped file pages included; None on Windows, which has no count."""
+    try:
+        import resource
+    except ImportError:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)

@@ -76,7 +76,9 @@ def write_text(path: Path, text: str) -> None:
 
 def open_regular(path: Path) -> BinaryIO:
     """Open a file for reading. Raises OSError if it is a folder, a pipe or a device, without waiting for either."""
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    # Windows has neither of the flags, and no pipes among its files; its text mode would change bytes.
+    flags = [getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY")]
+    handle = os.open(path, os.O_RDONLY | sum(flags))
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise OSError(errno.EINVAL, "it is no regular file", str(path))

@@ -2,24 +2,20 @@
 
 import contextlib
 import datetime
-import errno
-import fcntl
 import json
 import logging
 import os
-import socket
-import threading
-import time
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from hw8.base.errors import InputError, printable
+from hw8.base.files import read_text, write_text
 from hw8.base.processes import processes
 
-NAME = ".in-use.json"
-BEAT = 30.0  # seconds between two signs of life
-SILENT = 300.0  # seconds without one after which an owner on another machine counts as gone
-NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+LOCK, OWNER = ".in-use.lock", ".in-use.json"
 
 log = logging.getLogger(__name__)
 
@@ -29,122 +25,71 @@ def owned(folder: Path) -> Iterator[None]:
     """Own a folder while the block runs; it is made if it is not there.
 
     Raises InputError, naming process and machine, if another one owns it, or if the folder cannot be written to. The
-    system gives the lock of a process that died to the next one, which is said aloud; an owner on another machine
-    whose disk does not carry locks counts as gone after five minutes without a sign of life. What a dead owner was
-    writing is removed. Of several processes of a job the first owns the folder for all.
+    system gives the lock of a process that died to the next one, which is said aloud, and what the dead one was writing
+    is removed. Of several processes of a job the first owns the folder for all.
     """
-    job = processes()
-    owner: _Owner | None = None
-    problem = ""
-    if job.main:
-        try:
-            owner = _Owner(folder)
-        except InputError as error:
-            problem = str(error)
-    job.refuse_together(problem)
-    try:
+    job, problem = processes(), ""
+    with contextlib.ExitStack() as stack:
+        if job.main:
+            try:
+                stack.enter_context(_locked(folder))
+            except InputError as error:
+                problem = str(error)
+        job.refuse_together(problem)
         yield
-    finally:
-        if owner is not None:
-            owner.leave()
 
 
 def is_left_over(path: Path) -> bool:
     """Whether a file is a lock or something half-written, which count as nothing in a folder."""
-    return path.name == NAME or (path.name.startswith(".") and path.suffix == ".part")
+    return path.name in (LOCK, OWNER) or (path.name.startswith(".") and path.suffix == ".part")
 
 
-class _Owner:
-    """The lock of a folder, taken."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / NAME
-        self._made = not folder.exists()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._handle = self._take()
-            for leftover in folder.glob(".*.part"):
-                leftover.unlink(missing_ok=True)
-        except OSError as error:
-            raise InputError(f"{folder}: cannot write here ({error.strerror}); choose another folder") from None
-        self._done = threading.Event()
-        threading.Thread(target=self._beat, daemon=True).start()
-
-    def leave(self) -> None:
-        """Give the folder free; one that was made for nothing vanishes."""
-        self._done.set()
-        with contextlib.suppress(OSError):
-            self.path.unlink(missing_ok=True)
-        os.close(self._handle)
-        if self._made:
-            with contextlib.suppress(OSError):
-                self.path.parent.rmdir()
-
-    def _take(self) -> int:
-        """The open lock file, locked and with our name in it."""
-        while True:
-            # Never through a link: the folder may come from a stranger.
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-            try:
-                self._lock(handle)
-                if self._is_there(handle):
-                    self._write_name(handle)
-                    return handle
-            except BaseException:
-                os.close(handle)
-                raise
-            os.close(handle)  # its owner has just left and removed it
-
-    def _lock(self, handle: int) -> None:
-        """Lock the file. Raises InputError if it is somebody's."""
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise self._refusal(_read(handle)) from None
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
-        found = _read(handle)
-        if not found:
-            return
-        silent = time.time() - os.fstat(handle).st_mtime
-        if found.get("host") != socket.gethostname() and silent < SILENT:
-            raise self._refusal(found)
-        log.warning("%s: %s left without a word; going on after it", self.path.parent, _name(found))
-
-    def _refusal(self, found: dict[str, object]) -> InputError:
-        return InputError(
-            f"{self.path.parent}: in use by {_name(found)}; wait for it, stop it, or choose another folder with `out`"
-        )
-
-    def _is_there(self, handle: int) -> bool:
-        try:
-            return os.path.samestat(os.fstat(handle), os.lstat(self.path))
-        except FileNotFoundError:
-            return False
-
-    def _write_name(self, handle: int) -> None:
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, with our name beside it. A folder that was made for nothing vanishes at the end."""
+    made, lock, owner = not folder.exists(), FileLock(folder / LOCK, timeout=0), folder / OWNER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+        before = _read(owner)
+        for leftover in folder.glob(".*.part"):
+            leftover.unlink(missing_ok=True)
         since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        name = json.dumps({"process": os.getpid(), "host": socket.gethostname(), "since": since}).encode()
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, name + b"\n", 0)
+        write_text(owner, json.dumps({"process": os.getpid(), "host": platform.node(), "since": since}) + "\n")
+    except Timeout:
+        name = _name(_read(owner))
+        raise InputError(
+            f"{folder}: in use by {name}; wait for it, stop it, or choose another folder with `out`"
+        ) from None
+    except NotImplementedError:
+        raise InputError(f"{folder}: its disk carries no locks; choose a folder on another") from None
+    except OSError as error:
+        raise InputError(f"{folder}: cannot write here ({error.strerror}); choose another folder") from None
+    if before:
+        log.warning("%s: %s left without a word; going on after it", folder, _name(before))
+    try:
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # Windows removes no file that is open
+            (folder / LOCK).unlink(missing_ok=True)
+        lock.release()
+        with contextlib.suppress(OSError):
+            (folder / LOCK).unlink(missing_ok=True)
+            if made:
+                folder.rmdir()
 
-    def _beat(self) -> None:
-        while not self._done.wait(BEAT):
-            with contextlib.suppress(OSError):
-                os.utime(self._handle)
 
-
-def _read(handle: int) -> dict[str, object]:
-    """What the lock file says of its owner; empty if nothing."""
+def _read(owner: Path) -> dict[str, object]:
+    """What the file says of the owner; empty if nothing."""
     with contextlib.suppress(OSError, ValueError, RecursionError):
-        found = json.loads(os.pread(handle, 1000, 0))
-        if isinstance(found, dict):
-            return found
+        values = json.loads(read_text(owner))
+        if isinstance(values, dict):
+            return values
     return {}
 
 
-def _name(found: dict[str, object]) -> str:
+def _name(owner: dict[str, object]) -> str:
     """The owner in words; what a file says is shown with its control characters escaped."""
-    process, host, since = (str(found.get(key, "unknown"))[:80] for key in ("process", "host", "since"))
+    process, host, since = (str(owner.get(key, "unknown"))[:80] for key in ("process", "host", "since"))
     return printable(f"process {process} on {host} (since {since})")

@@ -14,7 +14,7 @@ PERIOD = 0.02
 def give_back() -> None:
     """Return memory that is no longer used to the system, so that what comes next is not charged with it."""
     gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # glibc's own; other systems do without
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # glibc's own; other systems do without
         ctypes.CDLL(None).malloc_trim(0)
 
 

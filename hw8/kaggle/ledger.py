@@ -3,21 +3,19 @@
 import contextlib
 import csv
 import dataclasses
-import fcntl
 import io
 import logging
 import math
-import os
 import re
-import time
 import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from hw8.base.errors import InputError, shown
 from hw8.base.files import open_regular, written_aside
-from hw8.base.lock import NO_LOCKS
 
 LEDGER = Path("submissions/ledger.csv")
 SENDING, SENT, COMPLETE, ERROR, FAILED = STATUSES = ("sending", "sent", "complete", "error", "failed")
@@ -173,29 +171,17 @@ def _fault(cells: list[str]) -> str | None:
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold a lock file, which the system gives free if we die. Raises InputError after half a minute's wait."""
-    deadline = time.monotonic() + LOCK_SECONDS
+    lock = FileLock(path, timeout=LOCK_SECONDS)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        lock.acquire()
+    except Timeout:
+        raise InputError(f"{path}: another process keeps the ledger to itself; stop it and try again") from None
+    except NotImplementedError:
+        raise InputError(f"{path}: its disk carries no locks; choose another `ledger`") from None
     except OSError as error:
         raise InputError(f"{path}: cannot write here ({error.strerror}); choose another `ledger`") from None
     try:
-        while not _taken(handle, path):
-            if time.monotonic() > deadline:
-                raise InputError(f"{path}: another process keeps the ledger to itself; stop it and try again")
-            time.sleep(0.05)
         yield
     finally:
-        os.close(handle)
-
-
-def _taken(handle: int, path: Path) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
-        log.warning("%s: this disk carries no locks; submit from one process at a time", path)
-    return True
+        lock.release()

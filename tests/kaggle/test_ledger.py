@@ -1,6 +1,5 @@
 """The ledger as a file that people edit and processes share."""
 
-import errno
 import os
 
 import pytest
@@ -60,14 +59,14 @@ def test_a_locked_ledger_is_waited_for(client, monkeypatch):
         client.ledger.changing().__enter__()
 
 
-def test_a_disk_without_locks_is_told_and_used(client, file, monkeypatch, caplog):
-    def unlockable(*words):
-        raise OSError(errno.ENOLCK, "No locks available")
+def test_a_disk_without_locks_is_refused(client, file, monkeypatch):
+    def unlockable(*words, **more):
+        raise NotImplementedError("FileSystem does not appear to support flock")
 
-    monkeypatch.setattr(ledger_module.fcntl, "flock", unlockable)
-    client.send(file)
-    assert client.statuses() == ["sent"]
-    assert "carries no locks; submit from one process at a time" in caplog.text
+    monkeypatch.setattr(ledger_module.FileLock, "acquire", unlockable)
+    with pytest.raises(InputError, match="its disk carries no locks; choose another `ledger`"):
+        client.send(file)
+    assert not client.ledger.path.exists()
 
 
 LINE = "2023-05-01T12:00:00+00:00,ml2023spring-hw8,first.csv,aa,first,,,,sent,,,"
