@@ -235,11 +235,12 @@ def to_yaml(config: RunConfig) -> str:
 def read_config(path: Path) -> RunConfig:
     """Read a `config.yaml`. Raises InputError if it is missing, not YAML, or holds an unknown or bad field."""
     try:
-        return from_yaml(read_text(path), str(path))
+        text = read_text(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give a config.yaml that train.py wrote") from None
-    except UnicodeDecodeError as error:
+    except ValueError as error:
         raise InputError(f"{path}: not YAML ({error}); mend it, or train again") from None
+    return from_yaml(text, str(path))
 
 
 def from_yaml(text: str, name: str) -> RunConfig:

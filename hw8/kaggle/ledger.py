@@ -6,7 +6,6 @@ import dataclasses
 import io
 import logging
 import math
-import re
 import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -21,9 +20,6 @@ LEDGER = Path("submissions/ledger.csv")
 SENDING, SENT, COMPLETE, ERROR, FAILED = STATUSES = ("sending", "sent", "complete", "error", "failed")
 LARGEST = 10_000_000  # bytes: some 30,000 submissions
 LOCK_SECONDS = 30.0
-# Where a spreadsheet would take what follows for a formula, and an apostrophe is put, which reading takes off.
-RISKY = re.compile(r"(^|[;,])(?=[=+\-@'\uff1d\uff0b\uff0d\uff20])")
-GUARDED = re.compile(r"(^|[;,])'")
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +60,7 @@ COLUMNS = tuple(field.name for field in dataclasses.fields(Entry))
 
 
 class Ledger:
-    """The file of all submissions; one process at a time changes it, and it is written whole or not at all.
-
-    A text that a spreadsheet would run as a formula (it begins with = + - @, or does so after a comma or semicolon)
-    stands there with an apostrophe before it, and so does one that begins with an apostrophe.
-    """
+    """The file of all submissions; one process at a time changes it, and it is written whole or not at all."""
 
     def __init__(self, path: Path = LEDGER) -> None:
         self.path = path
@@ -83,7 +75,7 @@ class Ledger:
         for line, cells in rows:
             if reason := _fault(cells):
                 raise InputError(f"{self.path}: line {line}: {reason}; mend or remove that line")
-            entries.append(Entry(*(GUARDED.sub(r"\1", cell) for cell in cells)))
+            entries.append(Entry(*cells))
         return sorted(entries, key=lambda entry: entry.when)
 
     def _rows(self) -> list[tuple[int, list[str]]]:
@@ -123,8 +115,7 @@ class Ledger:
         with written_aside(self.path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
-            for entry in entries:
-                writer.writerow([RISKY.sub(r"\1'", text) for text in dataclasses.astuple(entry)])
+            writer.writerows(map(dataclasses.astuple, entries))
 
     def settle(self, sent: Entry, status: str) -> None:
         """Write down how sending an entry ended. Raises InputError as `changing` does.

@@ -68,6 +68,7 @@ esac""",
     "hw8": """exec PYTHON -S FORKS -m hw8 "$@" """,
     # Four processes are as many as two here; tests/base/test_processes.py starts PyTorch's own torchrun.
     "torchrun": """[ "$1" = --nproc-per-node ] && shift 2
+[ "$1 $2" = "-m --" ] && shift 2 && set -- -m "$@"
 [ "$1" = -- ] && shift
 export WORLD_SIZE=2 LOCAL_WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=$((20000 + RANDOM % 20000))
 RANK=1 LOCAL_RANK=1 PYTHON -S FORKS "$@" &

@@ -3,10 +3,8 @@
 A case that fails is tried alone by its name: `python -m tests.faults.broken_files 'runs: header: claims 0 bytes'`.
 """
 
-import contextlib
 import functools
 import os
-import pickle
 import subprocess
 import sys
 import tempfile
@@ -25,7 +23,6 @@ from broken_files.good import DATA, make_good_files
 from broken_files.oracle import LONGEST, UNPRINTABLE, Outcome, Watch, says_what_to_do
 from broken_files.readers import READERS, cases
 from broken_files.running import outcomes
-from broken_files.states import calls
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,7 +35,7 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 LEAST = 1000
 TOGETHER = (
     ("arrays", "shards", "labels", "submissions", "parts"),
-    ("settings", "options", "runs", "states"),
+    ("settings", "options", "runs"),
     ("pictures",),
 )
 
@@ -173,17 +170,6 @@ def test_a_reader_that_misbehaves_is_noticed(what, tmp_path, monkeypatch, watch)
     assert any(NOTICED[what] in problem for problem in outcome.problems), outcome
 
 
-def test_what_the_pickles_call_is_real(tmp_path, monkeypatch):
-    """Loaded as pickles once were, they do run; so it says something that no canary is ever found."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("os.system", "builtins.eval", "builtins.open", "os.mkdir", "pickle.loads"):
-        with contextlib.suppress(Exception):
-            pickle.loads(calls()[name].encode("latin-1"))
-        (made,) = tmp_path.iterdir()
-        assert made.name == "canary"
-        made.rmdir() if made.is_dir() else made.unlink()
-
-
 def make(name: str, folder: Path, base: Path) -> Path:
     """Write the case of this name into a folder, and return the file."""
     reader, case = known()[name]
@@ -237,7 +223,6 @@ COMMANDS = {
         ["train", "--config"],
         file_of("settings: aliases: 30 levels of laughs in options"),
     ),
-    "resume what would run a command": (["train", "--resume"], file_of("states: gadget: os.system, in a zip file")),
     "predict by broken weights": (["predict", "--run"], file_of("runs: header: claims 4611686018427387904 bytes")),
     "evaluate by kinds that clear the screen": (["evaluate"], labels_of("labels: an escape sequence in the one kind")),
     "check a number of a megabyte": (["check", "--rows", "30"], file_of("submissions: size: a number of a megabyte")),

@@ -1,21 +1,18 @@
-"""The good files that cases are made from: a data folder, a finished run on it, and the same run half-way."""
+"""The good files that cases are made from: a data folder and a finished run on it."""
 
 import dataclasses
-import io
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-DATA, RUN, HALF = "data", "run", "half"
+DATA, RUN = "data", "run"
 COUNT, SIDE = 60, 16
 
 
 def make_good_files(base: Path) -> Path:
     """Fill an empty folder; takes a second or two."""
-    import torch
-
     from hw8.config import RunConfig, ScoreConfig
     from hw8.config.presets import changed
     from hw8.runs.train import train_run
@@ -33,15 +30,6 @@ def make_good_files(base: Path) -> Path:
     for path in (base / RUN).glob("events*"):
         path.unlink()
     (base / RUN / "config.yaml").write_text(_short(config))
-    shutil.copytree(base / RUN, base / HALF)
-    content = state(base / HALF)
-    progress = content["progress"]
-    first = progress["history"][0]
-    progress |= {"step": first["step"], "history": [first], "best_loss": first["held_out_loss"], "best_epoch": 1}
-    torch.save(content, base / HALF / "resume.pt")
-    metrics = base / HALF / "metrics.csv"
-    metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:2]))
-    (base / HALF / "summary.json").unlink()
     return base
 
 
@@ -71,13 +59,6 @@ def _pictures(count: int, seed: int) -> np.ndarray:
         128 + slope_N211[:, 0] * (y - 0.5) + slope_N211[:, 1] * (x - 0.5) + rng.normal(0, 4, (count, SIDE, SIDE))
     )
     return value_NHW.clip(0, 255).astype(np.uint8)[..., None]
-
-
-def state(run: Path) -> dict[str, Any]:
-    """What stands in a run's resume.pt."""
-    import torch
-
-    return torch.load(io.BytesIO((run / "resume.pt").read_bytes()), weights_only=True)
 
 
 def copy_run(run: Path, to: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from . import configs, npy, pictures, run_folders, states, tables
+from . import configs, npy, pictures, run_folders, tables
 from .cases import Case, Reader
 
 READERS: dict[str, Reader] = {
@@ -16,13 +16,6 @@ READERS: dict[str, Reader] = {
         Reader("settings", configs.FILE, configs.read, configs.config_cases),
         Reader("options", configs.FILE, configs.read_options, configs.option_cases, names_file=False),
         Reader("runs", run_folders.FOLDER, run_folders.read, run_folders.run_cases),
-        Reader(
-            "states",
-            states.FOLDER,
-            states.read,
-            states.state_cases,
-            may_write=("events.", "summary.json", "metrics.csv"),
-        ),
         Reader("pictures", pictures.FILE, pictures.read, pictures.picture_cases, names_file=False),
     )
 }

@@ -474,7 +474,7 @@ def _settings() -> Iterator[Case]:
                 values[section] |= fields
             return yaml.safe_dump(values).encode()
 
-        yield Case(name, _changed(CONFIG, change), names="--data" if name.startswith("data ") else None)
+        yield Case(name, _changed(CONFIG, change), names="`data`" if name.startswith("data ") else None)
     for size in (1, 7, 10**17):
         yield Case(f"{size} images at once", _changed(CONFIG, _batches(size)), LOADED)
 
