@@ -51,11 +51,6 @@ def _locked(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-        before = _read(owner)
-        for leftover in folder.glob(".*.part"):
-            leftover.unlink(missing_ok=True)
-        since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        write_text(owner, json.dumps({"process": os.getpid(), "host": platform.node(), "since": since}) + "\n")
     except Timeout:
         name = _name(_read(owner))
         raise InputError(
@@ -65,9 +60,13 @@ def _locked(folder: Path) -> Iterator[None]:
         raise InputError(f"{folder}: its disk carries no locks; choose a folder on another") from None
     except OSError as error:
         raise InputError(f"{folder}: cannot write here ({error.strerror}); choose another folder") from None
-    if before:
-        log.warning("%s: %s left without a word; going on after it", folder, _name(before))
     try:
+        if before := _read(owner):
+            log.warning("%s: %s left without a word; going on after it", folder, _name(before))
+        for leftover in folder.glob(".*.part"):
+            leftover.unlink(missing_ok=True)
+        since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        write_text(owner, json.dumps({"process": os.getpid(), "host": platform.node(), "since": since}) + "\n")
         yield
     finally:
         owner.unlink(missing_ok=True)

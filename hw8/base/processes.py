@@ -34,11 +34,11 @@ class Processes:
         """Whether this one writes and prints."""
         return self.rank == 0
 
-    def share(self, items: list[Value]) -> list[Value]:
+    def shard(self, items: list[Value]) -> list[Value]:
         """Those of the items that are this process's to work on: every one is some process's, and none is two's."""
         return items[self.rank :: self.count]
 
-    def add_up(self, value: "Tensor") -> "Tensor":
+    def all_reduce(self, value: "Tensor") -> "Tensor":
         """The sum of all processes' tensors, in place."""
         if self.count > 1:
             import torch.distributed as dist
@@ -47,8 +47,8 @@ class Processes:
                 dist.all_reduce(value)
         return value
 
-    def from_first(self, value: Value) -> Value:
-        """What the first process holds; the others' `value` does not count."""
+    def broadcast(self, value: Value) -> Value:
+        """The value that rank 0 holds; the other ranks' `value` is ignored."""
         if self.count == 1:
             return value
         import torch.distributed as dist
@@ -59,12 +59,12 @@ class Processes:
         return box[0]
 
     def refuse_together(self, problem: str) -> None:
-        """Raise InputError in every process if the first one has a problem; the others' `problem` does not count."""
-        if problem := self.from_first(problem):
+        """Raise InputError in every process if rank 0 has a problem; the other ranks' `problem` is ignored."""
+        if problem := self.broadcast(problem):
             raise InputError(problem)
 
-    def copy_first(self, tensors: "list[Tensor]") -> None:
-        """Overwrite these tensors by the first process's."""
+    def broadcast_tensors(self, tensors: "list[Tensor]") -> None:
+        """Overwrite these tensors by those of rank 0."""
         if self.count > 1:
             import torch.distributed as dist
 
@@ -72,8 +72,8 @@ class Processes:
                 for tensor in tensors:
                     dist.broadcast(tensor, src=0)
 
-    def gather(self, value: Value) -> list[Value]:
-        """Every process's value, by rank."""
+    def all_gather(self, value: Value) -> list[Value]:
+        """The values of all processes, ordered by rank."""
         if self.count == 1:
             return [value]
         import torch.distributed as dist

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from hw8.base.errors import InputError
-from hw8.base.files import folder_aside, read_text, write_text
+from hw8.base.files import atomic_folder, read_text, write_text
 from hw8.data.portraits import SIDE, Camera, Scene, draw_cartoon, draw_cat, draw_person
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def write_demo(folder: Path, train: int = TRAIN_COUNT, test: int = TEST_COUNT, s
             f"{folder}: holds something else than demo data; move it away, or name it with `data` {folder}"
         )
     log.info("%s: drawing %s training and %s test faces", folder, f"{train:,}", f"{test:,}")
-    with folder_aside(folder) as aside:
+    with atomic_folder(folder) as aside:
         _write_files(aside, train, test, seed)
         write_text(aside / "demo.json", json.dumps(recipe) + "\n")
         if _recipe(folder) != recipe:  # unless another process has just made the same

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from hw8.base.errors import InputError
-from hw8.base.files import folder_aside, read_text, write_text
+from hw8.base.files import atomic_folder, read_text, write_text
 from hw8.data.demo import KINDS, demo_images
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def write_lfw(folder: Path, seed: int = 0) -> Path:
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise InputError(f"{folder}: holds something else; move it away, or choose another `out`")
     faces_NHWC, name_N = _fetch_faces()
-    with folder_aside(folder) as aside:
+    with atomic_folder(folder) as aside:
         _write_files(aside, faces_NHWC, name_N, seed)
         write_text(aside / RECIPE, json.dumps(recipe) + "\n")
         if _recipe(folder) != recipe:  # another process may have been faster

@@ -112,7 +112,7 @@ def open_source(where: str | None) -> Source:
         from hw8.data.demo import write_demo
 
         job = processes()
-        return Source("demo", job.from_first(write_demo(DEMO) if job.main else DEMO))
+        return Source("demo", job.broadcast(write_demo(DEMO) if job.main else DEMO))
     if where == "hw8":
         if not _there(HOMEWORK / "trainingset.npy"):
             raise InputError(
@@ -123,7 +123,7 @@ def open_source(where: str | None) -> Source:
         from hw8.data.lfw import write_lfw
 
         job = processes()
-        return Source("lfw", job.from_first(write_lfw(LFW) if job.main else LFW))
+        return Source("lfw", job.broadcast(write_lfw(LFW) if job.main else LFW))
     if not _is_folder(folder):
         raise InputError(
             f"`data` {where}: no such folder; give one with trainingset.npy and testingset.npy, "

@@ -21,7 +21,7 @@ from hw8.data.splits import LEAST_CALIBRATION
 from hw8.detector.run import cut, fitted, loaded, run_files, settings, threshold
 from hw8.models.blocks import DOWNSAMPLING
 from hw8.runs.predict import ALPHA
-from hw8.scoring.evidence import chosen
+from hw8.scoring.evidence import select
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -268,7 +268,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         trained, count = self._trained, len(array_NHWC)
         rows = np.pad(np.arange(count), (0, -count % trained.scorer.batch_size))
         table = trained.scorer.table(Images(array_NHWC, trained.config.data.crop, "X"), rows)
-        return chosen(trained.calibration.scores(table), trained.score_name)[:count]
+        return select(trained.calibration.scores(table), trained.score_name)[:count]
 
 
 def _stacked(X: list[Any] | tuple[Any, ...]) -> np.ndarray:

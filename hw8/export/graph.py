@@ -16,7 +16,7 @@ from hw8.data.arrays import to_pixels
 from hw8.models.noise import Randomness
 from hw8.models.output import Model
 from hw8.scoring.calibration import NEIGHBOURS, Calibration, Gaussian, needed_evidence
-from hw8.scoring.evidence import chosen, evidence
+from hw8.scoring.evidence import evidence, select
 from hw8.scoring.folding import folded
 
 OPSET = 18  # ONNX 1.13, December 2022: what PyTorch's exporter is written for, and runtimes have long read
@@ -77,9 +77,9 @@ class ScoreGraph(nn.Module):
         x_NCHW = to_pixels(images_NHWC, channels_last=False)
         found = evidence(self.model, x_NCHW, self.model(x_NCHW), self.names)
         if self.distance is None:
-            score_N = chosen(found, self.score).double()
+            score_N = select(found, self.score).double()
         else:
-            parts = [chosen(found, name).double() for name in self.names]
+            parts = [select(found, name).double() for name in self.names]
             score_N = self.distance(torch.cat([part.unsqueeze(1) if part.ndim == 1 else part for part in parts], dim=1))
         larger_N = (self.value_C >= score_N.unsqueeze(1)).sum(1)
         return score_N.float(), (1 + larger_N).double() / (self.value_C.shape[0] + 1)

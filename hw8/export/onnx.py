@@ -16,12 +16,12 @@ import numpy as np
 import torch
 
 from hw8.base.errors import InputError, printable
-from hw8.base.files import written_aside
+from hw8.base.files import atomic_write
 from hw8.data.arrays import Images
 from hw8.data.sources import DEMO, HOMEWORK
 from hw8.export.graph import OPSET, ScoreGraph, to_onnx
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.evidence import chosen
+from hw8.scoring.evidence import select
 from hw8.scoring.fusion import rank_correlation
 from hw8.scoring.inference import Scorer
 from hw8.training.run_folder import RunFolder
@@ -113,7 +113,7 @@ def export_onnx(run: Path, out: Path | None = None, check: bool = True) -> Expor
     trained, folder = TrainedRun.load(run, "cpu"), RunFolder(run)
     _check_exportable(trained, folder)
     content = _converted(trained, folder).SerializeToString()
-    with written_aside(out) as aside:
+    with atomic_write(out) as aside:
         aside.write_bytes(content)
         agreement = compare(aside, trained, *_images(trained)) if check else None
         if agreement and (problem := agreement.problem()):
@@ -238,7 +238,7 @@ def run_file(path: Path, images_NHWC: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def _scores(trained: TrainedRun, scorer: Scorer, images: Images) -> np.ndarray:
     """The run's scores of all images, float64 (N,)."""
     table = scorer.table(images, np.arange(len(images)))
-    return chosen(trained.calibration.scores(table), trained.score_name)
+    return select(trained.calibration.scores(table), trained.score_name)
 
 
 def _images(trained: TrainedRun) -> tuple[Images, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from hw8.base.errors import InputError, shown
-from hw8.base.files import open_regular, written_aside
+from hw8.base.files import atomic_write, open_regular
 
 LEDGER = Path("submissions/ledger.csv")
 SENDING, SENT, COMPLETE, ERROR, FAILED = STATUSES = ("sending", "sent", "complete", "error", "failed")
@@ -112,7 +112,7 @@ class Ledger:
                 raise InputError(str(error).replace("`out`", "another `ledger`")) from None
 
     def _write(self, entries: list[Entry]) -> None:
-        with written_aside(self.path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
+        with atomic_write(self.path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
             writer.writerows(map(dataclasses.astuple, entries))

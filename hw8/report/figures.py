@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from hw8.base.files import written_aside
+from hw8.base.files import atomic_write
 from hw8.data.arrays import Images, scaled
 from hw8.data.corruptions import CORRUPTIONS, corrupt
 from hw8.data.labels import Labels
@@ -129,5 +129,5 @@ def new_figure(width: float, height: float) -> Any:
 
 def save_figure(figure: Any, path: Path) -> None:
     """Write the figure as PNG, whole or not at all."""
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         figure.savefig(aside, format="png", dpi=130)

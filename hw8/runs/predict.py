@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hw8.base.errors import InputError
-from hw8.base.files import written_aside
+from hw8.base.files import atomic_write
 from hw8.base.processes import processes
 from hw8.config import Device
 from hw8.data.arrays import Images
@@ -22,7 +22,7 @@ from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.runs.submission import read_submission, write_part, write_submission
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import Table
-from hw8.scoring.evidence import chosen
+from hw8.scoring.evidence import select
 from hw8.scoring.fusion import fuse, fused_p_values, one_opinion, rank_correlation
 from hw8.scoring.tails import check_scores
 from hw8.scoring.transductive import Sample, Transducer
@@ -145,7 +145,7 @@ def predict(
     if evidence is not None:
         write_evidence(evidence, trained_runs[0], scored[0])
     job = processes()
-    read_N = job.from_first(read_submission(out, len(opened[0])) if job.main else together.score_N)
+    read_N = job.broadcast(read_submission(out, len(opened[0])) if job.main else together.score_N)
     evaluation = None if labels is None else evaluate(read_N, labels)
     prediction = Prediction(
         out, paths, source.name, read_N, together.p_value_N, labels, source.labels_file, evaluation, seconds,
@@ -179,7 +179,7 @@ def predict_shard(run: Path, where: str | None, out: Path, shard: tuple[int, int
     rows = np.concatenate(mine)
     table = trained.scorer.table(images, rows, label=str(run))
     digest = hashlib.sha256(RunFolder(run).model.read_bytes() + images.fingerprint().encode()).hexdigest()[:12]
-    scores = chosen(trained.calibration.scores(table), trained.score_name)
+    scores = select(trained.calibration.scores(table), trained.score_name)
     write_part(out, int(rows[0]), scores, f"{len(images)}-{digest}")
     return len(rows)
 
@@ -233,7 +233,7 @@ def score_images(trained: TrainedRun, images: Images) -> Scored:
     """One run's scores of all images, in the order of their IDs."""
     table = trained.scorer.table(images, np.arange(len(images)), label=trained.name)
     name, calibration = trained.score_name, trained.calibration
-    score_N = chosen(calibration.scores(table), name)
+    score_N = select(calibration.scores(table), name)
     check_scores(score_N, trained.name)
     normal_C = calibration.values_C[name]
     if trained.config.scoring.transductive:
@@ -248,7 +248,7 @@ def _transduced(trained: TrainedRun, test: Images, score_N: np.ndarray, table: T
     boss_C = trained.calibration.values_C[trained.score_name]
     transducer = Transducer(scorer.model, scorer.device, scorer.precision, scorer.batch_size, config.seed)
     job, known = processes(), (Sample(training, splits.train), Sample(training, splits.calibration))
-    done = job.from_first(transducer(*known, test, boss_C, score_N) if job.main else None)
+    done = job.broadcast(transducer(*known, test, boss_C, score_N) if job.main else None)
     assert done is not None  # noqa: S101 (the first process's)
     p_value_N = trained.calibration.p_value(trained.score_name, score_N)
     return Scored(done.score_N, p_value_N, None, done.score_N, table, done.share)
@@ -262,7 +262,7 @@ def write_evidence(path: Path, trained: TrainedRun, scored: Scored) -> None:
     import pandas as pd
 
     head = {"ID": np.arange(len(scored.score_N)), "score": scored.score_N, "p_value": scored.p_value_N}
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         if path.suffix == ".npz":
             with aside.open("wb") as file:
                 arrays: dict[str, Any] = {**head, **scored.table}

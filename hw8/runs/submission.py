@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from hw8.base.errors import InputError
-from hw8.base.files import written_aside
+from hw8.base.files import atomic_write
 from hw8.base.tables import ids_in_order, numbers, read_table
 from hw8.scoring.tails import check_scores
 
@@ -18,7 +18,7 @@ def write_submission(path: Path, score_N: np.ndarray) -> None:
     are not finite or all the same.
     """
     check_scores(score_N, str(path))
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         rows = (f"{row},{score!r}" for row, score in enumerate(score_N.astype(float).tolist()))
         aside.write_text("\n".join(["ID,score", *rows]) + "\n", encoding="utf-8")
         if not np.array_equal(read_submission(aside, len(score_N)), score_N):
@@ -51,7 +51,7 @@ def write_part(path: Path, first: int, score_N: np.ndarray, whole: str) -> None:
     bad = ~np.isfinite(score_N)
     if bad.any():
         raise InputError(f"{path}: {bad.sum():,} scores are not finite; the model is broken: train again")
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         rows = (f"{first + row},{score!r},{whole}" for row, score in enumerate(score_N.astype(float).tolist()))
         aside.write_text("\n".join(["ID,score,whole", *rows]) + "\n", encoding="utf-8")
 

@@ -26,7 +26,7 @@ from hw8.models import Model, create_model
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.appearance import Appearance
 from hw8.scoring.calibration import Calibration, needed_evidence
-from hw8.scoring.evidence import chosen
+from hw8.scoring.evidence import select
 from hw8.scoring.inference import Scorer
 from hw8.scoring.tails import check_scores
 from hw8.scoring.transductive import check_can_transduce
@@ -85,7 +85,7 @@ def resume_run(path: Path, given: RunConfig | None = None) -> FinishedTraining:
         raise InputError(f"{folder.config}: {error}") from None
     trainer.folder = folder
     with owned(folder.path), _tracked(config, folder) as tracker:
-        if processes().from_first(folder.resume.exists()):
+        if processes().broadcast(folder.resume.exists()):
             trainer.state.load(folder.resume)
         return _finish(trainer, folder, tracker)
 
@@ -134,13 +134,13 @@ def _build(config: RunConfig, images: Images, splits: Splits | None = None, kind
     model = channels_last(model.to(device))
     check_trainable(config, len(splits.train), device)
     _check_alike(images, precision, device)
-    processes().copy_first([*model.state_dict().values()])
+    processes().broadcast_tensors([*model.state_dict().values()])
     state = TrainingState(model, config.train, images.fingerprint())
     evidence = Scorer(state.average, device, precision, 2).table(images, splits.train[:2])
     if config.scoring.transductive:
         check_can_transduce(model)
     for name in needed_evidence(config.scoring.score, config.scoring.parts):
-        chosen(evidence, name)
+        select(evidence, name)
     return kind(config, None, images, splits, state, precision)
 
 
@@ -154,7 +154,7 @@ def _check_varied(images: Images) -> None:
 
 def _check_alike(images: Images, precision: str, device: torch.device) -> None:
     """Raise InputError unless all processes have the same images and arithmetic."""
-    seen = processes().gather((images.fingerprint(), precision, device.type))
+    seen = processes().all_gather((images.fingerprint(), precision, device.type))
     if len(set(seen)) > 1:
         kinds = ", ".join(sorted({f"{name} on {kind}" for _, name, kind in seen}))
         raise InputError(
@@ -198,7 +198,7 @@ def _best(trainer: Trainer) -> Model:
         assert trainer.best is not None  # noqa: S101 (every training has an epoch)
         return trainer.best
     best = trainer.folder.load_model(trainer.config).model if job.main else copy.deepcopy(trainer.state.average)
-    best.load_state_dict(job.from_first(best.state_dict()))
+    best.load_state_dict(job.broadcast(best.state_dict()))
     return best
 
 
@@ -210,7 +210,7 @@ def _calibrate(scorer: Scorer, trainer: Trainer) -> Calibration:
     if scoring.fit_on == "training":
         reference = scorer.table(trainer.images, reference_rows(trainer.splits))
     calibration = Calibration.fit(table, scoring.parts, scoring.distance == "neighbours", reference, (scoring.score,))
-    check_scores(chosen(calibration.scores(table), scoring.score), trainer.name)
+    check_scores(select(calibration.scores(table), scoring.score), trainer.name)
     return calibration
 
 

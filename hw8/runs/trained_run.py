@@ -14,7 +14,7 @@ from hw8.data.sources import Source, open_source
 from hw8.data.splits import Splits, split_rows
 from hw8.scoring.appearance import Appearance
 from hw8.scoring.calibration import Calibration, needed_evidence
-from hw8.scoring.evidence import chosen
+from hw8.scoring.evidence import select
 from hw8.scoring.inference import Change, Scorer
 from hw8.scoring.transductive import check_can_transduce
 from hw8.training.run_folder import RunFolder, SavedModel
@@ -86,7 +86,7 @@ class TrainedRun:
             if self.config.scoring.transductive:
                 check_can_transduce(self.scorer.model)
             scores = self.calibration.scores(self.scorer.reconstruct(grey_1HWC)[1])
-            if not np.isfinite(chosen(scores, self.score_name)).all():
+            if not np.isfinite(select(scores, self.score_name)).all():
                 raise InputError("its scores are not finite; train again with a lower `lr`")
         except (ValueError, TypeError, RuntimeError, IndexError, OverflowError) as error:
             reason = " ".join(str(error).split())[:200]

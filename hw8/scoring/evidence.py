@@ -103,7 +103,7 @@ def evidence(model: Model, x_NCHW: Tensor, output: Output, wanted: Collection[st
     return {name: torch.as_tensor(value).float() for name, value in found.items()}
 
 
-def chosen(found: Mapping[str, T], score: str) -> T:
+def select(found: Mapping[str, T], score: str) -> T:
     """One piece of evidence by name. Raises InputError, naming those there are, if the model does not give it."""
     if score not in found:
         raise InputError(f"`score` {score}: this model does not give it; it gives {', '.join(found)}")

@@ -66,10 +66,10 @@ class Scorer:
         hidden = label is None or not job.main
         mine: list[dict[str, np.ndarray]] = []
         with tqdm(total=len(rows), desc=label, unit="img", disable=hidden, file=sys.stderr) as bar:
-            for rows_B in job.share(batches):
+            for rows_B in job.shard(batches):
                 mine.append(self.reconstruct((change or images.read)(rows_B))[1])
                 bar.update(min(len(rows_B) * job.count, len(rows) - bar.n))
-        shares = job.gather(mine)
+        shares = job.all_gather(mine)
         parts = [shares[number % job.count][number // job.count] for number in range(len(batches))]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from hw8.base.errors import InputError
-from hw8.base.files import open_regular, written_aside
+from hw8.base.files import atomic_write, open_regular
 from hw8.base.processes import processes
 from hw8.config import TrainConfig
 from hw8.models.output import Model
@@ -73,13 +73,13 @@ class TrainingState:
         }
         buffer = io.BytesIO()  # in memory first: torch reports a full disk as an error of its own kind
         torch.save(content, buffer)
-        with written_aside(path) as aside:
+        with atomic_write(path) as aside:
             aside.write_bytes(buffer.getbuffer())
 
     def load(self, path: Path) -> None:
         """Take up a saved state. Raises InputError if it is missing, damaged, or of other data or another model."""
         job = processes()
-        content = job.from_first(_read(path) if job.main else {})
+        content = job.broadcast(_read(path) if job.main else {})
         if content["fingerprint"] != self.fingerprint:
             raise InputError(f"{path}: was trained on other images than these; give the same `data` as before")
         try:

@@ -24,12 +24,12 @@ def exchange(model: nn.Module, loss: Tensor, asked: bool) -> tuple[Tensor, bool]
         return loss, asked
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     flag = torch.full((1,), float(asked), device=loss.device)
-    total = job.add_up(torch.cat([*(g.flatten() for g in gradients), loss.view(1), flag]))
+    total = job.all_reduce(torch.cat([*(g.flatten() for g in gradients), loss.view(1), flag]))
     place = 0
     for gradient in gradients:
         gradient.copy_(total[place : place + gradient.numel()].view_as(gradient))
         place += gradient.numel()
-    job.copy_first([b for name, b in model.named_buffers() if name.rsplit(".", 1)[-1] not in NORMALISATION])
+    job.broadcast_tensors([b for name, b in model.named_buffers() if name.rsplit(".", 1)[-1] not in NORMALISATION])
     return total[-2], bool(total[-1] > 0)
 
 
@@ -49,12 +49,12 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:  # noqa: ARG004
         """Add up."""
-        return processes().add_up(value.clone())
+        return processes().all_reduce(value.clone())
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
         """Add up."""
-        return processes().add_up(gradient.clone())
+        return processes().all_reduce(gradient.clone())
 
 
 def _add_up(value: Tensor) -> Tensor:

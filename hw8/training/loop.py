@@ -245,12 +245,12 @@ class Trainer:
         rows = self.splits.development
         where = self.device if self.device.type == "cuda" else "cpu"
         total = torch.zeros((), dtype=torch.float64, device=where)
-        for rows_B in self.job.share(list(in_batches(rows, self.config.scoring.score_batch_size))):
+        for rows_B in self.job.shard(list(in_batches(rows, self.config.scoring.score_batch_size))):
             x_NCHW = to_pixels(torch.from_numpy(self.images.read(rows_B)), self.device, self.channels_last)
             with autocast(self.precision, self.device):
                 output = self.state.average(x_NCHW)
             total += reconstruction_loss(self.config.train.loss, output, x_NCHW).sum().to(where)
-        return float(self.job.add_up(total)) / len(rows)
+        return float(self.job.all_reduce(total)) / len(rows)
 
     def _check_it_learns(self, row: Row) -> None:
         """Stop a training that cannot succeed. Raises InputError."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hw8.base.device import channels_last
 from hw8.base.errors import InputError, command
-from hw8.base.files import open_regular, read_text, write_text, written_aside
+from hw8.base.files import atomic_write, open_regular, read_text, write_text
 from hw8.base.lock import is_left_over
 from hw8.base.processes import processes
 from hw8.config import RUNS, RunConfig, read_config, to_yaml
@@ -39,7 +39,7 @@ class RunFolder:
             name = config.preset or config.model.name
             names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
             out = next(path for path in map(RUNS.joinpath, names) if _claimed(path))
-        folder = cls(job.from_first(out or Path()))
+        folder = cls(job.broadcast(out or Path()))
         if job.main:
             folder.check_empty()
         return folder
@@ -73,7 +73,7 @@ class RunFolder:
 
     def save_model(self, content: bytes) -> None:
         """Write model.safetensors, whole or not at all."""
-        with written_aside(self.model) as aside:
+        with atomic_write(self.model) as aside:
             aside.write_bytes(content)
 
     def load_model(self, config: RunConfig) -> "SavedModel":

@@ -16,7 +16,7 @@ from hw8.models import MODELS, create_model, register_model
 from hw8.models.losses import LOSSES, objective
 from hw8.runs.train import resume_run, train_run
 from hw8.scoring.calibration import needed_evidence
-from hw8.scoring.evidence import chosen, evidence
+from hw8.scoring.evidence import evidence, select
 from hw8.training import loop
 from hw8.training.run_folder import RunFolder, SavedModel
 from tests.helpers import heavy
@@ -168,7 +168,7 @@ def test_every_preset_builds_and_gives_its_score(name):
     model = create_model(config.model.name, side, 3, config.model.options).eval()
     found = everything(model, batch(side))
     for needed in needed_evidence(config.scoring.score, config.scoring.parts):
-        assert torch.isfinite(chosen(found, needed)).all()
+        assert torch.isfinite(select(found, needed)).all()
 
 
 @pytest.mark.parametrize("name", heavy(NAMES, {"deep_svdd", "fcn"}))

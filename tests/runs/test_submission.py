@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw8.base.errors import InputError
-from hw8.base.files import written_aside
+from hw8.base.files import atomic_write
 from hw8.runs.submission import check_submission, read_submission, write_submission
 
 GOOD = "ID,score\n0,1.5\n1,-2\n2,3e-5\n"
@@ -94,11 +94,11 @@ def test_bad_scores_leave_no_file_and_an_old_one_alone(tmp_path, scores):
 def test_a_failure_while_writing_leaves_the_old_file(tmp_path):
     path = tmp_path / "file.txt"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), written_aside(path) as aside:
+    with pytest.raises(KeyboardInterrupt), atomic_write(path) as aside:
         aside.write_text("new, but")
         raise KeyboardInterrupt
     assert path.read_text() == "old"
-    with pytest.raises(InputError, match="could not be written"), written_aside(path) as aside:
+    with pytest.raises(InputError, match="could not be written"), atomic_write(path) as aside:
         raise OSError(28, "No space left on device")
     assert path.read_text() == "old"
     assert [item.name for item in tmp_path.iterdir()] == ["file.txt"]

@@ -9,7 +9,7 @@ from hw8.models import create_model
 from hw8.models.output import Model, Output
 from hw8.scoring import texture
 from hw8.scoring.calibration import Calibration
-from hw8.scoring.evidence import centre_l1, chosen, error_regions, evidence, structural, top_l1
+from hw8.scoring.evidence import centre_l1, error_regions, evidence, select, structural, top_l1
 from hw8.scoring.folding import folded
 from hw8.scoring.inference import Scorer
 from hw8.scoring.tails import check_scores
@@ -129,7 +129,7 @@ def test_the_saved_calibration_is_that_of_the_held_out_normals(trained):
 
 def test_an_unknown_score_names_those_there_are():
     with pytest.raises(InputError, match="`score` nelbo: this model does not give it; it gives l1, mse"):
-        chosen({"l1": 1, "mse": 2}, "nelbo")
+        select({"l1": 1, "mse": 2}, "nelbo")
 
 
 def test_structural_is_one_minus_ssim_by_hand():

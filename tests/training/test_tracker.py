@@ -123,7 +123,7 @@ def test_no_password_is_repeated():
 
 def test_a_start_that_fails_at_the_first_process_fails_in_all(quick, tmp_path, monkeypatch):
     class Second(Processes):
-        def from_first(self, value):
+        def broadcast(self, value):
             return "--tracker wandb: cannot start" if value == "" else value
 
     monkeypatch.setattr(tracker, "processes", lambda: Second(rank=1, count=2))
