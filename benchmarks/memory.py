@@ -1,8 +1,8 @@
 """Peak memory of training and scoring on many generated images: `python benchmarks/memory.py 100000 400000`.
 
 Writes a file of noise of each size (12,288 bytes an image) into a temporary folder, trains a preset on it for an epoch,
-scores a test set of 20,000, and looks at the processes' private memory (RssAnon) and resident memory (VmRSS) fifty
-times a second. Linux only; 400,000 images take 4.9 GB of disk.
+scores a test set of 20,000, and looks at the processes' private memory and resident memory fifty times a
+second. 400,000 images take 4.9 GB of disk.
 """
 
 import json
@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.lib.format import open_memmap
+
+from hw8.base.memory import PeakMemory
 
 ROOT = Path(__file__).parents[1]
 TEST = 20_000
@@ -28,24 +30,16 @@ def write_noise(path: Path, count: int) -> None:
     array.flush()
 
 
-def peak(command: list[str]) -> dict[str, float]:
+def peak(command: list[str]) -> dict[str, float | None]:
     """Run a command; its peak private and resident memory in MB, and its minutes."""
-    found = {"private_mb": 0.0, "resident_mb": 0.0}
     started = time.perf_counter()
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None:
-            try:
-                lines = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii").splitlines()
-            except OSError:
-                break
-            values = dict(line.split(":", 1) for line in lines)
-            for name, field in (("private_mb", "RssAnon"), ("resident_mb", "VmRSS")):
-                if field in values:
-                    found[name] = max(found[name], int(values[field].split()[0]) * 1024 / 1e6)
-            time.sleep(0.02)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=ROOT, **quiet) as process, PeakMemory(process.pid) as memory:
+        process.wait()
     if process.returncode:
         raise RuntimeError(f"{command} failed")
-    return found | {"minutes": (time.perf_counter() - started) / 60}
+    minutes = (time.perf_counter() - started) / 60
+    return {"private_mb": memory.private_mb, "resident_mb": memory.resident_mb, "minutes": minutes}
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import dataclasses
-import itertools
 import multiprocessing
 import statistics
 import subprocess
@@ -86,13 +85,11 @@ def make_trainer(model: Model, images: Images, config: RunConfig, folder: Path) 
 
 
 def our_steps(trainer: Trainer) -> Iterator[int]:
-    """Train as hw8 does, without end; gives the number of images after each step."""
-    for epoch in itertools.count():
-        for rows_B in trainer._batches(epoch):
-            trainer._step(rows_B)
-            if trainer.state.progress.step % 20 == 0:
-                trainer._settle()
-            yield len(rows_B)
+    """Train as hw8 does, the first epoch over and over; gives the number of images after each step."""
+    while True:
+        for count, _ in trainer.steps():
+            yield count
+        trainer.state.progress.step = 0
 
 
 def training(name: str, seconds: float, repeats: int, settings: RunConfig) -> Ratio:
@@ -171,14 +168,14 @@ def step_shares(preset: str, steps: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         trainer = make_trainer(model, images, config, Path(folder))
         clock = _Clock()
-        clock.wrap(trainer, "_step", "step")
+        clock.wrap(trainer, "step", "step")
         clock.wrap_module("hw8.training.loop", "training_batch", "reading")
         clock.wrap_module("hw8.training.loop", "mirrored_rows", "reading")
         clock.wrap_module("hw8.models.recogniser", "transform", "augmenting")
         clock.wrap(torch.nn.utils, "clip_grad_norm_", "optimiser")
         clock.wrap(trainer.state.optimizer, "step", "optimiser")
         clock.wrap(trainer.state, "update_average", "optimiser")
-        clock.wrap(trainer, "_settle", "logging")
+        clock.wrap(trainer, "settle", "logging")
         running = our_steps(trainer)
         try:
             for _ in range(5):
@@ -197,14 +194,14 @@ def step_shares(preset: str, steps: int) -> dict[str, float]:
 def _epoch_end(trainer: Trainer, running: Iterator[int], epoch: float) -> float:
     """Seconds at the end of an epoch of so many seconds, on average over those that save and those that do not."""
     board = Board(None, 0)
-    trainer._finish_epoch(board)  # warms up; the first epoch saves
+    trainer.finish_epoch(board)  # warms up; the first epoch saves
     found = []
     for _ in range(3):
         next(running)
         trainer.saved_at = time.monotonic()
-        found.append(_once(lambda: trainer._finish_epoch(board)))
+        found.append(_once(lambda: trainer.finish_epoch(board)))
     trainer.best = copy.deepcopy(trainer.state.average)
-    return statistics.median(found) + _once(trainer._save) * epoch / max(epoch, SHORT)
+    return statistics.median(found) + _once(trainer.save) * epoch / max(epoch, SHORT)
 
 
 def _once(work: Callable[[], object]) -> float:
@@ -353,9 +350,9 @@ def boss_profile(repeats: int) -> dict[str, float]:
 def start_seconds(repeats: int) -> dict[str, float]:
     """Seconds from a command to its help text, and to the end of its first training step (the data are there)."""
     first = (
-        "import sys, hw8.models; from hw8.training.loop import Trainer; step = Trainer._step\n"
+        "import sys, hw8.models; from hw8.training.loop import Trainer; step = Trainer.step\n"
         "def once(self, rows_B):\n    step(self, rows_B); import os; os._exit(0)\n"
-        "Trainer._step = once; import runpy; sys.argv = ['train.py', '--data', 'demo', '--out', sys.argv[1]]\n"
+        "Trainer.step = once; import runpy; sys.argv = ['train.py', '--data', 'demo', '--out', sys.argv[1]]\n"
         f"runpy.run_path({str(ROOT / 'scripts' / 'train.py')!r}, run_name='__main__')"
     )
     found: dict[str, list[float]] = {"help": [], "first_step": []}

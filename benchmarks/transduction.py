@@ -16,10 +16,10 @@ import pandas as pd
 
 from hw8.base.files import write_text
 from hw8.config import RUNS
-from hw8.data import unseen  # noqa: F401 (registers its kinds)
 from hw8.data.arrays import Images
-from hw8.data.corruptions import UNSEEN, corrupt
 from hw8.data.labels import NORMAL, Labels
+from hw8.data.synthetic import corrupt
+from hw8.data.unseen import UNSEEN
 from hw8.evaluation.metrics import evaluate
 from hw8.runs.predict import score_images
 from hw8.runs.trained_run import TrainedRun

@@ -3,15 +3,21 @@
     python -m tests.mutations              100 changes, drawn by seed; prints the share that those tests catch
     python -m tests.mutations --list       all changes that could be drawn
 
-A change is made in a copy of the checkout, and the quick tests nearest to it run there; what those let through meets
+The quick tests first run once with coverage, which notes the lines that each test runs. Then every change is made in a
+copy of the checkout, and the quick tests that run its line run there, the fastest first; what those let through meets
 the quick tests of whole runs. Leaves with exit code 1 if fewer than 90% are caught.
+
+As a pytest plugin (`-p tests.mutations`), this file notes which lines each test runs and how long it takes, or selects
+tests.
 """
 
 import argparse
 import ast
+import collections
 import concurrent.futures
 import copy
 import dataclasses
+import json
 import os
 import queue
 import random
@@ -21,6 +27,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+import coverage
+import pytest
 
 ROOT = Path(__file__).parents[1]
 COPIED = ("hw8", "scripts", "benchmarks", "tests", "docs", "notebooks", "data/README.md", "README.md", "pyproject.toml",
@@ -187,15 +196,88 @@ def every_change() -> list[Change]:
     return [change for path in files for change in changes_of(path)]
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Note the lines that run from here on as this test's."""
+    if measured := coverage.Coverage.current():
+        measured.switch_context(item.nodeid)
+    return (yield)
+
+
+SECONDS: dict[str, float] = collections.defaultdict(float)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Add up how long each test takes."""
+    SECONDS[report.nodeid] += report.duration
+
+
+def pytest_sessionfinish() -> None:
+    """Write how long each test took, where that is asked for."""
+    if SECONDS and "MUTATIONS_SECONDS" in os.environ and "PYTEST_XDIST_WORKER" not in os.environ:
+        Path(os.environ["MUTATIONS_SECONDS"]).write_text(json.dumps(SECONDS), encoding="utf-8")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the selected tests, in their order, where any are."""
+    if "MUTATIONS_SELECTED" in os.environ:
+        order = json.loads(Path(os.environ["MUTATIONS_SELECTED"]).read_text(encoding="utf-8"))
+        place = {name: number for number, name in enumerate(order)}
+        items[:] = sorted((item for item in items if item.nodeid in place), key=lambda item: place[item.nodeid])
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """The quick tests that run each line of the package, by file and line, and how long each takes."""
+
+    tests: dict[str, dict[int, list[str]]]
+    seconds: dict[str, float]
+
+    @classmethod
+    def by_running(cls, root: Path) -> "Measured":
+        """Run the quick tests once, in this copy of the checkout. Raises RuntimeError unless they pass."""
+        settings, data, seconds = root / "coverage.ini", root / "measured", root / "seconds.json"
+        lines = ("[run]", "source_pkgs = hw8", "parallel = true", "patch = subprocess", f"data_file = {data}")
+        settings.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        words = ["-m", "pytest", "-q", "-p", "tests.mutations", "-m", "not slow", "-n", "2", "--dist", "loadfile"]
+        words = [sys.executable, "-m", "coverage", "run", f"--rcfile={settings}", *words]
+        environment = environment_of(root) | {"MUTATIONS_SECONDS": str(seconds)}
+        done = subprocess.run(words, cwd=root, env=environment, capture_output=True, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stdout.decode()[-4000:] + done.stderr.decode()[-4000:])
+        combine = [sys.executable, "-m", "coverage", "combine", "-q", f"--rcfile={settings}"]
+        subprocess.run(combine, cwd=root, check=True)
+        union = coverage.CoverageData(str(data))
+        union.read()
+        tests: dict[str, dict[int, list[str]]] = collections.defaultdict(lambda: collections.defaultdict(list))
+        for file in union.measured_files():  # of this copy, or of a copy that a test made
+            for line, names in union.contexts_by_lineno(file).items():
+                tests["hw8/" + file.rpartition("/hw8/")[2]][line] += filter(None, names)
+        return cls(tests, json.loads(seconds.read_text(encoding="utf-8")))
+
+    def of(self, change: Change) -> list[str]:
+        """The tests that run a change's line, the fastest first."""
+        return sorted(set(self.tests[change.path][change.line]), key=lambda name: self.seconds.get(name, 0.0))
+
+
 def nearest_tests(path: str) -> tuple[str, ...]:
     """The tests nearest to a module."""
     return NEAREST.get(path) or NEAREST[str(Path(path).parent)]
 
 
-def passes(root: Path, tests: tuple[str, ...]) -> bool:
-    """Whether these quick tests pass in a copy of the checkout."""
-    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    words = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", *tests]
+def environment_of(root: Path) -> dict[str, str]:
+    """The environment in which the tests of a copy run: one thread, and the copy's package."""
+    return os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def passes(root: Path, tests: list[str], only: list[str] | None = None) -> bool:
+    """Whether these quick tests pass in a copy of the checkout: whole files, or `only` some of their tests."""
+    environment = environment_of(root)
+    if only is not None:
+        environment["MUTATIONS_SELECTED"] = str(root / "selected.json")
+        (root / "selected.json").write_text(json.dumps(only), encoding="utf-8")
+    words = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "-p", "no:cacheprovider"]
+    words += ["-p", "tests.mutations", *tests]
     try:
         done = subprocess.run(words, cwd=root, env=environment, capture_output=True, timeout=LONGEST, check=False)
     except subprocess.TimeoutExpired:
@@ -205,11 +287,15 @@ def passes(root: Path, tests: tuple[str, ...]) -> bool:
     return done.returncode == 0
 
 
-def survives(change: Change, root: Path) -> bool:
+def survives(change: Change, root: Path, measured: Measured) -> bool:
     """Whether no quick test notices a change, made in this copy of the checkout and taken back."""
     apply(change, root)
     try:
-        return passes(root, nearest_tests(change.path)) and passes(root, OF_WHOLE_RUNS)
+        names = measured.of(change)
+        if not names:  # a line that runs when its module is imported, or in no quick test
+            return passes(root, [*nearest_tests(change.path)]) and passes(root, [*OF_WHOLE_RUNS])
+        files = sorted({name.partition("::")[0] for name in names})
+        return passes(root, files, names) and passes(root, [*OF_WHOLE_RUNS])
     finally:
         shutil.copy(ROOT / change.path, root / change.path)
 
@@ -241,6 +327,7 @@ def main() -> int:
     drawn = random.Random(arguments.seed).sample(known, min(arguments.count, len(known)))
     survivors = []
     with tempfile.TemporaryDirectory(prefix="hw8-mutations-") as folder:
+        measured = Measured.by_running(copied_checkout(Path(folder) / "measured"))
         places: queue.Queue[Path] = queue.Queue()
         for number in range(arguments.workers):
             places.put(copied_checkout(Path(folder) / str(number)))
@@ -248,7 +335,7 @@ def main() -> int:
         def tested(change: Change) -> tuple[Change, bool]:
             place = places.get()
             try:
-                return change, survives(change, place)
+                return change, survives(change, place, measured)
             finally:
                 places.put(place)
 

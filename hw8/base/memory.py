@@ -4,14 +4,14 @@ import contextlib
 import ctypes
 import gc
 import threading
-from pathlib import Path
 from types import TracebackType
 
-STATUS = Path("/proc/self/status")
-PERIOD = 0.02
+import psutil
+
+PERIOD = 0.02  # seconds between two looks: shorter than any batch that takes memory worth counting
 
 
-def give_back() -> None:
+def release_memory() -> None:
     """Return memory that is no longer used to the system, so that what comes next is not charged with it."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError, TypeError):  # glibc's own; other systems do without
@@ -19,27 +19,19 @@ def give_back() -> None:
 
 
 class PeakMemory:
-    """Looks at this process's memory fifty times a second while the block runs: the largest seen, in MB.
+    """The largest memory of a process while the block runs, looked at fifty times a second, in MB (10^6 bytes).
 
-    `private_mb` is what the process holds for itself (RssAnon), without mapped files, whose pages the system takes
-    back when it needs them; `resident_mb` counts those too. Both are None where the system does not tell (outside
-    of Linux). What the process held before the block counts.
+    `private_mb` is what the process holds for itself, without mapped files, whose pages the system takes back when it
+    needs them; None on macOS, which does not tell. `resident_mb` counts those pages too. What the process held before
+    the block counts. `pid` is the process to look at, by default this one.
     """
 
-    def __init__(self) -> None:
-        self._peak: dict[str, int] = {}
+    def __init__(self, pid: int | None = None) -> None:
+        self.private_mb: float | None = None
+        self.resident_mb = 0.0
+        self._process = psutil.Process(pid)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    @property
-    def private_mb(self) -> float | None:
-        """Largest private memory seen, in MB (10^6 bytes)."""
-        return self._megabytes("RssAnon")
-
-    @property
-    def resident_mb(self) -> float | None:
-        """Largest resident memory seen, mapped files included, in MB (10^6 bytes)."""
-        return self._megabytes("VmRSS")
 
     def __enter__(self) -> "PeakMemory":
         self._look()
@@ -59,13 +51,11 @@ class PeakMemory:
 
     def _look(self) -> None:
         try:
-            lines = STATUS.read_text(encoding="ascii").splitlines()
-        except OSError:
-            return
-        for line in lines:
-            name, _, value = line.partition(":")
-            if name in ("RssAnon", "VmRSS"):
-                self._peak[name] = max(self._peak.get(name, 0), int(value.split()[0]))
-
-    def _megabytes(self, name: str) -> float | None:
-        return self._peak[name] * 1024 / 1e6 if name in self._peak else None
+            memory = self._process.memory_info()
+        except psutil.Error:
+            return  # the process has ended
+        self.resident_mb = max(self.resident_mb, memory.rss / 1e6)
+        if hasattr(memory, "shared"):  # Linux
+            self.private_mb = max(self.private_mb or 0.0, (memory.rss - memory.shared) / 1e6)
+        elif hasattr(memory, "private"):  # Windows
+            self.private_mb = max(self.private_mb or 0.0, memory.private / 1e6)

@@ -17,7 +17,7 @@ from hw8.base.environment import describe_environment
 from hw8.base.errors import InputError, Interrupted
 from hw8.base.files import read_text, write_text
 from hw8.base.lock import owned
-from hw8.base.memory import PeakMemory, give_back
+from hw8.base.memory import PeakMemory, release_memory
 from hw8.config import RunConfig, from_mapping, read_config
 from hw8.config.presets import PRESETS, changed, load_preset, unknown_preset
 from hw8.data.sources import Source, open_source
@@ -162,7 +162,7 @@ def _rows(done: dict[tuple[str, int], dict[str, Any]]) -> pd.DataFrame:
 def _run(source: Source, entry: tuple[str, int], plan: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train or fit, score and measure one entry; its result.json is written last."""
     name, seed = entry
-    give_back()
+    release_memory()
     with PeakMemory() as memory:
         found = _classical(source, name, seed, folder) if name in CLASSICAL else _trained(plan, folder)
     found["peak_private_mb"] = memory.private_mb

@@ -6,7 +6,14 @@ Functions as in `hw8.data.corruptions`. They measure only; a transformation that
 import numpy as np
 from scipy import fft, ndimage
 
-from hw8.data.corruptions import resampled, to_uint8, unseen_corruption
+from hw8.data.corruptions import Corruption, register, resampled, to_uint8
+
+UNSEEN: dict[str, Corruption] = {}
+
+
+def unseen_corruption(function: Corruption) -> Corruption:
+    """Register a kind of synthetic anomaly that no model is trained on; its name is the function's name."""
+    return register(function, UNSEEN)
 
 
 @unseen_corruption

@@ -10,16 +10,17 @@ import numpy as np
 from tqdm import tqdm
 
 from hw8.base.processes import processes
-from hw8.data import unseen  # noqa: F401 (registers its kinds)
 from hw8.data.arrays import Images
-from hw8.data.corruptions import CORRUPTIONS, UNSEEN, corrupt
+from hw8.data.corruptions import CORRUPTIONS
 from hw8.data.labels import NORMAL, Labels
 from hw8.data.splits import evenly_spaced
+from hw8.data.synthetic import corrupt
+from hw8.data.unseen import UNSEEN
 from hw8.evaluation.metrics import Evaluation, evaluate
+from hw8.scoring.inference import Change
 
 PER_KIND = 500
 SEED = 8
-Change = Callable[[np.ndarray], np.ndarray]
 Named = Mapping[str, np.ndarray]
 
 

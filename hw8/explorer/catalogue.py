@@ -11,7 +11,7 @@ from hw8.base.errors import InputError
 from hw8.config import Device
 from hw8.data.arrays import Images
 from hw8.data.labels import Labels
-from hw8.data.sources import open_source
+from hw8.data.splits import evenly_spaced
 from hw8.explorer.upload import read_upload
 from hw8.report.explanation import Explainer, Explanation
 from hw8.report.sprites import coloured, data_uri, three_channels, uint8_pixels
@@ -38,7 +38,7 @@ class Neighbourhood:
     def of(cls, trained: TrainedRun) -> "Neighbourhood":
         """Up to 4,000 training images spread over the training split. Raises InputError if they are gone."""
         images, splits = trained.open_training()
-        rows = splits.train[np.unique(np.linspace(0, len(splits.train) - 1, KNOWN).astype(int))]
+        rows = evenly_spaced(splits.train, KNOWN)
         scorer = trained.scorer.with_evidence(("latent",))
         latent_RD = scorer.table(images, rows, label="training images")["latent"].reshape(len(rows), -1)
         scale_D = np.maximum(latent_RD.std(axis=0), 1e-6)
@@ -57,11 +57,11 @@ class Catalogue:
     def __init__(self, run: Path, where: str | None, device: Device = "auto") -> None:
         """Score the whole test set. Raises InputError if there is no such run, or it does not fit the data."""
         trained = TrainedRun.load(run, device)
-        source = open_source(where if where is not None else trained.config.data.source)
+        source = trained.open_source(where)
         self.name, self.data = run.resolve().name, source.name
         self.images = trained.open_test(source)
         self.labels: Labels | None = source.labels(len(self.images))
-        whole = dataclasses.replace(trained, scorer=trained.scorer.with_all_evidence())
+        whole = trained.with_all_evidence()
         done = score_images(whole, self.images)
         self.transductive = done.share is not None
         self.scores = {"score": done.score_N, **trained.calibration.scores(done.table)}

@@ -13,9 +13,10 @@ from hw8.compare.standings import failed_presets, is_transductive, summarise, wi
 from hw8.compare.tables import MEANING, head, notes, readable, short_names
 from hw8.data.labels import Labels
 from hw8.data.sources import Source
+from hw8.data.splits import evenly_spaced
 from hw8.evaluation.classical import CLASSICAL, CROPS
 from hw8.report import plots
-from hw8.report.drawings import MAPPED, latent_map, mapped_rows, training_curves
+from hw8.report.drawings import MAPPED, latent_map, training_curves
 from hw8.report.explanation import Explainer
 from hw8.report.gallery import GROUPS, Ranking, cards, choose, mistakes
 from hw8.report.pages import Figure, as_data, with_code, write_page
@@ -223,7 +224,7 @@ def _portraits(compared: Compared, methods: list[Ranking], first: dict[str, int]
         folder = compared.folder / run_name((method.name, first[method.name]))
         trained = compared.run(folder)
         images = trained.open_test(compared.source)
-        rows = mapped_rows(len(images))
+        rows = evenly_spaced(np.arange(len(images)), MAPPED)
         labels = compared.labels and Labels(compared.labels.label_N[rows], compared.labels.kind_N[rows])
         table = trained.scorer.with_evidence(("latent",)).table(images, rows)
         drawn = (

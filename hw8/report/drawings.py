@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from hw8.base.files import open_regular
 from hw8.data.labels import Labels
+from hw8.data.splits import evenly_spaced
 from hw8.report import plots
 from hw8.training.run_folder import RunFolder
 
@@ -25,11 +26,6 @@ def training_curves(folder: RunFolder, name: str) -> Markup | None:
     return plots.training(found, name) if known else None
 
 
-def mapped_rows(count: int) -> np.ndarray:
-    """Up to 3,000 rows, spread evenly over so many."""
-    return np.unique(np.linspace(0, count - 1, MAPPED).astype(int))
-
-
 def latent_map(latent_ND: np.ndarray | None, labels: Labels | None, name: str) -> Markup | None:
     """Up to 3,000 latents in two dimensions: by UMAP if it is installed, else by principal components.
 
@@ -37,7 +33,7 @@ def latent_map(latent_ND: np.ndarray | None, labels: Labels | None, name: str) -
     """
     if latent_ND is None or np.ndim(latent_ND) != 2 or min(latent_ND.shape) < 3:
         return None
-    rows = mapped_rows(len(latent_ND))
+    rows = evenly_spaced(np.arange(len(latent_ND)), MAPPED)
     chosen_ND = np.nan_to_num(np.asarray(latent_ND, np.float64)[rows])
     if chosen_ND.std(0).max() == 0:
         return None

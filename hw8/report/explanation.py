@@ -8,7 +8,7 @@ import numpy as np
 
 from hw8.base.errors import InputError
 from hw8.data.arrays import Images, scaled
-from hw8.data.sources import open_source
+from hw8.data.splits import evenly_spaced
 from hw8.report.figures import new_figure, save_figure, show_image
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import TWO_SIDED, needed_evidence
@@ -69,7 +69,7 @@ class Explainer:
     @classmethod
     def for_images(cls, trained: TrainedRun, images: Images) -> "Explainer":
         """With the error that all but one in two hundred pixels stay below, from 256 images spread over the set."""
-        rows = np.unique(np.linspace(0, len(images) - 1, SAMPLE).astype(int))
+        rows = evenly_spaced(np.arange(len(images)), SAMPLE)
         batch_BHWC = images.read(rows)
         recon_BHWC, _ = trained.scorer.reconstruct(batch_BHWC)
         if recon_BHWC is None:
@@ -118,7 +118,7 @@ class Explainer:
 def explain(run: Path, where: str | None, row: int) -> Explanation:
     """Explain the score of one test image. Raises InputError if there is no such run, data or image."""
     trained = TrainedRun.load(run)
-    images = trained.open_test(open_source(where if where is not None else trained.config.data.source))
+    images = trained.open_test(trained.open_source(where))
     if not 0 <= row < len(images):
         raise InputError(f"`id` {row}: {images.name} has images 0 to {len(images) - 1}")
     return Explainer.for_images(trained, images).explain(images.read(np.array([row])), [f"image {row}"])[0]

@@ -7,8 +7,9 @@ import numpy as np
 
 from hw8.base.files import atomic_write
 from hw8.data.arrays import Images, scaled
-from hw8.data.corruptions import CORRUPTIONS, corrupt
+from hw8.data.corruptions import CORRUPTIONS
 from hw8.data.labels import Labels
+from hw8.data.synthetic import corrupt
 from hw8.evaluation.held_out import SEED
 from hw8.runs.trained_run import TrainedRun
 

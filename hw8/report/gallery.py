@@ -7,6 +7,7 @@ import numpy as np
 
 from hw8.data.arrays import Images
 from hw8.data.labels import Labels
+from hw8.data.splits import evenly_spaced
 from hw8.report.explanation import Explainer
 from hw8.report.sprites import data_uri, small, strip, three_channels
 from hw8.runs.predict import ALPHA
@@ -49,8 +50,7 @@ def choose(scored: Ranking, labels: Labels | None, each: int, spread: int) -> di
         parts = [order[((labels.kind_N == kind) & missed_N)[order]][:share] for kind in kinds]
         misses = np.concatenate(parts)
         found["misses"] = misses[np.argsort(scored.score_N[misses], kind="stable")]
-    places = np.unique(np.linspace(0, len(order) - 1, min(spread, len(order))).astype(int))
-    return found | {"spread": order[places][::-1]}
+    return found | {"spread": evenly_spaced(order, spread)[::-1]}
 
 
 def mistakes(scored: Ranking, labels: Labels | None) -> dict[str, int]:

@@ -1,6 +1,5 @@
 """One page about one run: what it finds in a test set, what it misses, and why."""
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ import numpy as np
 from hw8.base.errors import InputError
 from hw8.base.files import read_text
 from hw8.data.labels import Labels
-from hw8.data.sources import open_source
 from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.report import plots
 from hw8.report.drawings import MAPPED, latent_map, training_curves
@@ -35,10 +33,10 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str) -> N
     InputError if there is no such run, it does not fit the data, or `out` cannot be written.
     """
     trained = TrainedRun.load(run)
-    source = open_source(where if where is not None else trained.config.data.source)
+    source = trained.open_source(where)
     images = trained.open_test(source)
     labels = source.labels(len(images))
-    whole = dataclasses.replace(trained, scorer=trained.scorer.with_all_evidence())
+    whole = trained.with_all_evidence()
     done = score_images(whole, images)
     name = run.resolve().name
     named = source.name if source.has_test_set else f"development images of {source.name}, which has no test set"

@@ -17,7 +17,6 @@ from hw8.config import Device
 from hw8.data.arrays import Images
 from hw8.data.labels import Labels
 from hw8.data.loader import in_batches
-from hw8.data.sources import open_source
 from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.runs.submission import read_submission, write_part, write_submission
 from hw8.runs.trained_run import TrainedRun
@@ -131,7 +130,7 @@ def predict(
     out = out or Path("submissions") / ("+".join(path.resolve().name for path in paths) + ".csv")
     _check_names(out, evidence, paths)
     trained_runs = [TrainedRun.load(run, device) for run in paths]
-    source = open_source(where if where is not None else trained_runs[0].config.data.source)
+    source = trained_runs[0].open_source(where)
     opened = [trained.open_test(source) for trained in trained_runs]
     if not source.has_test_set and len({trained.calibration_set() for trained in trained_runs}) > 1:
         raise InputError(f"`data` {source.name}: has no test set, and these runs held out other images; give `data`")
@@ -170,7 +169,7 @@ def predict_shard(run: Path, where: str | None, out: Path, shard: tuple[int, int
     trained = TrainedRun.load(run, device)
     if trained.config.scoring.transductive:
         raise InputError(f"`shard` {number}/{count}: {run} is transductive and must see the whole test set at once")
-    images = trained.open_test(open_source(where if where is not None else trained.config.data.source))
+    images = trained.open_test(trained.open_source(where))
     warn_of([trained], [images])
     batches = list(in_batches(np.arange(len(images)), trained.scorer.batch_size))
     mine = batches[number * len(batches) // count : (number + 1) * len(batches) // count]

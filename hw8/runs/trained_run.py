@@ -96,12 +96,20 @@ class TrainedRun:
         """Every score of these rows, as `Scorer.table` takes them: float64 (len(rows),) each."""
         return self.calibration.scores(self.scorer.table(images, rows, change))
 
+    def open_source(self, where: str | None) -> Source:
+        """The images at `where` or, if that is None, the run's own. Raises InputError if there are none."""
+        return open_source(self.config.data.source if where is None else where)
+
+    def with_all_evidence(self) -> "TrainedRun":
+        """The same run, whose tables hold all evidence of its model, needed for the score or not."""
+        return dataclasses.replace(self, scorer=self.scorer.with_all_evidence())
+
     def open_test(self, source: Source) -> Images:
         """The test images as this run sees them or, of the run's own data without a test set, its development images.
 
         Raises InputError if their side or channels differ from its own.
         """
-        if not source.has_test_set and source == open_source(self.config.data.source):
+        if not source.has_test_set and source == self.open_source(None):
             return self._open_development()
         images = source.testing(self.config.data.crop)
         if (images.side, images.channels) != (self.side, self.channels):
@@ -125,7 +133,7 @@ class TrainedRun:
         """The images that the run was trained on, and their split. Raises InputError if they are no longer there."""
         if self.folder is None:
             raise InputError("the run: was trained on images that it does not hold")
-        images = open_source(self.config.data.source).training(self.config.data.crop)
+        images = self.open_source(None).training(self.config.data.crop)
         if images.fingerprint() != self.folder.fingerprint():
             raise InputError(f"{images.name}: is not what {self.name} was trained on; put it back, or train again")
         try:

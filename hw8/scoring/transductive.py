@@ -24,6 +24,7 @@ from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import in_batches
 from hw8.models.output import Model
 from hw8.scoring.tails import Tail, conformal
+from hw8.training.averaging import averaging_decay, update_average
 
 FOLDS = 2
 STEPS = 500
@@ -151,7 +152,7 @@ class Transducer:
             F.binary_cross_entropy_with_logits(logit_N.float(), target_N).backward()
             optimizer.step()
             optimizer.zero_grad()
-            _follow(average, net, min(DECAY, (step + 1) / (step + 10)))
+            update_average(average, net, averaging_decay(step, DECAY))
             bar.update()
         return average
 
@@ -184,16 +185,6 @@ def check_can_transduce(model: Model) -> tuple[nn.Module, nn.Linear]:
     if not isinstance(features, nn.Module) or not isinstance(heads, nn.Linear):
         raise InputError("`transductive`: starts from a recogniser's encoder; train the preset boss_transductive")
     return features, heads
-
-
-@torch.no_grad()
-def _follow(average: nn.Module, net: nn.Module, decay: float) -> None:
-    """Move the averaged weights and statistics towards the current ones; counters are copied."""
-    for old, new in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
-        if old.is_floating_point():
-            old.lerp_(new, 1 - decay)
-        else:
-            old.copy_(new)
 
 
 def platt(said_C: np.ndarray, said_U: np.ndarray) -> tuple[float, float]:

@@ -15,8 +15,8 @@ from hw8.base.files import atomic_write, open_regular
 from hw8.base.processes import processes
 from hw8.config import TrainConfig
 from hw8.models.output import Model
+from hw8.training.averaging import averaging_decay, update_average
 from hw8.training.history import Row
-from hw8.training.schedule import averaging_decay
 
 
 @dataclasses.dataclass
@@ -47,17 +47,8 @@ class TrainingState:
         self.progress = Progress()
 
     def update_average(self) -> None:
-        """Move the averaged weights and normalisation statistics towards the current ones.
-
-        Other buffers (codebooks, centres, unit vectors, counters) mean nothing as an average, and are copied.
-        """
-        share = 1 - averaging_decay(self.progress.step, self.config)
-        averaged, current = self.average.state_dict(), self.model.state_dict()
-        learned = {name for name, _ in self.model.named_parameters()}
-        blended = [name for name in current if name in learned or name.endswith(("running_mean", "running_var"))]
-        torch._foreach_lerp_([averaged[name] for name in blended], [current[name] for name in blended], share)
-        for name in current.keys() - set(blended):
-            averaged[name].copy_(current[name])
+        """Move the averaged weights towards the current ones."""
+        update_average(self.average, self.model, averaging_decay(self.progress.step, self.config.ema_decay))
 
     def save(self, path: Path) -> None:
         """Write everything needed to go on to `path`, whole or not at all.

@@ -5,7 +5,7 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from hw8.training.schedule import learning_rate
 from hw8.training.tracker import Tracker
 
 LOG_EVERY = 20
-PARTS = {True: 128, False: 400}  # images at once, with convolutions and without: measured on two cores
+MICROBATCH = {True: 128, False: 400}  # images at once, with convolutions and without: measured on two cores
 SHORT = 15.0  # seconds between two savings of the state, unless somebody waits for it
 STILL = 1e-7  # relative change of a loss that counts as none at all
 
@@ -51,7 +51,7 @@ class Trainer:
         self.precision = precision
         self.device = next(state.model.parameters()).device
         self.per_epoch = batch_count(len(splits.train), config.train.batch_size)
-        self.steps = self.per_epoch * config.train.epochs
+        self.total_steps = self.per_epoch * config.train.epochs
         self.pending: list[torch.Tensor] = []
         self.best: Model | None = None  # weights better than those on the disk, until the next saving
         self.model = _compiled(state.model) if config.train.compile else state.model
@@ -81,7 +81,7 @@ class Trainer:
         not a finite number or never moves.
         """
         progress = self.state.progress
-        if not 0 <= self._position()[1] <= self.per_epoch or progress.step > self.steps:
+        if not 0 <= self._position()[1] <= self.per_epoch or progress.step > self.total_steps:
             raise InputError(
                 f"{self.name}: its {progress.step:,} steps in resume.pt are not those of this run; train again"
             )
@@ -95,28 +95,36 @@ class Trainer:
             with stop_signals() as self.asked, self._bar() as bar:
                 while not self.finished:
                     bar.set_description(f"epoch {len(progress.history) + 1}/{self.config.train.epochs}")
-                    for rows_B in self._remaining_batches():
-                        self._step(rows_B)
-                        bar.update(len(rows_B))
-                        if progress.step % LOG_EVERY == 0:
-                            loss = self._settle()
+                    for count, loss in self.steps():
+                        bar.update(count)
+                        if loss is not None:
                             bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
                             board.log_step(progress.step, loss, self._lr(progress.step - 1))
                         if time.monotonic() - self.saved_at > 60 * self.config.train.save_minutes:
-                            self._save()
-                        if self._stopping() and progress.step < self.steps:
+                            self.save()
+                        if self._stopping() and progress.step < self.total_steps:
                             raise self._interrupted()
-                    self._finish_epoch(board)
+                    self.finish_epoch(board)
                     if self._stopping() and not self.finished:
                         raise self._interrupted()
         finally:
             board.close()
 
+    def steps(self) -> Iterator[tuple[int, float | None]]:
+        """Make the steps that the epoch still lacks; after each, its images and, every 20 steps, their mean loss.
+
+        Raises InputError when a loss is not a finite number.
+        """
+        epoch, position = self._position()
+        for rows_B in self._batches(epoch)[position:]:
+            self.step(rows_B)
+            yield len(rows_B), self.settle() if self.state.progress.step % LOG_EVERY == 0 else None
+
     def _interrupted(self) -> Interrupted:
         """Save, and say how to go on."""
-        self._save()
+        self.save()
         return Interrupted(
-            f"stopped at step {self.state.progress.step:,} of {self.steps:,} with the work saved; "
+            f"stopped at step {self.state.progress.step:,} of {self.total_steps:,} with the work saved; "
             f"go on with: {command('train', '--resume', self.name)}"
         )
 
@@ -141,31 +149,27 @@ class Trainer:
     def _batches(self, epoch: int) -> list[np.ndarray]:
         return epoch_batches(self.splits.train, self.config.train.batch_size, self.config.seed, epoch)
 
-    def _remaining_batches(self) -> list[np.ndarray]:
-        epoch, position = self._position()
-        return self._batches(epoch)[position:]
-
     def _lr(self, step: int) -> float:
-        return learning_rate(step, self.steps, self.config.train)
+        return learning_rate(step, self.total_steps, self.config.train)
 
     def _stopping(self) -> bool:
         """Whether to stop after this step: this process was asked to or, of several, all have heard that one was."""
         return self.asked() if self.job.count == 1 else self.agreed
 
-    def _step(self, rows_B: np.ndarray) -> None:
+    def step(self, rows_B: np.ndarray) -> None:
         """One optimisation step on these rows, each process taking its share; loss and norm wait in `pending`."""
         state, train = self.state, self.config.train
         step = state.progress.step
         _seed_layers(self.config.seed, step, self.job.rank, self.device)
         state.model.train()
         loss = torch.zeros((), device=self.device)
-        for rows_P, mirrored_P in self._parts(rows_B):
-            x_NCHW = training_batch(self.images, rows_P, self.device, mirrored_P, self.channels_last)
+        for rows_M, mirrored_M in self._microbatches(rows_B):
+            x_NCHW = training_batch(self.images, rows_M, self.device, mirrored_M, self.channels_last)
             with autocast(self.precision, self.device):
                 output = self.model(x_NCHW)
-            part = objective(train.loss, output, x_NCHW).sum() / len(rows_B)
-            part.backward()
-            loss += part.detach()
+            share = objective(train.loss, output, x_NCHW).sum() / len(rows_B)
+            share.backward()
+            loss += share.detach()
         loss, self.agreed = exchange(state.model, loss, self.asked())
         norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), train.clip_norm)
         for group in state.optimizer.param_groups:
@@ -176,18 +180,19 @@ class Trainer:
         state.progress.step += 1
         self.pending.append(torch.stack([loss, norm]))
 
-    def _parts(self, rows_B: np.ndarray) -> list[tuple[np.ndarray, np.ndarray | None]]:
-        """This process's rows of a batch and which of them are mirrored, in parts small enough for a CPU's cache."""
+    def _microbatches(self, rows_B: np.ndarray) -> list[tuple[np.ndarray, np.ndarray | None]]:
+        """This process's rows of a batch and which of them are mirrored, in microbatches that fit a CPU's cache."""
         flip = self.config.data.flip
         mirrored_B = mirrored_rows(len(rows_B), self.config.seed, self.state.progress.step) if flip else None
         mine = np.array_split(np.arange(len(rows_B)), self.job.count)[self.job.rank]
         count = 1
         if self.device.type == "cpu" and self.state.model.splits():
-            count = -(-len(mine) // (self.config.train.part_size or PARTS[self.channels_last]))
-        parts = np.array_split(mine, count)
-        return [(rows_B[part], None if mirrored_B is None else mirrored_B[part]) for part in parts]
+            count = -(-len(mine) // (self.config.train.part_size or MICROBATCH[self.channels_last]))
+        return [
+            (rows_B[some], None if mirrored_B is None else mirrored_B[some]) for some in np.array_split(mine, count)
+        ]
 
-    def _settle(self) -> float:
+    def settle(self) -> float:
         """Fetch the pending losses from the device, check and add them up; return their mean."""
         if not self.pending:
             return math.nan
@@ -206,9 +211,9 @@ class Trainer:
         sums["highest"] = max(sums.get("highest", -math.inf), float(losses.max()))
         return float(losses.mean())
 
-    def _finish_epoch(self, board: Board) -> None:
+    def finish_epoch(self, board: Board) -> None:
         """Measure the held-out loss, keep the best weights, and save."""
-        self._settle()
+        self.settle()
         progress, train = self.state.progress, self.config.train
         self._tick()
         row = self._measure(progress.epoch_sums, progress.epoch_seconds)
@@ -224,7 +229,7 @@ class Trainer:
             write_metrics(self.folder.metrics, progress.history)
         first_or_last = self.finished or len(progress.history) == 1
         if first_or_last or time.monotonic() - self.saved_at >= SHORT:
-            self._save()
+            self.save()
         board.log_epoch(row, self._pictures())
 
     def _measure(self, sums: dict[str, float], seconds: float) -> Row:
@@ -285,12 +290,12 @@ class Trainer:
         self.state.progress.epoch_seconds += now - self.clock
         self.clock = now
 
-    def _save(self) -> None:
+    def save(self) -> None:
         """Write the best weights and the state for --resume; a state with a bad loss is refused first.
 
         Weights first: a kill between the two leaves a state that comes to the same weights again.
         """
-        self._settle()
+        self.settle()
         self._tick()
         self.saved_at = time.monotonic()
         if self.folder is None:

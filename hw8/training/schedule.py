@@ -1,4 +1,4 @@
-"""Learning rate and weight averaging as pure functions of the step: nothing to save, nothing to lose."""
+"""Epochs for the number of images, and the learning rate as a pure function of the step: nothing to save."""
 
 import dataclasses
 import math
@@ -29,8 +29,3 @@ def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
     progress = (step - warmup) / max(1, steps - 1 - warmup)
     share = config.final_lr_share + (1 - config.final_lr_share) * (1 + math.cos(math.pi * progress)) / 2
     return config.lr * share
-
-
-def averaging_decay(step: int, config: TrainConfig) -> float:
-    """Decay of the weight average at a step: short memory at first, so that early weights are forgotten."""
-    return min(config.ema_decay, (1 + step) / (10 + step))

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from hw8.data import unseen  # noqa: F401 (registers its kinds)
-from hw8.data.corruptions import CORRUPTIONS, UNSEEN, corrupt, corruption
+from hw8.data.corruptions import CORRUPTIONS, corruption
+from hw8.data.synthetic import corrupt
+from hw8.data.unseen import UNSEEN
 
 KINDS = {
     "cut_paste", "patch_shuffle", "local_warp", "blur", "noise", "colour_shift", "occlusion", "upside_down", "blend",

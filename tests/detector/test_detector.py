@@ -321,7 +321,7 @@ def test_the_state_of_the_process_is_left_as_it_was_and_nothing_is_said(grey, ca
 
 
 def test_stopped_by_the_user(grey, monkeypatch):
-    monkeypatch.setattr(loop.Trainer, "_step", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(loop.Trainer, "step", lambda *_: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         AnomalyDetector(TINY, epochs=1).fit(grey)
 

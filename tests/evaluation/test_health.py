@@ -85,8 +85,8 @@ def test_a_training_that_failed_says_so_in_its_summary_and_is_not_the_newest_run
             next(self.state.model.parameters()).fill_(float("nan"))
         original(self, rows_B)
 
-    original = loop.Trainer._step
-    monkeypatch.setattr(loop.Trainer, "_step", poison)
+    original = loop.Trainer.step
+    monkeypatch.setattr(loop.Trainer, "step", poison)
     with pytest.raises(InputError, match="no longer a finite number"):
         train_run(quick, tmp_path / "bad")
     summary = json.loads((tmp_path / "bad" / "summary.json").read_text())

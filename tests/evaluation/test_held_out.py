@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from hw8.data.arrays import Images
-from hw8.data.corruptions import CORRUPTIONS, UNSEEN, corrupt
+from hw8.data.corruptions import CORRUPTIONS
 from hw8.data.labels import Labels
+from hw8.data.synthetic import corrupt
+from hw8.data.unseen import UNSEEN
 from hw8.evaluation.held_out import PER_KIND, SEED, Development, HeldOut, _evaluate, evaluate_held_out
 from hw8.evaluation.metrics import evaluate, roc_auc
 

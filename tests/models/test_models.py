@@ -145,17 +145,17 @@ def test_resumed_it_ends_in_the_same_bytes(name, small, tmp_path, monkeypatch):
         scoring={"score": "l1" if build(name, 16).eval()(batch(16)).recon_NCHW is not None else "distance"},
     )
     whole = train_run(config, tmp_path / "whole")
-    original = loop.Trainer._step
+    original = loop.Trainer.step
 
     def crash(self, rows_B):
         if self.state.progress.step == 6:
             raise RuntimeError("power cut")
         original(self, rows_B)
 
-    monkeypatch.setattr(loop.Trainer, "_step", crash)
+    monkeypatch.setattr(loop.Trainer, "step", crash)
     with pytest.raises(RuntimeError, match="power cut"):
         train_run(config, tmp_path / "cut")
-    monkeypatch.setattr(loop.Trainer, "_step", original)
+    monkeypatch.setattr(loop.Trainer, "step", original)
     cut = resume_run(tmp_path / "cut")
     assert cut.folder.model.read_bytes() == whole.folder.model.read_bytes()
 

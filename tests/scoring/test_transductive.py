@@ -128,13 +128,13 @@ def test_an_image_is_scored_only_by_a_discriminator_that_did_not_see_it(sets, mo
 def test_what_scores_is_the_average_over_the_steps(sets, monkeypatch):
     normal, _, test = sets
     weights: list[torch.Tensor] = []
-    follow = transductive._follow
+    follow = transductive.update_average
 
     def spy(average, net, decay):
         follow(average, net, decay)
         weights.append((net.head.weight.detach().clone(), average.head.weight.detach().clone(), decay))
 
-    monkeypatch.setattr(transductive, "_follow", spy)
+    monkeypatch.setattr(transductive, "update_average", spy)
     transducer = Transducer(small_recogniser(), CPU, "fp32", 64, 0, steps=4)
     net = transducer._fit(normal, Sample(test, np.arange(80)), 0, tqdm(disable=True))
     expected = torch.zeros_like(weights[0][0])

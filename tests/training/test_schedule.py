@@ -3,7 +3,8 @@ import itertools
 import pytest
 
 from hw8.config import TrainConfig
-from hw8.training.schedule import averaging_decay, learning_rate
+from hw8.training.averaging import averaging_decay
+from hw8.training.schedule import learning_rate
 
 CONFIG = TrainConfig(lr=1.0, warmup_share=0.1, final_lr_share=0.02)
 
@@ -27,6 +28,6 @@ def test_without_warm_up():
 
 
 def test_the_average_forgets_its_first_weights():
-    assert averaging_decay(0, CONFIG) == pytest.approx(0.1)
-    assert averaging_decay(10_000, CONFIG) == CONFIG.ema_decay
-    assert averaging_decay(50, TrainConfig(ema_decay=0.0)) == 0
+    assert averaging_decay(0, CONFIG.ema_decay) == pytest.approx(0.1)
+    assert averaging_decay(10_000, CONFIG.ema_decay) == CONFIG.ema_decay
+    assert averaging_decay(50, 0.0) == 0

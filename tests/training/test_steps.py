@@ -18,9 +18,10 @@ from hw8.models import create_model
 from hw8.models.losses import reconstruction_loss
 from hw8.runs import train as session
 from hw8.training import loop
+from hw8.training.averaging import averaging_decay
 from hw8.training.checkpoint import TrainingState
 from hw8.training.loop import Trainer
-from hw8.training.schedule import averaging_decay, learning_rate, paced
+from hw8.training.schedule import learning_rate, paced
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_the_gradient_is_cut_to_its_largest_norm(trainer, monkeypatch):
 
     monkeypatch.setattr(torch.optim.AdamW, "step", step)
     trainer.config = changed(trainer.config, train={"clip_norm": 1e-3})
-    trainer._step(trainer.splits.train[:64])
+    trainer.step(trainer.splits.train[:64])
     assert norms == [pytest.approx(1e-3, rel=1e-3)]
     assert trainer.pending[0][1] > 0.01, "what is reported is the norm before the cut"
 
@@ -60,9 +61,9 @@ def test_biases_and_normalisations_do_not_decay(trainer):
 
 def test_the_learning_rate_is_the_schedules(trainer):
     for step in range(3):
-        trainer._step(trainer.splits.train[:64])
+        trainer.step(trainer.splits.train[:64])
         rates = {group["lr"] for group in trainer.state.optimizer.param_groups}
-        assert rates == {learning_rate(step, trainer.steps, trainer.config.train)}
+        assert rates == {learning_rate(step, trainer.total_steps, trainer.config.train)}
 
 
 def test_the_loss_is_the_mean_over_the_batch_whatever_its_parts(trainer):
@@ -72,7 +73,7 @@ def test_the_loss_is_the_mean_over_the_batch_whatever_its_parts(trainer):
     with torch.no_grad():
         model = copy.deepcopy(trainer.state.model).train()
         expected = (model(x_NCHW).recon_NCHW - x_NCHW).square().flatten(1).mean(1).mean()
-    trainer._step(rows)
+    trainer.step(rows)
     torch.testing.assert_close(trainer.pending[0][0], expected)
 
 
@@ -88,7 +89,7 @@ def test_half_of_the_images_are_mirrored_if_they_may_be(trainer, monkeypatch, fl
     monkeypatch.setattr(loop, "training_batch", batch)
     trainer.config = changed(trainer.config, data={"flip": flip})
     rows = trainer.splits.train[:64]
-    trainer._step(rows)
+    trainer.step(rows)
     plain = to_pixels(torch.from_numpy(trainer.images.read(rows)))
     mirrored = torch.from_numpy(mirrored_rows(64, trainer.config.seed, 0) & flip)
     torch.testing.assert_close(torch.cat(seen), torch.where(mirrored[:, None, None, None], plain.flip(3), plain))
@@ -104,7 +105,7 @@ def test_learned_numbers_are_averaged_and_counters_copied():
         for value in model.state_dict().values():
             value.add_(1)
     state.progress.step = 1000
-    share = 1 - averaging_decay(1000, state.config)
+    share = 1 - averaging_decay(1000, state.config.ema_decay)
     assert share == pytest.approx(0.1)
     state.update_average()
     learned = {name for name, _ in model.named_parameters()}

@@ -186,7 +186,7 @@ def test_a_resumed_run_has_its_own_identity_before_the_environments(tmp_path, mo
 def test_a_run_stopped_in_its_first_epoch_goes_on_under_its_identity_or_without(
     quick, tmp_path, monkeypatch, wandb_offline
 ):
-    original = loop.Trainer._step
+    original = loop.Trainer.step
 
     def stepped(self, rows_B):
         original(self, rows_B)
@@ -195,7 +195,7 @@ def test_a_run_stopped_in_its_first_epoch_goes_on_under_its_identity_or_without(
 
     told, out = dataclasses.replace(quick, tracker="wandb"), tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Trainer, "_step", stepped)
+        patch.setattr(loop.Trainer, "step", stepped)
         with pytest.raises(Interrupted):
             train_run(told, out)
     first = json.loads((out / FILE).read_text())
@@ -260,7 +260,7 @@ def test_a_client_that_is_not_installed_is_one_line(quick, tmp_path, monkeypatch
 
 
 def test_mlflow_keeps_curves_settings_and_pictures_of_a_run_that_was_stopped(quick, tmp_path, monkeypatch, mlflow_here):
-    original = loop.Trainer._step
+    original = loop.Trainer.step
 
     def stepped(self, rows_B):
         original(self, rows_B)
@@ -268,7 +268,7 @@ def test_mlflow_keeps_curves_settings_and_pictures_of_a_run_that_was_stopped(qui
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Trainer, "_step", stepped)
+        patch.setattr(loop.Trainer, "step", stepped)
         with pytest.raises(Interrupted):
             train_run(dataclasses.replace(quick, tracker="mlflow"), tmp_path / "run")
     assert mlflow_here.active_run() is None

@@ -32,14 +32,14 @@ def stop_at(monkeypatch):
     """Make the training receive a signal at one step."""
 
     def arm(step: int, number: int) -> None:
-        original = loop.Trainer._step
+        original = loop.Trainer.step
 
         def stepped(self, rows_B):
             original(self, rows_B)
             if self.state.progress.step == step:
                 os.kill(os.getpid(), number)
 
-        monkeypatch.setattr(loop.Trainer, "_step", stepped)
+        monkeypatch.setattr(loop.Trainer, "step", stepped)
 
     return arm
 
@@ -131,27 +131,27 @@ def test_a_stop_after_an_epoch_that_was_not_saved_saves_it(quick, whole, tmp_pat
 
 def test_a_crash_between_saves_repeats_only_lost_steps(quick, whole, tmp_path, monkeypatch):
     """As after kill -9: nothing is saved at the moment of the crash."""
-    original = loop.Trainer._step
+    original = loop.Trainer.step
 
     def crash(self, rows_B):
         if self.state.progress.step == 8:
             raise RuntimeError("power cut")
         original(self, rows_B)
 
-    monkeypatch.setattr(loop.Trainer, "_step", crash)
+    monkeypatch.setattr(loop.Trainer, "step", crash)
     with pytest.raises(RuntimeError, match="power cut"):
         train_run(quick, tmp_path / "cut")
-    monkeypatch.setattr(loop.Trainer, "_step", original)
+    monkeypatch.setattr(loop.Trainer, "step", original)
     resume_run(tmp_path / "cut")
     assert weights(tmp_path / "cut") == weights(whole)
 
 
 def test_resuming_before_the_first_save_starts_again(quick, whole, tmp_path, monkeypatch):
-    original = loop.Trainer._step
-    monkeypatch.setattr(loop.Trainer, "_step", lambda self, rows_B: 1 / 0)
+    original = loop.Trainer.step
+    monkeypatch.setattr(loop.Trainer, "step", lambda self, rows_B: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         train_run(quick, tmp_path / "cut")
-    monkeypatch.setattr(loop.Trainer, "_step", original)
+    monkeypatch.setattr(loop.Trainer, "step", original)
     resume_run(tmp_path / "cut")
     assert weights(tmp_path / "cut") == weights(whole)
 
@@ -215,7 +215,7 @@ def test_bad_settings_leave_no_folder(quick, tmp_path):
 
 
 def test_nan_stops_the_run_and_is_not_saved(quick, tmp_path, monkeypatch):
-    original = loop.Trainer._step
+    original = loop.Trainer.step
 
     def poison(self, rows_B):
         if self.state.progress.step == 7:
@@ -223,7 +223,7 @@ def test_nan_stops_the_run_and_is_not_saved(quick, tmp_path, monkeypatch):
                 next(self.state.model.parameters()).fill_(float("nan"))
         original(self, rows_B)
 
-    monkeypatch.setattr(loop.Trainer, "_step", poison)
+    monkeypatch.setattr(loop.Trainer, "step", poison)
     with pytest.raises(InputError, match=r"no longer a finite number at step \d+.*lower `lr`"):
         train_run(quick, tmp_path / "run")
     saved = torch.load(tmp_path / "run" / "resume.pt", weights_only=True)
