@@ -33,8 +33,9 @@ def write_noise(path: Path, count: int) -> None:
 def peak(command: list[str]) -> dict[str, float | None]:
     """Run a command; its peak private and resident memory in MB, and its minutes."""
     started = time.perf_counter()
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, cwd=ROOT, **quiet) as process, PeakMemory(process.pid) as memory:
+    nowhere = subprocess.DEVNULL
+    process = subprocess.Popen(command, cwd=ROOT, stdout=nowhere, stderr=nowhere)
+    with process, PeakMemory(process.pid) as memory:
         process.wait()
     if process.returncode:
         raise RuntimeError(f"{command} failed")

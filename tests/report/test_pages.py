@@ -156,7 +156,7 @@ def test_choosing_without_p_values_ranks_all():
     assert found["least"].tolist() == [0, 1, 2]
     assert found["false_alarms"].tolist() == [18, 16, 14]
     assert found["misses"].tolist() == [1, 3, 5]
-    assert found["spread"].tolist() == [19, 12, 6, 0]
+    assert found["spread"].tolist() == [19, 13, 6, 0]
 
 
 def test_roc_points_are_rates_at_thresholds():
