@@ -10,6 +10,7 @@ from hw8.models.transformations import (
     ONE_SIDED,
     QUARTERS,
     Chances,
+    bump,
     mirror_signs,
     parameter_names,
     transform,
@@ -110,6 +111,19 @@ def test_damages_leave_the_rest_of_the_image():
         assert part.min() > 0.7, name
     blended = done.damage_N == DAMAGES.index("blended")
     assert same_NHW[blended].float().mean() < 0.2
+
+
+def test_bumps_lie_anywhere_in_the_image_and_pull_to_any_side():
+    torch.manual_seed(0)
+    line = torch.linspace(-0.5, 0.5, 41)
+    grid_NHW2 = torch.stack(torch.meshgrid(line, line, indexing="ij"), dim=-1).expand(400, -1, -1, -1)
+    pull_NHW2 = bump(grid_NHW2, torch.full((400, 1, 1), 0.02))
+    height_NHW = pull_NHW2.square().sum(-1).sqrt()
+    assert 0.12 < height_NHW.flatten(1).amax(1).min() <= height_NHW.max() < 0.33
+    strongest_N2 = grid_NHW2[0].reshape(-1, 2)[height_NHW.flatten(1).argmax(1)]
+    assert strongest_N2.mean(0).abs().max() < 0.05
+    assert 0.23 < strongest_N2.std(0).min() < 0.33, "uniform over one side: 1 / sqrt(12) = 0.29"
+    assert pull_NHW2.sum((1, 2)).sign().unique(dim=0).shape[0] == 4
 
 
 def test_mirroring_an_image_mirrors_its_amounts():

@@ -47,6 +47,15 @@ def test_the_gradient_is_cut_to_its_largest_norm(trainer, monkeypatch):
     assert trainer.pending[0][1] > 0.01, "what is reported is the norm before the cut"
 
 
+def test_every_twentieth_step_tells_the_mean_loss_since_the_last(trainer, monkeypatch):
+    monkeypatch.setattr(trainer, "_batches", lambda epoch: [trainer.splits.train[:8]] * 45)
+    steps = list(trainer.steps())
+    assert [number for number, (_, loss) in enumerate(steps, 1) if loss is not None] == [20, 40]
+    assert {count for count, _ in steps} == {8}
+    assert trainer.state.progress.epoch_sums["steps"] == 40
+    assert len(trainer.pending) == 5
+
+
 def test_biases_and_normalisations_do_not_decay(trainer):
     model = trainer.state.model
     decays = {id(p): group["weight_decay"] for group in trainer.state.optimizer.param_groups for p in group["params"]}
