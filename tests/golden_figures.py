@@ -312,12 +312,11 @@ PARTS: dict[str, Callable[[], dict[str, list[float]]]] = {
 def main() -> None:
     """Write the figures of the code as it stands."""
     found = {part: of_part() for part, of_part in PARTS.items()}
-    lines = [
-        f" {json.dumps(part)}: {{\n" + ",\n".join(
-            f"  {json.dumps(name)}: {json.dumps([float(f'{value:.7g}') for value in values])}" for name, values in figures.items()
-        ) + "\n }"
-        for part, figures in found.items()
-    ]  # fmt: skip
+    lines = []
+    for part, figures in found.items():
+        short = {name: [float(f"{value:.7g}") for value in values] for name, values in figures.items()}
+        rows = [f"  {json.dumps(name)}: {json.dumps(values)}" for name, values in short.items()]
+        lines.append(f" {json.dumps(part)}: {{\n" + ",\n".join(rows) + "\n }")
     FIGURES.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 

@@ -11,9 +11,10 @@ def main() -> None:
     """Parse, train or resume, and print what came of it."""
     arguments = parse_training(__doc__ or "", own_words())
     from hw8.base.processes import processes
+    from hw8.base.text import counted
     from hw8.data.sources import open_source
     from hw8.report.figures import draw_reconstructions
-    from hw8.report.tables import auc_table, counted
+    from hw8.report.tables import auc_table
     from hw8.runs.train import resume_run, train_run
 
     if arguments.resume:

@@ -12,9 +12,9 @@ import pandas as pd
 from cycler import cycler
 from markupsafe import Markup, escape
 
+from hw8.base.text import counted
 from hw8.data.labels import Labels
 from hw8.report.figures import label_last_bin, new_figure, score_edges
-from hw8.report.tables import counted
 
 INK = "#010203"  # stands for the page's text colour until the SVG is written
 NORMAL_COLOUR = "#8394a5"

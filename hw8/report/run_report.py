@@ -8,6 +8,7 @@ import numpy as np
 
 from hw8.base.errors import InputError
 from hw8.base.files import read_text
+from hw8.base.text import counted
 from hw8.data.labels import Labels
 from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.report import plots
@@ -15,7 +16,6 @@ from hw8.report.drawings import MAPPED, latent_map, training_curves
 from hw8.report.explanation import Explainer
 from hw8.report.gallery import GROUPS, Ranking, cards, choose, mistakes
 from hw8.report.pages import Figure, as_data, write_page
-from hw8.report.tables import counted
 from hw8.runs.predict import ALPHA, score_images
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import Table

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from markupsafe import Markup
 
+from hw8.base.text import counted
 from hw8.data.labels import Labels
 from hw8.report import plots
 from hw8.report.explanation import Explainer
@@ -17,7 +18,6 @@ from hw8.report.figures import draw_scores, score_edges
 from hw8.report.gallery import Ranking, mistakes
 from hw8.report.pages import with_code
 from hw8.report.run_report import _facts, warnings_of, write_run_report
-from hw8.report.tables import counted
 from hw8.runs.trained_run import TrainedRun
 
 METRICS = pd.DataFrame({"epoch": [1, 2], "train_loss": [2.0, 1.0], "held_out_loss": [2.5, 1.5]})
