@@ -17,7 +17,7 @@ Module = TypeVar("Module", bound=nn.Module)
 def choose_device(name: str) -> torch.device:
     """Return the device of this name; `auto` takes CUDA, else Apple's GPU, else the CPU.
 
-    In a job of several processes each takes its own GPU, or all take the CPU. Raises InputError if the device is absent.
+    In a job of several processes each takes its own GPU, or all take the CPU. Raises InputError for an absent device.
     """
     job = processes()
     if job.count > 1:

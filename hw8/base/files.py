@@ -77,7 +77,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def read_text(path: Path) -> str:
-    """Return the content of a small text file. Raises OSError, or ValueError if it is over 100,000 bytes or not UTF-8."""
+    """Return the content of a text file. Raises OSError, or ValueError if it is over 100,000 bytes or not UTF-8."""
     with open_regular(path) as file:
         content = file.read(LARGEST_TEXT + 1)
     if len(content) > LARGEST_TEXT:
