@@ -13,8 +13,8 @@ from typing import BinaryIO
 from hw8.base.errors import InputError
 from hw8.base.processes import processes
 
-# Bytes of a text file, chosen by hand: a hundred times today's longest config.yaml or summary.json. A larger file is
-# another file, given by mistake, and is not read into memory.
+# Bytes of a text file, chosen by hand: some twenty times a summary.json, the longest that hw8 writes. A larger file was
+# given by mistake, and is not read into memory.
 LARGEST_TEXT = 100_000
 
 

@@ -6,6 +6,7 @@ no labelled anomaly may be used. Their ranges were chosen by hand, so that most 
 invisible; held-out figures of runs compare only while the ranges, and the order of draws, stay as they are.
 """
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -15,18 +16,16 @@ Corruption = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
 CORRUPTIONS: dict[str, Corruption] = {}
 
 
-def corruption(function: Corruption) -> Corruption:
-    """Register a kind of synthetic anomaly; its name is the function's name."""
-    return register(function, CORRUPTIONS)
-
-
 def register(function: Corruption, kinds: dict[str, Corruption]) -> Corruption:
-    """Add a function to `kinds` under its name. Raises ValueError if the name is taken."""
+    """Add a kind of synthetic anomaly to `kinds` under its function's name. Raises ValueError if the name is taken."""
     name = function.__name__
     if name in kinds:
         raise ValueError(f"corruption {name!r} is registered twice")
     kinds[name] = function
     return function
+
+
+corruption = functools.partial(register, kinds=CORRUPTIONS)
 
 
 def _box(side: int, rng: np.random.Generator, low: float, high: float) -> tuple[slice, slice]:
