@@ -151,8 +151,8 @@ def _map(path: Path) -> np.ndarray:
         raise InputError(f"{path}: {problem}: {actual:,} bytes of {expected:,}; download or copy the file again")
     if dtype != np.uint8:
         raise InputError(_dtype_problem(path, shape, dtype, offset))
-    if problem := _shape_problem(path, shape, fortran):
-        raise InputError(f"{path}: {problem}")
+    if shape_problem := _shape_problem(path, shape, fortran):
+        raise InputError(f"{path}: {shape_problem}")
     try:
         return np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=shape)
     except OSError as error:  # each numbered file takes a file handle

@@ -184,11 +184,10 @@ class Bomb:
         return os.mkdir, ("exploded",)
 
 
-@pytest.mark.parametrize("content", [b"", b"no zip", pickle.dumps(Bomb())], ids=["empty", "text", "pickle"])
-def test_a_bad_resume_state_is_refused_and_runs_nothing(whole, tmp_path, monkeypatch, content):
+def test_a_resume_state_that_holds_code_is_refused_and_runs_nothing(whole, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(whole, tmp_path / "run")
-    (tmp_path / "run" / "resume.pt").write_bytes(content)
+    (tmp_path / "run" / "resume.pt").write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(InputError, match=r"resume\.pt: cannot be loaded"):
         resume_run(tmp_path / "run")
     torch.save({"model": Bomb()}, tmp_path / "run" / "resume.pt")
