@@ -2,8 +2,8 @@
 
 Each function takes an image uint8 (S, S, C), another normal image of the same shape, and a random
 generator, and returns a changed uint8 image. They measure a run on its development split, where
-no labelled anomaly may be used. Their ranges were chosen by hand, so that most anomalies are neither obvious nor
-invisible; held-out figures of runs compare only while the ranges, and the order of draws, stay as they are.
+no labelled anomaly may be used. Their ranges were chosen by hand; held-out figures of two runs are comparable only
+while the ranges, and the order of draws, stay as they are.
 """
 
 import functools
