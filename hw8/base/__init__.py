@@ -1,1 +1,1 @@
-"""What every room may use, which knows nothing of images or models."""
+"""Tools for every room: errors, files, locks, tables, processes, device. Nothing here knows of images or models."""

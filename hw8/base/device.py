@@ -1,4 +1,4 @@
-"""Where and in which arithmetic to compute."""
+"""The device to compute on, the precision to compute in, and the memory layout of images there."""
 
 import contextlib
 import ctypes
@@ -14,64 +14,63 @@ from hw8.base.processes import processes
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def choose_device(asked: str) -> torch.device:
-    """The device of this name; auto takes CUDA, then Apple's GPU, then the CPU. Raises InputError if it is absent.
+def choose_device(name: str) -> torch.device:
+    """Return the device of this name; `auto` takes CUDA, else Apple's GPU, else the CPU.
 
-    Several processes compute where they meet: on a GPU each, or all on the processor.
+    In a job of several processes each takes its own GPU, or all take the CPU. Raises InputError for an absent device.
     """
     job = processes()
     if job.count > 1:
-        if asked not in ("auto", job.device):
-            raise InputError(f"`device` {asked}: these {job.count} processes meet on {job.device}; leave it away")
+        if name not in ("auto", job.device):
+            raise InputError(f"`device` {name}: the {job.count} processes of this job compute on {job.device}; omit it")
         return torch.device(job.device, job.local_rank) if job.device == "cuda" else torch.device(job.device)
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if asked == "auto":
-        return torch.device(next(name for name, here in available.items() if here))
-    if not available[asked]:
-        raise InputError(f"`device` {asked}: not available on this machine; use `device` auto")
-    return torch.device(asked)
+    if name == "auto":
+        return torch.device(next(kind for kind, present in available.items() if present))
+    if not available[name]:
+        raise InputError(f"`device` {name}: not available on this machine; use `device` auto")
+    return torch.device(name)
 
 
-def choose_precision(asked: str, device: torch.device) -> str:
-    """fp32 or bf16; auto takes bf16 only where the hardware multiplies it itself, since emulation is slower."""
-    if asked != "auto":
-        return asked
+def choose_precision(name: str, device: torch.device) -> str:
+    """Return fp32 or bf16; `auto` takes bf16 only where the hardware multiplies it, since emulation is slower."""
+    if name != "auto":
+        return name
     return "bf16" if _native_bf16(device) else "fp32"
 
 
 def keep_memory() -> None:
-    """Let the C library keep memory that is freed, for the next step needs as much of it again.
+    """Let the C library keep freed memory, because the next step needs as much of it again.
 
-    By default it gives large blocks back to the system, which hands them out anew, cleared page by page: a tenth of a
-    convolutional model's step on two cores, a quarter of a small one's. glibc's mallopt; elsewhere nothing happens.
+    By default glibc gives large blocks back to the system, which clears them page by page before it hands them out
+    again: a tenth of a convolutional model's step on two cores, a quarter of a small one's. Other C libraries are left
+    as they are.
     """
-    trim_threshold, mmap_max = -1, -4
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # Windows has no library without a name
+    trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of glibc's malloc.h
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # on Windows CDLL(None) raises TypeError
         libc = ctypes.CDLL(None)
         libc.mallopt(trim_threshold, 2**31 - 1)
         libc.mallopt(mmap_max, 0)
 
 
 def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """The context in which models run: bfloat16 autocast, or nothing for fp32."""
-    if precision == "fp32":
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
+    """Return the context in which models run: bfloat16 autocast, or one that does nothing for fp32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
 
 
 def channels_last(model: Module) -> Module:
-    """Lay the model's kernels out as NHWC, which is how the images lie and what convolutions are fastest with."""
+    """Lay the model's kernels out as NHWC: images lie so on disk, and convolutions are fastest with it."""
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def convolves(model: nn.Module) -> bool:
-    """Whether a model has convolutions: then images lie channels_last, else channels first, as its vectors do."""
+    """Whether a model has convolutions: its images then lie channels_last, else channels first, as its vectors do."""
     return any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in model.modules())
 
 
 def _native_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
+        return torch.cuda.get_device_capability(device) >= (8, 0)  # Ampere is the first generation with bf16
     if device.type != "cpu":
         return False
     with contextlib.suppress(OSError):

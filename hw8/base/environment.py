@@ -1,17 +1,18 @@
-"""The machine, the versions and the commit behind a number."""
+"""The machine, the versions and the commit behind a result."""
 
 import os
 import platform
 import subprocess
-import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from hw8.base.memory import peak_resident_mb
+
 
 def describe_environment() -> dict[str, Any]:
-    """Versions, processor, threads, peak memory, commit and date, as summary.json keeps them."""
+    """Return versions, processor, threads, peak memory, commit and date, as summary.json keeps them."""
     import numpy
     import torch
 
@@ -28,29 +29,20 @@ def describe_environment() -> dict[str, Any]:
             "threads": torch.get_num_threads(),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
-        "peak_resident_mb": _peak_resident_mb(),
+        "peak_resident_mb": peak_resident_mb(),
         "commit": git_commit(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
 def git_commit() -> str | None:
-    """The commit of hw8's checkout, with "-dirty" for uncommitted changes, or None outside of one."""
+    """Return the commit of hw8's checkout, with "-dirty" for uncommitted changes, or None outside of a checkout."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
-        return None  # installed, perhaps inside the repository of something else
+        return None  # installed, perhaps inside the repository of another project
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
-        words = [
-            "git",
-            "-C",
-            str(root),
-            "describe",
-            "--always",
-            "--dirty",
-            "--abbrev=12",
-            "--exclude=*",
-        ]
-        answer = subprocess.run(words, capture_output=True, text=True, timeout=5, check=False)
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() or None
@@ -62,13 +54,3 @@ def _processor() -> str:
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
-
-
-def _peak_resident_mb() -> float | None:
-    """Peak resident memory of this process in MB, mapped file pages included; None on Windows, which has no count."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)

@@ -10,23 +10,23 @@ from hw8.base.errors import Interrupted
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether a stop was asked for. A second Ctrl-C stops at once."""
-    asked = False
+    """Yield a function that says whether a stop was requested. A second Ctrl-C stops at once."""
+    requested = False
 
-    def ask(number: int, _frame: object) -> None:
-        nonlocal asked
-        if asked and number == signal.SIGINT:
+    def request(number: int, _frame: object) -> None:
+        nonlocal requested
+        if requested and number == signal.SIGINT:
             raise KeyboardInterrupt
-        asked = True
+        requested = True
 
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: asked  # only the main thread may set handlers; elsewhere the host keeps its own
+        yield lambda: requested  # only the main thread may set handlers; elsewhere the host keeps its own
         return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: asked
+        yield lambda: requested
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
@@ -34,11 +34,11 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
 def stopping_as_interrupted(message: str) -> Iterator[None]:
     """Turn Ctrl-C and SIGTERM within the block into Interrupted with this message."""
     main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if main else None
+    handler = signal.signal(signal.SIGTERM, signal.default_int_handler) if main else None
     try:
         yield
     except KeyboardInterrupt:
         raise Interrupted(message) from None
     finally:
         if main:
-            signal.signal(signal.SIGTERM, before)
+            signal.signal(signal.SIGTERM, handler)

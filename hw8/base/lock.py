@@ -1,4 +1,4 @@
-"""One process at a time in a folder: a second one is refused, with the first one named."""
+"""One process at a time in a folder: a second one is refused with a message that names the first."""
 
 import contextlib
 import datetime
@@ -11,22 +11,22 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from hw8.base.errors import InputError, printable
+from hw8.base.errors import InputError
 from hw8.base.files import read_text, write_text
 from hw8.base.processes import processes
 
-LOCK, OWNER = ".in-use.lock", ".in-use.json"
+LOCK, OWNER = ".in-use.lock", ".in-use.json"  # the lock itself, and who holds it
 
 log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def owned(folder: Path) -> Iterator[None]:
-    """Own a folder while the block runs; it is made if it is not there.
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder, which is made if it is missing, while the block runs.
 
-    Raises InputError, naming process and machine, if another one owns it, or if the folder cannot be written to. The
-    system gives the lock of a process that died to the next one, which is said aloud, and what the dead one was writing
-    is removed. Of several processes of a job the first owns the folder for all.
+    Raises InputError if another process holds it, with that process and its machine, or if the folder cannot be
+    written to. The system releases the lock of a process that died: the next holder logs that, and removes the files
+    that were being written. Of several processes of a job rank 0 holds the lock for all.
     """
     job, problem = processes(), ""
     with contextlib.ExitStack() as stack:
@@ -40,29 +40,26 @@ def owned(folder: Path) -> Iterator[None]:
 
 
 def is_left_over(path: Path) -> bool:
-    """Whether a file is a lock or something half-written, which count as nothing in a folder."""
+    """Whether a file is a lock or half-written, so that a folder with nothing else counts as empty."""
     return path.name in (LOCK, OWNER) or (path.name.startswith(".") and path.suffix == ".part")
 
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, with our name beside it. A folder that was made for nothing vanishes at the end."""
-    made, lock, owner = not folder.exists(), FileLock(folder / LOCK, timeout=0), folder / OWNER
+    """Hold the lock, with our name beside it. A folder that was made here and stays empty is removed at the end."""
+    is_new, lock, owner = not folder.exists(), FileLock(folder / LOCK, timeout=0), folder / OWNER
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        name = _name(_read(owner))
-        raise InputError(
-            f"{folder}: in use by {name}; wait for it, stop it, or choose another folder with `out`"
-        ) from None
-    except NotImplementedError:
-        raise InputError(f"{folder}: its disk carries no locks; choose a folder on another") from None
-    except OSError as error:
-        raise InputError(f"{folder}: cannot write here ({error.strerror}); choose another folder") from None
+        hint = "wait for it, stop it, or choose another folder with `out`"
+        raise InputError(f"{folder}: in use by {_described(owner)}; {hint}") from None
+    except (OSError, NotImplementedError) as error:  # some network disks have no locks
+        reason = getattr(error, "strerror", None) or "its disk has no locks"
+        raise InputError(f"{folder}: cannot write here ({reason}); choose another folder") from None
     try:
-        if before := _read(owner):
-            log.warning("%s: %s left without a word; going on after it", folder, _name(before))
+        if owner.exists():
+            log.warning("%s: %s ended without releasing it; its lock is taken over", folder, _described(owner))
         for leftover in folder.glob(".*.part"):
             leftover.unlink(missing_ok=True)
         since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -70,25 +67,18 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         owner.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # Windows removes no file that is open
+        with contextlib.suppress(OSError):  # Windows cannot remove an open file: there filelock does so at the release
             (folder / LOCK).unlink(missing_ok=True)
         lock.release()
-        with contextlib.suppress(OSError):
-            (folder / LOCK).unlink(missing_ok=True)
-            if made:
+        if is_new:
+            with contextlib.suppress(OSError):
                 folder.rmdir()
 
 
-def _read(owner: Path) -> dict[str, object]:
-    """What the file says of the owner; empty if nothing."""
-    with contextlib.suppress(OSError, ValueError, RecursionError):
+def _described(owner: Path) -> str:
+    """The process, machine and time that the owner's file names."""
+    try:
         values = json.loads(read_text(owner))
-        if isinstance(values, dict):
-            return values
-    return {}
-
-
-def _name(owner: dict[str, object]) -> str:
-    """The owner in words; what a file says is shown with its control characters escaped."""
-    process, host, since = (str(owner.get(key, "unknown"))[:80] for key in ("process", "host", "since"))
-    return printable(f"process {process} on {host} (since {since})")
+        return f"process {values['process']} on {values['host']} (since {values['since']})"
+    except (OSError, ValueError, TypeError, KeyError):
+        return "another process"

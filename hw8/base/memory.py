@@ -1,55 +1,65 @@
-"""How much memory a piece of work takes."""
+"""Peak memory: of a block of code, and of this process since it started."""
 
 import contextlib
 import ctypes
 import gc
+import sys
 import threading
-from types import TracebackType
 
 import psutil
 
-PERIOD = 0.02  # seconds between two looks: shorter than any batch that takes memory worth counting
+# Seconds between two samples: shorter than any batch that takes memory worth counting. A hundred times as many samples
+# would slow down what is measured.
+PERIOD = 0.02
 
 
 def release_memory() -> None:
-    """Return memory that is no longer used to the system, so that what comes next is not charged with it."""
+    """Return freed memory to the system, so that the next measurement does not count it."""
     gc.collect()
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # glibc's own; other systems do without
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # only glibc has malloc_trim
         ctypes.CDLL(None).malloc_trim(0)
 
 
-class PeakMemory:
-    """The largest memory of a process while the block runs, looked at fifty times a second, in MB (10^6 bytes).
+def peak_resident_mb() -> float | None:
+    """Return this process's largest resident memory so far in MB, mapped files included; None on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)  # macOS counts bytes, Linux kilobytes
 
-    `private_mb` is what the process holds for itself, without mapped files, whose pages the system takes back when it
-    needs them; None on macOS, which does not tell. `resident_mb` counts those pages too. What the process held before
-    the block counts. `pid` is the process to look at, by default this one.
+
+class PeakMemory:
+    """The largest memory of a process during a `with` block, sampled fifty times per second, in MB (10^6 bytes).
+
+    `private_mb` omits mapped files, whose pages the system takes back when it needs them; it is None on macOS, which
+    does not report it. `resident_mb` includes those pages. What the process held before the block counts. `pid` is the
+    process to measure, by default this one.
     """
 
     def __init__(self, pid: int | None = None) -> None:
         self.private_mb: float | None = None
         self.resident_mb = 0.0
         self._process = psutil.Process(pid)
-        self._done = threading.Event()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> "PeakMemory":
-        self._look()
+        self._sample()
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._done.set()
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
         self._thread.join()
-        self._look()
+        self._sample()
 
     def _watch(self) -> None:
-        while not self._done.wait(PERIOD):
-            self._look()
+        while not self._ended.wait(PERIOD):
+            self._sample()
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         try:
             memory = self._process.memory_info()
         except psutil.Error:

@@ -1,7 +1,7 @@
-"""Several processes doing one job: who we are among them, and what we tell each other.
+"""The processes of a job: which of them this is, and what they exchange.
 
-Started by `torchrun` or `accelerate launch`, every process runs the same program; the first (rank 0) alone writes and
-prints. Alone, everything here does nothing and costs nothing.
+Started by `torchrun` or `accelerate launch`, every process runs the same program; rank 0 alone writes and prints. In a
+single process the functions here do nothing.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hw8.base.errors import InputError, Interrupted
+from hw8.base.errors import InputError, Interrupted, first_words
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,32 +31,27 @@ class Processes:
 
     @property
     def main(self) -> bool:
-        """Whether this one writes and prints."""
+        """Whether this is rank 0, which writes and prints."""
         return self.rank == 0
 
     def shard(self, items: list[Value]) -> list[Value]:
-        """Those of the items that are this process's to work on: every one is some process's, and none is two's."""
+        """Return this process's items: each item belongs to exactly one process."""
         return items[self.rank :: self.count]
 
     def all_reduce(self, value: "Tensor") -> "Tensor":
-        """The sum of all processes' tensors, in place."""
+        """Return the sum of all processes' tensors, computed in place."""
         if self.count > 1:
-            import torch.distributed as dist
-
-            with _together():
-                dist.all_reduce(value)
+            with _collective() as distributed:
+                distributed.all_reduce(value)
         return value
 
     def broadcast(self, value: Value) -> Value:
-        """The value that rank 0 holds; the other ranks' `value` is ignored."""
-        if self.count == 1:
-            return value
-        import torch.distributed as dist
-
-        box = [value]
-        with _together():
-            dist.broadcast_object_list(box, src=0)
-        return box[0]
+        """Return the value of rank 0; the other ranks' `value` is ignored."""
+        values = [value]
+        if self.count > 1:
+            with _collective() as distributed:
+                distributed.broadcast_object_list(values, src=0)
+        return values[0]
 
     def refuse_together(self, problem: str) -> None:
         """Raise InputError in every process if rank 0 has a problem; the other ranks' `problem` is ignored."""
@@ -66,27 +61,23 @@ class Processes:
     def broadcast_tensors(self, tensors: "list[Tensor]") -> None:
         """Overwrite these tensors by those of rank 0."""
         if self.count > 1:
-            import torch.distributed as dist
-
-            with _together():
+            with _collective() as distributed:
                 for tensor in tensors:
-                    dist.broadcast(tensor, src=0)
+                    distributed.broadcast(tensor, src=0)
 
     def all_gather(self, value: Value) -> list[Value]:
-        """The values of all processes, ordered by rank."""
+        """Return the values of all processes, ordered by rank."""
         if self.count == 1:
             return [value]
-        import torch.distributed as dist
-
-        found: list[Any] = [None] * self.count
-        with _together():
-            dist.all_gather_object(found, value)
-        return found
+        values: list[Any] = [None] * self.count
+        with _collective() as distributed:
+            distributed.all_gather_object(values, value)
+        return values
 
 
 @functools.cache
 def processes() -> Processes:
-    """Join the job that the environment names (as torchrun and accelerate set it); alone if it names none.
+    """Join the job that torchrun's or accelerate's environment variables name; a single process without them.
 
     Raises InputError if the other processes cannot be reached.
     """
@@ -94,39 +85,37 @@ def processes() -> Processes:
     if count == 1:
         return Processes()
     import torch
+    from accelerate import PartialState
 
+    local_count = int(os.environ.get("LOCAL_WORLD_SIZE", count))
     try:
-        from accelerate import PartialState
-
-        # The processor unless there is a GPU for each process of this machine.
-        local = int(os.environ.get("LOCAL_WORLD_SIZE", count))
-        state = PartialState(cpu=torch.cuda.device_count() < local)
-    except ImportError:
-        raise InputError("several processes need accelerate: pip install accelerate") from None
+        # The CPU, unless each process of this machine has a GPU of its own.
+        state = PartialState(cpu=torch.cuda.device_count() < local_count)
     except (RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise InputError(f"the job's processes cannot reach each other ({reason})") from None
+        raise InputError(f"the job's processes cannot reach each other ({first_words(error, 160)})") from None
     return Processes(state.process_index, state.num_processes, state.local_process_index, state.device.type)
 
 
 def leave() -> None:
-    """Part from the others at the end of a job, so that none of them waits for this process."""
+    """Leave the job at its end, so that no other process waits for this one."""
     if processes.cache_info().currsize and processes().count > 1:
-        import torch.distributed as dist
+        import torch.distributed
 
-        if dist.is_initialized():
-            with contextlib.suppress(RuntimeError):
-                dist.destroy_process_group()
+        if torch.distributed.is_initialized():
+            with contextlib.suppress(RuntimeError):  # the others may have left already
+                torch.distributed.destroy_process_group()
 
 
 @contextlib.contextmanager
-def _together() -> Iterator[None]:
-    """Turn the loss of another process into a message."""
+def _collective() -> Iterator[Any]:
+    """Yield torch.distributed, and turn the loss of another process within the block into Interrupted.
+
+    Imported here, since commands that only parse their words should not wait for PyTorch.
+    """
+    import torch.distributed
+
     try:
-        yield
+        yield torch.distributed
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:100]
-        raise Interrupted(
-            f"{GONE} ({reason}); what was saved is kept: the same command, or `resume`, goes on with any "
-            "number of processes"
-        ) from None
+        hint = "what was saved is kept: the same command, or `resume`, continues with any number of processes"
+        raise Interrupted(f"{GONE} ({first_words(error, 100)}); {hint}") from None

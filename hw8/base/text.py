@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def aligned(rows: Sequence[Sequence[str]], left: int = 1, gap: str = "  ") -> list[str]:
-    """One line per row, with columns of equal width: the first `left` columns to the left, the others to the right."""
+    """Return one line per row, in columns of equal width: the first `left` left-aligned, the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     sides = [str.ljust if number < left else str.rjust for number in range(len(widths))]
     return [
@@ -14,5 +14,5 @@ def aligned(rows: Sequence[Sequence[str]], left: int = 1, gap: str = "  ") -> li
 
 
 def counted(count: int, word: str) -> str:
-    """A number with its noun: 1 epoch, 2 epochs."""
+    """Return a number with its noun: 1 epoch, 2 epochs."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"

@@ -16,7 +16,7 @@ import pandas as pd
 from hw8.base.environment import describe_environment
 from hw8.base.errors import InputError, Interrupted
 from hw8.base.files import read_text, write_text
-from hw8.base.lock import owned
+from hw8.base.lock import locked
 from hw8.base.memory import PeakMemory, release_memory
 from hw8.config import RunConfig, from_mapping, read_config
 from hw8.config.presets import PRESETS, changed, load_preset, unknown_preset
@@ -63,7 +63,7 @@ def compare(contest: Contest, advance: Callable[[pd.DataFrame], object] = lambda
     settings or data, before anything is run or written; and Interrupted when asked to stop, with all that is finished
     kept. Whatever else stops an entry is its reason to have failed.
     """
-    with owned(contest.folder):
+    with locked(contest.folder):
         return _compare(contest, advance)
 
 

@@ -9,8 +9,8 @@ from hw8.base.errors import InputError
 from hw8.base.tables import ids_in_order, numbers, read_table
 
 NORMAL = "normal"
-UNNAMED = "anomaly"
-LONGEST_KIND = 100
+UNNAMED = "anomaly"  # the kind of anomalies in a file without kinds
+LONGEST_KIND = 100  # characters: a kind heads a column of tables and plots, and a longer one is a path or a sentence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,18 +27,18 @@ class Labels:
 def read_labels(path: Path, count: int | None = None) -> Labels:
     """Read a labels file, in the order of its IDs; its rows may stand in any order.
 
-    `count` is the number of test images, if known. Raises InputError if the file is missing or no
-    such table, has not `count` rows, misses or repeats an ID, has a label other than 0 and 1, names an
-    anomaly like a normal image, or labels all images alike.
+    `count` is the number of test images, if known. Raises InputError if the file is missing or not
+    such a table, does not have `count` rows, misses or repeats an ID, has a label other than 0 and 1, gives one
+    kind both labels, or labels all images alike.
     """
     table = read_table(path, ("ID", "label"), optional=("kind",))
     if count is not None and len(table) != count:
         raise InputError(f"{path}: labels {len(table):,} images, but the test set has {count:,}; use its own labels")
     order = ids_in_order(path, table)
     label_N = numbers(path, table, "label")[order]
-    unknown = label_N[~np.isin(label_N, (0, 1))]
-    if len(unknown):
-        raise InputError(f"{path}: label must be 0 (normal) or 1 (anomalous), found {unknown[0]:g}")
+    other = label_N[~np.isin(label_N, (0, 1))]
+    if len(other):
+        raise InputError(f"{path}: label must be 0 (normal) or 1 (anomalous), not {other[0]:g}")
     if label_N.min() == label_N.max():
         raise InputError(f"{path}: every label is {label_N[0]:g}; ROC-AUC needs normal and anomalous images")
     label_N = label_N.astype(np.int64)

@@ -1,6 +1,5 @@
 """A folder of numbered .npy files as one array: `trainingset-00000.npy`, `trainingset-00001.npy` and so on."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -23,27 +22,22 @@ class Shards:
         if np.ndim(rows) == 0:
             return self[np.array([rows])][0]
         rows_B = np.asarray(rows)
-        found_BHWC = np.empty((len(rows_B), *self.shape[1:]), np.uint8)
-        owner_B = np.searchsorted(self._ends, rows_B, side="right")
-        for owner in np.unique(owner_B):
-            here = owner_B == owner
-            start = self._ends[owner] - len(self._arrays[owner])
-            found_BHWC[here] = self._arrays[owner][rows_B[here] - start]
-        return found_BHWC
+        images_BHWC = np.empty((len(rows_B), *self.shape[1:]), np.uint8)
+        shard_B = np.searchsorted(self._ends, rows_B, side="right")
+        for shard in np.unique(shard_B):
+            within = shard_B == shard
+            start = self._ends[shard] - len(self._arrays[shard])
+            images_BHWC[within] = self._arrays[shard][rows_B[within] - start]
+        return images_BHWC
 
 
 def shard_paths(path: Path) -> list[Path]:
-    """The numbered files that stand for `path`, in order; none if there are none.
+    """Return the numbered files that replace `path`, in order; none if there are none.
 
     Raises InputError if a number is missing.
     """
-    pattern = re.compile(re.escape(path.stem) + r"-([0-9]{5})" + re.escape(path.suffix))
-    numbered = {int(match[1]): file for file in path.parent.glob(f"{path.stem}-*{path.suffix}")
-                if (match := pattern.fullmatch(file.name))}  # fmt: skip
-    missing = set(range(len(numbered))) - numbered.keys()
-    if missing:
-        name = f"{path.stem}-{min(missing):05d}{path.suffix}"
-        raise InputError(
-            f"{path.parent / name}: is missing among {len(numbered)} numbered files; number them from 00000"
-        )
-    return [numbered[number] for number in sorted(numbered)]
+    paths = sorted(path.parent.glob(f"{path.stem}-[0-9][0-9][0-9][0-9][0-9]{path.suffix}"))
+    expected = [path.with_name(f"{path.stem}-{number:05d}{path.suffix}") for number in range(len(paths))]
+    if missing := set(expected) - set(paths):
+        raise InputError(f"{min(missing)}: is missing among {len(paths)} numbered files; number them from 00000")
+    return paths

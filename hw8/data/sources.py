@@ -3,6 +3,8 @@
 import dataclasses
 import itertools
 import logging
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 from hw8.base.errors import InputError, command
@@ -13,11 +15,13 @@ from hw8.data.layout import SUFFIXES
 from hw8.data.shards import shard_paths
 
 log = logging.getLogger(__name__)
+TRAINING, TESTING, LABELS = "trainingset.npy", "testingset.npy", "testing_labels.csv"
 HOMEWORK = Path("data")
-HOMEWORK_IMAGES = {"trainingset.npy": 100_000, "testingset.npy": 19_636}
+HOMEWORK_IMAGES = {TRAINING: 100_000, TESTING: 19_636}  # of the course's files
 DEMO = Path("data/demo")
 LFW = Path("data/lfw")
 NAMED = ("demo", "hw8", "lfw")
+LOOKED_AT = 1000  # names in a folder without arrays: enough to see whether it holds pictures, in a moment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,105 +32,93 @@ class Source:
     folder: Path
 
     def training(self, crop: int | None = None) -> Images:
-        """The normal images to learn from, opened and checked. Raises InputError."""
-        return self._open("trainingset.npy", crop)
+        """Open and check the normal images to learn from. Raises InputError."""
+        return self._open(TRAINING, crop)
 
     def testing(self, crop: int | None = None) -> Images:
-        """The images to score, opened and checked. Raises InputError."""
-        return self._open("testingset.npy", crop)
+        """Open and check the images to score. Raises InputError."""
+        return self._open(TESTING, crop)
 
     @property
     def has_test_set(self) -> bool:
         """Whether there are images to score."""
-        return _there(self.folder / "testingset.npy")
+        return _exists(self.folder / TESTING)
+
+    @property
+    def labels_file(self) -> Path:
+        """Where the test images' labels are, if they are known."""
+        return self.folder / LABELS
+
+    def labels(self, count: int | None = None) -> Labels | None:
+        """Return the test images' labels, or None if they are unknown. Raises InputError if they do not match."""
+        return read_labels(self.labels_file, count) if self.has_test_set and self.labels_file.exists() else None
 
     def _open(self, name: str, crop: int | None) -> Images:
-        if not _there(self.folder / name):
+        if not _exists(self.folder / name):
             self._explain_missing(name)
         images = open_images(self.folder / name, crop)
         if self.name == "hw8" and len(images) != HOMEWORK_IMAGES[name]:
             raise InputError(
                 f"{images.name}: has {len(images):,} images, but the homework's has {HOMEWORK_IMAGES[name]:,}; "
-                f"move it away and run {command('download_data', 'hw8')} or, if they are images of your own, say so: "
+                f"move it away and run {command('download_data', 'hw8')} or, if they are images of your own, give "
                 f"`data` {self.folder}"
             )
         return images
 
     def _explain_missing(self, name: str) -> None:
-        """Raise InputError if the folder holds pictures, or the other part alone."""
-        pictures = _some_picture(self.folder)
-        if pictures is not None:
-            arrays = f"{self.folder}-images"
-            unlabelled = ("--unlabelled",) if name == "testingset.npy" else ()
+        """Raise InputError if the folder holds pictures instead of arrays, or only the training images."""
+        files = itertools.islice(itertools.chain(self.folder.glob("*"), self.folder.glob("*/*")), LOOKED_AT)
+        picture = next((path.name for path in files if path.suffix.lower() in SUFFIXES), None)
+        if picture is not None:
+            unlabelled = ("--unlabelled",) if name == TESTING else ()
             raise InputError(
-                f"{self.folder}: holds pictures ({pictures.name} and so on), not {name}; make arrays of them with: "
-                f"{command('prepare_data', self.folder, arrays, *unlabelled)}"
+                f"{self.folder}: holds pictures ({picture} and so on), not {name}; make arrays of them with: "
+                f"{command('prepare_data', self.folder, f'{self.folder}-images', *unlabelled)}"
             )
-        if name == "testingset.npy" and _there(self.folder / "trainingset.npy"):
+        if name == TESTING and _exists(self.folder / TRAINING):
             raise InputError(
                 f"{self.folder}: has no {name}; put images to score there under that name, or make it of pictures "
                 f"with: {command('prepare_data', 'PICTURES', 'NEW-FOLDER', '--unlabelled')}, and give --data NEW-FOLDER"
             )
 
-    @property
-    def labels_file(self) -> Path:
-        """Where the test images' labels are, if they are known."""
-        return self.folder / "testing_labels.csv"
-
-    def labels(self, count: int | None = None) -> Labels | None:
-        """The test images' labels, or None where nobody knows them. Raises InputError if they do not match."""
-        return read_labels(self.labels_file, count) if self.has_test_set and self.labels_file.exists() else None
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):  # a name that no disk can have
-        return False
-
-
-def _some_picture(folder: Path) -> Path | None:
-    """A file of the folder, or of a folder in it, that is a picture by its name; None if the first 1,000 are none."""
-    files = itertools.chain(folder.glob("*"), folder.glob("*/*"))
-    return next((path for path in itertools.islice(files, 1000) if path.suffix.lower() in SUFFIXES), None)
-
-
-def _there(path: Path) -> bool:
-    """Whether a file is there, or the numbered files that stand for it."""
-    return path.exists() or bool(shard_paths(path))
-
 
 def open_source(where: str | None) -> Source:
-    """Find a source by folder or name; `demo` is generated, and `lfw` fetched, the first time it is asked for.
+    """Open a source by folder or name; `demo` is generated, and `lfw` fetched, when it is first used.
 
     None means the homework in `data/` if it is there, else `demo`. Raises InputError for anything else.
     """
     if where is None:
-        where = "hw8" if _there(HOMEWORK / "trainingset.npy") else "demo"
-        reason = (
-            "the homework in data/" if where == "hw8" else "generated faces, since data/ does not hold the homework"
-        )
+        where, reason = "demo", "generated faces, since data/ does not hold the homework"
+        if _exists(HOMEWORK / TRAINING):
+            where, reason = "hw8", "the homework in data/"
         log.info("`data` %s: %s", where, reason)
-    folder = Path(where)
     if where == "demo":
         from hw8.data.demo import write_demo
 
-        job = processes()
-        return Source("demo", job.broadcast(write_demo(DEMO) if job.main else DEMO))
-    if where == "hw8":
-        if not _there(HOMEWORK / "trainingset.npy"):
-            raise InputError(
-                f"`data` hw8: {HOMEWORK}/trainingset.npy is not there; get it with: {command('download_data', 'hw8')}"
-            )
-        return Source("hw8", HOMEWORK)
+        return Source("demo", _on_rank_0(write_demo, DEMO))
     if where == "lfw":
         from hw8.data.lfw import write_lfw
 
-        job = processes()
-        return Source("lfw", job.broadcast(write_lfw(LFW) if job.main else LFW))
-    if not _is_folder(folder):
+        return Source("lfw", _on_rank_0(write_lfw, LFW))
+    if where == "hw8":
+        if not _exists(HOMEWORK / TRAINING):
+            hint = f"get it with: {command('download_data', 'hw8')}"
+            raise InputError(f"`data` hw8: {HOMEWORK / TRAINING} is not there; {hint}")
+        return Source("hw8", HOMEWORK)
+    if not os.path.isdir(where):  # noqa: PTH112 (Path.is_dir raises OSError for a name that is too long)
         raise InputError(
-            f"`data` {where}: no such folder; give one with trainingset.npy and testingset.npy, "
+            f"`data` {where}: no such folder; give one with {TRAINING} and {TESTING}, "
             f"or a named source: {', '.join(NAMED)}"
         )
-    return Source(where, folder)
+    return Source(where, Path(where))
+
+
+def _on_rank_0(write: Callable[[Path], Path], folder: Path) -> Path:
+    """Let one process write the folder while the others wait."""
+    job = processes()
+    return job.broadcast(write(folder) if job.main else folder)
+
+
+def _exists(path: Path) -> bool:
+    """Whether a file is there, or the numbered files that replace it."""
+    return path.exists() or bool(shard_paths(path))

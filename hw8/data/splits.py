@@ -7,9 +7,9 @@ import numpy as np
 from hw8.base.errors import InputError
 from hw8.config import DataConfig
 
-SMALLEST = 20
-FIT_IMAGES = 8192
-LEAST_CALIBRATION = 4
+SMALLEST = 20  # images of a training set: a fifth of fewer would leave under four to calibrate on
+FIT_IMAGES = 8192  # images that evidence is fitted to; chosen by hand to bound the time and memory of those fits
+LEAST_CALIBRATION = 4  # images: with them no p-value is under 1/5, and with fewer none is of any use
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,12 +22,13 @@ class Splits:
 
 
 def evenly_spaced(rows: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of the rows, the first and the last among them, at even distances."""
+    """Return at most `most` of the rows at equal distances, the first and the last among them."""
     return rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int)]
 
 
 def reference_rows(splits: Splits) -> np.ndarray:
-    """Up to 8,192 training rows, evenly spread, for fits to training images."""
+    """Return every n-th training row, at most 8,192 of them, to fit evidence to."""
+    # Not `evenly_spaced`: scores of existing runs were fitted to these rows.
     return splits.train[:: -(-len(splits.train) // FIT_IMAGES)]
 
 
@@ -36,11 +37,11 @@ def split_rows(count: int, config: DataConfig) -> Splits:
 
     A held-out part has its share of the rows, at least `held_out_minimum`, but never more than a
     fifth of the rows unless its share asks for it, nor than `held_out_maximum`.
-    Raises InputError under 20 images, or 4 to calibrate on.
+    Raises InputError for fewer than 20 images, or fewer than 4 to calibrate on.
     """
     if count < SMALLEST:
         raise InputError(f"the training set has {count} images; at least {SMALLEST} are needed to hold some out")
-    # RandomState's stream is frozen (NEP 19), unlike Generator's: a cut made today holds tomorrow.
+    # RandomState's stream is frozen (NEP 19), unlike Generator's, so that every NumPy version makes the same cut.
     order = np.random.RandomState(config.split_seed).permutation(count)
     least = min(config.held_out_minimum, count // 5)
     shares, most = (config.calibration_share, config.development_share), config.held_out_maximum

@@ -1,7 +1,9 @@
-"""Synthetic anomalies that no model here is trained to recognise: what a recogniser's held-out figure must rest on.
+"""Synthetic anomalies that no model is trained on, to measure models that are trained to recognise the common ones.
 
-Functions as in `hw8.data.corruptions`. They measure only; a transformation that enters training must leave this file.
+Functions as in `hw8.data.corruptions`. They only measure: what is used in training must leave this file.
 """
+
+import functools
 
 import numpy as np
 from scipy import fft, ndimage
@@ -11,25 +13,21 @@ from hw8.data.corruptions import Corruption, register, resampled, to_uint8
 UNSEEN: dict[str, Corruption] = {}
 
 
-def unseen_corruption(function: Corruption) -> Corruption:
-    """Register a kind of synthetic anomaly that no model is trained on; its name is the function's name."""
-    return register(function, UNSEEN)
+unseen_corruption = functools.partial(register, kinds=UNSEEN)
 
 
 @unseen_corruption
 def swirl(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The surroundings of a point near the middle turned by 23 to 52 degrees, less and less outwards."""
+    """The surroundings of a point near the middle, rotated by 23 to 52 degrees there and less further outwards."""
     side = len(image)
     y, x = np.mgrid[:side, :side].astype(np.float64)
     centre = rng.uniform(0.4, 0.6, 2) * side
     down, across = y - centre[0], x - centre[1]
     near = np.exp(-((np.hypot(down, across) / (side * 0.25)) ** 2))
     angle = rng.choice([-1, 1]) * rng.uniform(0.4, 0.9) * near
-    at = (
-        centre[0] + down * np.cos(angle) + across * np.sin(angle),
-        centre[1] - down * np.sin(angle) + across * np.cos(angle),
-    )
-    return resampled(image, *at)
+    source_y = centre[0] + down * np.cos(angle) + across * np.sin(angle)
+    source_x = centre[1] - down * np.sin(angle) + across * np.cos(angle)
+    return resampled(image, source_y, source_x)
 
 
 @unseen_corruption
@@ -45,27 +43,28 @@ def mirror_half(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) 
 
 @unseen_corruption
 def posterise(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Only every 20th to 48th grey level is left."""
+    """Grey levels rounded to the middles of steps of 20 to 48 levels."""
     step = rng.uniform(20, 48)
     return to_uint8((np.floor(image / step) + 0.5) * step)
 
 
 @unseen_corruption
 def median(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Each pixel replaced by the median of its 3x3 neighbours: smooth, with sharp edges."""
+    """Each pixel replaced by the median of its 3x3 neighbourhood: smooth, with sharp edges."""
     filtered: np.ndarray = ndimage.median_filter(image, size=(3, 3, 1))
     return filtered
 
 
 @unseen_corruption
 def jpeg(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Cosine coefficients of 8x8 blocks rounded to multiples of 14 to 40, coarser for finer detail."""
+    """Cosine coefficients of 8x8 blocks, as in JPEG, rounded to multiples of 14 to 40, coarser for finer detail."""
     side, step = len(image), rng.uniform(14, 40)
     pad = -side % 8
     padded = np.pad(image.astype(np.float64) - 128, ((0, pad), (0, pad), (0, 0)), "edge")
     blocks = padded.reshape(len(padded) // 8, 8, len(padded) // 8, 8, -1)
-    rank = np.arange(8)
-    steps = (step * (1 + 0.25 * (rank[:, None] + rank)))[None, :, None, :, None]
+    frequency = np.arange(8)
+    # Like JPEG's tables, which are about four times as coarse for the finest detail.
+    steps = (step * (1 + 0.25 * (frequency[:, None] + frequency)))[None, :, None, :, None]
     rounded = np.rint(fft.dctn(blocks, axes=(1, 3), norm="ortho") / steps) * steps
     return to_uint8(fft.idctn(rounded, axes=(1, 3), norm="ortho").reshape(padded.shape)[:side, :side] + 128)
 
@@ -81,7 +80,7 @@ def relight(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> n
 
 @unseen_corruption
 def part_swap(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """An ellipse in the middle of another image at the same place, blended in softly: another's eye, nose or mouth."""
+    """An ellipse of another image at the same place, blended in softly: another person's eye, nose or mouth."""
     y, x = np.mgrid[: len(image), : len(image)] / len(image)
     centre, radii = (rng.uniform(0.4, 0.75), rng.uniform(0.35, 0.65)), rng.uniform(0.1, 0.18, 2)
     beyond = ((y - centre[0]) / radii[0]) ** 2 + ((x - centre[1]) / radii[1]) ** 2 - 1

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from hw8.base.errors import InputError, printable
 from hw8.base.interrupts import stopping_as_interrupted
-from hw8.base.lock import owned
+from hw8.base.lock import locked
 from hw8.download.transfer import CHUNK, LONGEST, RemoteFile, checked_address, progress_bar, shown, size_of, transfer
 from hw8.kaggle.client import COMPETITION, RULES_PAGE, Answer, client_environment, download_words, find_client
 
@@ -88,7 +88,7 @@ def download_from_kaggle(folder: Path, files: Sequence[RemoteFile] = HOMEWORK) -
 def _still_missing(folder: Path, files: Sequence[RemoteFile], aside: Path | None = None) -> Iterator[list[RemoteFile]]:
     """Own the folder, and give those files that are not there yet, with room for them, and for an archive `aside`."""
     kept = f"interrupted; what has come is kept in {folder}: the same command goes on"
-    with stopping_as_interrupted(kept), owned(folder):
+    with stopping_as_interrupted(kept), locked(folder):
         try:
             missing = [file for file in files if not _is_there(folder / file.name, file)]
             _check_space(folder, missing, aside)

@@ -15,7 +15,7 @@ import numpy as np
 
 from hw8.base.errors import InputError, printable, shown
 from hw8.base.files import open_regular
-from hw8.data.arrays import CHANNELS, HEADERS, SMALLEST_SIDE
+from hw8.data.arrays import CHANNELS, SMALLEST_SIDE, read_header
 
 LARGEST = 2_000_000_000  # bytes of an array of images
 LONGEST_CLASS = 100  # characters
@@ -76,10 +76,9 @@ def read_npz(path: Path) -> Raw:
 
 def _member(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
     """An array of the archive; its size is judged from its header, before anything is unpacked."""
-    with archive.open(f"{name}.npy") as member:
-        reader, _ = HEADERS[np.lib.format.read_magic(member)]
-        with warnings.catch_warnings(action="ignore"):  # of Python 2's long numbers
-            shape, _, dtype = reader(member)
+    # Python 2 wrote long numbers, of which NumPy warns.
+    with archive.open(f"{name}.npy") as member, warnings.catch_warnings(action="ignore"):
+        shape, _, dtype = read_header(member)
     if dtype.hasobject:
         raise InputError(f"{path}: {name} holds pickled objects, which are never loaded; save plain numbers or text")
     size = math.prod(shape) * dtype.itemsize

@@ -16,7 +16,7 @@ import numpy as np
 
 from hw8.base.errors import InputError, Interrupted, printable, shown
 from hw8.base.interrupts import stopping_as_interrupted
-from hw8.base.lock import owned
+from hw8.base.lock import locked
 from hw8.config import RunConfig, to_yaml
 from hw8.config.presets import PRESETS, changed, load_preset, unknown_preset
 from hw8.data.arrays import Images
@@ -110,7 +110,7 @@ def measure(plan: Plan, advance: Callable[[str], object] = lambda _: None) -> Me
     if ledger.suffix != ".csv":
         raise InputError(f"`out` {ledger}: must end in .csv")
     message = f"stopped; what is finished is in {ledger}, and the same command goes on"
-    with stopping_as_interrupted(message), owned(ledger.with_suffix("")):
+    with stopping_as_interrupted(message), locked(ledger.with_suffix("")):
         try:
             return _measure(plan, ledger, advance)
         except Interrupted:

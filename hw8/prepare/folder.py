@@ -16,7 +16,7 @@ import numpy as np
 
 from hw8.base.errors import InputError, printable
 from hw8.base.interrupts import stopping_as_interrupted
-from hw8.base.lock import owned
+from hw8.base.lock import locked
 from hw8.data.labels import NORMAL
 from hw8.data.layout import NAMES_SHOWN, Plan, Walk, check_parts, escaped, grouped, planned, refusal, walk
 from hw8.data.shards import shard_paths
@@ -169,7 +169,7 @@ def _aside(out: Path) -> Iterator[Path]:
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: cannot write here (it is a file); choose another folder")
-    with owned(out):
+    with locked(out):
         for left in out.glob(f"{ASIDE}*"):
             shutil.rmtree(left, ignore_errors=True)
         try:

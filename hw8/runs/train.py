@@ -14,7 +14,7 @@ from hw8.base.device import channels_last, choose_device, choose_precision, keep
 from hw8.base.environment import describe_environment
 from hw8.base.errors import InputError, command
 from hw8.base.interrupts import stopping_as_interrupted
-from hw8.base.lock import owned
+from hw8.base.lock import locked
 from hw8.base.processes import processes
 from hw8.config import RunConfig
 from hw8.data.arrays import Images
@@ -60,7 +60,7 @@ def train_run(config: RunConfig, out: Path | None = None, command: str = "") -> 
     trainer.state.progress.command = command
     folder = trainer.folder = RunFolder.choose(config, out)
     try:
-        with owned(folder.path), _tracked(config, folder) as tracker:
+        with locked(folder.path), _tracked(config, folder) as tracker:
             folder.begin(config)
             return _finish(trainer, folder, tracker)
     finally:
@@ -84,7 +84,7 @@ def resume_run(path: Path, given: RunConfig | None = None) -> FinishedTraining:
     except InputError as error:
         raise InputError(f"{folder.config}: {error}") from None
     trainer.folder = folder
-    with owned(folder.path), _tracked(config, folder) as tracker:
+    with locked(folder.path), _tracked(config, folder) as tracker:
         if processes().broadcast(folder.resume.exists()):
             trainer.state.load(folder.resume)
         return _finish(trainer, folder, tracker)

@@ -1,1 +1,1 @@
-"""Learning from normal images: one loop, its schedule, and what it saves."""
+"""Training on normal images: one loop, its learning rate, and what it saves."""

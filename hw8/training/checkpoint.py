@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from hw8.base.errors import InputError
+from hw8.base.errors import InputError, first_words
 from hw8.base.files import atomic_write, open_regular
 from hw8.base.processes import processes
 from hw8.config import TrainConfig
@@ -35,11 +35,12 @@ class Progress:
 
 
 class TrainingState:
-    """Model, its averaged copy (which is scored and saved), optimizer and progress."""
+    """Model, its averaged copy (which scores and is saved), optimizer and progress."""
 
     def __init__(self, model: Model, config: TrainConfig, fingerprint: str) -> None:
         self.model, self.config, self.fingerprint = model, config, fingerprint
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
+        # Weight decay is for matrices: biases and normalisation weights would only lose their scale by it.
         matrices = [p for p in model.parameters() if p.ndim >= 2]
         vectors = [p for p in model.parameters() if p.ndim < 2]
         groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
@@ -51,9 +52,9 @@ class TrainingState:
         update_average(self.average, self.model, averaging_decay(self.progress.step, self.config.ema_decay))
 
     def save(self, path: Path) -> None:
-        """Write everything needed to go on to `path`, whole or not at all.
+        """Write everything needed to resume to `path`, whole or not at all.
 
-        The random number generators need no place in it: every draw is a function of seed and step.
+        The states of random number generators are not needed: every draw is a function of seed and step.
         """
         content = {
             "model": self.model.state_dict(),
@@ -62,37 +63,37 @@ class TrainingState:
             "progress": dataclasses.asdict(self.progress),
             "fingerprint": self.fingerprint,
         }
-        buffer = io.BytesIO()  # in memory first: torch reports a full disk as an error of its own kind
+        buffer = io.BytesIO()  # in memory first: torch reports a full disk by an error of its own
         torch.save(content, buffer)
-        with atomic_write(path) as aside:
-            aside.write_bytes(buffer.getbuffer())
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
 
     def load(self, path: Path) -> None:
-        """Take up a saved state. Raises InputError if it is missing, damaged, or of other data or another model."""
+        """Load a saved state. Raises InputError if it is missing, damaged, or of other data or another model."""
         job = processes()
         content = job.broadcast(_read(path) if job.main else {})
-        if content["fingerprint"] != self.fingerprint:
-            raise InputError(f"{path}: was trained on other images than these; give the same `data` as before")
         try:
+            if content["fingerprint"] != self.fingerprint:
+                raise InputError(f"{path}: was trained on other images than these; give the same `data` as before")
             self.model.load_state_dict(content["model"])
             self.average.load_state_dict(content["average"])
             self.optimizer.load_state_dict(content["optimizer"])
             self.progress = Progress(**content["progress"])
-        except (RuntimeError, TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
-            reason = " ".join(str(error).split())[:120]
-            raise InputError(f"{path}: does not fit this run's config.yaml ({reason}); train again") from None
+        except InputError:
+            raise
+        except Exception as error:  # another model's state, or another file of torch.save
+            raise InputError(
+                f"{path}: does not fit this run's config.yaml ({first_words(error)}); train again"
+            ) from None
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What the file holds: plain values and tensors, never code (weights_only)."""
+    """The content of the file: plain values and tensors, never code (weights_only)."""
     try:
-        with open_regular(path) as file, warnings.catch_warnings(action="ignore"):  # of other pickles than torch.save's
-            content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        with open_regular(path) as file, warnings.catch_warnings(action="ignore"):  # of pickles by others than torch
+            return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file fails inside the reader in more ways than it documents
-        reason = " ".join(str(error).split())[:120]
-        if isinstance(error, pickle.UnpicklingError):  # whose own words explain how to load it unsafely
-            reason = "it holds something else than plain data"
+        # PyTorch's own words for an unsafe pickle explain how to load it nevertheless.
+        unsafe = isinstance(error, pickle.UnpicklingError)
+        reason = "it holds more than plain data" if unsafe else first_words(error)
         raise InputError(f"{path}: cannot be loaded ({reason}); start the training again") from None
-    if not isinstance(content, dict) or {"model", "average", "optimizer", "progress", "fingerprint"} - content.keys():
-        raise InputError(f"{path}: is not a state that train.py wrote; start the training again")
-    return content

@@ -10,25 +10,23 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from hw8.base.processes import processes
 
-NORMALISATION = ("running_mean", "running_var", "num_batches_tracked")
+NORMALISATION = ("running_mean", "running_var", "num_batches_tracked")  # buffers of a batch normalisation
 
 
-def exchange(model: nn.Module, loss: Tensor, asked: bool) -> tuple[Tensor, bool]:
-    """Add up the processes' gradients, in place, and their losses; and hear whether any was asked to stop.
+def exchange(model: nn.Module, loss: Tensor, stop: bool) -> tuple[Tensor, bool]:
+    """Sum the gradients of all processes in place; return the sum of their losses, and whether any wants to stop.
 
-    One exchange carries all of it. Buffers that are learned from a batch (codebooks, centres) follow the first process,
-    as in PyTorch's DistributedDataParallel; normalisation has counted every process's images already.
+    One all_reduce carries all of it. Buffers that are learned from a batch (codebooks, centres) are broadcast from
+    rank 0, as in PyTorch's DistributedDataParallel; normalisation has counted every process's images already.
     """
     job = processes()
     if job.count == 1:
-        return loss, asked
+        return loss, stop
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    flag = torch.full((1,), float(asked), device=loss.device)
+    flag = torch.full((1,), float(stop), device=loss.device)
     total = job.all_reduce(torch.cat([*(g.flatten() for g in gradients), loss.view(1), flag]))
-    place = 0
-    for gradient in gradients:
-        gradient.copy_(total[place : place + gradient.numel()].view_as(gradient))
-        place += gradient.numel()
+    for gradient, part in zip(gradients, total.split([*map(Tensor.numel, gradients), 2]), strict=False):
+        gradient.copy_(part.view_as(gradient))
     job.broadcast_tensors([b for name, b in model.named_buffers() if name.rsplit(".", 1)[-1] not in NORMALISATION])
     return total[-2], bool(total[-1] > 0)
 
@@ -43,26 +41,22 @@ def synchronise_norms(model: nn.Module) -> None:
             module.forward = types.MethodType(_forward, module)  # type: ignore[method-assign]
 
 
-class _Sum(torch.autograd.Function):
+class _AllReduce(torch.autograd.Function):
     """The sum of all processes' tensors; its gradient is the sum of all processes' gradients."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:  # noqa: ARG004
-        """Add up."""
+        """Return the sum."""
         return processes().all_reduce(value.clone())
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
-        """Add up."""
+        """Return the sum of the gradients."""
         return processes().all_reduce(gradient.clone())
 
 
-def _add_up(value: Tensor) -> Tensor:
-    found: Tensor = _Sum.apply(value)
-    return found
-
-
 def _forward(self: Any, x: Tensor) -> Tensor:
+    """Batch normalisation (Ioffe and Szegedy 2015) over the batch of all processes, in float32 or float64."""
     if not self.training:
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
     with torch.autocast(x.device.type, enabled=False):
@@ -70,12 +64,13 @@ def _forward(self: Any, x: Tensor) -> Tensor:
         axes = [axis for axis in range(x.ndim) if axis != 1]
         shape = [1, -1] + [1] * (x.ndim - 2)
         count = wide.new_full((1,), x.numel() // x.shape[1])
-        found = _add_up(torch.cat([wide.sum(axes), count]))
-        total = found[-1].detach()
-        mean = found[:-1] / total
+        sums: Tensor = _AllReduce.apply(torch.cat([wide.sum(axes), count]))
+        total = sums[-1].detach()
+        mean = sums[:-1] / total
         centred = wide - mean.view(shape)
         # The squares in a second round: their mean less the mean's square would lose digits.
-        variance = _add_up(centred.square().sum(axes)) / total
+        squares: Tensor = _AllReduce.apply(centred.square().sum(axes))
+        variance = squares / total
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)

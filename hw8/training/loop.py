@@ -29,10 +29,15 @@ from hw8.training.run_folder import RunFolder, SavedModel
 from hw8.training.schedule import learning_rate
 from hw8.training.tracker import Tracker
 
-LOG_EVERY = 20
-MICROBATCH = {True: 128, False: 400}  # images at once, with convolutions and without: measured on two cores
-SHORT = 15.0  # seconds between two savings of the state, unless somebody waits for it
-STILL = 1e-7  # relative change of a loss that counts as none at all
+LOG_EVERY = 20  # steps; fetching the loss from a GPU after every step would make it wait
+# Images at once on a CPU, with convolutions and without: measured on two cores. More no longer fit their caches, fewer
+# keep the cores less busy.
+MICROBATCH = {True: 128, False: 400}
+# Seconds between two savings of the state, unless a stop was requested; chosen by hand, so that epochs of a second are
+# not spent on the disk.
+SHORT = 15.0
+STILL = 1e-7  # relative change of a loss that counts as none: the precision of float32
+SHOWN = 8  # development images whose reconstructions are logged
 
 
 class Trainer:
@@ -53,12 +58,12 @@ class Trainer:
         self.per_epoch = batch_count(len(splits.train), config.train.batch_size)
         self.total_steps = self.per_epoch * config.train.epochs
         self.pending: list[torch.Tensor] = []
-        self.best: Model | None = None  # weights better than those on the disk, until the next saving
-        self.model = _compiled(state.model) if config.train.compile else state.model
+        self.best: Model | None = None  # weights better than those on the disk, until they are saved
+        self.model: Any = torch.compile(state.model) if config.train.compile else state.model
         self.channels_last = convolves(state.model)
         self.tracker = Tracker()
-        self.asked: Callable[[], bool] = lambda: False
-        self.agreed = False
+        self.stop_requested: Callable[[], bool] = lambda: False
+        self.stop_agreed = False  # of several processes: whether all know that one of them was asked to stop
         self.job = processes()
         if self.job.count > 1:
             synchronise_norms(state.model)
@@ -71,28 +76,26 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether the last epoch is done, or early stopping ended the training."""
+        """Whether the last epoch is finished, or early stopping ended the training."""
         return len(self.state.progress.history) >= self.config.train.epochs or self.state.progress.stopped_early
 
     def fit(self) -> None:
         """Train to the end.
 
-        Raises Interrupted, with the state saved, when asked to stop, and InputError when the loss is
+        Raises Interrupted, with the state saved, when a stop is requested, and InputError when the loss is
         not a finite number or never moves.
         """
         progress = self.state.progress
         if not 0 <= self._position()[1] <= self.per_epoch or progress.step > self.total_steps:
-            raise InputError(
-                f"{self.name}: its {progress.step:,} steps in resume.pt are not those of this run; train again"
-            )
+            steps = f"its {progress.step:,} steps in resume.pt are not those of this run"
+            raise InputError(f"{self.name}: {steps}; train again")
         if self.finished:
             return
-        board = Board(
-            self.folder.path if self.folder is not None and self.job.main else None, progress.step, self.tracker
-        )
+        path = self.folder.path if self.folder is not None and self.job.main else None
+        board = Board(path, progress.step, self.tracker)
         self.clock = self.saved_at = time.monotonic()
         try:
-            with stop_signals() as self.asked, self._bar() as bar:
+            with stop_signals() as self.stop_requested, self._bar() as bar:
                 while not self.finished:
                     bar.set_description(f"epoch {len(progress.history) + 1}/{self.config.train.epochs}")
                     for count, loss in self.steps():
@@ -102,16 +105,16 @@ class Trainer:
                             board.log_step(progress.step, loss, self._lr(progress.step - 1))
                         if time.monotonic() - self.saved_at > 60 * self.config.train.save_minutes:
                             self.save()
-                        if self._stopping() and progress.step < self.total_steps:
-                            raise self._interrupted()
+                        if progress.step < self.total_steps:
+                            self._stop_if_requested()
                     self.finish_epoch(board)
-                    if self._stopping() and not self.finished:
-                        raise self._interrupted()
+                    if not self.finished:
+                        self._stop_if_requested()
         finally:
             board.close()
 
     def steps(self) -> Iterator[tuple[int, float | None]]:
-        """Make the steps that the epoch still lacks; after each, its images and, every 20 steps, their mean loss.
+        """Make the remaining steps of the epoch; after each, yield its images and, every 20 steps, their mean loss.
 
         Raises InputError when a loss is not a finite number.
         """
@@ -120,44 +123,8 @@ class Trainer:
             self.step(rows_B)
             yield len(rows_B), self.settle() if self.state.progress.step % LOG_EVERY == 0 else None
 
-    def _interrupted(self) -> Interrupted:
-        """Save, and say how to go on."""
-        self.save()
-        return Interrupted(
-            f"stopped at step {self.state.progress.step:,} of {self.total_steps:,} with the work saved; "
-            f"go on with: {command('train', '--resume', self.name)}"
-        )
-
-    def label(self, name: str) -> str | None:
-        """What a progress bar besides the training's own is called; None for none."""
-        return name
-
-    def _bar(self) -> "tqdm[Any]":
-        """Progress over all epochs in images, with their rate and the time left, on standard error."""
-        count = len(self.splits.train)
-        epoch, position = self._position()
-        done = count * epoch + sum(map(len, self._batches(epoch)[:position]))
-        quiet = 0.1 if sys.stderr.isatty() else 15.0
-        total, hidden = count * self.config.train.epochs, not self.job.main
-        return tqdm(total=total, initial=done, unit="img", mininterval=quiet, smoothing=0.05, disable=hidden)
-
-    def _position(self) -> tuple[int, int]:
-        """Epochs finished, and steps done in the next one."""
-        epoch = len(self.state.progress.history)
-        return epoch, self.state.progress.step - epoch * self.per_epoch
-
-    def _batches(self, epoch: int) -> list[np.ndarray]:
-        return epoch_batches(self.splits.train, self.config.train.batch_size, self.config.seed, epoch)
-
-    def _lr(self, step: int) -> float:
-        return learning_rate(step, self.total_steps, self.config.train)
-
-    def _stopping(self) -> bool:
-        """Whether to stop after this step: this process was asked to or, of several, all have heard that one was."""
-        return self.asked() if self.job.count == 1 else self.agreed
-
     def step(self, rows_B: np.ndarray) -> None:
-        """One optimisation step on these rows, each process taking its share; loss and norm wait in `pending`."""
+        """Make one optimisation step on these rows, each process with its share; loss and norm wait in `pending`."""
         state, train = self.state, self.config.train
         step = state.progress.step
         _seed_layers(self.config.seed, step, self.job.rank, self.device)
@@ -170,7 +137,7 @@ class Trainer:
             share = objective(train.loss, output, x_NCHW).sum() / len(rows_B)
             share.backward()
             loss += share.detach()
-        loss, self.agreed = exchange(state.model, loss, self.asked())
+        loss, self.stop_agreed = exchange(state.model, loss, self.stop_requested())
         norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), train.clip_norm)
         for group in state.optimizer.param_groups:
             group["lr"] = self._lr(step)
@@ -181,19 +148,18 @@ class Trainer:
         self.pending.append(torch.stack([loss, norm]))
 
     def _microbatches(self, rows_B: np.ndarray) -> list[tuple[np.ndarray, np.ndarray | None]]:
-        """This process's rows of a batch and which of them are mirrored, in microbatches that fit a CPU's cache."""
+        """This process's rows of a batch, and which of them are mirrored, in microbatches that fit a CPU's cache."""
         flip = self.config.data.flip
         mirrored_B = mirrored_rows(len(rows_B), self.config.seed, self.state.progress.step) if flip else None
         mine = np.array_split(np.arange(len(rows_B)), self.job.count)[self.job.rank]
         count = 1
         if self.device.type == "cpu" and self.state.model.splits():
             count = -(-len(mine) // (self.config.train.part_size or MICROBATCH[self.channels_last]))
-        return [
-            (rows_B[some], None if mirrored_B is None else mirrored_B[some]) for some in np.array_split(mine, count)
-        ]
+        parts = np.array_split(mine, count)
+        return [(rows_B[part], None if mirrored_B is None else mirrored_B[part]) for part in parts]
 
     def settle(self) -> float:
-        """Fetch the pending losses from the device, check and add them up; return their mean."""
+        """Fetch the pending losses from the device, check and sum them; return their mean."""
         if not self.pending:
             return math.nan
         losses, norms = torch.stack(self.pending).cpu().double().T
@@ -216,7 +182,7 @@ class Trainer:
         self.settle()
         progress, train = self.state.progress, self.config.train
         self._tick()
-        row = self._measure(progress.epoch_sums, progress.epoch_seconds)
+        row = self._measure()
         progress.history.append(row)
         self._check_it_learns(row)
         if row["held_out_loss"] < progress.best_loss:
@@ -232,68 +198,10 @@ class Trainer:
             self.save()
         board.log_epoch(row, self._pictures())
 
-    def _measure(self, sums: dict[str, float], seconds: float) -> Row:
-        return {
-            "epoch": len(self.state.progress.history) + 1,
-            "step": self.state.progress.step,
-            "lr": self._lr(self.state.progress.step - 1),
-            "train_loss": sums["loss"] / sums["steps"],
-            "held_out_loss": self._held_out_loss(),
-            "gradient_norm": sums["norm"] / sums["steps"],
-            "images_per_second": len(self.splits.train) / max(seconds, 1e-9),
-            "seconds": self.state.progress.seconds,
-        }
-
-    @torch.no_grad()
-    def _held_out_loss(self) -> float:
-        """Mean reconstruction loss of the averaged weights on the development images."""
-        rows = self.splits.development
-        where = self.device if self.device.type == "cuda" else "cpu"
-        total = torch.zeros((), dtype=torch.float64, device=where)
-        for rows_B in self.job.shard(list(in_batches(rows, self.config.scoring.score_batch_size))):
-            x_NCHW = to_pixels(torch.from_numpy(self.images.read(rows_B)), self.device, self.channels_last)
-            with autocast(self.precision, self.device):
-                output = self.state.average(x_NCHW)
-            total += reconstruction_loss(self.config.train.loss, output, x_NCHW).sum().to(where)
-        return float(self.job.all_reduce(total)) / len(rows)
-
-    def _check_it_learns(self, row: Row) -> None:
-        """Stop a training that cannot succeed. Raises InputError."""
-        progress = self.state.progress
-        if not math.isfinite(row["held_out_loss"]):
-            raise InputError(
-                f"{self.name}: the held-out loss is not finite after epoch {row['epoch']}; "
-                "train again with a lower `lr`"
-            )
-        first = progress.history[0]["held_out_loss"]
-        still = len(progress.history) > 1 and abs(row["held_out_loss"] - first) <= STILL * abs(first)
-        sums = progress.epoch_sums
-        flat = sums["steps"] > 1 and sums["highest"] - sums["lowest"] <= STILL * abs(sums["highest"])
-        if still or flat:
-            raise InputError(
-                f"{self.name}: the loss has not moved from {first:.6g} in {len(progress.history)} epochs; "
-                f"the model does not learn: try another `lr` (now {self.config.train.lr:g}), `loss` or `model`"
-            )
-
-    @torch.no_grad()
-    def _pictures(self) -> torch.Tensor:
-        """A few development images beside their reconstructions, stacked one above the other."""
-        x_NCHW = to_pixels(torch.from_numpy(self.images.read(self.splits.development[:8])), self.device)
-        with autocast(self.precision, self.device):
-            recon_NCHW = self.state.average(x_NCHW).recon_NCHW
-        return x_NCHW.cpu() if recon_NCHW is None else torch.cat([x_NCHW, recon_NCHW], dim=2).cpu()
-
-    def _tick(self) -> None:
-        """Add the time since the last tick to the run's and the epoch's."""
-        now = time.monotonic()
-        self.state.progress.seconds += now - self.clock
-        self.state.progress.epoch_seconds += now - self.clock
-        self.clock = now
-
     def save(self) -> None:
-        """Write the best weights and the state for --resume; a state with a bad loss is refused first.
+        """Write the best weights, and the state to resume from; a state with a bad loss is refused first.
 
-        Weights first: a kill between the two leaves a state that comes to the same weights again.
+        Weights first: after a kill between the two, the resumed run comes to the same weights again.
         """
         self.settle()
         self._tick()
@@ -306,30 +214,113 @@ class Trainer:
             self.state.save(self.folder.resume)
         self.best = None
 
+    def label(self, name: str) -> str | None:
+        """Return the label of a progress bar other than the training's; None for no bar."""
+        return name
 
-def _compiled(model: Model) -> Model:
-    """The model, compiled when it is first called."""
-    compiled: Model = torch.compile(model)  # type: ignore[assignment]
-    return compiled
+    def _stop_if_requested(self) -> None:
+        """Save and raise Interrupted if this process, or of several all, should stop."""
+        if self.stop_agreed if self.job.count > 1 else self.stop_requested():
+            self.save()
+            raise Interrupted(
+                f"stopped at step {self.state.progress.step:,} of {self.total_steps:,} with the work saved; "
+                f"resume with: {command('train', '--resume', self.name)}"
+            )
+
+    def _bar(self) -> "tqdm[Any]":
+        """Progress over all epochs in images, with their rate and the time left, on standard error."""
+        count = len(self.splits.train)
+        epoch, position = self._position()
+        trained = count * epoch + sum(map(len, self._batches(epoch)[:position]))
+        seconds = 0.1 if sys.stderr.isatty() else 15.0  # between two updates: in a log file each is a line
+        total, hidden = count * self.config.train.epochs, not self.job.main
+        return tqdm(total=total, initial=trained, unit="img", mininterval=seconds, smoothing=0.05, disable=hidden)
+
+    def _position(self) -> tuple[int, int]:
+        """Finished epochs, and finished steps of the next one."""
+        epoch = len(self.state.progress.history)
+        return epoch, self.state.progress.step - epoch * self.per_epoch
+
+    def _batches(self, epoch: int) -> list[np.ndarray]:
+        return epoch_batches(self.splits.train, self.config.train.batch_size, self.config.seed, epoch)
+
+    def _lr(self, step: int) -> float:
+        return learning_rate(step, self.total_steps, self.config.train)
+
+    def _measure(self) -> Row:
+        progress, sums = self.state.progress, self.state.progress.epoch_sums
+        return {
+            "epoch": len(progress.history) + 1,
+            "step": progress.step,
+            "lr": self._lr(progress.step - 1),
+            "train_loss": sums["loss"] / sums["steps"],
+            "held_out_loss": self._held_out_loss(),
+            "gradient_norm": sums["norm"] / sums["steps"],
+            "images_per_second": len(self.splits.train) / max(progress.epoch_seconds, 1e-9),
+            "seconds": progress.seconds,
+        }
+
+    @torch.no_grad()
+    def _held_out_loss(self) -> float:
+        """Mean reconstruction loss of the averaged weights on the development images."""
+        rows = self.splits.development
+        device = self.device if self.device.type == "cuda" else "cpu"  # Apple's GPU has no float64
+        total = torch.zeros((), dtype=torch.float64, device=device)
+        for rows_B in self.job.shard(list(in_batches(rows, self.config.scoring.score_batch_size))):
+            x_NCHW = to_pixels(torch.from_numpy(self.images.read(rows_B)), self.device, self.channels_last)
+            with autocast(self.precision, self.device):
+                output = self.state.average(x_NCHW)
+            total += reconstruction_loss(self.config.train.loss, output, x_NCHW).sum().to(device)
+        return float(self.job.all_reduce(total)) / len(rows)
+
+    def _check_it_learns(self, row: Row) -> None:
+        """Stop a training that cannot succeed. Raises InputError."""
+        progress, lr = self.state.progress, self.config.train.lr
+        if not math.isfinite(row["held_out_loss"]):
+            problem = f"the held-out loss is not finite after epoch {row['epoch']}"
+            raise InputError(f"{self.name}: {problem}; train again with a lower `lr`")
+        first = progress.history[0]["held_out_loss"]
+        still = len(progress.history) > 1 and abs(row["held_out_loss"] - first) <= STILL * abs(first)
+        sums = progress.epoch_sums
+        flat = sums["steps"] > 1 and sums["highest"] - sums["lowest"] <= STILL * abs(sums["highest"])
+        if still or flat:
+            raise InputError(
+                f"{self.name}: the loss has not moved from {first:.6g} in {len(progress.history)} epochs; "
+                f"the model does not learn: try another `lr` (now {lr:g}), `loss` or `model`"
+            )
+
+    @torch.no_grad()
+    def _pictures(self) -> torch.Tensor:
+        """Some development images in a row, and below each its reconstruction: (N, C, 2 * side, side) in [-1, 1]."""
+        x_NCHW = to_pixels(torch.from_numpy(self.images.read(self.splits.development[:SHOWN])), self.device)
+        with autocast(self.precision, self.device):
+            recon_NCHW = self.state.average(x_NCHW).recon_NCHW
+        return x_NCHW.cpu() if recon_NCHW is None else torch.cat([x_NCHW, recon_NCHW], dim=2).cpu()
+
+    def _tick(self) -> None:
+        """Add the time since the last tick to the run's and the epoch's."""
+        now = time.monotonic()
+        self.state.progress.seconds += now - self.clock
+        self.state.progress.epoch_seconds += now - self.clock
+        self.clock = now
 
 
 def _seed_layers(seed: int, step: int, rank: int, device: torch.device) -> None:
-    """Random layers draw from a generator seeded by step and process, so that resuming has no stream to lose."""
+    """Seed the random layers by step and process, so that there is no stream to restore when resuming."""
     own = (seed << 32) + step
     if rank:
         own = int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
     if device.type == "cpu":
-        torch.default_generator.manual_seed(own)  # torch.manual_seed writes down the stack, for GPUs that may come
+        torch.default_generator.manual_seed(own)  # torch.manual_seed records the call stack for GPUs, which is slow
     else:
         torch.manual_seed(own)
 
 
 def check_trainable(config: RunConfig, rows: int, device: torch.device) -> None:
-    """Raise InputError unless every process has an image of every batch, and a compiler is there if one is needed."""
+    """Raise InputError if a process had no image of a batch, or if `compile` lacks its compiler."""
     batches, count = batch_count(rows, config.train.batch_size), processes().count
-    compilers = ("g++", "clang++", "cl")
-    if config.train.compile and device.type == "cpu" and not any(map(shutil.which, compilers)):
-        raise InputError("`compile` needs a C++ compiler (g++ or clang++) on a CPU; install one, or leave it away")
+    if config.train.compile and device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "cl"))):
+        raise InputError("`compile` needs a C++ compiler (g++ or clang++) on a CPU; install one, or omit it")
     if rows // batches < count:
         raise InputError(
             f"{rows // batches} images in a batch cannot be shared by {count} processes; raise `batch_size`, or "

@@ -1,4 +1,4 @@
-"""A run's folder: what is in it, how it is made, found and loaded."""
+"""A run's folder: which files it holds, and how it is made, found and loaded."""
 
 import contextlib
 import dataclasses
@@ -10,14 +10,14 @@ from typing import Any
 from torch import Tensor
 
 from hw8.base.device import channels_last
-from hw8.base.errors import InputError, command
+from hw8.base.errors import InputError, command, first_words
 from hw8.base.files import atomic_write, open_regular, read_text, write_text
 from hw8.base.lock import is_left_over
 from hw8.base.processes import processes
 from hw8.config import RUNS, RunConfig, read_config, to_yaml
 from hw8.models import Model, create_model
 
-WEIGHTS, CALIBRATION, APPEARANCE = "weights.", "calibration.", "appearance."
+WEIGHTS, CALIBRATION, APPEARANCE = "weights.", "calibration.", "appearance."  # names in model.safetensors begin so
 
 
 class RunFolder:
@@ -30,42 +30,43 @@ class RunFolder:
 
     @classmethod
     def choose(cls, config: RunConfig, out: Path | None) -> "RunFolder":
-        """The folder for a new run: `out` or, without it, runs/PRESET, runs/PRESET-2 and so on, then made at once.
+        """Return the folder for a new run: `out`, or the first free one of runs/PRESET, runs/PRESET-2 and so on.
 
-        Raises InputError if it holds something. Of several processes the first decides.
+        A folder that was chosen here is made at once, so that no other training takes it. Raises InputError if the
+        folder holds something. Of several processes rank 0 decides.
         """
         job = processes()
         if out is None and job.main:
             name = config.preset or config.model.name
             names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
-            out = next(path for path in map(RUNS.joinpath, names) if _claimed(path))
+            out = next(path for path in map(RUNS.joinpath, names) if _is_new(path))
         folder = cls(job.broadcast(out or Path()))
         if job.main:
             folder.check_empty()
         return folder
 
     def check_empty(self) -> None:
-        """Raise InputError if the folder holds something, or is none."""
+        """Raise InputError if the folder holds something, or is a file."""
         out = self.path
         if out.exists() and (not out.is_dir() or not all(map(is_left_over, out.iterdir()))):
-            hint = f"go on with `resume` {out}, or " if self.config.exists() else ""
+            hint = f"resume it with `resume` {out}, or " if self.config.exists() else ""
             raise InputError(f"`out` {out}: already there and not empty; {hint}choose another folder")
 
     def begin(self, config: RunConfig) -> None:
-        """Write a new run's config.yaml into the folder, which is ours. Raises InputError if it holds something."""
+        """Write a new run's config.yaml into the locked folder. Raises InputError if the folder holds something."""
         if processes().main:
             self.check_empty()
         write_text(self.config, to_yaml(config))
 
     def remove_empty(self) -> None:
-        """Remove the folder if nothing came of it."""
+        """Remove the folder if nothing was written."""
         if processes().main:
             with contextlib.suppress(OSError):
                 self.path.rmdir()
 
     @classmethod
     def open(cls, path: Path) -> tuple["RunFolder", RunConfig]:
-        """An existing run and its settings. Raises InputError if there is none."""
+        """Return an existing run and its settings. Raises InputError if there is none."""
         folder = cls(path)
         if not folder.config.exists():
             raise InputError(f"{path}: no run here (config.yaml is missing); {command('train')} makes one")
@@ -73,25 +74,25 @@ class RunFolder:
 
     def save_model(self, content: bytes) -> None:
         """Write model.safetensors, whole or not at all."""
-        with atomic_write(self.model) as aside:
-            aside.write_bytes(content)
+        with atomic_write(self.model) as temporary:
+            temporary.write_bytes(content)
 
     def load_model(self, config: RunConfig) -> "SavedModel":
-        """What model.safetensors holds, the model on the CPU. Raises InputError if there is none or it does not fit."""
+        """Load model.safetensors, the model on the CPU. Raises InputError if it is missing or does not fit `config`."""
         try:
-            with open_regular(self.model) as file:  # a pipe would be waited for
+            with open_regular(self.model) as file:
                 content = file.read()
         except FileNotFoundError:
             if reason := _read_summary(self.summary).get("failed"):
                 raise InputError(f"{self.path}: its training failed: {reason}") from None
-            hint = f"go on with {command('train', '--resume', self.path)}"
+            hint = f"resume it with {command('train', '--resume', self.path)}"
             raise InputError(f"{self.model}: no weights yet; {hint}") from None
         except OSError as error:
-            raise InputError(f"{self.model}: cannot be loaded ({error}); train again") from None
+            raise InputError(f"{self.model}: cannot be loaded ({error.strerror}); train again") from None
         return SavedModel.from_bytes(content, config, str(self.model))
 
     def fingerprint(self) -> str:
-        """The fingerprint of the images the run was trained on. Raises InputError if summary.json does not tell."""
+        """Return the fingerprint of the training images. Raises InputError if summary.json does not hold it."""
         try:
             return str(_read_summary(self.summary)["data"]["fingerprint"])
         except (KeyError, TypeError):
@@ -102,17 +103,9 @@ class RunFolder:
         write_text(self.summary, json.dumps(summary, indent=2) + "\n")
 
 
-def _read_summary(path: Path) -> dict[str, Any]:
-    """What a summary.json holds; nothing if it cannot be read."""
-    with contextlib.suppress(OSError, ValueError, RecursionError):
-        if isinstance(found := json.loads(read_text(path)), dict):
-            return found
-    return {}
-
-
 @dataclasses.dataclass(frozen=True)
 class SavedModel:
-    """A model with what stands beside its weights in model.safetensors.
+    """A model with what model.safetensors holds besides its weights.
 
     `calibration` is empty until the training is finished; `side` and `channels` are those of the images it takes.
     """
@@ -125,7 +118,7 @@ class SavedModel:
 
     @classmethod
     def from_bytes(cls, content: bytes, config: RunConfig, name: str) -> "SavedModel":
-        """What `to_bytes` gave. Raises InputError, with the name, for anything else or if it does not fit `config`."""
+        """Load what `to_bytes` returned. Raises InputError, with the name, for anything else or another `config`."""
         from safetensors import SafetensorError
         from safetensors.torch import load
 
@@ -135,17 +128,19 @@ class SavedModel:
             images = json.loads(content[8 : 8 + length])["__metadata__"]["images"]
             side, _, channels = (int(size) for size in images.split("x"))
         except (SafetensorError, KeyError, ValueError) as error:
-            reason = " ".join(str(error).split())[:120]
-            raise InputError(f"{name}: cannot be loaded ({reason}); train again") from None
-        parts = {prefix: _part(tensors, prefix) for prefix in (WEIGHTS, CALIBRATION, APPEARANCE)}
+            raise InputError(f"{name}: cannot be loaded ({first_words(error)}); train again") from None
+        weights, calibration, appearance = (
+            {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+            for prefix in (WEIGHTS, CALIBRATION, APPEARANCE)
+        )
         try:
-            model = create_model(config.model.name, side, channels, config.model.options, parts[WEIGHTS])
+            model = create_model(config.model.name, side, channels, config.model.options, weights)
         except InputError as error:
             raise InputError(f"{name}: does not fit the run's config.yaml ({error}); train again") from None
-        return cls(channels_last(model).eval(), side, channels, parts[CALIBRATION], parts[APPEARANCE])
+        return cls(channels_last(model).eval(), side, channels, calibration, appearance)
 
     def to_bytes(self) -> bytes:
-        """The content of model.safetensors; the side and channels stand in its header."""
+        """Return the content of model.safetensors; side and channels stand in its header."""
         from safetensors.torch import save
 
         tensors = {WEIGHTS + name: value for name, value in self.model.state_dict().items()}
@@ -156,12 +151,17 @@ class SavedModel:
         return save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, header)
 
 
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+def newest_run(runs: Path = RUNS) -> Path:
+    """Return the run that finished last, of those that did not fail. Raises InputError if there is none."""
+    summaries = sorted(runs.glob("*/summary.json"), key=lambda path: path.stat().st_mtime)
+    summaries = [path for path in summaries if "failed" not in _read_summary(path)]
+    if not summaries:
+        raise InputError(f"`run`: no finished run in {runs}/; train one first: {command('train')}")
+    return summaries[-1].parent
 
 
-def _claimed(path: Path) -> bool:
-    """Make the folder, unless it is there already: then it is another training's, perhaps one that just started."""
+def _is_new(path: Path) -> bool:
+    """Make the folder; False if it is there already and so belongs to another training, which may just have started."""
     try:
         path.mkdir(parents=True)
     except FileExistsError:
@@ -171,10 +171,9 @@ def _claimed(path: Path) -> bool:
     return True
 
 
-def newest_run(runs: Path = RUNS) -> Path:
-    """The run finished last, of those that did not fail. Raises InputError if there is none."""
-    summaries = sorted(runs.glob("*/summary.json"), key=lambda path: path.stat().st_mtime)
-    summaries = [path for path in summaries if "failed" not in _read_summary(path)]
-    if not summaries:
-        raise InputError(f"`run`: no finished run in {runs}/; train one first: {command('train')}")
-    return summaries[-1].parent
+def _read_summary(path: Path) -> dict[str, Any]:
+    """The content of a summary.json; empty if it cannot be read."""
+    with contextlib.suppress(OSError, ValueError):
+        if isinstance(summary := json.loads(read_text(path)), dict):
+            return summary
+    return {}

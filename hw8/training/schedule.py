@@ -6,13 +6,15 @@ import math
 from hw8.config import TrainConfig
 from hw8.data.loader import batch_count
 
-SMALL_BATCH = 64  # images a step where there are few: as many steps of larger batches would take longer
+# Images per step where there are few, chosen by hand: as many steps of larger batches would take longer, and batch
+# normalisation gets unsteady in much smaller ones.
+SMALL_BATCH = 64
 
 
 def paced(config: TrainConfig, rows: int) -> TrainConfig:
-    """The settings for so many training images: as they are or, where they make too few steps, with more epochs.
+    """Return the settings for `rows` training images: with more epochs if they would make under `least_steps` steps.
 
-    A model that has made 15 steps has learned nothing, whatever its preset's epochs are meant for.
+    After 15 steps, for instance, a model has learned nothing, however many epochs its preset was made for.
     """
     if config.epochs * batch_count(rows, config.batch_size) >= config.least_steps:
         return config

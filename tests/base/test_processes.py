@@ -48,15 +48,15 @@ class Job:
         processes = []
         for rank in range(count):
             own = {"RANK": str(rank), "LOCAL_RANK": str(rank)} if count > 1 else {}
-            words_of_it = [*self.program, str(ROOT / script), *words]
+            command = [*self.program, str(ROOT / script), *words]
             streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
             environment = ENVIRONMENT | meeting | own
-            processes.append(subprocess.Popen(words_of_it, env=environment, cwd=cwd, text=True, **streams))
+            processes.append(subprocess.Popen(command, env=environment, cwd=cwd, text=True, **streams))
         with concurrent.futures.ThreadPoolExecutor(count) as readers:
-            told = list(readers.map(lambda process: process.communicate(timeout=300), processes))
-        errors = "".join(error for _, error in told)
+            outputs = list(readers.map(lambda process: process.communicate(timeout=300), processes))
+        errors = "".join(error for _, error in outputs)
         assert [process.returncode for process in processes] == [code] * count, errors[-3000:]
-        return "".join(out for out, _ in told), errors
+        return "".join(out for out, _ in outputs), errors
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +103,9 @@ def test_the_same_global_batch_gives_the_same_curve_and_weights(work, name, coun
     # BatchNorm over the four pixels of a narrow network's smallest map carries the last digits on.
     near, close = (2e-4, 5e-4) if name == "fcn" else (5e-3, 2e-2)
     np.testing.assert_allclose(losses(together), losses(alone), rtol=near)
-    expected, found = weights(alone), weights(together)
-    assert expected.keys() == found.keys()
-    apart = np.sqrt(sum(np.square(found[key] - value).sum() for key, value in expected.items()))
+    expected, actual = weights(alone), weights(together)
+    assert expected.keys() == actual.keys()
+    apart = np.sqrt(sum(np.square(actual[key] - value).sum() for key, value in expected.items()))
     size = np.sqrt(sum(np.square(value).sum() for value in expected.values()))
     assert apart < close * size, "no more than another order of sums makes of it"
     assert json.loads((together / "summary.json").read_text())["processes"] == count
@@ -113,21 +113,16 @@ def test_the_same_global_batch_gives_the_same_curve_and_weights(work, name, coun
 
 def test_a_shared_batch_has_the_gradient_of_the_whole(tmp_path):
     command = launched(2, "tests/training/shared_batch.py")
-    done = subprocess.run(command, env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("the same") == 2
+    result = subprocess.run(command, env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.stdout.count("the same") == 2
 
 
 @pytest.mark.slow
 def test_only_the_first_process_writes_and_prints(work, job):
     folder = work / "runs" / "fcn-3"
     assert len(list(folder.glob("events.out.tfevents*"))) == 1
-    assert sorted(path.name for path in (work / "runs").iterdir()) == [
-        "fcn-1",
-        "fcn-3",
-        "resnet-1",
-        "resnet-2",
-    ]
+    assert sorted(path.name for path in (work / "runs").iterdir()) == ["fcn-1", "fcn-3", "resnet-1", "resnet-2"]
     out, _ = job.run(2, "scripts/predict.py", "--run", "runs/fcn-1", "--out", "two.csv", cwd=work)
     assert out.count("Wrote:") == 1
 
@@ -179,31 +174,26 @@ def test_other_kinds_train_too(work, job, demo, preset):
 
 @pytest.mark.slow
 def test_accelerate_launches_it(work):
-    words = [
-        "--multi_gpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-        "--mixed_precision",
-        "no",
-        "--dynamo_backend",
-        "no",
-    ]
+    words = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+    words += ["--mixed_precision", "no", "--dynamo_backend", "no"]
     command = [sys.executable, "-m", "accelerate.commands.launch", *words, str(ROOT / "scripts/train.py")]
     command += ["--config", "fcn.yaml", "--out", "others/accelerated"]
-    done = subprocess.run(command, env=ENVIRONMENT, cwd=work, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    result = subprocess.run(
+        command, env=ENVIRONMENT, cwd=work, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
     assert json.loads((work / "others" / "accelerated" / "summary.json").read_text())["processes"] == 2
 
 
 @pytest.mark.slow
 def test_bad_input_is_said_once(work):
     command = launched(2, "scripts/train.py", "--data", "nowhere", "--out", "runs/none")
-    done = subprocess.run(command, env=ENVIRONMENT, cwd=work, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode != 0
-    assert done.stderr.count("error: --data nowhere: no such folder") == 1
-    assert done.stderr.count("Traceback") == 1, "torchrun's own"
+    result = subprocess.run(
+        command, env=ENVIRONMENT, cwd=work, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert result.returncode != 0
+    assert result.stderr.count("error: --data nowhere: no such folder") == 1
+    assert result.stderr.count("Traceback") == 1, "torchrun's own"
     assert not (work / "runs" / "none").exists()
 
 

@@ -235,7 +235,7 @@ def test_killed_or_interrupted_and_resumed_it_ends_in_the_same_bytes(small, call
         assert process.returncode == (-9 if number == signal.SIGKILL else 130)
         assert not (folder / "summary.json").exists()
         if number == signal.SIGINT:
-            assert errors.splitlines()[-1].endswith(f"go on with: python {SCRIPTS}/train.py --resume stopped")
+            assert errors.splitlines()[-1].endswith(f"resume with: python {SCRIPTS}/train.py --resume stopped")
         call("train", "--resume", name)
         assert (folder / "model.safetensors").read_bytes() == expected
         assert (folder / "summary.json").exists()

@@ -86,17 +86,17 @@ def test_object_array_is_never_unpickled(array_file, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("array", "named"),
+    ("array", "description"),
     [
         ((GOOD / 255).astype(np.float32), "float32 in [0, 1]"),
         (GOOD.astype(np.float64), "float64 in [0, 255]"),
         ((GOOD / 127.5 - 1).astype(np.float32), "float32 in [-1, 1]"),
     ],
 )
-def test_float_arrays_are_named_and_the_given_command_converts_them(array_file, array, named):
+def test_float_arrays_are_named_and_the_given_command_converts_them(array_file, array, description):
     path = array_file(array)
     message = refused(path)
-    assert named in message
+    assert description in message
     command = message.split("convert with ")[1].replace("python", sys.executable, 1)
     subprocess.run(command, shell=True, check=True)
     np.testing.assert_array_equal(open_images(path).array_NHWC, GOOD)

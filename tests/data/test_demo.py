@@ -47,7 +47,7 @@ def test_generated_once_and_again_for_other_settings(tmp_path):
 def test_what_is_not_demo_data_is_left_alone(tmp_path):
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="holds something else than demo data"):
+    with pytest.raises(InputError, match="does not hold demo data"):
         write_demo(tmp_path / "demo", train=20, test=10)
     assert (tmp_path / "demo" / "notes.txt").read_text() == "mine"
     (tmp_path / "file").write_text("")

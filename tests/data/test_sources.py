@@ -19,10 +19,10 @@ def test_the_homework_is_the_default_if_it_is_there(tmp_path, monkeypatch, name)
 
 def test_the_demo_is_the_default_otherwise(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    asked = []
-    monkeypatch.setattr("hw8.data.demo.write_demo", lambda folder: asked.append(folder) or folder)
+    folders = []
+    monkeypatch.setattr("hw8.data.demo.write_demo", lambda folder: folders.append(folder) or folder)
     assert open_source(None).name == "demo"
-    assert len(asked) == 1
+    assert len(folders) == 1
 
 
 def test_unknown_names_and_missing_homework(tmp_path, monkeypatch):

@@ -28,7 +28,7 @@ import sklearn.datasets
 from PIL import Image
 
 from hw8.base.errors import InputError, Interrupted
-from hw8.base.lock import owned
+from hw8.base.lock import locked
 from hw8.commands import download_data
 from hw8.data.lfw import write_lfw
 from hw8.data.sources import Source
@@ -582,7 +582,7 @@ def test_nobody_answers(out):
 
 
 def test_a_second_download_into_one_folder_is_refused(serve, out):
-    with owned(out), pytest.raises(InputError, match="in use by process"):
+    with locked(out), pytest.raises(InputError, match="in use by process"):
         download_files(out, serve(good).base, [FILE])
 
 

@@ -1,377 +1,218 @@
-"""Readers refuse what is broken in one line, quickly, in little memory, without running or changing anything.
+"""Files as a failing disk, a wrong copy or an editor leaves them: refused in one line that names the file."""
 
-A case that fails is tried alone by its name: `python -m tests.faults.broken_files 'runs: header: claims 0 bytes'`.
-"""
-
-import functools
-import os
-import subprocess
-import sys
-import tempfile
+import json
+import shutil
 import unicodedata
-import warnings
-from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from broken_files import oracle
-from broken_files.__main__ import described, table
-from broken_files.cases import Case, Invalid, Reader, writes
-from broken_files.good import DATA, make_good_files
-from broken_files.oracle import LONGEST, UNPRINTABLE, Outcome, Watch, says_what_to_do
-from broken_files.readers import READERS, cases
-from broken_files.running import outcomes
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load, save
 
-from hw8.base.errors import InputError
-from hw8.config import from_mapping, read_config, to_yaml
+from hw8.base.errors import LONGEST, InputError
+from hw8.config import read_config, to_yaml
+from hw8.data.arrays import open_images
 from hw8.data.labels import read_labels
+from hw8.data.pictures import read_picture
+from hw8.data.sources import open_source
+from hw8.runs.predict import score_images
 from hw8.runs.submission import merge_parts, read_submission
+from hw8.runs.train import resume_run
+from hw8.runs.trained_run import TrainedRun
+from tests.golden import GOLDEN, data
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
-LEAST = 1000
-TOGETHER = (
-    ("arrays", "shards", "labels", "submissions", "parts"),
-    ("settings", "options", "runs"),
-    ("pictures",),
-)
-
-
-@pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of good files: data and runs."""
-    return make_good_files(tmp_path_factory.mktemp("good").resolve())
-
-
-@pytest.fixture(scope="session")
-def found(base: Path) -> Any:
-    """The outcomes of a reader's cases; readers that import the same share a process."""
-
-    @functools.cache
-    def of_group(group: tuple[str, ...]) -> list[Outcome]:
-        return outcomes(base, list(cases(group.__contains__)))
-
-    def of(reader: str) -> list[Outcome]:
-        group = next(group for group in TOGETHER if reader in group)
-        return [outcome for outcome in of_group(group) if outcome.name.startswith(f"{reader}: ")]
-
-    return of
-
-
-def test_there_are_enough_cases_and_always_the_same():
-    names = list(known())
-    assert len(names) == len(set(names)) >= LEAST
-    assert names == list(cases())
-    assert {name for group in TOGETHER for name in group} == READERS.keys()
-    for reader in READERS:
-        assert sum(name.startswith(f"{reader}: ") for name in names) >= 50
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("reader", READERS)
-def test_broken_files_are_refused_in_one_line_or_load_as_something_valid(reader, found):
-    failed = [outcome for outcome in found(reader) if outcome.problems]
-    assert not failed, f"{len(failed)} cases of {reader}:\n" + "\n".join(map(described, failed))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("reader", READERS)
-def test_most_cases_are_broken_enough(reader, found):
-    counts = Counter(outcome.outcome for outcome in found(reader))
-    assert counts["loaded"] >= 1
-    assert counts["refused"] >= len(found(reader)) / 2
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("reader", [name for name in READERS if name not in ("options", "settings")])
-def test_refusals_say_what_to_do(reader, found):
-    messages = {outcome.message: outcome.name for outcome in found(reader) if outcome.outcome == "refused"}
-    silent = [f"{name}: {message}" for message, name in messages.items() if not says_what_to_do(message)]
-    assert not silent, f"{len(silent)} of {len(messages)} messages:\n" + "\n".join(silent)
-
-
-def test_the_table_has_a_row_for_each_reader():
-    lines = table([Outcome("arrays: one", "refused", seconds=0.1), Outcome("runs: two", "loaded", problems=["x"])])
-    assert "| arrays | 1 | 0 | 1 | 0 | 0.1 | 0 |" in lines
-    assert "| all | 2 | 1 | 1 | 1 | 0.1 | 0 |" in lines
-
-
-class Unchecked(InputError):
-    """A refusal that says what it is given."""
-
-    def __str__(self) -> str:
-        return self.text
-
-    def __init__(self, text: str) -> None:
-        super().__init__("")
-        self.text = text
-
-
-def misbehave(what: str, base: Path, path: Path) -> None:
-    """A reader that does what none may do."""
-    if what == "writes beside":
-        (base / "left").write_text("x")
-    elif what == "starts a process":
-        subprocess.run(["true"])
-    elif what == "changes its file":
-        path.write_text("other")
-    elif what == "waits":
-        os.mkfifo(base / "pipe")
-        (base / "pipe").open()
-    elif what == "works on and on":
-        while True:
-            pass
-    elif what == "takes memory":
-        np.ones(50_000_000)
-    elif what == "warns":
-        warnings.warn("careful", UserWarning, stacklevel=1)
-    elif what == "raises another error":
-        raise KeyError("x")
-    elif what == "gives what is invalid":
-        raise Invalid("it has no rows")
-    elif what == "loads":
-        return
-    raise Unchecked({"two lines": f"{path}: a\nb", "a long line": f"{path}: {'x' * LONGEST}", "no name": "a: b"}[what])
-
-
-NOTICED = {
-    "writes beside": "reached outside: open",
-    "starts a process": "reached outside: subprocess.Popen",
-    "changes its file": "changed file",
-    "waits": "was not done in time",
-    "works on and on": "was not done in time",
-    "takes memory": "took 4",
-    "warns": "printed a warning: 'careful'",
-    "raises another error": "KeyError: 'x' (not in hw8)",
-    "gives what is invalid": "loaded, but it has no rows",
-    "loads": "was loaded, should be refused",
-    "two lines": "has the characters ['\\n']",
-    "a long line": "its message has 6",
-    "no name": "does not name the file",
+Change = Callable[[bytes], bytes]
+NOISE = np.random.default_rng(0).bytes(3000)
+DAMAGES: dict[str, Change] = {
+    "empty": lambda content: b"",
+    "cut in half": lambda content: content[: len(content) // 2],
+    "cut after 20 bytes": lambda content: content[:20],
+    "first bytes lost": lambda content: content[5:],
+    "zeros": lambda content: bytes(len(content)),
+    "random bytes": lambda content: NOISE,
+    "another file's text": lambda content: b"name;size\nx;3\n",
+    "as UTF-16": lambda content: content.decode("latin-1").encode("utf-16"),
+    "a web page": lambda content: b"<!DOCTYPE html>\n<html><body>404 Not Found</body></html>\n",
 }
 
 
-@pytest.fixture(scope="module")
-def watch() -> Watch:
-    """Python keeps an audit hook for good, so that there is one alone."""
-    return Watch()
+def rows(header: str, row: str) -> str:
+    return header + "\n" + "".join(row.format(number, number % 2) + "\n" for number in range(30))
 
 
-@pytest.mark.parametrize("what", NOTICED)
-def test_a_reader_that_misbehaves_is_noticed(what, tmp_path, monkeypatch, watch):
-    monkeypatch.setattr(oracle, "SECONDS", 0.3)
-    reader = Reader("some", "file", functools.partial(misbehave, what), list)
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    outcome = oracle.judge(reader, Case(what, writes("file", b"x")), tmp_path, scratch, watch)
-    assert any(NOTICED[what] in problem for problem in outcome.problems), outcome
+def score(folder: Path) -> None:
+    """Load a run, score its test images, and open the training images that it names."""
+    run = TrainedRun.load(folder, "cpu")
+    scores = score_images(run, run.open_test(open_source("images")))
+    assert np.isfinite(scores.score_N).all()
+    run.open_training()
 
 
-def make(name: str, folder: Path, base: Path) -> Path:
-    """Write the case of this name into a folder, and return the file."""
-    reader, case = known()[name]
-    folder.mkdir()
-    case.make(folder, base)
-    return folder / (case.file or reader.file)
-
-
-@functools.cache
-def known() -> dict[str, tuple[Any, Case]]:
-    return cases()
-
-
-def data_with(name: str, file: str):
-    """A data folder, one file of which is broken; and the command that reads it."""
-
-    def prepared(folder: Path, base: Path, command: list[str]) -> list[str]:
-        broken = make(name, folder / "case", base)
-        (folder / "data").mkdir()
-        for path in (base / DATA).iterdir():
-            (folder / "data" / path.name).symlink_to(path)
-        (folder / "data" / file).unlink()
-        broken.rename(folder / "data" / file)
-        return [*command, "--data", "data"]
-
-    return prepared
-
-
-def file_of(name: str):
-    """The command with the broken file at its end."""
-    return lambda folder, base, command: [*command, str(make(name, folder / "case", base))]
-
-
-def labels_of(name: str):
-    """A good submission, and broken labels."""
-
-    def prepared(folder: Path, base: Path, command: list[str]) -> list[str]:
-        good = make("submissions: as it should be", folder / "good", base)
-        return [*command, str(good), "--labels", str(make(name, folder / "case", base))]
-
-    return prepared
-
-
-COMMANDS = {
-    "train on a named pipe": (["train", "--preset", "fcn_crop"], data_with("arrays: a named pipe", "trainingset.npy")),
-    "train on a header's bomb": (
-        ["train", "--preset", "fcn_crop"],
-        data_with("arrays: header: two numbers of 4,000 digits", "trainingset.npy"),
-    ),
-    "train by settings that unfold": (
-        ["train", "--config"],
-        file_of("settings: aliases: 30 levels of laughs in options"),
-    ),
-    "predict by broken weights": (["predict", "--run"], file_of("runs: header: claims 4611686018427387904 bytes")),
-    "evaluate by kinds that clear the screen": (["evaluate"], labels_of("labels: an escape sequence in the one kind")),
-    "check a number of a megabyte": (["check", "--rows", "30"], file_of("submissions: size: a number of a megabyte")),
-    "merge a part of two lines": (["merge", "--out", "merged.csv"], file_of("parts: a whole with a line break")),
+# Each file in the folder that `files` fills, and what reads it.
+READERS: dict[str, Callable[[Path], object]] = {
+    "images/trainingset.npy": open_images,
+    "labels.csv": lambda path: read_labels(path, 30),
+    "submission.csv": lambda path: read_submission(path, 30),
+    "part.csv": lambda path: merge_parts([path], Path("merged.csv")),
+    "settings.yaml": read_config,
+    "picture.png": lambda path: read_picture(path, 16, 3, "centre"),
+    "picture.jpg": lambda path: read_picture(path, 16, 3, "centre"),
+    "run/config.yaml": lambda path: score(path.parent),
+    "run/model.safetensors": lambda path: score(path.parent),
+    "run/summary.json": lambda path: score(path.parent),
+    "run/resume.pt": lambda path: resume_run(path.parent),
 }
+# Damages that leave something valid: fewer settings than before.
+STILL_VALID = {("settings.yaml", "cut after 20 bytes"), ("settings.yaml", "empty"), ("run/config.yaml", "empty")}
+UNNAMED = {"picture.png", "picture.jpg"}  # whose callers name the file
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", COMMANDS)
-def test_commands_end_with_code_2_and_one_line(name, base, tmp_path):
-    words, prepare = COMMANDS[name]
-    words = prepare(tmp_path, base, words)
-    before = listing(tmp_path)
-    command = [sys.executable, str(SCRIPTS / f"{words[0]}.py"), *words[1:]]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=100, env=environment)
-    said = done.stderr.decode()
-    assert "Traceback" not in said, said
-    assert done.returncode == 2, said
-    assert done.stdout == b""
-    (line,) = [line for line in said.split("\n") if line and "img/s]" not in line]
-    assert line.startswith("error: ")
-    check_line(line)
-    assert listing(tmp_path) == before
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A folder with one good file of each kind, which is the current one."""
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    data(Path("images"))
+    shutil.copytree(GOLDEN / "run", "run")
+    shutil.copy("run/config.yaml", "settings.yaml")
+    Path("labels.csv").write_text(rows("ID,label,kind", "{0},{1},kind{1}"))
+    Path("submission.csv").write_text(rows("ID,score", "{0},{0}.5"))
+    Path("part.csv").write_text(rows("ID,score,whole", "{0},{0}.5,30-0123456789ab"))
+    picture = Image.fromarray(np.load("images/trainingset.npy")[0])
+    for name in ("picture.png", "picture.jpg"):
+        picture.resize((64, 64)).save(name)
+    return tmp_path
 
 
-def listing(folder: Path) -> dict[str, int]:
-    return {str(path.relative_to(folder)): path.lstat().st_size for path in folder.rglob("*")}
-
-
-def check_line(text: str) -> None:
-    """One short line that a terminal shows as it is."""
-    assert not [character for character in text if unicodedata.category(character) in UNPRINTABLE]
-    assert 0 < len(text) <= LONGEST + 200  # a test's folders have long names
-
-
-def refused_or(read: Any, *arguments: Any) -> Any:
-    """What a reader gives, or None where it refuses in one line."""
+def refusal(read: Callable[[Path], object], path: Path) -> str | None:
+    """The reader's one short printable line, or None if it gives something."""
     try:
-        return read(*arguments)
+        read(path)
     except InputError as error:
-        check_line(str(error))
-        return None
+        line = str(error)
+        assert not [c for c in line if unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"}]
+        assert 0 < len(line) <= LONGEST
+        return line
+    return None
 
 
-def file_with(content: bytes) -> Path:
-    path = Path(tempfile.mkdtemp(dir=scratch())) / "file"
-    path.write_bytes(content)
-    return path
+@pytest.mark.parametrize("name", READERS)
+def test_good_files_are_read(files, name):
+    assert refusal(READERS[name], Path(name)) is None
 
 
-@functools.cache
-def scratch() -> str:
-    folder = tempfile.TemporaryDirectory()
-    keep.append(folder)
-    return folder.name
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", READERS)
+def test_damaged_files_are_refused_by_name(files, name, damage):
+    path = Path(name)
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    line = refusal(READERS[name], path)
+    if (name, damage) not in STILL_VALID:
+        assert line is not None
+        assert name in UNNAMED or path.name in line or f"{path.parent}:" in line, line
 
 
-keep: list[tempfile.TemporaryDirectory[str]] = []
-FIELDS = st.one_of(
-    st.integers().map(str),
-    st.floats().map(repr),
-    st.text(max_size=8),
-    st.sampled_from(["", "0", "1", "ID", '"', "nan", "\0", "\r"]),
-)
+@pytest.mark.parametrize("kind", ["missing", "a folder"])
+@pytest.mark.parametrize("name", READERS)
+def test_what_is_no_file_is_refused(files, name, kind):
+    path = Path(name)
+    path.unlink()
+    if kind == "a folder":
+        path.mkdir()
+    line = refusal(READERS[name], path)
+    assert line is not None or (name, kind) == ("run/resume.pt", "missing"), "a run without a state starts again"
+
+
+def tensors(change: Callable[[dict[str, np.ndarray]], object]) -> Change:
+    """A change of the run's tensors, which are saved again."""
+
+    def changed(content: bytes) -> bytes:
+        arrays = {name: value.copy() for name, value in load(content).items()}
+        change(arrays)
+        return save(arrays, {"images": "16x16x3"})
+
+    return changed
+
+
+def largest(arrays: dict[str, np.ndarray]) -> str:
+    return max((name for name in arrays if name.startswith("weights.")), key=lambda name: arrays[name].size)
+
+
+WEIGHTS: dict[str, Change] = {
+    "one weight is not a number": tensors(lambda a: a[largest(a)].reshape(-1).__setitem__(3, np.nan)),
+    "a weight is missing": tensors(lambda a: a.pop(largest(a))),
+    "a weight too many": tensors(lambda a: a.update({"weights.more": np.zeros(3, np.float32)})),
+    "a weight of another shape": tensors(lambda a: a.update({largest(a): np.zeros((3, 3), np.float32)})),
+    "no calibration": tensors(lambda a: [a.pop(name) for name in list(a) if name.startswith("calibration.")]),
+    "another score's calibration": tensors(lambda a: a.update({"calibration.other": a.pop("calibration.l1")})),
+    "a calibration that is not a number": tensors(lambda a: a["calibration.l1"].fill(np.nan)),
+    "no header of ours": lambda content: save(load(content)),
+    "a pickle": lambda content: b"\x80\x04cos\nmkdir\nS'exploded'\n\x85R.",
+}
+
+
+@pytest.mark.parametrize("damage", WEIGHTS)
+def test_weights_that_do_not_fit_are_refused(files, damage):
+    path = Path("run/model.safetensors")
+    path.write_bytes(WEIGHTS[damage](path.read_bytes()))
+    line = refusal(READERS[str(path)], path)
+    assert line is not None
+    assert line.startswith("run"), line
+    assert not Path("exploded").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("name: fcn", "name: conv"), ("name: fcn", "name: nothing"), ("    - 8", "    - 1000000000"),
+        ("latent: 4", "latent: wide"), ("score: l1", "score: nothing"), ("crop: null", "crop: 8"),
+        ("source: images", "source: elsewhere"), ("seed: 0", "seed: .nan"), ("seed: 0", "colour: red"),
+        ("seed: 0", "seed: !!python/object/apply:os.mkdir [exploded]"),
+    ],
+)  # fmt: skip
+def test_settings_that_do_not_fit_the_run_are_refused(files, old, new):
+    path = Path("run/config.yaml")
+    path.write_text(path.read_text().replace(old, new, 1))
+    assert refusal(READERS[str(path)], path) is not None
+    assert not Path("exploded").exists()
+
+
+def test_a_summary_that_does_not_name_the_training_images_is_refused(files):
+    for values in ([], {}, {"data": []}, {"data": {"fingerprint": "0" * 64}}):
+        Path("run/summary.json").write_text(json.dumps(values))
+        assert refusal(score, Path("run")) is not None
+
+
+FIELDS = st.one_of(st.integers().map(str), st.floats().map(repr), st.text(max_size=8), st.sampled_from(["", "ID", '"']))
 ROWS = st.lists(st.lists(FIELDS, min_size=1, max_size=4).map(",".join), max_size=6)
-HEADERS = st.sampled_from(["ID,score", "ID,label", "ID,label,kind", "ID,score,whole", "ID", ""])
-TABLES = st.tuples(HEADERS, ROWS, st.sampled_from(["\n", "\r\n", "\r"])).map(
-    lambda made: made[2].join([made[0], *made[1]])
-)
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.one_of(TABLES.map(lambda text: text.encode("utf-8", "surrogatepass")), st.binary(max_size=200)))
-def test_any_text_is_a_table_or_refused(content):
-    path = file_with(content)
-    scores = refused_or(read_submission, path)
-    assert scores is None or len(scores) > 0
-    labels = refused_or(read_labels, path)
-    assert labels is None or set(labels.label_N.tolist()) == {0, 1}
-    out = path.with_name("out.csv")
-    rows = refused_or(merge_parts, [path], out)
-    assert out.exists() == (rows is not None)
-    assert path.read_bytes() == content
-
-
-PLAIN = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=30), st.dates(), st.binary(max_size=9)
-)
-NESTED = st.recursive(
-    PLAIN,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9) | st.integers(), inner, max_size=4),
-)
-SECTION = st.one_of(
-    NESTED,
-    st.dictionaries(
-        st.sampled_from(
-            ["source", "crop", "flip", "name", "options", "loss", "epochs", "lr", "patience", "score", "parts", "x\ny"]
-        ),
-        NESTED,
-        max_size=3,
-    ),
-)
-CONFIGS = st.dictionaries(
-    st.sampled_from(["preset", "seed", "device", "precision", "data", "model", "train", "scoring", "more", "\x1b[2J"]),
-    SECTION,
-    max_size=4,
-)
-
-
-@settings(max_examples=150, deadline=None)
-@given(CONFIGS)
-def test_any_mapping_is_settings_or_refused(values):
-    config = refused_or(from_mapping, values)
-    if config is not None:
-        path = file_with(to_yaml(config).encode())
-        assert to_yaml(read_config(path)) == to_yaml(config)
-
-
+HEADERS = st.sampled_from(["ID,score", "ID,label", "ID,label,kind", "ID,score,whole", ""])
+TABLES = st.tuples(HEADERS, ROWS).map(lambda table: "\n".join([table[0], *table[1]]).encode("utf-8", "surrogatepass"))
 LINES = st.tuples(
     st.sampled_from(
-        [
-            "seed: ",
-            "data: ",
-            "train: {epochs: ",
-            "model: {options: {x: ",
-            "scoring: {parts: [",
-            "- ",
-            "? ",
-            "",
-            "\t",
-            "&a ",
-            "*a ",
-            "!!int ",
-        ]
+        ["seed: ", "data: ", "train: {epochs: ", "model: {options: {x: ", "- ", "&a ", "*a ", "!!int ", ""]
     ),
     st.one_of(st.text(max_size=12), st.integers().map(str), st.floats().map(repr)),
-    st.sampled_from(["\n", "}\n", "]}\n", "}}\n", ""]),
+    st.sampled_from(["\n", "}\n", "}}\n", ""]),
 ).map("".join)
+AS_FIXTURES = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
 
 
-@settings(max_examples=200, deadline=None)
-@given(
-    st.one_of(
-        st.lists(LINES, max_size=5).map(lambda some: "".join(some).encode("utf-8", "surrogatepass")),
-        st.binary(max_size=100),
-    )
-)
-def test_any_text_is_settings_or_refused(content):
-    config = refused_or(read_config, file_with(content))
-    if config is not None:
-        assert to_yaml(config)
+@settings(max_examples=150, **AS_FIXTURES)
+@given(st.one_of(TABLES, st.binary(max_size=200)))
+def test_any_text_is_a_table_or_refused(tmp_path, content):
+    path = tmp_path / "table.csv"
+    path.write_bytes(content)
+    for read in (read_submission, read_labels, lambda path: merge_parts([path], tmp_path / "out.csv")):
+        refusal(read, path)
+
+
+@settings(max_examples=150, **AS_FIXTURES)
+@given(st.one_of(st.lists(LINES, max_size=5).map("".join), st.text(max_size=100)))
+def test_any_text_is_settings_or_refused(tmp_path, text):
+    path = tmp_path / "config.yaml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    refusal(lambda path: to_yaml(read_config(path)), path)

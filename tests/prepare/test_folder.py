@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from hw8.base.errors import InputError, Interrupted
-from hw8.base.lock import owned
+from hw8.base.lock import locked
 from hw8.data import pictures
 from hw8.data.arrays import open_images
 from hw8.data.labels import read_labels
@@ -568,7 +568,7 @@ def test_what_a_killed_run_left_is_removed_and_two_at_once_are_refused(root, out
     left = out / ".hw8-prepare-killed"
     left.mkdir(parents=True)
     (left / "trainingset.npy").write_bytes(b"half")
-    with owned(out):
+    with locked(out):
         assert "in use by process" in refused(root, out)
     prepare(root, out, QUICK)
     assert held(out) == {"trainingset.npy"}

@@ -60,7 +60,7 @@ def test_runs_that_cannot_score(trained, quick, demo, tmp_path, monkeypatch):
     half = tmp_path / "half"
     half.mkdir()
     (half / "config.yaml").write_text(to_yaml(quick))
-    with pytest.raises(InputError, match="no weights yet; go on with `hw8 train --resume"):
+    with pytest.raises(InputError, match="no weights yet; resume it with `hw8 train --resume"):
         predict([half], None, None)
     trained.folder.__class__(half).save_model(
         SavedModel(trained.scorer.model, trained.side, trained.channels).to_bytes()

@@ -25,8 +25,8 @@ def main() -> None:
     job = processes()
     synchronise_norms(shared)
     mine = torch.arange(13).tensor_split(job.count)[job.rank]
-    found = job.all_reduce(gradients(shared, x_NCHW[mine], 13))
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)  # the last Tanh is float32
+    total = job.all_reduce(gradients(shared, x_NCHW[mine], 13))
+    torch.testing.assert_close(total, expected, rtol=1e-4, atol=1e-6)  # the last Tanh is float32
     for (name, buffer), other in zip(shared.named_buffers(), alone.buffers(), strict=True):
         torch.testing.assert_close(buffer, other, rtol=1e-5, atol=1e-7, msg=name)
     print("the same", file=sys.stdout, flush=True)

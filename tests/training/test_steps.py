@@ -59,12 +59,12 @@ def test_every_twentieth_step_tells_the_mean_loss_since_the_last(trainer, monkey
 def test_biases_and_normalisations_do_not_decay(trainer):
     model = trainer.state.model
     decays = {id(p): group["weight_decay"] for group in trainer.state.optimizer.param_groups for p in group["params"]}
-    found = {name: decays[id(p)] for name, p in model.named_parameters()}
+    decay_by_name = {name: decays[id(p)] for name, p in model.named_parameters()}
     expected = trainer.config.train.weight_decay
     assert expected > 0
     norms = {f"{n}.{k}" for n, m in model.named_modules() if isinstance(m, nn.BatchNorm1d) for k in ("weight", "bias")}
     assert norms
-    for name, decay in found.items():
+    for name, decay in decay_by_name.items():
         assert decay == (0 if name in norms or name.endswith("bias") else expected), name
 
 
@@ -155,15 +155,15 @@ class TestPace:
         folder.mkdir()
         np.save(folder / "trainingset.npy", np.load(Path(quick.data.source) / "trainingset.npy")[:150])
         config = changed(quick, data={"source": str(folder)}, train={"epochs": 2, "least_steps": 80})
-        done = session.train_run(config, tmp_path / "run")
-        assert done.summary["epochs"] == 40
-        assert done.summary["batch_size"] == 64
-        assert not [line for line in done.summary["warnings"] if "decoder is dead" in line]
-        asked = session.RunFolder.open(tmp_path / "run")[1].train
-        assert (asked.epochs, asked.least_steps) == (2, 80), "the settings stand as they were asked for"
-        before = done.folder.model.read_bytes()
+        finished = session.train_run(config, tmp_path / "run")
+        assert finished.summary["epochs"] == 40
+        assert finished.summary["batch_size"] == 64
+        assert not [line for line in finished.summary["warnings"] if "decoder is dead" in line]
+        saved = session.RunFolder.open(tmp_path / "run")[1].train
+        assert (saved.epochs, saved.least_steps) == (2, 80), "the settings are saved as the user gave them"
+        before = finished.folder.model.read_bytes()
         session.resume_run(tmp_path / "run")
-        assert done.folder.model.read_bytes() == before
+        assert finished.folder.model.read_bytes() == before
 
     def test_a_run_of_before_there_was_a_least_trains_for_its_epochs(self, quick):
         from hw8.config import from_mapping

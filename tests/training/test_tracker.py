@@ -30,15 +30,15 @@ class Service:
     name = "wandb"
 
     def __init__(self, broken: bool = False) -> None:
-        self.broken, self.told, self.finished = broken, [], False
+        self.broken, self.logged, self.finished = broken, [], False
 
     def log(self, values, step):
         if self.broken:
             raise ConnectionError("no route\nto host")
-        self.told.append((step, values))
+        self.logged.append((step, values))
 
     def log_images(self, values, step):
-        self.told.append((step, list(values)))
+        self.logged.append((step, list(values)))
 
     def finish(self):
         self.finished = True
@@ -70,11 +70,11 @@ def test_what_a_resumed_run_repeats_is_not_told_again(tmp_path):
     resumed = Tracker(service, "abc", tmp_path / FILE, reached=10)
     resumed.log({"loss": 1.0}, 10)
     resumed.log_epoch({"loss": 1.0}, "pictures", PICTURE, 10)
-    assert service.told == []
+    assert service.logged == []
     resumed.log({"loss": 0.5}, 15)
     resumed.log_epoch({"epoch/loss": 0.4}, "pictures", PICTURE, 20)
     resumed.close()
-    assert service.told == [(15, {"loss": 0.5}), (20, {"epoch/loss": 0.4}), (20, ["pictures"])]
+    assert service.logged == [(15, {"loss": 0.5}), (20, {"epoch/loss": 0.4}), (20, ["pictures"])]
     assert service.finished
     assert json.loads((tmp_path / FILE).read_text()) == {"tracker": "wandb", "id": "abc", "reached": 20}
 
@@ -88,7 +88,7 @@ def test_a_service_that_fails_is_told_of_once_and_left(tmp_path, caplog):
         failing.close()
     assert service.finished, "its run would be in the way of the next one in this process"
     assert [record.getMessage() for record in caplog.records] == [
-        "wandb failed (no route to host); going on without it"
+        "wandb failed (no route to host); continuing without it"
     ]
     assert not (tmp_path / FILE).exists()
 
@@ -102,17 +102,6 @@ def test_the_end_of_a_training_is_not_lost_by_a_service_that_does_not_end(tmp_pa
     with caplog.at_level(logging.WARNING):
         Tracker(Endless(), "abc", tmp_path / FILE).close()
     assert "the end of this run may be missing there" in caplog.text
-
-
-def test_a_full_disk_for_pictures_ends_no_training(tmp_path, monkeypatch, caplog):
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(tracker.tempfile, "TemporaryDirectory", full)
-    service = Service()
-    service.name = "mlflow"
-    Tracker(service, "abc", tmp_path / FILE).log_epoch({"loss": 1.0}, "pictures", PICTURE, 2)
-    assert "mlflow failed (" in caplog.text
 
 
 def test_no_password_is_repeated():
@@ -148,17 +137,7 @@ def test_another_run_of_this_process_is_left_alone(tmp_path, wandb_offline):
     assert wandb.run is None
 
 
-def test_a_start_that_fails_half_way_leaves_nothing_open(tmp_path, monkeypatch, mlflow_here):
-    from accelerate.tracking import MLflowTracker
-
-    def refuse(self, values):
-        raise ValueError("no such settings")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(MLflowTracker, "store_init_configuration", refuse)
-        with pytest.raises(InputError, match="no such settings"):
-            tracker._started("mlflow", tmp_path, {})
-    assert mlflow_here.active_run() is None
+def test_a_run_of_mlflow_that_is_open_in_this_process_is_left_alone(tmp_path, mlflow_here):
     with mlflow_here.start_run() as own:
         with pytest.raises(InputError, match="already active"):
             tracker._started("mlflow", tmp_path, {})
@@ -193,11 +172,11 @@ def test_a_run_stopped_in_its_first_epoch_goes_on_under_its_identity_or_without(
         if self.state.progress.step == 2:
             os.kill(os.getpid(), signal.SIGINT)
 
-    told, out = dataclasses.replace(quick, tracker="wandb"), tmp_path / "run"
+    logged, out = dataclasses.replace(quick, tracker="wandb"), tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(loop.Trainer, "step", stepped)
         with pytest.raises(Interrupted):
-            train_run(told, out)
+            train_run(logged, out)
     first = json.loads((out / FILE).read_text())
     assert first["reached"] == -1
     shutil.copytree(out, tmp_path / "copy")
@@ -212,12 +191,12 @@ def test_a_run_stopped_in_its_first_epoch_goes_on_under_its_identity_or_without(
 
 def test_a_tracker_changes_no_bit(quick, tmp_path, wandb_offline):
     train_run(quick, tmp_path / "plain")
-    train_run(dataclasses.replace(quick, tracker="wandb"), tmp_path / "told")
-    plain, told = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("plain", "told"))
-    assert plain == told
-    known = json.loads((tmp_path / "told" / FILE).read_text())
-    (run,) = wandb_offline.glob(f"offline-run-*-{known['id']}")
-    file = run / f"run-{known['id']}.wandb"
+    train_run(dataclasses.replace(quick, tracker="wandb"), tmp_path / "logged")
+    plain, logged = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("plain", "logged"))
+    assert plain == logged
+    note = json.loads((tmp_path / "logged" / FILE).read_text())
+    (run,) = wandb_offline.glob(f"offline-run-*-{note['id']}")
+    file = run / f"run-{note['id']}.wandb"
     ended = time.monotonic() + 20
     while b"unseen/macro_auc" not in file.read_bytes() and time.monotonic() < ended:
         time.sleep(0.05)  # its process closes the file a moment after the run is said to be finished
@@ -232,7 +211,7 @@ def test_wandb_without_an_account_is_one_line_and_leaves_nothing(demo, tmp_path)
     pytest.importorskip("wandb")
     own = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
     words = ["--preset", "fcn_crop", "--data", str(demo), "--tracker", "wandb"]
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, str(SCRIPTS / "train.py"), *words],
         cwd=tmp_path,
         env=own | {"HOME": str(tmp_path), "PYTHONPATH": str(SCRIPTS.parent)},
@@ -240,10 +219,10 @@ def test_wandb_without_an_account_is_one_line_and_leaves_nothing(demo, tmp_path)
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: --tracker wandb: cannot start (")
-    assert "WANDB_MODE=offline" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: --tracker wandb: cannot start (")
+    assert "WANDB_MODE=offline" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
     assert list((tmp_path / "runs").iterdir()) == []
 
 
@@ -254,7 +233,7 @@ def test_a_client_that_is_not_installed_is_one_line(quick, tmp_path, monkeypatch
         raise ModuleNotFoundError("No module named 'mlflow'")
 
     monkeypatch.setattr(MLflowTracker, "start", start)
-    with pytest.raises(InputError, match="No module named 'mlflow'; pip install mlflow, or go on without it"):
+    with pytest.raises(InputError, match="No module named 'mlflow'; pip install mlflow, or continue without it"):
         train_run(dataclasses.replace(quick, tracker="mlflow"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -272,7 +251,7 @@ def test_mlflow_keeps_curves_settings_and_pictures_of_a_run_that_was_stopped(qui
         with pytest.raises(Interrupted):
             train_run(dataclasses.replace(quick, tracker="mlflow"), tmp_path / "run")
     assert mlflow_here.active_run() is None
-    done = resume_run(tmp_path / "run")
+    result = resume_run(tmp_path / "run")
     client = mlflow_here.MlflowClient()
     (experiment,) = client.search_experiments(filter_string="name = 'hw8'")
     (run,) = client.search_runs([experiment.experiment_id])
@@ -280,22 +259,17 @@ def test_mlflow_keeps_curves_settings_and_pictures_of_a_run_that_was_stopped(qui
     assert run.data.params["train.epochs"] == "3"
     history = client.get_metric_history(run.info.run_id, "epoch/held_out_loss")
     assert [point.step for point in history] == [5, 10, 15]
-    assert run.data.metrics["held_out/macro_auc"] == pytest.approx(done.held_out.common.macro.auc)
+    assert run.data.metrics["held_out/macro_auc"] == pytest.approx(result.held_out.common.macro.auc)
     pictures = client.list_artifacts(run.info.run_id, "held_out/images_and_reconstructions")
     assert [item.path[-8:] for item in pictures] == ["0005.png", "0010.png", "0015.png"]
 
 
-def test_a_strange_note_of_an_earlier_part_is_left_alone(tmp_path):
+def test_a_note_that_was_cut_or_is_of_another_service_is_ignored(tmp_path):
     file = tmp_path / FILE
-    good = {"tracker": "mlflow", "id": "ab12", "reached": 5}
-    file.write_text(json.dumps(good))
-    assert tracker._remembered(file, "mlflow") == good
+    assert tracker._remembered(file, "mlflow") == {}
+    file.write_text(json.dumps({"tracker": "mlflow", "id": "ab12", "reached": 5}))
+    assert tracker._remembered(file, "mlflow") == {"id": "ab12", "reached": 5}
     assert tracker._remembered(file, "wandb") == {}
-    for text in (
-        "{",
-        "[]",
-        "[" * 90_000,
-        *(json.dumps(good | bad) for bad in ({"id": "../x"}, {"id": 12}, {"reached": "5"})),
-    ):
+    for text in ("{", "[]", '{"tracker": "mlflow"}'):
         file.write_text(text)
         assert tracker._remembered(file, "mlflow") == {}

@@ -97,7 +97,7 @@ def whole(small, tmp_path_factory):
 def test_interrupted_and_resumed_it_ends_in_the_same_bytes(quick, whole, tmp_path, stop_at, step, number):
     """Five steps an epoch, three epochs: within an epoch, at its end, and just before the very end."""
     stop_at(step, number)
-    with pytest.raises(Interrupted, match=r"go on with: `hw8 train --resume"):
+    with pytest.raises(Interrupted, match=r"resume with: `hw8 train --resume"):
         train_run(quick, tmp_path / "cut")
     resume_run(tmp_path / "cut")
     assert weights(tmp_path / "cut") == weights(whole)
@@ -184,11 +184,10 @@ class Bomb:
         return os.mkdir, ("exploded",)
 
 
-@pytest.mark.parametrize("content", [b"", b"no zip", pickle.dumps(Bomb())], ids=["empty", "text", "pickle"])
-def test_a_bad_resume_state_is_refused_and_runs_nothing(whole, tmp_path, monkeypatch, content):
+def test_a_resume_state_that_holds_code_is_refused_and_runs_nothing(whole, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(whole, tmp_path / "run")
-    (tmp_path / "run" / "resume.pt").write_bytes(content)
+    (tmp_path / "run" / "resume.pt").write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(InputError, match=r"resume\.pt: cannot be loaded"):
         resume_run(tmp_path / "run")
     torch.save({"model": Bomb()}, tmp_path / "run" / "resume.pt")
@@ -262,16 +261,16 @@ class Fold(nn.Module):
 
 def test_early_stopping(quick, tmp_path):
     config = changed(quick, train={"epochs": 40, "least_steps": 0, "patience": 2, "lr": 0.3})
-    done = train_run(config, tmp_path / "run")
-    assert done.summary["stopped_early"]
-    assert done.summary["epochs"] == done.summary["best_epoch"] + 2
-    assert done.summary["epochs"] < 40
+    finished = train_run(config, tmp_path / "run")
+    assert finished.summary["stopped_early"]
+    assert finished.summary["epochs"] == finished.summary["best_epoch"] + 2
+    assert finished.summary["epochs"] < 40
 
 
 def test_best_is_the_lowest_held_out_loss(quick, tmp_path):
-    done = train_run(changed(quick, train={"epochs": 6, "least_steps": 0, "lr": 0.1}), tmp_path / "run")
-    rows = np.genfromtxt(done.folder.metrics, delimiter=",", names=True)
-    assert done.summary["best_epoch"] == 1 + rows["held_out_loss"].argmin()
+    finished = train_run(changed(quick, train={"epochs": 6, "least_steps": 0, "lr": 0.1}), tmp_path / "run")
+    rows = np.genfromtxt(finished.folder.metrics, delimiter=",", names=True)
+    assert finished.summary["best_epoch"] == 1 + rows["held_out_loss"].argmin()
 
 
 def test_terms_that_a_model_names_are_added_to_its_loss(quick, tmp_path, monkeypatch):
@@ -288,8 +287,8 @@ def test_terms_that_a_model_names_are_added_to_its_loss(quick, tmp_path, monkeyp
         return WithTerm(plain.encoder, plain.decoder)
 
     monkeypatch.setitem(MODELS, "fcn", with_term)
-    done = train_run(quick, tmp_path / "run")
-    rows = np.genfromtxt(done.folder.metrics, delimiter=",", names=True)
+    finished = train_run(quick, tmp_path / "run")
+    rows = np.genfromtxt(finished.folder.metrics, delimiter=",", names=True)
     assert (rows["train_loss"] > 100).all()
     assert (rows["held_out_loss"] < 10).all(), "the held-out loss is the reconstruction's alone"
 
@@ -307,8 +306,8 @@ def test_weights_are_averaged(quick, tmp_path):
 @pytest.mark.parametrize("loss", ["mse", "l1", "bce"])
 def test_every_objective_in_every_precision(quick, tmp_path, precision, loss):
     config = dataclasses.replace(changed(quick, train={"loss": loss}), precision=precision)
-    done = train_run(config, tmp_path / "run")
-    rows = np.genfromtxt(done.folder.metrics, delimiter=",", names=True)
+    finished = train_run(config, tmp_path / "run")
+    rows = np.genfromtxt(finished.folder.metrics, delimiter=",", names=True)
     assert rows["held_out_loss"][-1] < rows["held_out_loss"][0]
 
 
