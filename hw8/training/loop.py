@@ -129,7 +129,7 @@ class Trainer:
         )
 
     def label(self, name: str) -> str | None:
-        """What a progress bar besides the training's own is called; None for none."""
+        """What a progress bar of this name is called; None hides it."""
         return name
 
     def _bar(self) -> "tqdm[Any]":
@@ -138,7 +138,7 @@ class Trainer:
         epoch, position = self._position()
         done = count * epoch + sum(map(len, self._batches(epoch)[:position]))
         quiet = 0.1 if sys.stderr.isatty() else 15.0
-        total, hidden = count * self.config.train.epochs, not self.job.main
+        total, hidden = count * self.config.train.epochs, self.label("training") is None or not self.job.main
         return tqdm(total=total, initial=done, unit="img", mininterval=quiet, smoothing=0.05, disable=hidden)
 
     def _position(self) -> tuple[int, int]:

@@ -457,7 +457,7 @@ def test_pixels_in_another_range_than_the_fitted_ones_are_refused(grey):
 
 def test_images_are_refused_by_a_detector_of_rows(grey):
     vectors = AnomalyDetector(epochs=1, image_shape="vector").fit(grey[:60].reshape(60, -1))
-    with pytest.raises(ValueError, match="fitted on rows that are no images"):
+    with pytest.raises(ValueError, match="fitted on rows that are not images"):
         vectors.predict(grey[:2])
 
 
