@@ -17,8 +17,8 @@ from hw8.scoring.evidence import evidence, select
 from hw8.scoring.folding import folded
 
 OPSET = 18  # ONNX 1.13, December 2022: what PyTorch's exporter is written for; an older one lacks operators it uses
-# Images and spare pixels of the example that is traced. Chosen by hand: unlike each other and not 0 or
-# 1, which the tracer would take for sizes that never change.
+# Images of the example that is traced, and its pixels beyond the crop. Chosen by hand: the tracer could take sizes of 0
+# or 1, or equal heights and widths, for constant.
 EXAMPLES, SPARE_HEIGHT, SPARE_WIDTH = 3, 7, 12
 
 
@@ -74,11 +74,11 @@ class ScoreGraph(nn.Module):
     def forward(self, images_NHWC: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 (N, H, W, C) to the score, float32 (N,), and its conformal p-value (Vovk 2005), float64 (N,)."""
         x_NCHW = to_pixels(self._centre(images_NHWC), channels_last=False)
-        named = evidence(self.model, x_NCHW, self.model(x_NCHW), self.names)
+        pieces = evidence(self.model, x_NCHW, self.model(x_NCHW), self.names)
         if self.distance is None:
-            score_N = select(named, self.score).double()
+            score_N = select(pieces, self.score).double()
         else:
-            parts = [select(named, name).double() for name in self.names]
+            parts = [select(pieces, name).double() for name in self.names]
             score_N = self.distance(torch.cat([part.unsqueeze(1) if part.ndim == 1 else part for part in parts], dim=1))
         larger_N = (self.value_C >= score_N.unsqueeze(1)).sum(1)
         return score_N.float(), (1 + larger_N).double() / (self.value_C.shape[0] + 1)

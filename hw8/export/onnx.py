@@ -112,8 +112,8 @@ def export_onnx(run: Path, out: Path | None = None, check: bool = True) -> Expor
             importlib.import_module(package)
         except ImportError:
             hint = ", or omit the check with `no-check`" if package == "onnxruntime" else ""
-            problem = f'{package} is not installed, which the export needs: pip install ".[export]"{hint}'
-            raise InputError(problem) from None
+            remedy = f'pip install ".[export]"{hint}'
+            raise InputError(f"{package} is not installed, which the export needs: {remedy}") from None
     trained = TrainedRun.load(run, "cpu")
     _check_exportable(trained)
     content = _converted(trained)
