@@ -29,6 +29,5 @@ def main() -> None:
     from hw8.export.onnx import export_onnx
     from hw8.training.run_folder import newest_run
 
-    done = export_onnx(arguments.folder or newest_run(), arguments.out, arguments.check)
-    for line in done.lines():
-        print(line)
+    exported = export_onnx(arguments.folder or newest_run(), arguments.out, arguments.check)
+    print("\n".join(exported.lines()))

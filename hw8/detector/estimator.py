@@ -1,7 +1,4 @@
-"""hw8 as a scikit-learn estimator: fit on normal images, then score, rank and flag others.
-
-`AnomalyDetector` trains a run as `hw8 train` does, but in memory, and keeps what would be the run's files as bytes.
-"""
+"""The estimator: what X and the parameters may be, scikit-learn's methods, and what pickle keeps."""
 
 import math
 from collections.abc import Iterable
@@ -18,10 +15,9 @@ from hw8.config.presets import DEFAULT_PRESET
 from hw8.data.arrays import Images
 from hw8.data.rows import Layout, checked_shape
 from hw8.data.splits import LEAST_CALIBRATION
-from hw8.detector.run import cut, fitted, loaded, run_files, settings, threshold
+from hw8.detector import run
 from hw8.models.blocks import DOWNSAMPLING
 from hw8.runs.predict import ALPHA
-from hw8.scoring.evidence import select
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,9 +26,9 @@ VECTOR = "vector"
 
 
 class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """One-class anomaly detector for images, learned from scratch, from normal images only.
+    """One-class anomaly detector for images: fitted on normal images only, it scores, ranks and flags others.
 
-    X is one of
+    It trains a run as `hw8 train` does, but in memory. X is one of
 
     - images: (N, side, side, 1 or 3), or (N, side, side) if grey;
     - flat rows of pixels: (N, D) with D = side * side * channels, as an array or a pandas DataFrame. They are taken for
@@ -40,20 +36,20 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
       grey or in colour, and the values look like pixels;
     - any other rows of finite numbers: (N, D).
 
-    Pixels are uint8, or numbers in [0, 255], [0, 1] or [-1, 1]; the narrowest range that holds the training images
-    counts. Other images are scaled by the range of all their pixels. Everything becomes uint8 in the end.
+    Pixels are uint8, or numbers in [0, 255], [0, 1] or [-1, 1]: the narrowest range that holds the training images.
+    Images in another range are scaled by the range of all their pixels. All are converted to uint8.
 
-    Rows that are no images are second best: each feature is rounded to 256 levels of its training range (values far
-    beyond are cut), the features are laid out as a small grey image without regard to what belongs together, and a
-    small fully connected autoencoder learns them, whatever the preset. On small tables scikit-learn's
-    `LocalOutlierFactor` is about as good, and quicker.
+    For rows that are not images other detectors are as good: each feature is rounded to 256 levels of its training
+    range (values far beyond are cut), the features are laid out as a small grey image in the order of the columns, and
+    a small fully connected autoencoder learns them, whatever the preset. On small tables scikit-learn's
+    `LocalOutlierFactor` is about as good, and faster.
 
     Parameters
     ----------
     preset : str or RunConfig
-        Name of a preset (see hw8/config/presets.py), or settings of your own, whose seed is not looked at. The default
-        one takes images of any side that is a multiple of 16, and minutes for thousands of them; "fcn_crop" takes any
-        side, is quicker, and looks at the inner 32 pixels; "fcn" looks at all.
+        Name of a preset (see hw8/config/presets.py), or settings of your own, whose seed is ignored. The default takes
+        images of any side that is a multiple of 16, and minutes for thousands of them; "fcn_crop" takes any side, is
+        faster, and sees the inner 32 pixels; "fcn" sees all.
     epochs : int or None
         Passes over the training images. None: the preset's, or as many as make 400 steps.
     score_name : str or None
@@ -63,12 +59,12 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
     random_state : int, RandomState or None
         Seed of weights, order and augmentation; None for another one each time.
     device : "auto", "cpu", "cuda" or "mps"
-        "auto" for the preset's, which is the quickest here. Unpickled where it is missing, a detector takes another,
+        "auto" for the preset's, which is the fastest here. Unpickled where it is missing, a detector takes another,
         with a warning.
     precision : "auto", "fp32" or "bf16"
-        "auto" for the preset's, which is what the device is quickest in.
+        "auto" for the preset's, which is the fastest on the device.
     image_shape : tuple, "vector" or None
-        (side, side) or (side, side, channels) of flat rows; "vector" if they are no images; None to guess.
+        (side, side) or (side, side, channels) of flat rows; "vector" if they are not images; None to guess.
     verbose : bool
         Show progress on standard error.
 
@@ -93,19 +89,19 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
     Notes
     -----
-    A part of the training images is held out, and a new image's conformal p-value is the share of those at least as
-    unlike (docs/scoring.md). An image is flagged if its p-value is at most `contamination`: about that share of new
-    normal images, whatever the anomalies. So `contamination` is a rate of false alarms; the share of the training
-    images that is flagged is near it, but not exactly it. p-values are no smaller than 1 / (held-out images + 1): with
-    too few images a warning says so, and what is more unlike than every held-out image is flagged. Under 20 images none
-    is held out: scores are calibrated on the training images themselves, with a warning.
+    A part of the training images is held out, and the conformal p-value of a new image is the share of those at least
+    as unlike (docs/scoring.md). An image is flagged if its p-value is at most `contamination`: about that share of new
+    normal images, whatever the anomalies. So `contamination` is a false alarm rate; the flagged share of the training
+    images is near it, but not exactly it. p-values are at least 1 / (held-out images + 1): with too few images a
+    warning says so, and an image is flagged if it is more unlike than every held-out image. Under 20 images none is
+    held out: scores are calibrated on the training images themselves, with a warning.
 
     The same random_state gives the same scores, bit for bit, on one machine and thread count, and an image's score does
-    not depend on the images that it comes with. Fits in threads of one process go one at a time, since they share
+    not depend on the other images of X. Fits in threads of one process run one after another, since they share
     PyTorch's random stream.
 
-    `y` is never looked at. To measure with labels (1 for normal, -1 or 0 for anomalous), let the training folds hold
-    normal images only: cross_val_score(detector, X, y, scoring="roc_auc", cv=[(normal_rows, other_rows), ...]).
+    `y` is ignored. To measure with labels (1 for normal, -1 or 0 for anomalous), let the training folds hold normal
+    images only: cross_val_score(detector, X, y, scoring="roc_auc", cv=[(normal_rows, other_rows), ...]).
     """
 
     def __init__(
@@ -141,12 +137,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         rows_ND, shape = self._rows(X, reset=True)
         layout = Layout.of(rows_ND, shape or declared, DOWNSAMPLING)
         array_NHWC = layout.images(rows_ND)
-        config = settings(self, layout, len(rows_ND), level, seed)
-        splits = cut(len(rows_ND), config)
-        run = fitted(config, Images(array_NHWC, config.data.crop, "X"), splits, bool(self.verbose))
-        self.run_files_, self.layout_ = run_files(run), layout
-        trained = self._trained = loaded(self.run_files_)
-        self.offset_ = -threshold(trained.calibration.values_C[trained.score_name], level)
+        config = run.settings(self, layout, len(rows_ND), level, seed)
+        splits = run.split(len(rows_ND), config)
+        self.run_files_ = run.train(config, Images(array_NHWC, config.data.crop, "X"), splits, bool(self.verbose))
+        self.layout_, self._trained = layout, run.load(self.run_files_)
+        self.offset_ = -run.threshold(self._trained.calibration.values_C[self._trained.score_name], level)
         self.decision_scores_ = self._scores(array_NHWC)
         return self
 
@@ -168,10 +163,10 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         return 1 - 2 * self.fit(X, y).labels_
 
     def score_frame(self, X: Any, ids: Iterable[Any] | None = None) -> "pd.DataFrame":
-        """A table with a row an image: ID, score (larger is more anomalous), and p_value.
+        """A table with one row per image: ID, score (larger is more anomalous), and p_value.
 
         IDs are `ids` or, without them, the index of X, if X is a DataFrame, or the images' numbers. The table has the
-        index of X. Raises ValueError, also if `ids` are not as many as the images.
+        index of X. Raises ValueError, also if the number of `ids` is not that of the images.
         """
         import pandas as pd
 
@@ -200,12 +195,13 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "run_files_" in state:
-            self._trained = loaded(self.run_files_)
+            self._trained = run.load(self.run_files_)
 
     def _rows(self, X: Any, reset: bool) -> tuple[np.ndarray, tuple[int, ...] | None]:
-        """X as checked rows of numbers (N, D), and the shape of an image if X says it."""
+        """X as checked rows of numbers (N, D), and the shape of its images if X has one."""
         shape = None
-        X = _stacked(X) if isinstance(X, list | tuple) else X
+        if isinstance(X, list | tuple):
+            X = _stacked(X)
         if getattr(X, "ndim", 2) > 2:
             array = np.asarray(X)
             shape = array.shape[1:]
@@ -219,19 +215,21 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         return validate_data(self, X, reset=reset, dtype="numeric", ensure_min_samples=least), shape
 
     def _check_like_fitted(self, shape: tuple[int, ...]) -> None:
-        """Raise ValueError for an array of images of another side, or with other channels, than fit's."""
-        layout = self.layout_
-        if not layout.vector and shape == (layout.side, layout.side, layout.channels):
+        """Raise ValueError, with a remedy if there is one, for an array of images of another shape than fit's."""
+        layout, hint = self.layout_, ""
+        fitted = f"images of {layout.side}x{layout.side}x{layout.channels}"
+        if layout.vector:
+            fitted = "rows that are not images"
+        elif shape == (layout.side, layout.side, layout.channels):
             raise ValueError(f"X: one image, of shape {shape}, where a stack of images is expected; give X[None]")
         side, channels = checked_shape(shape[1:], math.prod(shape[1:]))
-        if layout.vector or (side, channels) != (layout.side, layout.channels):
-            known = f"images of {layout.side}x{layout.side}x{layout.channels}"
-            known = "rows that are no images" if layout.vector else known
-            hint = ""
-            if not layout.vector and side == layout.side:
-                colour = "np.repeat(X.reshape(-1, side, side, 1), 3, axis=3)".replace("side", str(side))
-                hint = f"; make them colour images: {colour}" if channels == 1 else "; make them grey: X.mean(axis=3)"
-            raise ValueError(f"X: images of {side}x{side}x{channels}, but the detector was fitted on {known}{hint}")
+        if not layout.vector and side == layout.side:
+            if channels == layout.channels:
+                return
+            hint = "; make them grey: X.mean(axis=3)"
+            if channels == 1:
+                hint = f"; make them colour images: np.repeat(X.reshape(-1, {side}, {side}, 1), 3, axis=3)"
+        raise ValueError(f"X: images of {side}x{side}x{channels}, but the detector was fitted on {fitted}{hint}")
 
     def _declared_shape(self) -> tuple[int, ...] | str | None:
         shape = self.image_shape
@@ -243,12 +241,12 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
     def _level(self) -> float:
         """The share of normal images that may be flagged. Raises ValueError."""
-        given = self.contamination
-        if isinstance(given, str) and given == "auto":
+        level = self.contamination
+        if isinstance(level, str) and level == "auto":
             return ALPHA
-        if isinstance(given, Real) and 0 < given <= 0.5:
-            return float(given)
-        raise ValueError(f"contamination={given!r}: must be 'auto' or a number in (0, 0.5]")
+        if isinstance(level, Real) and 0 < level <= 0.5:
+            return float(level)
+        raise ValueError(f"contamination={level!r}: must be 'auto' or a number in (0, 0.5]")
 
     def _seed(self) -> int:
         """The random state as a whole number. Raises ValueError."""
@@ -260,25 +258,22 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         return seed
 
     def _scores(self, array_NHWC: np.ndarray) -> np.ndarray:
-        """Scores, larger is more anomalous: float64 (N,).
-
-        The last batch is filled up: matrix products of another size round otherwise, and an image's score would depend
-        on how many others come with it.
-        """
+        """Scores, larger is more anomalous: float64 (N,)."""
         trained, count = self._trained, len(array_NHWC)
+        # The last batch is filled up: matrix products of another size round otherwise, and an image's score would
+        # depend on how many others come with it.
         rows = np.pad(np.arange(count), (0, -count % trained.scorer.batch_size))
-        table = trained.scorer.table(Images(array_NHWC, trained.config.data.crop, "X"), rows)
-        return select(trained.calibration.scores(table), trained.score_name)[:count]
+        return trained.score(Images(array_NHWC, trained.config.data.crop, "X"), rows)[trained.score_name][:count]
 
 
 def _stacked(X: list[Any] | tuple[Any, ...]) -> np.ndarray:
-    """A list of images as one array. Raises ValueError if they are not of one shape."""
+    """A list of images as one array. Raises ValueError if their shapes differ."""
     try:
         return np.asarray(X)
     except ValueError:
-        shapes = sorted({np.shape(item) for item in X if isinstance(item, np.ndarray)})
-        found = f", of the shapes {', '.join(map(str, shapes[:3]))}" if len(shapes) > 1 else ""
-        raise ValueError(f"X: its {len(X)} images differ in size{found}; resize them to one side first") from None
+        shapes = sorted({item.shape for item in X if isinstance(item, np.ndarray)})[:3]
+        examples = f", of the shapes {', '.join(map(str, shapes))}" if shapes else ""
+        raise ValueError(f"X: its {len(X)} images differ in size{examples}; resize them to one side first") from None
 
 
 def _check_finite(X: Any) -> None:
@@ -286,10 +281,9 @@ def _check_finite(X: Any) -> None:
     array = np.asarray(X)
     if array.dtype.kind != "f" or array.ndim < 1:
         return
-    bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
-    if bad.any():
-        kind = "NaN" if np.isnan(array).any() else "infinity"
+    bad_N = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+    if bad_N.any():
         raise ValueError(
-            f"X: {bad.sum():,} of {len(array):,} images hold {kind}, the first is {int(bad.argmax())}; "
-            "leave them out or fill them: np.nan_to_num(X)"
+            f"X: {bad_N.sum():,} of {len(array):,} images hold {'NaN' if np.isnan(array).any() else 'infinity'}, the "
+            f"first is {int(bad_N.argmax())}; leave them out or fill them: np.nan_to_num(X)"
         )

@@ -1,4 +1,4 @@
-"""The run behind the estimator: settings, training in memory, the run as bytes, threshold."""
+"""The run behind the estimator: its settings, its training in memory, its files as bytes, and its threshold."""
 
 import contextlib
 import dataclasses
@@ -9,11 +9,10 @@ import threading
 import warnings
 from collections.abc import Iterator
 from numbers import Integral
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from hw8.base.device import choose_device
 from hw8.base.errors import InputError, Interrupted
@@ -26,45 +25,55 @@ from hw8.runs.train import train_images
 from hw8.runs.trained_run import TrainedRun
 from hw8.training.loop import Trainer
 
+if TYPE_CHECKING:
+    from hw8.detector.estimator import AnomalyDetector
+
 CONFIG, MODEL = "config.yaml", "model.safetensors"
-SCORED = 64  # images scored at once, always exactly: see `AnomalyDetector._scores`
+# Images per batch of scoring, always filled up (see `AnomalyDetector._scores`). Chosen by hand: one image alone takes
+# the time of a full batch, and small batches take longer for many images.
+BATCH_SIZE = 64
+# Largest share of the images that is held out for the sake of a small `contamination`. Chosen by hand: a larger one
+# leaves too few to train on.
+LARGEST_CALIBRATION_SHARE = 0.4
 
-_one_at_a_time = threading.Lock()
-
-
-class Parameters(Protocol):
-    """What an estimator says of the run that it wants."""
-
-    preset: Any
-    epochs: Any
-    score_name: Any
-    device: Any
-    precision: Any
+_process_state = threading.Lock()
 
 
-def settings(given: Parameters, layout: Layout, count: int, level: float, seed: int) -> RunConfig:
-    """The preset's settings, made to fit an estimator's parameters and its images. Raises ValueError."""
-    config = given.preset if isinstance(given.preset, RunConfig) else load_preset(given.preset)
+def settings(detector: "AnomalyDetector", layout: Layout, count: int, level: float, seed: int) -> RunConfig:
+    """The settings of the detector's preset, fitted to its parameters and images. Raises ValueError."""
+    preset = detector.preset
+    config = preset if isinstance(preset, RunConfig) else load_preset(preset)
     if config.scoring.transductive:
-        raise InputError(f"preset={given.preset!r} looks at a whole test set, which an estimator never has")
-    config = _for_vectors() if layout.vector else config
+        raise InputError(f"preset={preset!r} looks at a whole test set, which an estimator never has")
+    if layout.vector:  # an image of few numbers: all of them can be compared
+        config = changed(
+            load_preset("fcn"),
+            model={"options": {"widths": [64], "latent": 8}},
+            scoring={"score": "joint", "parts": ("latent", "l1"), "distance": "neighbours", "fit_on": "training"},
+        )
+        config = dataclasses.replace(config, precision="fp32")
     crop = config.data.crop
-    # Enough held-out images for a p-value as small as the level, if there are.
-    share = max(config.data.calibration_share, min(0.4, (math.ceil(1 / level) - 1) / count))
+    # Enough held-out images, if there are, for a p-value as small as the level.
+    share = min(LARGEST_CALIBRATION_SHARE, (math.ceil(1 / level) - 1) / count)
     config = changed(
         config,
-        data={"source": None, "crop": crop if crop and crop <= layout.side else None, "calibration_share": share},
-        scoring={"score": given.score_name or config.scoring.score, "score_batch_size": SCORED},
+        data={
+            "source": None,
+            "crop": crop if crop and crop <= layout.side else None,
+            "calibration_share": max(config.data.calibration_share, share),
+        },
+        scoring={"score": detector.score_name or config.scoring.score, "score_batch_size": BATCH_SIZE},
     )
-    if given.epochs is not None:
-        epochs = int(given.epochs) if isinstance(given.epochs, Integral) else given.epochs
+    if detector.epochs is not None:
+        # NumPy's whole numbers, which a grid search passes, are not YAML's.
+        epochs = int(detector.epochs) if isinstance(detector.epochs, Integral) else detector.epochs
         config = changed(config, train={"epochs": epochs, "least_steps": 0})
-    own = {name: value for name in ("device", "precision") if (value := getattr(given, name)) != "auto"}
+    own = {name: value for name in ("device", "precision") if (value := getattr(detector, name)) != "auto"}
     return dataclasses.replace(config, seed=seed, **own)
 
 
-def cut(count: int, config: RunConfig) -> Splits:
-    """The cut of the training set; under 20 rows, all of them in every part, with a warning at the caller's caller."""
+def split(count: int, config: RunConfig) -> Splits:
+    """The split of the training set; under 20 rows every part has all rows, with a warning at `fit`'s caller."""
     if count >= SMALLEST:
         return split_rows(count, config.data)
     warnings.warn(
@@ -76,30 +85,26 @@ def cut(count: int, config: RunConfig) -> Splits:
     return Splits(rows, rows, rows)
 
 
-def fitted(config: RunConfig, images: Images, splits: Splits, verbose: bool) -> TrainedRun:
-    """Train and calibrate in memory. Raises ValueError, and KeyboardInterrupt after Ctrl-C."""
-    with _one_at_a_time, _as_it_was(), _talking(verbose):
+def train(config: RunConfig, images: Images, splits: Splits, verbose: bool) -> dict[str, bytes]:
+    """Train and calibrate in memory; the run's files by name. Raises ValueError, and KeyboardInterrupt after Ctrl-C."""
+    with _same_process_state(), _log_to_stderr(verbose):
         try:
-            return train_images(config, images, splits, Trainer if verbose else _Quiet)
+            run = train_images(config, images, splits, Trainer if verbose else _Quiet)
         except Interrupted:
             raise KeyboardInterrupt from None  # there is nothing to resume
         except InputError as error:
             if "multiple of" not in str(error):
                 raise
             raise InputError(f"images of {images.side} pixels: {error}; preset='fcn' takes any side") from None
-
-
-def run_files(run: TrainedRun) -> dict[str, bytes]:
-    """A run as bytes, by the names that its files have in a folder."""
     return {CONFIG: to_yaml(run.config).encode(), MODEL: run.to_bytes()}
 
 
-def loaded(files: dict[str, bytes]) -> TrainedRun:
-    """A run from its files' bytes, on the device of its settings; on another, with a warning, if that is not here.
+def load(files: dict[str, bytes]) -> TrainedRun:
+    """A run from its files' bytes, on the device of its settings or, with a warning if that is missing, on another.
 
     Raises InputError if they are damaged.
     """
-    with _one_at_a_time, _as_it_was():
+    with _same_process_state():
         config = from_yaml(files[CONFIG].decode(errors="replace"), CONFIG)
         try:
             choose_device(config.device)
@@ -110,12 +115,12 @@ def loaded(files: dict[str, bytes]) -> TrainedRun:
 
 
 def threshold(score_C: np.ndarray, level: float) -> float:
-    """The score above which a conformal p-value is at most `level`, or the least that there is, with a warning."""
-    ranks_C = np.arange(1, len(score_C) + 1)
-    allowed = int((ranks_C / (len(score_C) + 1) <= level).sum())
+    """The score above which a conformal p-value is at most `level` or, with a warning, as small as it can be."""
+    p_value_C = np.arange(1, len(score_C) + 1) / (len(score_C) + 1)  # of the largest calibration score, the second, ...
+    allowed = int((p_value_C <= level).sum())
     if not allowed:
         warnings.warn(
-            f"{len(score_C)} calibration images give no p-value under {1 / (len(score_C) + 1):.2g}: what is more "
+            f"{len(score_C)} calibration images give no p-value under {p_value_C[0]:.2g}: what is more "
             f"unlike than all of them is flagged, which may be more than contamination={level:g}; fit on more images",
             stacklevel=3,
         )
@@ -123,49 +128,35 @@ def threshold(score_C: np.ndarray, level: float) -> float:
 
 
 class _Quiet(Trainer):
-    """A training without a progress bar."""
+    """A training without progress bars."""
 
     def label(self, name: str) -> str | None:  # noqa: ARG002
         return None
 
-    def _bar(self) -> "tqdm[Any]":
-        return tqdm(disable=True)
-
-
-def _for_vectors() -> RunConfig:
-    """The settings for rows that are no images: they are few numbers, so that all of them can be compared."""
-    config = changed(
-        load_preset("fcn"),
-        model={"options": {"widths": [64], "latent": 8}},
-        scoring={"score": "joint", "parts": ("latent", "l1"), "distance": "neighbours", "fit_on": "training"},
-    )
-    return dataclasses.replace(config, precision="fp32")
-
 
 @contextlib.contextmanager
-def _as_it_was() -> Iterator[None]:
-    """Leave PyTorch's random streams and its switch for deterministic algorithms as they were."""
-    switch = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    try:
-        with torch.random.fork_rng():
+def _same_process_state() -> Iterator[None]:
+    """Restore PyTorch's random streams and its switch for deterministic algorithms; one thread at a time."""
+    with _process_state, torch.random.fork_rng():
+        deterministic = torch.are_deterministic_algorithms_enabled()
+        warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+        try:
             yield
-    finally:
-        torch.use_deterministic_algorithms(switch, warn_only=warn_only)
+        finally:
+            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
 
 
 @contextlib.contextmanager
-def _talking(aloud: bool) -> Iterator[None]:
-    """Let hw8's log reach standard error within the block, or keep all but errors from it."""
+def _log_to_stderr(verbose: bool) -> Iterator[None]:
+    """Within the block, print hw8's log on standard error unless the user's handlers do, or only its errors."""
     logger = logging.getLogger("hw8")
     level, handler = logger.level, logging.StreamHandler(sys.stderr)
-    own = aloud and not logger.hasHandlers()
-    logger.setLevel(logging.INFO if aloud else logging.ERROR)
-    if own:
+    add_handler = verbose and not logger.hasHandlers()
+    logger.setLevel(logging.INFO if verbose else logging.ERROR)
+    if add_handler:
         logger.addHandler(handler)
     try:
         yield
     finally:
         logger.setLevel(level)
-        if own:
-            logger.removeHandler(handler)
+        logger.removeHandler(handler)

@@ -1,28 +1,25 @@
-"""A run's scoring as one graph, from uint8 images to score and p-value: as a PyTorch module, and as an ONNX model."""
+"""A run's scoring as one PyTorch module, from whole uint8 images to score and p-value, and its export to ONNX."""
 
 import contextlib
 import importlib
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hw8.config import ScoreConfig
 from hw8.data.arrays import to_pixels
-from hw8.models.noise import Randomness
-from hw8.models.output import Model
-from hw8.scoring.calibration import NEIGHBOURS, Calibration, Gaussian, needed_evidence
+from hw8.runs.trained_run import TrainedRun
+from hw8.scoring.calibration import NEIGHBOURS, Gaussian, needed_evidence
 from hw8.scoring.evidence import evidence, select
 from hw8.scoring.folding import folded
 
-OPSET = 18  # ONNX 1.13, December 2022: what PyTorch's exporter is written for, and runtimes have long read
-EXAMPLES = 3
-LOGGERS = ("torch", "torch.__trace", "onnxscript", "onnx_ir", "onnx")
-Draw = Callable[..., Tensor]
+OPSET = 18  # ONNX 1.13, December 2022: what PyTorch's exporter is written for; an older one lacks operators it uses
+# Images of the example that is traced, and its pixels beyond the crop. Chosen by hand: the tracer could take sizes of 0
+# or 1, or equal heights and widths, for constant.
+EXAMPLES, SPARE_HEIGHT, SPARE_WIDTH = 3, 7, 12
 
 
 class Distance(nn.Module):
@@ -56,169 +53,96 @@ class Distance(nn.Module):
 
 
 class ScoreGraph(nn.Module):
-    """All that a run does to an image of its model's side: pixels, model (in float32), evidence, calibration.
+    """All that a run does to whole images: centre crop, scaling of pixels, model in float32, evidence, calibration.
 
     Nothing in it depends on the other images of a batch. Evidence that is not finite, which hw8 refuses, gives a
-    score that is not.
+    score that is not finite.
     """
 
     value_C: Tensor
 
-    def __init__(self, model: Model, scoring: ScoreConfig, calibration: Calibration) -> None:
+    def __init__(self, run: TrainedRun) -> None:
         super().__init__()
-        self.model = folded(model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        scoring, fit = run.config.scoring, run.calibration.fits.get(run.score_name)
+        self.side, self.channels, self.crops = run.side, run.channels, run.config.data.crop is not None
+        self.model = folded(run.scorer.model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.score, self.names = scoring.score, needed_evidence(scoring.score, scoring.parts)
-        fit = calibration.fits.get(scoring.score)
         self.distance = None if fit is None else Distance(fit)
-        self.register_buffer("value_C", torch.from_numpy(calibration.values_C[scoring.score]))
+        self.register_buffer("value_C", torch.from_numpy(run.calibration.values_C[scoring.score]))
+        self.eval()
 
     def forward(self, images_NHWC: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 (N, side, side, C) to the score, float32 (N,), and its conformal p-value (Vovk 2005), float64 (N,)."""
-        x_NCHW = to_pixels(images_NHWC, channels_last=False)
-        found = evidence(self.model, x_NCHW, self.model(x_NCHW), self.names)
+        """uint8 (N, H, W, C) to the score, float32 (N,), and its conformal p-value (Vovk 2005), float64 (N,)."""
+        x_NCHW = to_pixels(self._centre(images_NHWC), channels_last=False)
+        pieces = evidence(self.model, x_NCHW, self.model(x_NCHW), self.names)
         if self.distance is None:
-            score_N = select(found, self.score).double()
+            score_N = select(pieces, self.score).double()
         else:
-            parts = [select(found, name).double() for name in self.names]
+            parts = [select(pieces, name).double() for name in self.names]
             score_N = self.distance(torch.cat([part.unsqueeze(1) if part.ndim == 1 else part for part in parts], dim=1))
         larger_N = (self.value_C >= score_N.unsqueeze(1)).sum(1)
         return score_N.float(), (1 + larger_N).double() / (self.value_C.shape[0] + 1)
 
+    def _centre(self, images_NHWC: Tensor) -> Tensor:
+        """The centre crop that `Images.read` takes, if the run crops."""
+        if not self.crops:
+            return images_NHWC
+        count, height, width, channels = images_NHWC.shape
+        top, left = (height - self.side) // 2, (width - self.side) // 2
+        centre_NHWC = images_NHWC.narrow(1, top, self.side).narrow(2, left, self.side)
+        # Of an image smaller than the crop ONNX's slice takes what there is; this shape then fails, naming both sizes.
+        return centre_NHWC.reshape(count, self.side, self.side, channels)
 
-@contextlib.contextmanager
-def constant_noise(graph: nn.Module, images_NHWC: Tensor) -> Iterator[None]:
-    """While this lasts, what `graph` draws from seeded generators is what it drew for these images, as constants.
 
-    The same numbers serve every image and every batch (`hw8.models.noise.seeded`), so that none is lost by it; but an
-    exporter would otherwise write down that they are to be drawn anew.
+def to_onnx(graph: ScoreGraph, about: Mapping[str, str]) -> bytes:
+    """The graph as the content of an ONNX file: `images` to `score` and `p_value`, as `ScoreGraph.forward` has them.
+
+    `images` is uint8 (N, side, side, channels) or, if the run crops, (N, height, width, channels) of any height and
+    width of at least the side. `about` is stored as the model's metadata. Fails with what PyTorch or ONNX raises for a
+    model that they do not support.
     """
-    drawn: list[Tensor] = []
-    originals: dict[str, Draw] = {name: getattr(Randomness, name) for name in ("uniform", "normal")}
-
-    def kept(draw: Draw) -> Draw:
-        def keep(self: Randomness, *shape: int) -> Tensor:
-            drawn.append(draw(self, *shape))
-            return drawn[-1]
-
-        return keep
-
-    def again(self: Randomness, *shape: int) -> Tensor:  # noqa: ARG001 (the signature of what it stands for)
-        drawn.append(drawn.pop(0))  # in the order of the first time, for as many times as the graph is run
-        return drawn[-1]
-
-    try:
-        for name, draw in originals.items():
-            setattr(Randomness, name, kept(draw))
-        graph(images_NHWC)
-        for name in originals:
-            setattr(Randomness, name, again)
-        yield
-    finally:
-        for name, draw in originals.items():
-            setattr(Randomness, name, draw)
-
-
-def to_onnx(graph: ScoreGraph, side: int, channels: int, crop: bool, about: Mapping[str, str]) -> Any:
-    """The graph as an onnx.ModelProto: `images` to `score`, float32 (N,), and `p_value`, float64 (N,).
-
-    `images` is uint8 (N, side, side, channels) or, with `crop`, (N, height, width, channels) of any height and width
-    that hold the centre of that side. `about` is kept as the model's metadata. Fails with what PyTorch or ONNX raises
-    for a model that they cannot take.
-    """
-    onnx: Any = importlib.import_module("onnx")
-    proto = _traced(graph, side, channels, "crop_centre" if crop else "images")
-    _strip(proto)
-    sizes: list[str | int] = ["N", "height", "width", channels] if crop else ["N", side, side, channels]
-    if crop:
-        _crop_first(onnx, proto.graph, side, channels)
-    described = onnx.helper.make_tensor_value_info("images", onnx.TensorProto.UINT8, sizes)
-    described.doc_string = "pixels from 0 to 255, channels last"
-    proto.graph.ClearField("input")
-    proto.graph.input.append(described)
-    for output, kind in zip(proto.graph.output, (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE), strict=True):
-        output.CopyFrom(onnx.helper.make_tensor_value_info(output.name, kind, ["N"]))
-    proto.graph.output[0].doc_string = "larger is more anomalous"
-    proto.graph.output[1].doc_string = "share of held-out normal images at least as unlike, the image counted as one"
-    onnx.helper.set_model_props(proto, dict(about))
-    onnx.checker.check_model(proto, full_check=True)
-    return proto
-
-
-def _traced(graph: ScoreGraph, side: int, channels: int, name: str) -> Any:
-    """What PyTorch's exporter makes of the graph for any number of images of this side; the input gets this name."""
-    optimizer: Any = importlib.import_module("onnxscript.optimizer")
-    images_NHWC = torch.zeros(EXAMPLES, side, side, channels, dtype=torch.uint8)
-    with torch.no_grad(), _quiet(), constant_noise(graph, images_NHWC):
-        shapes = ({0: torch.export.Dim.DYNAMIC},)
-        program = torch.export.export(graph, (images_NHWC,), dynamic_shapes=shapes, strict=False)
-        done = torch.onnx.export(
-            program,
+    onnx, optimizer, passes = map(importlib.import_module, ("onnx", "onnxscript.optimizer", "onnx_ir.passes.common"))
+    height, width, sizes = graph.side, graph.side, {0: torch.export.Dim("N")}
+    if graph.crops:
+        height, width = height + SPARE_HEIGHT, width + SPARE_WIDTH
+        sizes |= {1: torch.export.Dim("height", min=graph.side), 2: torch.export.Dim("width", min=graph.side)}
+    images_NHWC = torch.zeros(EXAMPLES, height, width, graph.channels, dtype=torch.uint8)
+    with torch.no_grad(), _quiet():
+        program = torch.onnx.export(
+            graph,
             (images_NHWC,),
-            input_names=[name],
+            dynamic_shapes=(sizes,),
+            input_names=["images"],
             output_names=["score", "p_value"],
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
             optimize=False,  # it takes x + 1e-12 for x, and log(x + 1e-12) is infinite where x is zero
         )
-        assert done is not None  # noqa: S101 (it is None for the older exporter)
-        optimizer.fold_constants(done.model)
-        optimizer.remove_unused_nodes(done.model)
-    return done.model_proto
+        assert program is not None  # noqa: S101 (it is None for the older exporter)
+        model = program.model
+        optimizer.fold_constants(model)
+        optimizer.remove_unused_nodes(model)
+        passes.ClearMetadataAndDocStringPass()(model)  # else stack traces tell the paths of this machine
+    model.graph.name = "hw8"
+    model.graph.inputs[0].doc_string = "pixels from 0 to 255, channels last"
+    model.graph.outputs[0].doc_string = "larger is more anomalous"
+    model.graph.outputs[1].doc_string = "share of held-out normal images at least as unlike, the image counted as one"
+    model.metadata_props.update(about)
+    model.producer_name, model.producer_version = "hw8", about["hw8"]
+    proto = program.model_proto
+    onnx.checker.check_model(proto, full_check=True)
+    content: bytes = proto.SerializeToString()
+    return content
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave out what PyTorch's exporter says of packages that are not here, and of its own insides."""
-    levels = {name: logging.getLogger(name).level for name in LOGGERS}
+    """Hide what PyTorch's exporter logs about packages that are not installed and about its own code."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
-        for name in LOGGERS:
-            logging.getLogger(name).setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             yield
     finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
-
-
-def _strip(proto: Any) -> None:
-    """Take out what the exporter tells of this machine: stack traces with their paths; name the graph."""
-    for node in proto.graph.node:
-        node.ClearField("metadata_props")
-        node.ClearField("doc_string")
-    for initializer in proto.graph.initializer:
-        initializer.ClearField("metadata_props")
-    for field in ("value_info", "metadata_props"):
-        proto.graph.ClearField(field)
-    proto.ClearField("metadata_props")
-    proto.graph.name = "hw8"
-
-
-def _crop_first(onnx: Any, graph: Any, side: int, channels: int) -> None:
-    """Put a centre crop, from (height - side) // 2 on, between the input `images` and the graph's own, `crop_centre`.
-
-    The last node fails for images smaller than the crop, of which a slice alone would take what there is.
-    """
-    numbers = {
-        "crop_sides": [side, side],
-        "crop_two": [2, 2],
-        "crop_axes": [1, 2],
-        "crop_shape": [0, side, side, channels],  # 0 keeps the number of images
-    }
-    for name, value in numbers.items():
-        graph.initializer.append(onnx.numpy_helper.from_array(np.array(value, np.int64), name))
-    make = onnx.helper.make_node
-    nodes = [
-        make("Shape", ["images"], ["crop_whole"], start=1, end=3),
-        make("Sub", ["crop_whole", "crop_sides"], ["crop_spare"]),
-        make("Div", ["crop_spare", "crop_two"], ["crop_start"]),
-        make("Add", ["crop_start", "crop_sides"], ["crop_end"]),
-        make("Slice", ["images", "crop_start", "crop_end", "crop_axes"], ["crop_inner"]),
-        make(
-            "Reshape", ["crop_inner", "crop_shape"], ["crop_centre"], name=f"images_must_hold_a_crop_of_{side}x{side}"
-        ),
-        *graph.node,
-    ]
-    graph.ClearField("node")
-    graph.node.extend(nodes)
+        logging.disable(before)

@@ -1,7 +1,4 @@
-"""A finished run as one ONNX file: whole uint8 images in, score and p-value out, checked against PyTorch.
-
-Everything is inside: the centre crop, x / 127.5 - 1, the model in float32, evidence and calibration.
-"""
+"""A finished run as one ONNX file, which scores images without hw8, checked against PyTorch before it appears."""
 
 import contextlib
 import dataclasses
@@ -21,17 +18,18 @@ from hw8.data.arrays import Images
 from hw8.data.sources import DEMO, HOMEWORK
 from hw8.export.graph import OPSET, ScoreGraph, to_onnx
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.evidence import select
 from hw8.scoring.fusion import rank_correlation
 from hw8.scoring.inference import Scorer
-from hw8.training.run_folder import RunFolder
 
-LARGEST_BYTES = 2**31 - 2**24  # what one file takes (protobuf's limit), less the graph itself
+# Largest relative difference of a score. Chosen by hand: another order of summation gives 1e-6 to 1e-4 in float32, a
+# wrong operator far more than 1e-2.
 TOLERANCE = 1e-3
-ROUNDING = 1e-6  # of a float64 distance to the float32 score, at the most
-CHECKED = 64
-FIRST, SECOND = 1, 3  # sizes of batches in the check; the rest comes at once
-NAMED = {"demo": DEMO, "hw8": HOMEWORK}
+# Relative rounding, at most, of a float64 distance to the float32 score: p-values within it are consistent.
+ROUNDING = 1e-6
+CHECKED = 64  # images of the check, chosen by hand: enough for several p-values, and a second's work
+FIRST, SECOND = 1, 3  # sizes of its first batches, the rest is the third: a graph must take any number of images
+MARGIN = 7  # pixels around the crop of random images: odd, so that the crop's rounding is checked too
+SOURCES = {"demo": DEMO, "hw8": HOMEWORK}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +58,12 @@ class Agreement:
     def lines(self) -> list[str]:
         """The figures in words."""
         p_values = "the same p-values" if not self.steps else f"p-values up to {self.steps} calibration images apart"
-        found = [
+        lines = [
             f"Checked:  {self.images} {self.kind} images: scores within {self.largest:.1e} of PyTorch's, {p_values}"
         ]
         if self.own is not None:
-            found.append(f"          (both in float32; the run's own bfloat16 ranks alike at {self.own:.5f})")
-        return found
+            lines.append(f"          (both in float32; the run's own bfloat16 ranks alike at {self.own:.5f})")
+        return lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +89,7 @@ class Exported:
 
 
 def _quoted(path: Path) -> str:
-    """A path as a word of Python, printable whatever its characters are."""
+    """A path as a string of Python, printable whatever its characters are."""
     return printable(json.dumps(str(path), ensure_ascii=False))
 
 
@@ -103,116 +101,99 @@ def export_onnx(run: Path, out: Path | None = None, check: bool = True) -> Expor
     for more anomalous, and `p_value`, float64 (N,), by the run's calibration normals. With `check` it is first run on
     images (see `compare`), and appears under its name only if it gives PyTorch's scores.
 
-    Raises InputError for a missing package, a run that is missing, unfinished, transductive or too large for one file,
-    a model that PyTorch cannot export, a name that does not end in .onnx, and scores that differ.
+    Raises InputError for a missing package, a run that is missing, unfinished or transductive, a model that PyTorch
+    cannot export or one file cannot hold (2 GB), a name that does not end in .onnx, and scores that differ.
     """
     out = out or run / "model.onnx"
     if out.suffix != ".onnx":
         raise InputError(f"`out` {out}: must end in .onnx")
-    _need("onnx", "onnxscript", *(["onnxruntime"] if check else []))
-    trained, folder = TrainedRun.load(run, "cpu"), RunFolder(run)
-    _check_exportable(trained, folder)
-    content = _converted(trained, folder).SerializeToString()
+    for package in ("onnx", "onnxscript", *(["onnxruntime"] if check else [])):
+        try:
+            importlib.import_module(package)
+        except ImportError:
+            hint = ", or omit the check with `no-check`" if package == "onnxruntime" else ""
+            remedy = f'pip install ".[export]"{hint}'
+            raise InputError(f"{package} is not installed, which the export needs: {remedy}") from None
+    trained = TrainedRun.load(run, "cpu")
+    _check_exportable(trained)
+    content = _converted(trained)
     with atomic_write(out) as aside:
         aside.write_bytes(content)
         agreement = compare(aside, trained, *_images(trained)) if check else None
         if agreement and (problem := agreement.problem()):
             raise InputError(f"{out}: not written: {problem}; try another onnxruntime, or `no-check` to have it")
-    data = trained.config.data
-    test_images = NAMED.get(data.source or "", Path(data.source or "")) / "testingset.npy"
-    return Exported(out, _takes(trained), test_images if test_images.is_file() else None, agreement)
+    data, side, channels = trained.config.data, trained.side, trained.channels
+    takes = f"(N, {side}, {side}, {channels})"
+    if data.crop is not None:
+        takes = f"(N, height, width, {channels}), whose centre of {side}x{side} it crops,"
+    test_images = SOURCES.get(data.source or "", Path(data.source or "")) / "testingset.npy"
+    return Exported(out, takes, test_images if test_images.is_file() else None, agreement)
 
 
-def _need(*names: str) -> None:
-    """Raise InputError, with the command that installs them, unless these packages can be imported."""
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            hint = ", or leave the check away with `no-check`" if name == "onnxruntime" else ""
-            raise InputError(
-                f'{name} is not installed, which the export needs: pip install ".[export]"{hint}'
-            ) from None
-
-
-def _check_exportable(trained: TrainedRun, folder: RunFolder) -> None:
-    """Raise InputError for a run that no graph of single images can stand for, or no file can hold."""
-    run, fit, crop = trained.name, trained.calibration.fits.get(trained.score_name), trained.config.data.crop
-    if crop not in (None, side := trained.side):
-        raise InputError(f"{folder.config}: crop = {crop}, but the model takes images of {side}x{side}")
-    if trained.config.scoring.transductive:
+def _check_exportable(run: TrainedRun) -> None:
+    """Raise InputError for a run that no graph of single images can stand for."""
+    crop, side = run.config.data.crop, run.side
+    if crop not in (None, side):
+        raise InputError(f"{run.name}/config.yaml: crop = {crop}, but the model takes images of {side}x{side}")
+    if run.config.scoring.transductive:
         raise InputError(
-            f"`run` {run}: is transductive: its scores come from a whole test set at once, and an exported graph looks "
-            "at each image alone; export a run of boss"
+            f"`run` {run.name}: is transductive: its scores come from a whole test set at once, and an exported graph "
+            "looks at each image alone; export a run of boss"
         )
-    size = sum(value.nbytes for value in trained.scorer.model.state_dict().values())
-    size += 0 if fit is None else sum(value.nbytes for value in dataclasses.asdict(fit).values())
-    if size > LARGEST_BYTES:
-        raise InputError(f"`run` {run}: {size:,} bytes of weights and calibration; one ONNX file takes 2 GB")
 
 
-def _converted(trained: TrainedRun, folder: RunFolder) -> Any:
-    """The run as an onnx.ModelProto. Raises InputError if its model uses what a graph has no word for."""
-    side, channels = trained.side, trained.channels
-    graph = ScoreGraph(trained.scorer.model, trained.config.scoring, trained.calibration).eval()
+def _converted(run: TrainedRun) -> bytes:
+    """The content of the file. Raises InputError if the model uses an operator that ONNX lacks."""
     try:
-        proto = to_onnx(graph, side, channels, trained.config.data.crop is not None, _about(trained, folder))
-    except Exception as error:  # PyTorch's exporter and ONNX fail in many ways
+        return to_onnx(ScoreGraph(run), _metadata(run))
+    except Exception as error:  # PyTorch's exporter and ONNX have no common exception
         reason = " ".join(str(error).split())[:160]
-        raise InputError(f"`run` {trained.name}: PyTorch cannot export its model ({reason})") from None
-    proto.producer_name, proto.producer_version = "hw8", version("hw8")
-    return proto
+        raise InputError(f"`run` {run.name}: PyTorch cannot export its model ({reason})") from None
 
 
-def _about(trained: TrainedRun, folder: RunFolder) -> dict[str, str]:
-    """Where the file comes from: the metadata that goes with it."""
-    config, side, channels = trained.config, trained.side, trained.channels
-    about = {
+def _metadata(run: TrainedRun) -> dict[str, str]:
+    """Where the file comes from."""
+    config, folder = run.config, run.folder
+    assert folder is not None  # noqa: S101 (it was loaded from there)
+    metadata = {
         "hw8": version("hw8"),
         "run": printable(folder.path.resolve().name),
         "preset": config.preset,
         "model": config.model.name,
-        "side": side,
-        "channels": channels,
+        "side": run.side,
+        "channels": run.channels,
         "crop": config.data.crop or "",
         "score": config.scoring.score,
         "parts": " ".join(config.scoring.parts),
-        "calibration_images": len(trained.calibration.values_C[trained.score_name]),
+        "calibration_images": len(run.calibration.values_C[run.score_name]),
         "run_sha256": hashlib.sha256(folder.model.read_bytes()).hexdigest(),
     }
-    with contextlib.suppress(InputError):  # without its summary a run still scores
-        about["fingerprint"] = folder.fingerprint()
-    return {name: str(value) for name, value in about.items()}
+    with contextlib.suppress(InputError):  # a run scores without its summary, too
+        metadata["fingerprint"] = folder.fingerprint()
+    return {name: str(value) for name, value in metadata.items()}
 
 
-def _takes(trained: TrainedRun) -> str:
-    """The images that the file takes, in words."""
-    side, channels = trained.side, trained.channels
-    if trained.config.data.crop is None:
-        return f"(N, {side}, {side}, {channels})"
-    return f"(N, height, width, {channels}), whose centre of {side}x{side} it crops,"
-
-
-def compare(path: Path, trained: TrainedRun, images: Images, kind: str) -> Agreement:
-    """A file beside the run itself, on these images: the file by onnxruntime, the run in float32 and as it is.
+def compare(path: Path, run: TrainedRun, images: Images, kind: str) -> Agreement:
+    """Compare a file, run by onnxruntime, with the run itself in float32 and as it is, on images of this kind.
 
     Raises InputError if onnxruntime cannot run it.
     """
+    rows, name = np.arange(len(images)), run.score_name
     try:
-        score_N, p_value_N = run_file(path, images.read_whole(np.arange(len(images))))
-    except Exception as error:  # onnxruntime's own, which have no common base
+        score_N, p_value_N = run_file(path, images.read_whole(rows))
+    except Exception as error:  # onnxruntime's exceptions have no common base
         reason = " ".join(str(error).split())[:160]
-        raise InputError(f"`run` {trained.name}: onnxruntime cannot run the exported graph ({reason})") from None
-    calibration, name = trained.calibration, trained.score_name
-    exact = Scorer(trained.scorer.model, torch.device("cpu"), "fp32", CHECKED, trained.scorer.wanted)
-    expected_N = _scores(trained, exact, images)
+        raise InputError(f"`run` {run.name}: onnxruntime cannot run the exported graph ({reason})") from None
+    calibration, scorer = run.calibration, run.scorer
+    exact = Scorer(scorer.model, torch.device("cpu"), "fp32", CHECKED, scorer.wanted)
+    expected_N = dataclasses.replace(run, scorer=exact).score(images, rows)[name]
     low_C, high_C = np.percentile(calibration.values_C[name], (25, 75))
     size_N = np.maximum(np.abs(expected_N), max(high_C - low_C, 1e-12))
     steps_N = (p_value_N - calibration.p_value(name, expected_N)) * (len(calibration.values_C[name]) + 1)
     least_N, most_N = (calibration.p_value(name, score_N + up * np.abs(score_N)) for up in (ROUNDING, -ROUNDING))
     own = None
-    if trained.scorer.precision != "fp32":
-        own = float(rank_correlation([score_N, _scores(trained, trained.scorer, images)])[0, 1])
+    if scorer.precision != "fp32":
+        own = float(rank_correlation([score_N, run.score(images, rows)[name]])[0, 1])
     return Agreement(
         images=len(images),
         kind=kind,
@@ -230,27 +211,21 @@ def run_file(path: Path, images_NHWC: np.ndarray) -> tuple[np.ndarray, np.ndarra
     options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 4
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     batches = np.split(images_NHWC, [FIRST, FIRST + SECOND])
-    found = [session.run(["score", "p_value"], {"images": batch}) for batch in batches if len(batch)]
-    score_N, p_value_N = (np.concatenate(part) for part in zip(*found, strict=True))
+    outputs = [session.run(["score", "p_value"], {"images": batch}) for batch in batches if len(batch)]
+    score_N, p_value_N = (np.concatenate(part) for part in zip(*outputs, strict=True))
     return score_N.astype(np.float64), p_value_N
 
 
-def _scores(trained: TrainedRun, scorer: Scorer, images: Images) -> np.ndarray:
-    """The run's scores of all images, float64 (N,)."""
-    table = scorer.table(images, np.arange(len(images)))
-    return select(trained.calibration.scores(table), trained.score_name)
-
-
-def _images(trained: TrainedRun) -> tuple[Images, str]:
-    """Images to check on, up to 64, uncropped: development images if the run's data are at hand, else random ones."""
-    data, side, channels = trained.config.data, trained.side, trained.channels
-    if data.source != "demo" or (DEMO / "trainingset.npy").exists():  # else it would be drawn anew
+def _images(run: TrainedRun) -> tuple[Images, str]:
+    """Up to 64 images to check on, uncropped: development images if the run's data are at hand, else random ones."""
+    data, side, channels = run.config.data, run.side, run.channels
+    if data.source != "demo" or (DEMO / "trainingset.npy").exists():  # else the demo would be drawn anew
         with contextlib.suppress(InputError):
-            images, splits = trained.open_training()
+            images, splits = run.open_training()
             rows = splits.development[:: -(-len(splits.development) // CHECKED)]
             if (images.side, images.channels) == (side, channels):
                 return Images(images.read_whole(rows), data.crop), "development"
-    whole = side if data.crop is None else side + 7
+    whole = side if data.crop is None else side + MARGIN
     rng = np.random.default_rng(0)
     mean, contrast = rng.integers(0, 256, (2, CHECKED, 1, 1, channels))
     pixels = mean + contrast / 2 * rng.uniform(-1, 1, (CHECKED, whole, whole, channels))

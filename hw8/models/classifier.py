@@ -66,7 +66,7 @@ class ClassifyingAutoencoder(Autoencoder):
         if self.negatives == "near_miss":
             changed_NCHW = near_misses(x_NCHW)
         else:
-            changed_NCHW = noise.gaussian(x_NCHW, self.strength, noise.Randomness(x_NCHW))
+            changed_NCHW = noise.gaussian(x_NCHW, self.strength, torch.randn(x_NCHW.shape, device=x_NCHW.device))
         # One pass over both halves, so that BatchNorm gives no half away by its statistics.
         both_ND = self.encoder(torch.cat([x_NCHW, changed_NCHW]))
         real_N, changed_N = self._logit(both_ND).chunk(2)

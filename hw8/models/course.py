@@ -60,4 +60,5 @@ def course_vae(side: int, channels: int = 3) -> VariationalAutoencoder:
     smallest_map(side)
     decoder = _Flat([*_up(48, 24), *_up(24, 12), nn.ConvTranspose2d(12, channels, 4, 2, 1)], 48, side // 8)
     sigma = (channels * side * side / 2) ** 0.5
-    return VariationalAutoencoder(_Heads(channels), decoder, "gaussian", sigma, 1.0, 0, 8)
+    latent = 48 * (side // 8) ** 2
+    return VariationalAutoencoder(_Heads(channels), decoder, latent, "gaussian", sigma, 1.0, 0, 8)

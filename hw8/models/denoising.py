@@ -3,14 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from hw8.models import noise
 from hw8.models.backbones import make_decoder, make_encoder
 from hw8.models.blocks import Autoencoder, check_positive
 from hw8.models.losses import l1, mse
+from hw8.models.noise import CORRUPTIONS, noise_shape, scoring_noise
 from hw8.models.output import Output
 from hw8.models.registry import register_model
 
-SEED = 8
 LEVELS = (0.25, 0.5, 0.75, 1.0)  # shares of the strength at which errors are measured
 
 
@@ -21,51 +20,55 @@ class DenoisingAutoencoder(Autoencoder):
     draws each training image's strength anew, also the errors by strength.
     """
 
+    noise_KS: Tensor
+
     def __init__(
         self,
         encoder: nn.Module,
         decoder: nn.Module,
+        side: int,
+        channels: int,
+        latent: int,
         corruption: str,
         strength: float,
         draws: int,
         many_levels: bool,
     ) -> None:
         super().__init__(encoder, decoder)
-        known = [*noise.CORRUPTIONS, "dropout"]
-        if corruption not in known:
-            raise ValueError(f"corruption = {corruption!r} must be one of {', '.join(known)}")
+        if corruption not in CORRUPTIONS:
+            raise ValueError(f"corruption = {corruption!r} must be one of {', '.join(CORRUPTIONS)}")
         if not (isinstance(strength, int | float) and strength > 0) or (corruption != "gaussian" and strength >= 1):
             raise ValueError(f"strength = {strength!r} must be grey levels > 0 (gaussian) or a share in (0, 1)")
         if many_levels and corruption != "gaussian":
             raise ValueError(f"many_levels needs the corruption gaussian, not {corruption!r}")
-        self.corruption, self.strength, self.draws, self.many_levels = corruption, float(strength), draws, many_levels
+        self.corruption, self.strength, self.many_levels = corruption, float(strength), many_levels
+        self.draw = torch.randn if corruption == "gaussian" else torch.rand
+        noise_KS = scoring_noise(self.draw, draws, noise_shape(corruption, side, channels, latent))
+        self.register_buffer("noise_KS", noise_KS, persistent=False)
 
     def forward(self, x_NCHW: Tensor) -> Output:
         """Restore the image, from a corrupted one while training."""
         if not self.training:
             return super().forward(x_NCHW)
-        latent_ND = self._encode_corrupted(x_NCHW, noise.Randomness(x_NCHW), self.strength)
+        strength: float | Tensor = self.strength
+        if self.many_levels:
+            strength = strength * torch.rand(len(x_NCHW), 1, 1, 1, device=x_NCHW.device)
+        noise_NS = self.draw((len(x_NCHW), *self.noise_KS.shape[1:]), device=x_NCHW.device)
+        latent_ND = self._encode_corrupted(x_NCHW, noise_NS, strength)
         return Output(self.decode(latent_ND), latent_ND, {})
 
-    def _encode_corrupted(self, x_NCHW: Tensor, draw: noise.Randomness, strength: float) -> Tensor:
+    def _encode_corrupted(self, x_NCHW: Tensor, noise_NS: Tensor, strength: float | Tensor) -> Tensor:
         """Latent of the corrupted image, or corrupted latent of the image: (N, D)."""
-        if self.many_levels and self.training:
-            share_N111 = torch.rand(len(x_NCHW), 1, 1, 1, device=x_NCHW.device)
-            return self.encoder(noise.gaussian(x_NCHW, strength * share_N111, draw))
+        corrupt = CORRUPTIONS[self.corruption]
         if self.corruption == "dropout":
-            latent_ND = self.encoder(x_NCHW)
-            kept = draw.uniform(latent_ND.shape[1]) >= self.strength
-            latent_ND = latent_ND * kept / (1 - self.strength)
-        else:
-            latent_ND = self.encoder(noise.CORRUPTIONS[self.corruption](x_NCHW, strength, draw))
-        return latent_ND
+            return corrupt(self.encoder(x_NCHW), strength, noise_NS)
+        return self.encoder(corrupt(x_NCHW, strength, noise_NS))
 
     def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
         """Mean errors over the seeded corruptions, denoising_l1 and denoising_mse; by level, level_errors (N, 4)."""
         found: dict[str, list[Tensor]] = {"denoising_l1": [], "denoising_mse": []}
-        for number in range(self.draws):
-            draw = noise.seeded(x_NCHW, SEED + number)
-            recon_NCHW = self.decode(self._encode_corrupted(x_NCHW, draw, self.strength))
+        for noise_1S in self.noise_KS.split(1):
+            recon_NCHW = self.decode(self._encode_corrupted(x_NCHW, noise_1S, self.strength))
             found["denoising_l1"].append(l1(recon_NCHW, x_NCHW))
             found["denoising_mse"].append(mse(recon_NCHW, x_NCHW))
         means = {name: torch.stack(values).mean(0) for name, values in found.items()}
@@ -75,8 +78,7 @@ class DenoisingAutoencoder(Autoencoder):
         """Log mean squared error of restoring the image from each noise level, from one seeded draw: (N, 4)."""
         errors = []
         for share in LEVELS:
-            draw = noise.seeded(x_NCHW, SEED)
-            recon_NCHW = self.decode(self._encode_corrupted(x_NCHW, draw, share * self.strength))
+            recon_NCHW = self.decode(self._encode_corrupted(x_NCHW, self.noise_KS[:1], share * self.strength))
             errors.append(mse(recon_NCHW, x_NCHW).clamp_min(1e-8).log())
         return torch.stack(errors, dim=1)
 
@@ -101,4 +103,4 @@ def denoising(
     """
     check_positive(draws=draws)
     encoder, decoder = make_encoder(backbone, side, channels, latent), make_decoder(backbone, side, channels, latent)
-    return DenoisingAutoencoder(encoder, decoder, corruption, strength, draws, many_levels)
+    return DenoisingAutoencoder(encoder, decoder, side, channels, latent, corruption, strength, draws, many_levels)

@@ -27,7 +27,11 @@ class Model(nn.Module):
 
         Not where images meet in a statistic of the batch, or where a buffer is learned from it.
         """
-        return not any(True for _ in self.buffers())
+        return not self.learned_buffers()
+
+    def learned_buffers(self) -> set[str]:
+        """Names of the buffers that are saved: unlike fixed noise, they are learned."""
+        return self.state_dict().keys() - {name for name, _ in self.named_parameters(remove_duplicate=False)}
 
     def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
         """What the model says of each image besides its reconstruction error, by name.

@@ -45,7 +45,7 @@ def create_model(
         check_options(builder, options)
         with torch.device("meta"):  # shapes alone: a stranger's settings may ask for any size
             sketch = builder(side, channels, **options)
-        size = sum(value.numel() for value in sketch.state_dict().values())
+        size = sum(value.numel() for value in (*sketch.parameters(), *sketch.buffers()))
         if size > LARGEST:
             raise ValueError(f"it would have {size:,} parameters; at most {LARGEST:,} are taken")
         if weights is None:

@@ -8,11 +8,10 @@ from torch import Tensor, nn
 from hw8.models.backbones import make_decoder, make_encoder
 from hw8.models.blocks import bounded, check_positive, in_float32
 from hw8.models.losses import bce
-from hw8.models.noise import seeded
+from hw8.models.noise import scoring_noise
 from hw8.models.output import Model, Output
 from hw8.models.registry import register_model
 
-SEED = 8
 ACTIVE = 0.01
 
 
@@ -35,11 +34,13 @@ class VariationalAutoencoder(Model):
     """
 
     steps: Tensor
+    noise_KD: Tensor
 
     def __init__(
         self,
         encoder: nn.Module,
         decoder: nn.Module,
+        latent: int,
         likelihood: str,
         sigma: float,
         beta: float,
@@ -52,8 +53,9 @@ class VariationalAutoencoder(Model):
         if not (sigma > 0 and beta >= 0 and warmup >= 0 and draws >= 1):
             raise ValueError("sigma must be positive, beta and warmup not negative, draws at least 1")
         self.encoder, self.decoder = encoder, decoder
-        self.likelihood, self.sigma, self.beta, self.warmup, self.draws = likelihood, sigma, beta, warmup, draws
+        self.likelihood, self.sigma, self.beta, self.warmup = likelihood, sigma, beta, warmup
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+        self.register_buffer("noise_KD", scoring_noise(torch.randn, draws, (latent,)), persistent=False)
 
     def encode(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the latent: (N, D) each, float32."""
@@ -81,7 +83,7 @@ class VariationalAutoencoder(Model):
 
     def splits(self) -> bool:
         """As every model; the count of steps does not stand in the way unless the KL's weight climbs by it."""
-        return self.warmup == 0 and {name for name, _ in self.named_buffers()} == {"steps"}
+        return self.warmup == 0 and self.learned_buffers() == {"steps"}
 
     def _beta(self) -> float:
         """Weight of the KL (Higgins 2017), climbing to `beta` over the first `warmup` steps (Bowman 2016)."""
@@ -97,22 +99,21 @@ class VariationalAutoencoder(Model):
         with in_float32(x_NCHW):
             return -bce(recon_NCHW, x_NCHW) * x_NCHW[0].numel()
 
-    def log_weights(self, x_NCHW: Tensor, mean_ND: Tensor, log_variance_ND: Tensor, draws: int) -> Tensor:
-        """log p(x, z) - log q(z | x) for seeded samples z of q, whose mean and log-variance are given: (draws, N)."""
-        found = []
-        for number in range(draws):
-            noise_1D = seeded(x_NCHW, SEED + number).normal(mean_ND.shape[1])
-            latent_ND = mean_ND + noise_1D * (0.5 * log_variance_ND).exp()
+    def log_weights(self, x_NCHW: Tensor, mean_ND: Tensor, log_variance_ND: Tensor, noise_KD: Tensor) -> Tensor:
+        """log p(x, z) - log q(z | x) for K samples z of q, from its mean, log-variance and normal noise: (K, N)."""
+        log_weights = []
+        for noise_D in noise_KD:
+            latent_ND = mean_ND + noise_D * (0.5 * log_variance_ND).exp()
             prior_N = normal_log_density(latent_ND, torch.zeros_like(latent_ND), 0.0)
             posterior_N = normal_log_density(latent_ND, mean_ND, log_variance_ND)
-            found.append(self.log_likelihood(x_NCHW, self.decode(latent_ND)) + prior_N - posterior_N)
-        return torch.stack(found)
+            log_weights.append(self.log_likelihood(x_NCHW, self.decode(latent_ND)) + prior_N - posterior_N)
+        return torch.stack(log_weights)
 
     def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
         """Nats an image: kl; nelbo, the negative ELBO; iwae, the negative importance-weighted bound of K samples."""
         mean_ND, log_variance_ND = self.encode(x_NCHW)
-        weights_KN = self.log_weights(x_NCHW, mean_ND, log_variance_ND, self.draws)
-        bound_N = torch.logsumexp(weights_KN, 0) - math.log(self.draws)
+        weights_KN = self.log_weights(x_NCHW, mean_ND, log_variance_ND, self.noise_KD)
+        bound_N = torch.logsumexp(weights_KN, 0) - math.log(len(weights_KN))
         return {"kl": kl_to_standard_normal(mean_ND, log_variance_ND), "nelbo": -weights_KN.mean(0), "iwae": -bound_N}
 
     def diagnose(self, x_NCHW: Tensor) -> dict[str, float]:
@@ -141,4 +142,4 @@ def vae(
     check_positive(draws=draws)
     encoder = make_encoder(backbone, side, channels, 2 * latent)
     decoder = make_decoder(backbone, side, channels, latent)
-    return VariationalAutoencoder(encoder, decoder, likelihood, sigma, beta, warmup, draws)
+    return VariationalAutoencoder(encoder, decoder, latent, likelihood, sigma, beta, warmup, draws)

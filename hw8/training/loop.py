@@ -215,7 +215,7 @@ class Trainer:
         self.best = None
 
     def label(self, name: str) -> str | None:
-        """Return the label of a progress bar other than the training's; None for no bar."""
+        """Return the label of a progress bar; None hides it."""
         return name
 
     def _stop_if_requested(self) -> None:
@@ -233,7 +233,7 @@ class Trainer:
         epoch, position = self._position()
         trained = count * epoch + sum(map(len, self._batches(epoch)[:position]))
         seconds = 0.1 if sys.stderr.isatty() else 15.0  # between two updates: in a log file each is a line
-        total, hidden = count * self.config.train.epochs, not self.job.main
+        total, hidden = count * self.config.train.epochs, self.label("training") is None or not self.job.main
         return tqdm(total=total, initial=trained, unit="img", mininterval=seconds, smoothing=0.05, disable=hidden)
 
     def _position(self) -> tuple[int, int]:

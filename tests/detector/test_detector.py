@@ -282,9 +282,9 @@ def _folds(normal, anomalous, count=2):
 def test_cross_validation_with_labels(normal, anomalous):
     X, y, folds = _folds(normal[:200], anomalous)
     detector = AnomalyDetector(CROPPED, epochs=15)
-    found = cross_val_score(detector, X, y, scoring="roc_auc", cv=folds)
-    assert (found > 0.6).all()
-    np.testing.assert_array_equal(cross_val_score(detector, X, y > 0, scoring="roc_auc", cv=folds), found)
+    auc = cross_val_score(detector, X, y, scoring="roc_auc", cv=folds)
+    assert (auc > 0.6).all()
+    np.testing.assert_array_equal(cross_val_score(detector, X, y > 0, scoring="roc_auc", cv=folds), auc)
 
 
 @pytest.mark.slow
@@ -315,9 +315,9 @@ def test_the_state_of_the_process_is_left_as_it_was_and_nothing_is_said(grey, ca
     assert after == before
     assert capfd.readouterr() == ("", "")
     AnomalyDetector(TINY, epochs=1, verbose=True).fit(grey)
-    said = capfd.readouterr()
-    assert "epoch 1/1" in said.err
-    assert said.out == ""
+    printed = capfd.readouterr()
+    assert "epoch 1/1" in printed.err
+    assert printed.out == ""
 
 
 def test_stopped_by_the_user(grey, monkeypatch):
@@ -372,19 +372,19 @@ def test_a_device_that_is_missing_where_it_is_unpickled_is_replaced(small, grey)
     elsewhere = files | {"config.yaml": files["config.yaml"].replace(b"device: auto", b"device: mps")}
     assert elsewhere != files
     with pytest.warns(UserWarning, match="device='mps' is not on this machine"):
-        found = pickle.loads(pickle.dumps(_with_files(small, elsewhere)))
-    np.testing.assert_array_equal(found.score_samples(grey[:5]), small.score_samples(grey[:5]))
+        restored = pickle.loads(pickle.dumps(_with_files(small, elsewhere)))
+    np.testing.assert_array_equal(restored.score_samples(grey[:5]), small.score_samples(grey[:5]))
 
 
 def _with_files(detector, files):
-    found = copy.deepcopy(detector)
-    found.run_files_ = files
-    return found
+    changed_detector = copy.deepcopy(detector)
+    changed_detector.run_files_ = files
+    return changed_detector
 
 
 def test_a_presets_own_device_is_the_one_that_scores(grey):
-    found = AnomalyDetector(dataclasses.replace(TINY, device="cpu"), epochs=1).fit(grey[:60])
-    assert found._trained.config.device == "cpu"
+    fitted = AnomalyDetector(dataclasses.replace(TINY, device="cpu"), epochs=1).fit(grey[:60])
+    assert fitted._trained.config.device == "cpu"
 
 
 def test_floats_are_converted_a_part_at_a_time(small, grey, monkeypatch):
@@ -457,7 +457,7 @@ def test_pixels_in_another_range_than_the_fitted_ones_are_refused(grey):
 
 def test_images_are_refused_by_a_detector_of_rows(grey):
     vectors = AnomalyDetector(epochs=1, image_shape="vector").fit(grey[:60].reshape(60, -1))
-    with pytest.raises(ValueError, match="fitted on rows that are no images"):
+    with pytest.raises(ValueError, match="fitted on rows that are not images"):
         vectors.predict(grey[:2])
 
 
@@ -492,6 +492,6 @@ def test_a_bad_image_shape_is_refused(grey, shape):
 
 def test_another_score(grey):
     for name in ("mse", "latent"):
-        found = AnomalyDetector(TINY, epochs=1, score_name=name).fit(grey[:100])
-        assert yaml.safe_load(found.run_files_["config.yaml"])["scoring"]["score"] == name
-        assert np.isfinite(found.score_samples(grey)).all()
+        fitted = AnomalyDetector(TINY, epochs=1, score_name=name).fit(grey[:100])
+        assert yaml.safe_load(fitted.run_files_["config.yaml"])["scoring"]["score"] == name
+        assert np.isfinite(fitted.score_samples(grey)).all()

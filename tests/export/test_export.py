@@ -22,10 +22,9 @@ from hw8.config.presets import changed, load_preset
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.demo import demo_images
 from hw8.export import onnx as export
-from hw8.export.graph import ScoreGraph, constant_noise
+from hw8.export.graph import ScoreGraph
 from hw8.export.onnx import Exported, export_onnx
 from hw8.models import MODELS, create_model
-from hw8.models.noise import Randomness
 from hw8.runs.train import train_run
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import Calibration
@@ -139,14 +138,14 @@ def session(file: Path):
     return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
-def by_hw8(run: Path, images_NHWC: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+def by_hw8(path: Path, images_NHWC: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     """What hw8 in float32 makes of whole images: scores and p-values (N,), and the number of calibration images."""
-    member = TrainedRun.load(run, "cpu")
-    scorer = Scorer(member.scorer.model, torch.device("cpu"), "fp32", 50, member.scorer.wanted)
-    images = Images(images_NHWC, member.config.data.crop)
-    score_N = member.calibration.scores(scorer.table(images, np.arange(len(images))))[member.score_name]
-    normals = len(member.calibration.values_C[member.score_name])
-    return score_N, member.calibration.p_value(member.score_name, score_N), normals
+    run = TrainedRun.load(path, "cpu")
+    scorer = Scorer(run.scorer.model, torch.device("cpu"), "fp32", 50, run.scorer.wanted)
+    images = Images(images_NHWC, run.config.data.crop)
+    score_N = run.calibration.scores(scorer.table(images, np.arange(len(images))))[run.score_name]
+    normals = len(run.calibration.values_C[run.score_name])
+    return score_N, run.calibration.p_value(run.score_name, score_N), normals
 
 
 @pytest.mark.parametrize("name", heavy(list(TRAINED), {"resnet"}))
@@ -183,7 +182,7 @@ def test_the_crop_is_inside(trained_run, exported, demo, name):
         np.testing.assert_allclose(run.run(None, {"images": cut_NHWC})[0], expected_N, rtol=1e-3)
     for size in (31, 30, 16, 1):
         for height, width in ((size, 64), (64, size), (size, size)):
-            with pytest.raises(Exception, match="images_must_hold_a_crop_of_32x32"):
+            with pytest.raises(Exception, match=r"Input shape:.*requested shape:\{9,32,32,3\}"):
                 run.run(None, {"images": images_NHWC[:, :height, :width].copy()})
 
 
@@ -208,8 +207,8 @@ def test_the_file_says_what_it_is(trained_run, exported, plain):
         ("score", "tensor(float)", ["N"]),
         ("p_value", "tensor(double)", ["N"]),
     ]
-    for done in (exported("resnet"), plain):
-        content = done.out.read_bytes()
+    for result in (exported("resnet"), plain):
+        content = result.out.read_bytes()
         assert os.fsencode(Path(export.__file__).parent) not in content, "the paths of this machine"
         assert b"site-packages" not in content
 
@@ -224,11 +223,11 @@ def test_every_model_is_exported_with_all_that_it_says(exported, tmp_path, name)
         return
     channels = 1 if name in GREY else 3
     run = by_hand(tmp_path / "run", name, OPTIONS.get(name), SCORES.get(name, "joint"), channels=channels)
-    done = export_onnx(run)
-    assert done.agreement is not None
-    assert (done.agreement.kind, done.agreement.images) == ("random", 64)
+    result = export_onnx(run)
+    assert result.agreement is not None
+    assert (result.agreement.kind, result.agreement.images) == ("random", 64)
     cats = demo_images("cat", 12, seed=6)[..., :channels]
-    score_N = session(done.out).run(None, {"images": cats})[0]
+    score_N = session(result.out).run(None, {"images": cats})[0]
     # A distance of one number alone may be nearly zero, in units of the normals' spread.
     np.testing.assert_allclose(score_N, by_hw8(run, cats)[0], rtol=1e-3, atol=1e-3)
 
@@ -257,37 +256,23 @@ def test_every_error_and_the_nearest_normals(tmp_path):
 )
 def test_every_kind_of_score(tmp_path, score, parts, distance):
     """The graph in PyTorch, before it is exported."""
-    member = TrainedRun.load(by_hand(tmp_path / "run", "fcn", None, score, parts, distance=distance), "cpu")
+    run = TrainedRun.load(by_hand(tmp_path / "run", "fcn", None, score, parts, distance=distance), "cpu")
     images_NHWC = np.concatenate([demo_images(kind, 20, seed=7)[:, 24:40, 24:40] for kind in ("normal", "cat")])
     with torch.no_grad():
-        graph = ScoreGraph(member.scorer.model, member.config.scoring, member.calibration)
+        graph = ScoreGraph(run)
         score_N, p_value_N = graph(torch.from_numpy(images_NHWC))
-    expected_N, expected_p_N, _ = by_hw8(member.folder.path, images_NHWC)
+    expected_N, expected_p_N, _ = by_hw8(run.folder.path, images_NHWC)
     np.testing.assert_allclose(score_N, expected_N, rtol=1e-5)
     np.testing.assert_array_equal(p_value_N, expected_p_N)
 
 
-def test_noise_is_drawn_once_and_the_drawing_put_back(tmp_path):
-    member = TrainedRun.load(by_hand(tmp_path / "run", "denoising", OPTIONS["denoising"]), "cpu")
-    graph = ScoreGraph(member.scorer.model, member.config.scoring, member.calibration)
-    images_NHWC, drawing = torch.zeros(3, 16, 16, 3, dtype=torch.uint8), (Randomness.uniform, Randomness.normal)
-    with torch.no_grad():
-        expected_N = graph(images_NHWC)[0]
-        with pytest.raises(RuntimeError, match="stopped"), constant_noise(graph, images_NHWC):
-            assert (Randomness.uniform, Randomness.normal) != drawing
-            for _ in range(2):
-                torch.testing.assert_close(graph(images_NHWC)[0], expected_N, rtol=0, atol=0)
-            raise RuntimeError("stopped")
-    assert (Randomness.uniform, Randomness.normal) == drawing
-
-
 def test_the_example_that_it_prints_works(exported, plain):
-    for done, given in ((exported("resnet"), {}), (plain, {"images_NHWC": demo_images("normal", 5, seed=1)})):
-        lines = done.lines()
-        assert lines[0].startswith(f"Wrote:    {done.out} (0.")
-        space = dict(given)
+    for result, images in ((exported("resnet"), {}), (plain, {"images_NHWC": demo_images("normal", 5, seed=1)})):
+        lines = result.lines()
+        assert lines[0].startswith(f"Wrote:    {result.out} (0.")
+        space = dict(images)
         exec("\n".join(line[10:] for line in lines[-3:]), space)
-        assert space["score_N"].shape == space["p_value_N"].shape == (5 if given else 120,)
+        assert space["score_N"].shape == space["p_value_N"].shape == (5 if images else 120,)
     assert any("64 random images: scores within" in line for line in plain.lines())
     assert any(" development images: scores within" in line for line in exported("resnet").lines())
 
@@ -304,7 +289,7 @@ def test_the_example_works_wherever_the_file_is(quick, tmp_path):
 @pytest.fixture
 def quick(plain, monkeypatch) -> Path:
     """The small run, whose graph need not be traced again."""
-    monkeypatch.setattr(export, "_converted", lambda *_: onnx.load(plain.out))
+    monkeypatch.setattr(export, "_converted", lambda _: plain.out.read_bytes())
     return plain.out.parent
 
 
@@ -339,9 +324,9 @@ def shifted(score_N, p_value_N):
     ("wrong", "words"),
     [(off, r"are up to 1\.\de-02 off PyTorch's"), (not_finite, "up to nan off"), (shifted, "do not fit its scores")],
 )
-def test_what_the_check_finds_leaves_nothing(quick, tmp_path, monkeypatch, wrong, words):
+def test_a_file_that_fails_the_check_leaves_nothing(quick, tmp_path, monkeypatch, wrong, words):
     original = export.run_file
-    monkeypatch.setattr(export, "run_file", lambda *given: wrong(*original(*given)))
+    monkeypatch.setattr(export, "run_file", lambda *arguments: wrong(*original(*arguments)))
     with pytest.raises(InputError, match=words):
         export_onnx(quick, tmp_path / "new.onnx")
     assert not list(tmp_path.iterdir())
@@ -354,7 +339,7 @@ def test_what_the_check_finds_leaves_nothing(quick, tmp_path, monkeypatch, wrong
 def test_a_graph_that_onnxruntime_cannot_run_is_one_line(quick, tmp_path, monkeypatch):
     model = onnx.load(quick / "model.onnx")
     model.graph.node[-1].op_type = "Unheard"
-    monkeypatch.setattr(export, "_converted", lambda *_: model)
+    monkeypatch.setattr(export, "_converted", lambda _: model.SerializeToString())
     with pytest.raises(InputError, match="onnxruntime cannot run the exported graph .*INVALID_GRAPH"):
         export_onnx(quick, tmp_path / "new.onnx")
     assert not list(tmp_path.iterdir())
@@ -411,17 +396,14 @@ def test_transductive_runs_are_refused(tmp_path):
     assert not list(run.glob("*.onnx*"))
 
 
-def test_bad_names_and_large_runs_are_refused(plain, tmp_path, monkeypatch):
+def test_another_suffix_is_refused(plain, tmp_path):
     with pytest.raises(InputError, match=r"model\.pt: must end in \.onnx"):
         export_onnx(plain.out.parent, tmp_path / "model.pt")
-    monkeypatch.setattr(export, "LARGEST_BYTES", 1000)
-    with pytest.raises(InputError, match="bytes of weights and calibration; one ONNX file takes 2 GB"):
-        export_onnx(plain.out.parent, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_model_that_pytorch_cannot_export_is_one_line(plain, tmp_path, monkeypatch):
-    def fail(*given):
+    def fail(*_):
         raise RuntimeError("no such\noperator")
 
     monkeypatch.setattr(export, "to_onnx", fail)

@@ -49,7 +49,7 @@ class TestVariational:
             def decode(self, latent_ND):
                 return (latent_ND @ weight_PD.T).view(-1, 1, side, side)
 
-        model = Linear(Encoder(), nn.Identity(), "gaussian", sigma, 1.0, 0, 8).eval()
+        model = Linear(Encoder(), nn.Identity(), latent, "gaussian", sigma, 1.0, 0, 8).eval()
         x_NCHW = (rand(20, latent) @ weight_PD.T + sigma * rand(20, pixels, seed=3)).view(-1, 1, side, side)
         covariance = weight_PD @ weight_PD.T + sigma**2 * torch.eye(pixels)
         evidence_N = MultivariateNormal(torch.zeros(pixels), covariance).log_prob(x_NCHW.flatten(1))
@@ -58,9 +58,8 @@ class TestVariational:
     def test_with_the_exact_posterior_every_bound_is_the_evidence(self, linear):
         """log p(x, z) - log q(z | x) = log p(x) for every z, if q is the posterior."""
         model, x_NCHW, evidence_N = linear
-        torch.testing.assert_close(
-            model.log_weights(x_NCHW, *model.encode(x_NCHW), 4), evidence_N.expand(4, -1), rtol=1e-3, atol=1e-2
-        )
+        weights_KN = model.log_weights(x_NCHW, *model.encode(x_NCHW), model.noise_KD)
+        torch.testing.assert_close(weights_KN, evidence_N.expand(8, -1), rtol=1e-3, atol=1e-2)
         found = model.evidence(x_NCHW, model(x_NCHW))
         for name in ("nelbo", "iwae"):
             torch.testing.assert_close(-found[name], evidence_N, rtol=1e-3, atol=1e-2)
@@ -75,7 +74,7 @@ class TestVariational:
                 return torch.cat([mean * 0.8, log_variance + 0.7], 1)
 
         model.encoder = Wide()
-        weights_KN = model.log_weights(x_NCHW, *model.encode(x_NCHW), 4000)
+        weights_KN = model.log_weights(x_NCHW, *model.encode(x_NCHW), rand(4000, 3, seed=4))
         elbo_N = weights_KN.mean(0)
         iwae_N = torch.logsumexp(weights_KN, 0) - math.log(4000)
         assert (elbo_N < evidence_N).all()

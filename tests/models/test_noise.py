@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from hw8.base.errors import InputError
 from hw8.data.arrays import to_pixels
 from hw8.data.demo import demo_images
 from hw8.evaluation.metrics import roc_auc
@@ -20,33 +21,45 @@ def images(count: int = 8, side: int = 32) -> torch.Tensor:
 class TestCorruptions:
     X = torch.full((64, 3, 32, 32), 0.25)
 
-    def test_gaussian_noise_has_the_strength_asked_for_in_grey_levels(self):
+    def test_gaussian_noise_has_its_strength_in_grey_levels(self):
         torch.manual_seed(0)
-        noisy = noises.gaussian(self.X, 20.0, noises.Randomness(self.X))
+        noisy = noises.gaussian(self.X, 20.0, torch.randn(self.X.shape))
         assert float((noisy - self.X).std()) == pytest.approx(20 / 127.5, rel=0.02)
 
     def test_salt_and_pepper(self):
         torch.manual_seed(0)
-        noisy = noises.salt_pepper(self.X, 0.2, noises.Randomness(self.X))
+        noisy = noises.salt_pepper(self.X, 0.2, torch.rand(64, 1, 32, 32))
         assert float((noisy == 1).float().mean()) == pytest.approx(0.1, abs=0.01)
         assert float((noisy == -1).float().mean()) == pytest.approx(0.1, abs=0.01)
         assert (noisy.std(1) == 0).all(), "all channels of a pixel go together"
 
-    @pytest.mark.parametrize("kind", [noises.mask_pixels, noises.mask_blocks])
-    def test_masks_set_the_share_asked_for_to_zero(self, kind):
+    @pytest.mark.parametrize("name", ["mask_pixels", "mask_blocks"])
+    def test_masks_set_a_share_of_the_pixels_to_zero(self, name):
         torch.manual_seed(0)
-        masked = kind(self.X, 0.25, noises.Randomness(self.X))
+        masked = noises.CORRUPTIONS[name](self.X, 0.25, torch.rand(64, *noises.noise_shape(name, 32, 3, 8)))
         assert float((masked == 0).float().mean()) == pytest.approx(0.25, abs=0.02)
 
     def test_blocks_are_whole(self):
         torch.manual_seed(0)
-        masked = noises.mask_blocks(self.X, 0.5, noises.Randomness(self.X))
+        masked = noises.mask_blocks(self.X, 0.5, torch.rand(64, 1, 8, 8))
         tiles = masked.view(64, 3, 8, 4, 8, 4).permute(0, 1, 2, 4, 3, 5).flatten(-2)
         assert (tiles.std(-1) == 0).all()
 
-    def test_seeded_noise_is_the_same_for_every_image(self):
-        noisy = noises.gaussian(self.X, 20.0, noises.seeded(self.X, 3))
-        assert (noisy[:1] == noisy).all()
+    @pytest.mark.parametrize("name", ["vae", "denoising"])
+    def test_the_noise_of_scoring_is_fixed_and_not_saved(self, name):
+        """It is the same whatever was drawn before it, moves between devices and types, and saves no bytes."""
+        model, name_of_noise = create_model(name, 32), {"vae": "noise_KD", "denoising": "noise_KS"}[name]
+        noise_KS = getattr(model, name_of_noise)
+        torch.manual_seed(1)
+        assert (getattr(create_model(name, 32), name_of_noise) == noise_KS).all()
+        expected_S = torch.randn(noise_KS.shape[1:], generator=torch.Generator().manual_seed(noises.SEED + 1))
+        assert (noise_KS[1] == expected_S).all()
+        assert name_of_noise not in model.state_dict()
+        assert getattr(model.to("meta"), name_of_noise).is_meta
+
+    def test_noise_that_would_fill_the_memory_is_refused_before_it_is_drawn(self):
+        with pytest.raises(InputError, match="at most 500,000,000 are taken"):
+            create_model("denoising", 32, 3, {"draws": 10**6})
 
     def test_the_input_is_corrupted_while_training_only(self):
         torch.manual_seed(0)
