@@ -10,7 +10,7 @@ COMMANDS = {
     "benchmark": "Measure speeds beside the course's way to train and score, in pairs in one run, and print their ratios.",
     "check": "Check a submission file as Kaggle does: header, every ID once and in order, finite scores, row count.",
     "compare": "Train and score several presets with several seeds, and put them in one table.",
-    "download_data": "Fetch data, check it, and put it where training looks for it. The same command goes on after a break.",
+    "download_data": "Download data, check it, and put it where training looks for it. The same command resumes after a break.",
     "evaluate": "Measure a submission file against labels: ROC-AUC by kind, with confidence intervals.",
     "explain": "Say why one test image has its score: which evidence is how unusual, its reconstruction and its error map.",
     "explore": "Serve a local page to look through a test set by any score, and to try images of your own. Ctrl-C ends it.",

@@ -1,4 +1,4 @@
-"""Fetch data, check it, and put it where training looks for it. The same command goes on after a break.
+"""Download data, check it, and put it where training looks for it. The same command resumes after a break.
 
 hw8 is the homework (1.5 GB, its SHA-256 checked); lfw is Labeled Faces in the Wild, through scikit-learn, with drawn
 anomalies.
@@ -10,8 +10,12 @@ from typing import Annotated, Literal
 
 import tyro
 
+from hw8 import download
+from hw8.base.errors import InputError
 from hw8.commands.parsing import parse
 from hw8.commands.spelling import spelled
+
+HOMEWORK = Path("data")  # where training looks for the homework
 
 
 @dataclasses.dataclass
@@ -21,40 +25,32 @@ class Arguments:
     what: tyro.conf.Positional[Literal["hw8", "lfw"]]
     """Which data."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder to put them in. Default: data for hw8, data/lfw for lfw."""
+    """Folder to put it in. Default: data for hw8, data/lfw for lfw."""
     url: Annotated[str | None, tyro.conf.arg(metavar="BASE")] = None
     """A mirror of the homework's files: their names are appended. Default: their public home on GitHub."""
     source: Literal["home", "kaggle"] = "home"
-    """Fetch the homework from its public home (or --url), or from the competition with Kaggle's own program."""
+    """Download the homework from its public home (or --url), or from the competition with Kaggle's own program."""
 
 
 def main() -> None:
-    """Parse, fetch, and print where the data are."""
+    """Parse, download, and print where the data are."""
     arguments = parse(Arguments, __doc__ or "")
-    from hw8.base.errors import InputError
-    from hw8.data.lfw import write_lfw
-    from hw8.download.homework import HOME, download_files, download_from_kaggle
-
-    homework = Path("data")
-    if arguments.url is not None and (arguments.what == "lfw" or arguments.source == "kaggle"):
-        raise InputError(f"--url {arguments.url}: is for the homework from its home; leave it away")
-    if arguments.what == "lfw":
-        if arguments.source != "home":
-            raise InputError(f"--source {arguments.source}: is for the homework; leave it away")
-        out = write_lfw(arguments.out or homework / "lfw")
-    else:
-        out = arguments.out or homework
-        if arguments.source == "kaggle":
-            download_from_kaggle(out)
-        else:
-            download_files(out, arguments.url or HOME)
-    print(f"Wrote:    {out}")
-    where = "hw8" if arguments.what == "hw8" and out == homework else _as_folder(out)
-    print(f"Next:     {spelled('train', '--data', where)}")
-
-
-def _as_folder(path: Path) -> str:
-    """The path as it is taken for a folder: not for a named source, nor for an option."""
+    from hw8.data.lfw import write_lfw  # these two import NumPy, which would slow --help
     from hw8.data.sources import NAMED
 
-    return f"./{path}" if str(path) in NAMED or str(path).startswith("-") else str(path)
+    if arguments.url is not None and (arguments.what == "lfw" or arguments.source == "kaggle"):
+        raise InputError(f"--url {arguments.url}: is for the homework from its home; omit it")
+    if arguments.what == "lfw" and arguments.source != "home":
+        raise InputError(f"--source {arguments.source}: is for the homework; omit it")
+    if arguments.what == "lfw":
+        out = write_lfw(arguments.out or HOMEWORK / "lfw")
+    else:
+        out = arguments.out or HOMEWORK
+        if arguments.source == "kaggle":
+            download.download_from_kaggle(out)
+        else:
+            download.download_files(out, arguments.url or download.HOME)
+    print(f"Wrote:    {out}")
+    # A path that might be taken for a named source or an option is written so that it is taken for a folder.
+    folder = f"./{out}" if str(out) in NAMED or str(out).startswith("-") else str(out)
+    print(f"Next:     {spelled('train', '--data', 'hw8' if arguments.what == 'hw8' and out == HOMEWORK else folder)}")

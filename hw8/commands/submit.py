@@ -12,24 +12,12 @@ from typing import Annotated
 
 import tyro
 
+from hw8 import kaggle
 from hw8.base.errors import InputError, Interrupted
 from hw8.commands.parsing import parse
 from hw8.commands.spelling import for_shell, spelled
-from hw8.kaggle import (
-    COMPETITION,
-    LEDGER,
-    Ledger,
-    budget,
-    check_budget,
-    draft,
-    find_client,
-    listing,
-    refresh,
-    submit,
-    warnings,
-)
 
-LONGEST_WAIT = 86_400
+LONGEST_WAIT = 86_400  # seconds: a day; an upload takes seconds, and infinity is no time limit that subprocess takes
 
 
 @dataclasses.dataclass
@@ -40,7 +28,7 @@ class Arguments:
     """Submission: ID,score."""
     message: Annotated[str | None, tyro.conf.arg(aliases=["-m"])] = None
     """What Kaggle shows beside the score; sent as one line. One that begins with a dash: --message=-TEXT."""
-    competition: str = COMPETITION
+    competition: str = kaggle.COMPETITION
     """The competition's name in the address of its page."""
     run: Path | None = None
     """The run that the file comes from. Default: the run of its name, submissions/NAME.csv being runs/NAME's."""
@@ -49,11 +37,11 @@ class Arguments:
     yes: tyro.conf.FlagCreatePairsOff[bool] = False
     """Do not ask before sending."""
     force: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Send a sixth of the day all the same."""
+    """Send it even if today's five submissions are used."""
     timeout: float = 300.0
     """Seconds to wait for the client."""
-    ledger: Path = LEDGER
-    """Where submissions are written down."""
+    ledger: Path = kaggle.LEDGER
+    """The file that keeps all submissions."""
     refresh: tyro.conf.FlagCreatePairsOff[bool] = False
     """Ask Kaggle for the scores of what was submitted."""
     list: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -63,21 +51,21 @@ class Arguments:
 def main() -> None:
     """Parse; then submit, refresh or list."""
     arguments = parse(Arguments, __doc__ or "")
-    looks = arguments.refresh or arguments.list
-    if (arguments.file is None) == (not looks):
+    lists = arguments.refresh or arguments.list
+    if (arguments.file is None) == (not lists):
         raise InputError("give either a file to submit, or --refresh or --list; see --help")
     if not 0 < arguments.timeout <= LONGEST_WAIT:
         raise InputError(f"--timeout {arguments.timeout:g}: must be more than 0 and at most {LONGEST_WAIT:,} seconds")
-    if looks:
-        _look(arguments)
+    if lists:
+        _list(arguments)
     else:
         _submit(arguments)
 
 
-def _look(arguments: Arguments) -> None:
-    ledger = Ledger(arguments.ledger)
-    lines = refresh(ledger, arguments.competition, arguments.timeout) if arguments.refresh else []
-    print(listing(ledger.entries()))
+def _list(arguments: Arguments) -> None:
+    ledger = kaggle.Ledger(arguments.ledger)
+    lines = kaggle.refresh(ledger, arguments.competition, arguments.timeout) if arguments.refresh else []
+    print(kaggle.listing(ledger.entries()))
     for line in lines:
         print(f"Refresh:  {for_shell(line)}")
 
@@ -85,24 +73,24 @@ def _look(arguments: Arguments) -> None:
 def _submit(arguments: Arguments) -> None:
     if arguments.file is None or arguments.message is None:
         raise InputError("--message is missing: Kaggle shows it beside the score")
-    new = draft(arguments.file, arguments.message, arguments.rows, arguments.run, arguments.competition)
-    find_client()
-    ledger = Ledger(arguments.ledger)
+    new = kaggle.draft(arguments.file, arguments.message, arguments.rows, arguments.run, arguments.competition)
+    kaggle.find_client()
+    ledger = kaggle.Ledger(arguments.ledger)
     entries, now = ledger.entries(), datetime.now(UTC)
     print(f"File:     {new.file}, valid, {arguments.rows:,} scores; run {new.run or 'unknown'}")
-    print(f"Budget:   {for_shell(budget(entries, new.competition, now))}")
-    check_budget(entries, new.competition, now, arguments.force)
-    for line in warnings(entries, new):
+    print(f"Budget:   {kaggle.budget(entries, new.competition, now)}")
+    kaggle.check_budget(entries, new.competition, now, arguments.force)
+    for line in kaggle.warnings(entries, new):
         print(f"Warning:  {for_shell(line)}")
     if not arguments.yes:
         _confirm(new.competition)
-    answer = submit(new, ledger, arguments.timeout, arguments.force)
+    answer = kaggle.submit(new, ledger, arguments.timeout, arguments.force)
     print(f"Kaggle:   {answer}\nLedger:   {ledger.path}\nNext:     {spelled('submit', '--refresh')}")
 
 
 def _confirm(competition: str) -> None:
     if not sys.stdin.isatty():
-        raise InputError("there is nobody to ask whether to send it; add --yes")
+        raise InputError("there is no terminal to confirm the submission on; add --yes")
     try:
         answer = input(f"Submit to {competition}? [y/N] ")
     except EOFError:

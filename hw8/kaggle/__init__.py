@@ -1,20 +1,19 @@
-"""Submitting to Kaggle through its official client, and a ledger of what was submitted and what came of it."""
+"""Submitting to Kaggle with its official client, and a ledger of what was submitted and how it scored."""
 
-from hw8.kaggle.allowance import budget, check_budget, warnings
-from hw8.kaggle.client import COMPETITION, find_client
-from hw8.kaggle.drafts import draft
+from hw8.kaggle.client import COMPETITION, RULES_PAGE, download_archive, find_client
 from hw8.kaggle.ledger import LEDGER, Entry, Ledger
-from hw8.kaggle.refreshing import refresh
-from hw8.kaggle.scores import listing, scores_of_run
-from hw8.kaggle.sending import submit
+from hw8.kaggle.scores import listing, refresh, scores_of_run
+from hw8.kaggle.submitting import budget, check_budget, draft, submit, warnings
 
 __all__ = [
     "COMPETITION",
     "LEDGER",
+    "RULES_PAGE",
     "Entry",
     "Ledger",
     "budget",
     "check_budget",
+    "download_archive",
     "draft",
     "find_client",
     "listing",

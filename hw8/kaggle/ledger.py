@@ -1,12 +1,10 @@
-"""The ledger: a CSV file of all submissions, one a line, that people may edit and spreadsheets may open."""
+"""The ledger: a CSV file with one submission per line, which people may edit."""
 
 import contextlib
 import csv
 import dataclasses
 import io
-import logging
 import math
-import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,19 +12,17 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from hw8.base.errors import InputError, shown
-from hw8.base.files import atomic_write, open_regular
+from hw8.base.files import atomic_write
 
 LEDGER = Path("submissions/ledger.csv")
 SENDING, SENT, COMPLETE, ERROR, FAILED = STATUSES = ("sending", "sent", "complete", "error", "failed")
-LARGEST = 10_000_000  # bytes: some 30,000 submissions
+# Seconds to wait for another process that changes the ledger, which takes it milliseconds; chosen by hand.
 LOCK_SECONDS = 30.0
-
-log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A line of the ledger, every field as text. `date` is UTC to the microsecond and names the entry.
+    """A line of the ledger, every field as text. `date` is UTC to the microsecond and identifies the entry.
 
     `status` is sending (until the client answers; counted, for it may have arrived), sent, complete (scored), error
     (Kaggle could not score it) or failed (nothing arrived; not counted). `ref` is Kaggle's own number.
@@ -52,127 +48,87 @@ class Entry:
 
     @property
     def minute(self) -> str:
-        """The date as people read it."""
+        """The date to the minute, as it is printed."""
         return f"{self.when:%Y-%m-%d %H:%M}"
 
 
-COLUMNS = tuple(field.name for field in dataclasses.fields(Entry))
+COLUMNS = [field.name for field in dataclasses.fields(Entry)]
 
 
 class Ledger:
-    """The file of all submissions; one process at a time changes it, and it is written whole or not at all."""
+    """The file of all submissions. One process at a time changes it, and every write is atomic."""
 
     def __init__(self, path: Path = LEDGER) -> None:
         self.path = path
 
     def entries(self) -> list[Entry]:
-        """All submissions, oldest first; none if there is no file. Raises InputError if it is damaged."""
-        (_, header), *rows = self._rows() or [(1, list(COLUMNS))]
-        if header != list(COLUMNS):
-            found, due = shown(",".join(header)), ",".join(COLUMNS)
-            raise InputError(f"{self.path}: its header is {found}; it must be {due}, with commas between the columns")
-        entries = []
-        for line, cells in rows:
-            if reason := _fault(cells):
-                raise InputError(f"{self.path}: line {line}: {reason}; mend or remove that line")
-            entries.append(Entry(*cells))
-        return sorted(entries, key=lambda entry: entry.when)
-
-    def _rows(self) -> list[tuple[int, list[str]]]:
-        """Lines with anything in them, by number; a file has a first one. Raises InputError if it is no CSV file."""
-        try:
-            with open_regular(self.path) as file:
-                content = file.read(LARGEST + 1)
-            if len(content) > LARGEST:
-                raise ValueError(f"it is larger than {LARGEST:,} bytes")
-            reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
-            return [(reader.line_num, row) for row in reader if any(row)] or [(1, [])]
-        except FileNotFoundError:
+        """All submissions, oldest first; empty if there is no file. Raises InputError if it is damaged."""
+        if not self.path.exists():
             return []
+        try:
+            text = self.path.read_text(encoding="utf-8-sig")  # Excel writes a byte-order mark
+            reader = csv.reader(io.StringIO(text), strict=True)
+            header, *rows = [(reader.line_num, row) for row in reader if any(row)] or [(1, [])]
         except OSError as error:
             raise InputError(f"{self.path}: cannot be read ({error.strerror}); check `ledger`") from None
         except (ValueError, csv.Error) as error:
-            raise InputError(f"{self.path}: is no CSV file in UTF-8 ({error}); mend it or move it away") from None
+            raise InputError(f"{self.path}: is no CSV file in UTF-8 ({error}); correct it or move it away") from None
+        if header[1] != COLUMNS:
+            columns = ",".join(COLUMNS)
+            raise InputError(f"{self.path}: its header is {shown(','.join(header[1]))}; it must be {columns}")
+        for line, cells in rows:
+            if reason := _fault(cells):
+                raise InputError(f"{self.path}: line {line}: {reason}; correct or remove that line")
+        return sorted((Entry(*cells) for _, cells in rows), key=lambda entry: entry.when)
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[list[Entry]]:
-        """The entries, to be changed in place; they are written if the block succeeds. Other processes wait.
+        """Yield the entries, to be changed in place; they are written if the block succeeds. Other processes wait.
 
-        Raises InputError for a damaged ledger, one that cannot be written, and after half a minute's wait.
+        Raises InputError for a ledger that is damaged, that cannot be written, or that stays locked.
         """
-        with _locked(self.path.with_name(f".{self.path.name}.lock")):
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=LOCK_SECONDS).acquire()
+        except Timeout:
+            raise InputError(f"{self.path}: another process keeps it locked; stop that one and try again") from None
+        except (OSError, NotImplementedError) as error:
+            raise InputError(f"{self.path}: cannot be locked here ({error}); choose another `ledger`") from None
+        with lock:
             entries = self.entries()
             before = list(entries)
             yield entries
-            if entries == before:
-                return
-            try:
+            if entries != before:
                 self._write(entries)
-            except InputError as error:
-                raise InputError(str(error).replace("`out`", "another `ledger`")) from None
 
     def _write(self, entries: list[Entry]) -> None:
-        with atomic_write(self.path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            writer.writerows(map(dataclasses.astuple, entries))
-
-    def settle(self, sent: Entry, status: str) -> None:
-        """Write down how sending an entry ended. Raises InputError as `changing` does.
-
-        What a refresh meanwhile learned of its score stays; that it was in no list yet does not.
-        """
-        with self.changing() as entries:
-            for place, entry in enumerate(entries):
-                if entry.date == sent.date and entry.status in (SENDING, FAILED):
-                    entries[place] = dataclasses.replace(entry, status=status)
-
-
-def is_plain(text: str) -> bool:
-    """Whether a text can be written to a file of lines: no control characters, and no bytes that are no letters."""
-    return not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
+        try:
+            with atomic_write(self.path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerows([COLUMNS, *map(dataclasses.astuple, entries)])
+        except InputError as error:
+            raise InputError(str(error).replace("`out`", "another `ledger`")) from None
 
 
 def as_score(text: str) -> str:
-    """A score as Kaggle wrote it; nothing if it is none (yet)."""
+    """The score as Kaggle wrote it; empty if it is none (yet)."""
     with contextlib.suppress(ValueError):
         return text.strip() if math.isfinite(float(text)) else ""
     return ""
 
 
 def _fault(cells: list[str]) -> str | None:
-    """What is wrong with a line that somebody may have edited."""
+    """What is wrong with a line that somebody may have edited, or None."""
     if len(cells) != len(COLUMNS):
         return f"has {len(cells)} cells where {len(COLUMNS)} are due"
-    if not all(map(is_plain, cells)):
-        return "has control characters in it"
     entry = Entry(*cells)
     try:
-        known = datetime.fromisoformat(entry.date).tzinfo is not None and entry.when.year > 0
-    except (ValueError, OverflowError):
-        known = False
-    if not known:
+        has_zone = datetime.fromisoformat(entry.date).tzinfo is not None
+    except ValueError:
+        has_zone = False
+    if not has_zone:
         return f"date {shown(entry.date)} is no time with its zone"
     if entry.status not in STATUSES:
         return f"status {shown(entry.status)} is none of {', '.join(STATUSES)}"
-    bad = [text for text in (entry.public, entry.private) if text != as_score(text)]
+    bad = [score for score in (entry.public, entry.private) if score != as_score(score)]
     return f"score {shown(bad[0])} is not a finite number" if bad else None
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock file, which the system gives free if we die. Raises InputError after half a minute's wait."""
-    lock = FileLock(path, timeout=LOCK_SECONDS)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise InputError(f"{path}: another process keeps the ledger to itself; stop it and try again") from None
-    except NotImplementedError:
-        raise InputError(f"{path}: its disk carries no locks; choose another `ledger`") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot write here ({error.strerror}); choose another `ledger`") from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -9,7 +9,6 @@ import random
 import re
 import signal
 import stat
-import struct
 import subprocess
 import sys
 import tarfile
@@ -68,15 +67,15 @@ class Handler(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, answers):
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, answers, host):
+        super().__init__((host, 0), Handler)
         self.answers = answers
         self.asked = []
-        self.base = f"http://127.0.0.1:{self.server_port}/data"
+        self.base = f"http://{host}:{self.server_port}/data"
 
     @property
     def ranges(self):
-        return [found for _, found in self.asked]
+        return [header for _, header in self.asked]
 
 
 def part_asked_for(handler):
@@ -155,8 +154,8 @@ def serve():
     """Start servers on this machine; they end with the test."""
     servers = []
 
-    def start(*answers):
-        server = Server(answers)
+    def start(*answers, host="127.0.0.1"):
+        server = Server(answers, host)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         servers.append(server)
         return server
@@ -226,7 +225,7 @@ def test_progress_and_time_left_are_shown(serve, out, capsys, monkeypatch):
     assert "trainingset.npy: 100%" in shown.err
 
 
-def test_a_cut_download_goes_on_where_it_ended(serve, out):
+def test_a_cut_download_is_resumed_where_it_ended(serve, out):
     server = serve(cut, good)
     download_files(out, server.base, [FILE])
     assert_whole(out)
@@ -235,7 +234,7 @@ def test_a_cut_download_goes_on_where_it_ended(serve, out):
     assert 200_000 - transfer.CHUNK < range_start(second) <= 200_000
 
 
-def test_a_stalled_download_goes_on(serve, out, monkeypatch):
+def test_a_stalled_download_is_resumed(serve, out, monkeypatch):
     monkeypatch.setattr(transfer, "TIMEOUTS", (1.0, 0.2))
     server = serve(stalls, good)
     download_files(out, server.base, [FILE])
@@ -263,7 +262,7 @@ def test_a_server_that_ignores_the_range_is_read_from_the_start(serve, out, capl
     download_files(out, server.base, [FILE])
     assert server.ranges == ["bytes=1000-"]
     assert_whole(out)
-    assert "does not go on from byte 1,000" in caplog.text
+    assert "does not resume from byte 1,000" in caplog.text
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -296,20 +295,10 @@ def test_another_length_is_refused_before_anything_is_taken(serve, out, length):
     assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Content_Range": f"bytes 1000-{SIZE}/{SIZE + 1}"},
-        {"Content_Range": f"bytes 999-{SIZE - 1}/{SIZE}"},
-        {"Content_Range": f"bytes 1000-{SIZE - 2}/{SIZE}"},
-        {"Content_Range": f"bytes 1000-{SIZE - 1}/{SIZE}", "Content_Length": SIZE},
-        {"Content_Range": "\t?"},
-        {},
-    ],
-)
-def test_another_range_is_refused_and_the_part_kept(serve, out, headers):
+def test_a_rest_of_another_length_is_refused_and_the_part_kept(serve, out):
     start_with(out, BODY[:1000])
-    assert_refused(out, serve(says(206, BODY[1000:], **headers)), "announces other bytes", part_of(out).name)
+    server = serve(says(206, BODY[1000:], Content_Range=f"bytes 1000-{SIZE}/{SIZE + 1}", Content_Length=SIZE - 999))
+    assert_refused(out, server, "announces other bytes", part_of(out).name)
     assert part_of(out).read_bytes() == BODY[:1000]
 
 
@@ -331,11 +320,7 @@ def test_no_more_is_taken_than_the_file_has(serve, out, monkeypatch):
 
     monkeypatch.setattr(transfer, "progress_bar", watching)
     assert_refused(out, serve(endless), r"sends more than the 300,000 bytes of trainingset\.npy")
-    assert 0 < largest <= SIZE
-
-
-def test_a_compressed_answer_is_refused(serve, out):
-    assert_refused(out, serve(says(200, BODY, Content_Encoding="gzip")), "announces other bytes")
+    assert 0 < largest <= SIZE + transfer.CHUNK
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410, 204])
@@ -345,94 +330,52 @@ def test_a_file_that_is_not_there_is_not_asked_for_again(serve, out, status):
     assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize("headers", [{}, {"Content_Range": f"bytes */{SIZE}"}])
-def test_an_unsatisfied_range_starts_again(serve, out, headers):
+def test_an_unsatisfied_range_starts_again(serve, out):
     start_with(out, BODY[:1000])
-    server = serve(says(416, **headers), good)
+    server = serve(says(416), good)
     download_files(out, server.base, [FILE])
     assert server.ranges == ["bytes=1000-", None]
     assert_whole(out)
 
 
-def test_an_unsatisfied_range_of_another_file_is_refused(serve, out):
-    start_with(out, BODY[:1000])
-    server = serve(says(416, Content_Range="bytes */900"), good)
-    assert_refused(out, server, r"Content-Range bytes \*/900", part_of(out).name)
-    assert len(server.asked) == 1
-
-
 @pytest.fixture
 def requested(monkeypatch):
     """The addresses that requests are sent to."""
-    found = []
+    addresses = []
     send = requests.Session.send
 
     def noting(self, request, **options):
-        found.append(request.url)
+        addresses.append(request.url)
         return send(self, request, **options)
 
     monkeypatch.setattr(requests.Session, "send", noting)
-    return found
+    return addresses
 
 
-def test_a_redirect_in_utf_8_is_read_as_that(serve, out, requested):
-    server = serve(says(302, Location="/data/\u00e9".encode().decode("latin-1")), says(404))
-    assert_refused(out, server, "the server answered 404")
-    assert requested[1] == f"{server.base}/%C3%A9"
-
-
-def test_a_mirror_with_a_query_is_refused(out, requested):
-    for end in ("?token=1", "#x"):
-        with pytest.raises(
-            InputError, match="`url` https://example.org/x.*: has a query; the names of the files are appended"
-        ):
-            download_files(out, f"https://example.org/x{end}", [FILE])
-    assert requested == []
-
-
-def test_redirects_on_this_machine_are_followed(serve, out, requested):
+def test_redirects_are_followed(serve, out):
     goal = serve(good)
     server = serve(says(302, Location="/data/elsewhere"), says(307, Location=f"{goal.base}/{FILE.name}"))
     start_with(out, BODY[:1000])
     download_files(out, server.base, [FILE])
     assert_whole(out)
     assert goal.ranges == ["bytes=1000-"]
-    assert requested == [f"{server.base}/{FILE.name}", f"{server.base}/elsewhere", f"{goal.base}/{FILE.name}"]
 
 
-@pytest.mark.parametrize(
-    "goal",
-    [
-        "http://127.0.0.2:9/x", "//example.org/x", "http://example.org\\@127.0.0.1/x", "http://127.0.0.1@example.org/x",
-        "ftp://127.0.0.1/x", "file:///etc/passwd", "http://[::1", "",
-    ],
-)  # fmt: skip
-def test_a_redirect_to_plain_http_elsewhere_is_not_asked(serve, out, requested, goal):
-    server = serve(says(302, Location=goal))
-    if goal == "":  # to itself
-        assert_refused(out, server, "redirects more than 5 times")
-        return
-    assert_refused(out, server, r"redirected there by http://127\.0\.0\.1:\d+/data/trainingset\.npy\)")
-    assert requested == [f"{server.base}/{FILE.name}"]
+def test_nothing_is_taken_from_plain_http_elsewhere(serve, out):
+    elsewhere = serve(good, host="127.0.0.2")
+    server = serve(says(302, Location=f"{elsewhere.base}/{FILE.name}"))
+    assert_refused(out, server, r"http://127\.0\.0\.2:\d+/data/trainingset\.npy: is not HTTPS")
 
 
-def test_a_redirect_loop_ends_and_no_body_of_a_redirect_is_read(serve, out):
-    def around(handler):
-        handler.head(301, Location=handler.path)
-        while True:
-            handler.wfile.write(bytes(100_000))
-
-    server = serve(around)
-    assert_refused(out, server, "redirects more than 5 times")
-    assert len(server.asked) == 6
+def test_a_redirect_loop_ends(serve, out):
+    assert_refused(out, serve(says(302, Location=f"/data/{FILE.name}")), "Exceeded 30 redirects.*check the address")
 
 
 @pytest.mark.parametrize(
     "address",
     [
         "http://example.org/", "http://127.0.0.1.example.org/", "http://127.0.0.1@example.org", "http://127.0.0.2/",
-        "http://example.org\\@127.0.0.1/", "http://0.0.0.0/", "ftp://example.org/", "file:///etc/passwd", "/etc/passwd",
-        "example.org", "https://", "", "http://[::1", "javascript:1", "https://\x00/",
+        "ftp://example.org/", "file:///etc/passwd", "/etc/passwd", "example.org", "https://", "", "http://[::1",
     ],
 )  # fmt: skip
 def test_addresses_without_https_are_refused(out, requested, address):
@@ -442,15 +385,11 @@ def test_addresses_without_https_are_refused(out, requested, address):
     assert not out.exists()
 
 
-@pytest.mark.parametrize("address", ["https://example.org/x", "http://LOCALHOST:8/x", "http://[::1]:8/x"])
+@pytest.mark.parametrize(
+    "address", ["https://example.org/x", "HTTPS://example.org", "http://LOCALHOST:8", "http://[::1]:8"]
+)
 def test_addresses_that_may_be_asked(address):
-    assert transfer.checked_address(address) == address.replace("LOCALHOST", "localhost")
-
-
-def test_only_this_machine_may_redirect_to_plain_http_on_it():
-    assert transfer.checked_address("http://127.0.0.1:8/x", before="http://localhost/") == "http://127.0.0.1:8/x"
-    with pytest.raises(InputError, match=r"is not HTTPS \(redirected there by https://example.org/y\)"):
-        transfer.checked_address("http://127.0.0.1:8/x", before="https://example.org/y?signature=1")
+    transfer.check_address(address)
 
 
 def test_a_proxy_is_not_asked_for_this_machine(serve, out, monkeypatch):
@@ -462,22 +401,6 @@ def test_a_proxy_is_not_asked_for_this_machine(serve, out, monkeypatch):
     download_files(out, server.base, [FILE])
     assert_whole(out)
     assert proxy.asked == []
-
-
-def test_a_certificate_that_cannot_be_trusted_is_not_tried_again(serve, out, monkeypatch):
-    asked = []
-
-    def fail(session, address, start):
-        asked.append(address)
-        cause = (
-            "SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] failed: self-signed (_ssl.c:1)'))"
-        )
-        raise requests.exceptions.SSLError(f"HTTPSConnectionPool(host='x', port=443): Max retries (Caused by {cause})")
-
-    monkeypatch.setattr(transfer, "_request", fail)
-    with pytest.raises(InputError, match=r"cannot be trusted \(self-signed \(_ssl\.c:1\)\); try `url`"):
-        download_files(out, "https://example.org", [FILE])
-    assert asked == [f"https://example.org/{FILE.name}"]
 
 
 def test_no_password_is_printed(serve, out):
@@ -504,27 +427,15 @@ def test_another_file_of_that_name_is_left_alone(serve, out, content):
     out.mkdir()
     (out / FILE.name).write_bytes(content)
     server = serve(good)
-    with pytest.raises(InputError, match=r"trainingset\.npy: is there, but is not the file .* left alone"):
+    with pytest.raises(InputError, match=r"trainingset\.npy: is there, but is not the file .* left unchanged"):
         download_files(out, server.base, [SECOND, FILE])
     assert (out / FILE.name).read_bytes() == content
     assert server.asked == [], "refused before anything is fetched"
 
 
-def test_a_folder_or_a_dead_link_of_that_name_is_left_alone(serve, out):
-    out.mkdir()
-    (out / FILE.name).symlink_to(out / "nowhere")
+def test_a_folder_of_that_name_is_left_alone(serve, out):
+    (out / FILE.name).mkdir(parents=True)
     assert_refused(out, serve(good), "is there, but is not the file", FILE.name)
-    (out / FILE.name).unlink()
-    (out / FILE.name).mkdir()
-    assert_refused(out, serve(good), "is there, but is not the file", FILE.name)
-
-
-def test_a_part_that_is_a_link_is_not_followed(serve, out, tmp_path):
-    (tmp_path / "treasure").write_bytes(b"mine")
-    out.mkdir()
-    part_of(out).symlink_to(tmp_path / "treasure")
-    assert_refused(out, serve(good), "is no file that could go on", part_of(out).name)
-    assert (tmp_path / "treasure").read_bytes() == b"mine"
 
 
 def test_a_part_longer_than_the_file_starts_again(serve, out, caplog):
@@ -596,7 +507,7 @@ def test_ctrl_c_keeps_what_has_come(serve, out):
         time.sleep(1)
 
     server = serve(stopped, good)
-    with pytest.raises(Interrupted, match=f"kept in {re.escape(str(out))}: the same command goes on"):
+    with pytest.raises(Interrupted, match=f"kept in {re.escape(str(out))}: the same command resumes"):
         download_files(out, server.base, [FILE])
     assert_only(out, part_of(out).name)
     kept = part_of(out).stat().st_size
@@ -605,22 +516,14 @@ def test_ctrl_c_keeps_what_has_come(serve, out):
     assert_whole(out)
 
 
-@pytest.mark.parametrize("links", [True, False])
-def test_ctrl_c_while_verifying_loses_nothing(serve, out, monkeypatch, links):
-    def stopped(*words, **options):
+def test_ctrl_c_while_verifying_loses_nothing(serve, out, monkeypatch):
+    def stopped(*words):
         raise KeyboardInterrupt
 
-    def refuse(*words):
-        raise PermissionError(1, "Operation not permitted")
-
     server = serve(good)
-    if not links:
-        monkeypatch.setattr(os, "link", refuse)
-    with monkeypatch.context() as patch:
-        patch.setattr("pooch.file_hash", stopped)
-        patch.setattr("pooch.core.hash_matches", stopped)
-        with pytest.raises(Interrupted):
-            download_files(out, server.base, [FILE])
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr("hashlib.file_digest", stopped)
+        download_files(out, server.base, [FILE])
     assert_only(out, part_of(out).name)
     download_files(out, server.base, [FILE])
     assert len(server.asked) == 1
@@ -633,7 +536,7 @@ FETCH = (
 )
 
 
-def test_a_killed_download_goes_on(serve, out):
+def test_a_killed_download_is_resumed(serve, out):
     server = serve(slow, good)
     command = [sys.executable, "-c", FETCH, str(out), server.base, FILE.name, str(SIZE), FILE.sha256]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
@@ -695,7 +598,7 @@ def test_kaggles_archive_is_unpacked_and_verified(kaggle, out, caplog, capfd):
     assert len(kaggle.words.read_text().splitlines()) == 1, "what is there is not fetched again"
 
 
-@pytest.mark.parametrize("name", [f"../../{FILE.name}", f"/tmp/{FILE.name}", f"..\\{FILE.name}", f"C:\\{FILE.name}"])
+@pytest.mark.parametrize("name", [f"../../{FILE.name}", f"/tmp/{FILE.name}"])
 def test_members_cannot_leave_the_folder(kaggle, out, tmp_path, name):
     pack(kaggle.archive, [(name, BODY), ("../escaped", "x"), (f"{tmp_path}/escaped", "x")])
     before = set(tmp_path.iterdir())
@@ -704,23 +607,17 @@ def test_members_cannot_leave_the_folder(kaggle, out, tmp_path, name):
     assert set(tmp_path.iterdir()) - before == {out, kaggle.words}
 
 
-def forged(path):
-    """An archive whose member unpacks to ten million bytes and claims the right size, in both of its headers."""
-    pack(path, [(FILE.name, bytes(10_000_000))])
-    content = path.read_bytes()
-    assert content.count(struct.pack("<L", 10_000_000)) == 2
-    path.write_bytes(content.replace(struct.pack("<L", 10_000_000), struct.pack("<L", SIZE)))
-
-
 @pytest.mark.parametrize(
     ("spoil", "pattern"),
     [
-        (lambda path: pack(path, [(FILE.name, bytes(10_000_000))]), r"10,000,000 bytes\) where one of 300,000"),
-        (lambda path: pack(path, [(FILE.name, BODY), (f"a/{FILE.name}", BODY)]), "holds 2 files of the name"),
-        (lambda path: pack(path, [("other", BODY)]), "holds 0 files of the name"),
+        (
+            lambda path: pack(path, [(FILE.name, bytes(10_000_000))]),
+            r"1 files named .* \(10,000,000 bytes\) in place of one of 300,000",
+        ),
+        (lambda path: pack(path, [(FILE.name, BODY), (f"a/{FILE.name}", BODY)]), "2 files named"),
+        (lambda path: pack(path, [("other", BODY)]), "0 files named"),
         (lambda path: pack(path, [(FILE.name, bytes(SIZE))]), "came with the wrong bytes"),
         (lambda path: path.write_bytes(b"no archive"), "cannot be unpacked"),
-        (forged, "cannot be unpacked|came with the wrong bytes"),
     ],
 )
 def test_bad_archives_are_refused_and_deleted(kaggle, out, spoil, pattern):
@@ -733,16 +630,20 @@ def test_bad_archives_are_refused_and_deleted(kaggle, out, spoil, pattern):
     assert sum(path.stat().st_size for path in left) <= SIZE
 
 
-def test_a_failure_of_kaggles_program_says_what_to_do(kaggle, out):
-    kaggle.program.write_text("#!/bin/sh\nprintf 'Downloading\\r403 - Forbidden \\033[2J\\n'\nexit 1\n")
-    with pytest.raises(InputError, match=r"accept the rules on .*/rules \(kaggle: 403 - Forbidden \\x1b\[2J\)"):
+def test_a_failure_of_kaggles_program_says_what_to_do(kaggle, out, capfd):
+    kaggle.program.write_text('#!/bin/sh\necho "403 Client Error VERBOSE=$VERBOSE"\nexit 1\n')
+    with pytest.raises(
+        InputError,
+        match=r"kaggle ended with code 1 and 0 archives .*`kaggle auth login`.* accept the rules on .*/rules",
+    ):
         download_from_kaggle(out, [FILE])
+    assert "403 Client Error VERBOSE=false" in capfd.readouterr().err, "its own words, without its requests and tokens"
 
 
 def test_an_archive_that_kaggles_program_left_unfinished_is_not_opened(kaggle, out):
     pack(kaggle.archive, [(FILE.name, BODY)])
     kaggle.program.write_text(kaggle.program.read_text() + "sys.exit(1)\n")
-    with pytest.raises(InputError, match="kaggle left with code 1 and 1 archives"):
+    with pytest.raises(InputError, match="kaggle ended with code 1 and 1 archive in"):
         download_from_kaggle(out, [FILE])
     assert_only(out, ".kaggle")
 
@@ -756,12 +657,12 @@ def test_ctrl_c_ends_kaggles_program_and_keeps_its_archive(kaggle, out):
         "time.sleep(30)\n"
     )
     started = time.monotonic()
-    with pytest.raises(Interrupted, match="the same command goes on"):
+    with pytest.raises(Interrupted, match="the same command resumes"):
         download_from_kaggle(out, [FILE])
     assert time.monotonic() - started < 10
     number = int((out / ".kaggle" / "ml2023spring-hw8.zip").read_text())
-    with pytest.raises(ProcessLookupError):
-        os.kill(number, 0)
+    with contextlib.suppress(ChildProcessError):
+        assert os.WTERMSIG(os.waitpid(number, 0)[1]) == signal.SIGKILL
 
 
 def test_kaggles_archive_needs_space_too(kaggle, out, monkeypatch):
@@ -775,29 +676,12 @@ def test_kaggles_archive_needs_space_too(kaggle, out, monkeypatch):
     assert_whole(out)
 
 
-def test_no_token_is_shown(kaggle, out):
-    kaggle.program.write_text(
-        "#!/bin/sh\necho 'Authorization: Bearer KGAT_0123456789abcdef0123 VERBOSE='$VERBOSE\nexit 1\n"
-    )
-    with pytest.raises(InputError, match=r"last words: Authorization: Bearer \[\.\.\.\] VERBOSE=false") as caught:
-        download_from_kaggle(out, [FILE])
-    assert "0123456789" not in str(caught.value)
-
-
 def test_kaggles_program_is_found_beside_python(kaggle, out, monkeypatch, tmp_path):
     pack(kaggle.archive, [(FILE.name, BODY)])
     monkeypatch.setattr(sys, "executable", str(kaggle.program.parent / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     download_from_kaggle(out, [FILE])
     assert_whole(out)
-
-
-def test_without_an_account(kaggle, out):
-    kaggle.program.write_text(
-        "#!/bin/sh\necho 'Authentication required to call the Kaggle API.'\necho 'Save it'\nexit 1\n"
-    )
-    with pytest.raises(InputError, match="kaggle is not signed in; run `kaggle auth login`"):
-        download_from_kaggle(out, [FILE])
 
 
 def test_without_kaggles_program(out, monkeypatch, tmp_path):
@@ -943,34 +827,34 @@ def test_lfw_as_scikit_learn_reads_it(tmp_path, monkeypatch):
 
 
 def call(*words, cwd, code):
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, str(SCRIPT), *words], cwd=cwd, capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.returncode == code, done.stderr
-    return done
+    assert process.returncode == code, process.stderr
+    return process
 
 
 @pytest.mark.parametrize(
     ("words", "pattern"),
     [
-        (["hw8", "--url", "http://example.org"], "http://example.org/: is not HTTPS"),
+        (["hw8", "--url", "http://example.org"], "http://example.org: is not HTTPS"),
         (["lfw", "--url", "https://example.org"], "--url https://example.org: is for the homework"),
         (["lfw", "--source", "kaggle"], "--source kaggle: is for the homework"),
         (["hw9"], "hw9"),
     ],
 )
 def test_the_script_refuses_in_one_line(tmp_path, words, pattern):
-    done = call(*words, cwd=tmp_path, code=2)
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
+    process = call(*words, cwd=tmp_path, code=2)
+    assert process.stdout == ""
+    (line,) = process.stderr.splitlines()
     assert re.match(f"error: .*{pattern}", line)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_script_refuses_a_mirror_of_something_else(serve, tmp_path):
     """The real table of files: 1.2 GB are announced as 300 kB."""
-    done = call("hw8", "--url", serve(whole).base, cwd=tmp_path, code=2)
-    assert "announces other bytes than the 1,228,800,128 of trainingset.npy" in done.stderr
+    process = call("hw8", "--url", serve(whole).base, cwd=tmp_path, code=2)
+    assert "announces other bytes than the 1,228,800,128 of trainingset.npy" in process.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -992,8 +876,8 @@ def test_the_script_refuses_a_mirror_of_something_else(serve, tmp_path):
 def test_the_script_ends_with_the_next_command(monkeypatch, capsys, words, called, end):
     calls = []
     for name, module in (
-        ("download_files", "hw8.download.homework"),
-        ("download_from_kaggle", "hw8.download.homework"),
+        ("download_files", "hw8.download"),
+        ("download_from_kaggle", "hw8.download"),
         ("write_lfw", "hw8.data.lfw"),
     ):
 
@@ -1009,14 +893,12 @@ def test_the_script_ends_with_the_next_command(monkeypatch, capsys, words, calle
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed():
-    code = (
-        "import sys, hw8.download.homework; print(sorted({'requests', 'pooch', 'sklearn', 'numpy'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
-    code = "import sys, hw8.data.lfw; print(sorted({'requests', 'pooch', 'sklearn'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    for module, heavy in (
+        ("hw8.commands.download_data", {"requests", "sklearn", "numpy"}), ("hw8.data.lfw", {"requests", "sklearn"}),
+    ):  # fmt: skip
+        code = f"import sys, {module}; print({heavy} & set(sys.modules))"
+        process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert process.stdout == "set()\n"
 
 
 def test_the_table_is_the_homeworks():

@@ -1,4 +1,4 @@
-"""What scripts/download_data.py does, for the file of `slow_server`: its base address is the only word."""
+"""Downloads the file of `slow_server` as scripts/download_data.py does; the only argument is the base address."""
 
 import hashlib
 import sys
@@ -11,7 +11,7 @@ from tests.faults.slow_server import BODY, NAME
 
 
 def main() -> None:
-    """Fetch it into data/."""
+    """Download it into data/."""
     download_files(Path("data"), sys.argv[1], [RemoteFile(NAME, len(BODY), hashlib.sha256(BODY).hexdigest())])
 
 

@@ -11,25 +11,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw8.kaggle.client import COMPETITION
-from hw8.kaggle.drafts import draft
-from hw8.kaggle.ledger import Entry, Ledger
-from hw8.kaggle.sending import submit
+from hw8.kaggle import COMPETITION, Entry, Ledger, draft, submit
 from hw8.runs.submission import write_submission
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "submit.py"
 NOON = datetime(2023, 5, 1, 12, tzinfo=UTC)
 ROWS = 3
 HEAD = "ref,fileName,date,description,status,publicScore,privateScore"
-HOSTILE = [
-    "--help", "-h", "-m", "-x --file=/etc/passwd", "ends in -h", "say \"it's\"; rm -rf ~ $(id) `id` | cat",
-    "=HYPERLINK(\"http://evil\")", "+1", "-1", "@SUM(A1)", "'quoted'", "''twice", "a;=1+1", "a,-2", "a,'b;''c",
-    "100% é 你 🙂", "\uff1d1+1", "--competition=other", "@file.txt",
+# Messages that a shell, the client's parser or a CSV file may take for something else.
+ODD_MESSAGES = [
+    "--help", "-h", "-x --file=/etc/passwd", "ends in -h", "say \"it's\"; rm -rf ~ $(id) `id` | cat", "=1+1",
+    "a,'b;''c", "100% é 你 🙂", "--competition=other", "@file.txt",
 ]  # fmt: skip
 
-# The parser is that of kaggle 2.2.4 (kaggle/cli.py) for these two commands; `old` leaves out what 1.7.4.5 has not.
+# The parser is that of kaggle 2.2.4 (kaggle/cli.py) for these two commands.
 STAND_IN = """#!PYTHON
-import argparse, csv, datetime, json, os, pathlib, signal, subprocess, sys, time
+import argparse, json, os, pathlib, signal, sys, time
 
 home = pathlib.Path(__file__).parent
 mode = (home / "mode").read_text().split()
@@ -55,19 +52,15 @@ submissions.add_argument("-c", "--competition", dest="competition_opt", required
 form = submissions.add_mutually_exclusive_group()
 form.add_argument("-v", "--csv", dest="csv_display", action="store_true")
 submissions.add_argument("-q", "--quiet", dest="quiet", action="store_true")
-if "old" not in mode:
-    submit.add_argument("--sandbox", dest="sandbox", action="store_true")
-    form.add_argument("--format", dest="output_format")
-    submissions.add_argument("--page-size", dest="page_size", required=False, type=int)
-    submissions.add_argument("--page-token", dest="page_token", required=False)
+submit.add_argument("--sandbox", dest="sandbox", action="store_true")
+form.add_argument("--format", dest="output_format")
+submissions.add_argument("--page-size", dest="page_size", required=False, type=int)
+submissions.add_argument("--page-token", dest="page_token", required=False)
 arguments = parser.parse_args()
 competition = arguments.competition or arguments.competition_opt
 
-if "noisy" in mode:
-    print("Warning: Your Kaggle API key is readable by other users on this system! To fix this, you can run "
-          "'chmod 600 /home/me/.kaggle/kaggle.json'")
-    print("Warning: Looks like you're using an outdated API Version, please consider updating (server 1.5.16 / client "
-          "1.5.12)")
+if "outdated" in mode:
+    print("Warning: Looks like you're using an outdated `kaggle` version (installed: 2.2.4), please consider upgrading")
 if "401" in mode:
     print("Authentication required to call the Kaggle API.\\n\\nFirst, you will need a Kaggle account.\\n"
           "  Option B: API token file\\n    Save the token to ~/.kaggle/access_token")
@@ -87,15 +80,10 @@ for word, text in {
     if word in mode:
         print(text, file=sys.stderr)
         sys.exit(1)
-if "gone" in mode:
-    print("Could not find competition - please verify that you entered the correct competition ID and that the "
-          "competition is still accepting submissions.")
-    sys.exit(0)
 if "not-uploaded" in mode:
     print("Could not submit to competition", end="")
     sys.exit(0)
 if "hang" in mode:
-    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])  # holds our pipes open
     time.sleep(60)
 
 if arguments.verb == "submissions":
@@ -150,9 +138,9 @@ class Client:
 @pytest.fixture
 def client(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = Client(tmp_path)
-    monkeypatch.setenv("PATH", f"{found.folder}{os.pathsep}{os.environ['PATH']}")
-    return found
+    stand_in = Client(tmp_path)
+    monkeypatch.setenv("PATH", f"{stand_in.folder}{os.pathsep}{os.environ['PATH']}")
+    return stand_in
 
 
 @pytest.fixture
@@ -163,13 +151,13 @@ def file(tmp_path) -> Path:
 
 
 def entry(**changes: str) -> Entry:
-    known = Entry(NOON.isoformat(), COMPETITION, "submissions/first.csv", "a" * 64, "first", status="sent")
-    return dataclasses.replace(known, **changes)
+    plain = Entry(NOON.isoformat(), COMPETITION, "submissions/first.csv", "a" * 64, "first", status="sent")
+    return dataclasses.replace(plain, **changes)
 
 
 def keep(ledger: Ledger, *entries: Entry) -> None:
-    with ledger.changing() as kept:
-        kept[:] = entries
+    with ledger.changing() as lines:
+        lines[:] = entries
 
 
 def command(*words: object) -> list[str]:
@@ -177,9 +165,9 @@ def command(*words: object) -> list[str]:
 
 
 def call(*words: object, code: int = 0, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command(*words), capture_output=True, text=True, timeout=120, input=stdin or "")
-    assert done.returncode == code, done.stderr
+    process = subprocess.run(command(*words), capture_output=True, text=True, timeout=120, input=stdin or "")
+    assert process.returncode == code, process.stderr
     if code == 2:
-        assert len(done.stderr.splitlines()) == 1
-        assert done.stderr.startswith("error: ")
-    return done
+        assert len(process.stderr.splitlines()) == 1
+        assert process.stderr.startswith("error: ")
+    return process

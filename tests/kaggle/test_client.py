@@ -1,4 +1,4 @@
-"""The client's words; and the real client, where it is installed, with nothing but the network replaced."""
+"""The client's answers; and the real client, where it is installed, with nothing but the network replaced."""
 
 import importlib.util
 import json
@@ -6,40 +6,40 @@ import re
 import sys
 
 import pytest
-from stand_in import HOSTILE, NOON, Client
+from stand_in import NOON, ODD_MESSAGES, Client
 
 from hw8.base.errors import InputError
-from hw8.kaggle.client import COMPETITION, Answer, ask, download_words, refresh_words, submit_words
-from hw8.kaggle.refreshing import refresh
+from hw8.kaggle import COMPETITION, refresh
+from hw8.kaggle.client import Answer, ask, download_words, refresh_words, submit_words
 
 INSTALLED = importlib.util.find_spec("kaggle") is not None
 TRACEBACK = """Traceback (most recent call last):
-  File "/home/forbidden/kaggle/cli.py", line 404, in main
+  File "/home/me/kaggle/cli.py", line 404, in main
     out = args.func(**command_args)  # 401
 KeyError: 'message'
 """
 
 
 @pytest.mark.parametrize(
-    "words",
+    "errors",
     [TRACEBACK, "('Connection aborted.', ConnectionResetError(104, 'reset'))", "Read timed out. 403 bytes came", ""],
 )
-def test_what_may_have_arrived_is_no_refusal(words):
-    assert Answer(1, "", words).refusal(COMPETITION) is None
+def test_what_may_have_arrived_is_no_refusal(errors):
+    assert Answer(1, "", errors).refusal(COMPETITION) is None
 
 
 @pytest.mark.parametrize(
-    ("words", "advice"),
+    ("errors", "advice"),
     [
-        ("401 - Unauthorized", "not signed in"),
-        ("403 - Forbidden", "accept the rules on https://www.kaggle.com/competitions/ml2023spring-hw8/rules"),
-        ("404 - Not Found", "knows no competition ml2023spring-hw8"),
-        ("429 Client Error: Too Many Requests for url: https://api.kaggle.com/x", "asked too often"),
+        ("401 Client Error: Unauthorized for url: https://api.kaggle.com/x", "not signed in"),
+        ("Permission 'competitions.participate' was denied", "accept the rules on https://www.kaggle.com/.*hw8/rules"),
+        ("429 Client Error: Too Many Requests for url: https://api.kaggle.com/x", "too many requests"),
         ("Submission not allowed:  The deadline has passed.", "takes no submission .*The deadline has passed"),
+        ("kaggle: error: unrecognized arguments: --page-size=200", "pip install --upgrade kaggle"),
     ],
 )
-def test_what_was_refused_is_known_by_the_clients_words(words, advice):
-    assert re.search(advice, Answer(1, "", words).refusal(COMPETITION))
+def test_a_refusal_says_what_to_do(errors, advice):
+    assert re.search(advice, Answer(1, "", errors).refusal(COMPETITION))
 
 
 def test_only_success_is_success():
@@ -61,9 +61,9 @@ kaggle.cli.main()
 """
 SIGNED_IN = "kaggle.api._authenticated = True\nkaggle.api.authenticate = lambda: None\n"
 PARSED = """
-def told(**arguments): print("GOT " + json.dumps(arguments))
-kaggle.api.competition_submit_cli = kaggle.api.competition_submissions_cli = told
-kaggle.api.competition_download_cli = told
+def show(**arguments): print("GOT " + json.dumps(arguments))
+kaggle.api.competition_submit_cli = kaggle.api.competition_submissions_cli = show
+kaggle.api.competition_download_cli = show
 for words in json.loads(sys.argv[1]):
     sys.argv[1:] = words
     kaggle.cli.main()
@@ -102,23 +102,21 @@ def real(client, monkeypatch, tmp_path):
     return install
 
 
-def test_the_real_clients_parser_takes_our_words(real, tmp_path):
+def test_the_real_clients_parser_takes_our_arguments(real, tmp_path):
     client = str(real(SIGNED_IN + PARSED).folder / "kaggle")
     file = tmp_path / "-c x.csv"
-    lines = [submit_words(COMPETITION, file, message) for message in HOSTILE]
-    lines += [refresh_words(COMPETITION, paged) for paged in (False, True)]
-    lines += [download_words(COMPETITION, tmp_path / "ends in -h")]
+    lines = [submit_words(COMPETITION, file, message) for message in ODD_MESSAGES]
+    lines += [refresh_words(COMPETITION), download_words(COMPETITION, tmp_path / "ends in -h")]
     answer = ask(client, [json.dumps(lines)], 120)
-    got = [json.loads(line[4:]) for line in answer.output.splitlines() if line.startswith("GOT ")]
-    assert len(got) == len(lines), answer
-    *sent, short, long, fetched = got
-    assert [found["message"] for found in sent] == HOSTILE
-    assert {found["file_name"] for found in sent} == {str(file)}
-    assert all(found["quiet"] is True for found in (*sent, short, long))
-    assert {(found["competition"], found["competition_opt"]) for found in got} == {(None, COMPETITION)}
-    assert short["csv_display"] is long["csv_display"] is True
-    assert long["page_size"] == 200
-    assert (fetched["path"], fetched["file_name"]) == (str(tmp_path / "ends in -h"), None)
+    parsed = [json.loads(line[4:]) for line in answer.output.splitlines() if line.startswith("GOT ")]
+    assert len(parsed) == len(lines), answer
+    *submitted, listed, downloaded = parsed
+    assert [arguments["message"] for arguments in submitted] == ODD_MESSAGES
+    assert {arguments["file_name"] for arguments in submitted} == {str(file)}
+    assert all(arguments["quiet"] is True for arguments in (*submitted, listed))
+    assert {(arguments["competition"], arguments["competition_opt"]) for arguments in parsed} == {(None, COMPETITION)}
+    assert (listed["csv_display"], listed["page_size"]) == (True, 200)
+    assert (downloaded["path"], downloaded["file_name"]) == (str(tmp_path / "ends in -h"), None)
 
 
 def test_the_real_client_submits_and_lists(real, file):
@@ -127,8 +125,8 @@ def test_the_real_client_submits_and_lists(real, file):
     assert client.send(file, message) == f"Successfully submitted to {COMPETITION} first.csv {message}"
     real(SIGNED_IN + LISTED)
     refresh(client.ledger, COMPETITION, 60, NOON)
-    [kept] = client.ledger.entries()
-    assert (kept.ref, kept.status, kept.public, kept.private) == ("42", "complete", "0.84012", "")
+    [entry] = client.ledger.entries()
+    assert (entry.ref, entry.status, entry.public, entry.private) == ("42", "complete", "0.84012", "")
     real(SIGNED_IN + "kaggle.api.competition_submissions = lambda *words, **options: []\n")
     assert refresh(client.ledger, COMPETITION, 60, NOON) == ["nothing new"]
 

@@ -1,35 +1,25 @@
 """The ledger as a file that people edit and processes share."""
 
-import os
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stand_in import entry, keep
 
 from hw8.base.errors import InputError
+from hw8.kaggle import Ledger
 from hw8.kaggle import ledger as ledger_module
-from hw8.kaggle.ledger import COLUMNS, Ledger
-from hw8.kaggle.scores import listing
+from hw8.kaggle.ledger import COLUMNS
 
-
-def test_the_table_cannot_steer_a_terminal():
-    text = listing([entry(message="\x1b[2Jboo\u202e"), entry(message="x" * 60)])
-    assert "\x1b" not in text
-    assert "\u202e" not in text
-    assert "x" * 37 + "..." in text
-    assert len(text.splitlines()) == 3
-    assert listing([]) == "No submissions yet"
+LINE = "2023-05-01T12:00:00+00:00,ml2023spring-hw8,first.csv,aa,first,,,,sent,,,"
+TOP = ",".join(COLUMNS)
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1), min_size=1, max_size=5))
-def test_the_ledger_gives_back_what_it_got(tmp_path_factory, texts):
+def test_what_is_written_reads_back_the_same(tmp_path_factory, texts):
     ledger = Ledger(tmp_path_factory.mktemp("ledger") / "ledger.csv")
-    kept = [entry(message=text, file=text, run=text) for text in texts]
-    keep(ledger, *kept)
-    assert ledger.entries() == kept
-    keep(ledger, *ledger.entries())
-    assert ledger.entries() == kept
+    entries = [entry(message=text, file=text, run=text) for text in texts]
+    keep(ledger, *entries)
+    assert ledger.entries() == entries
 
 
 @pytest.mark.parametrize(
@@ -55,8 +45,10 @@ def test_a_damaged_ledger_is_refused_and_left_alone(client, file, old, new, word
 
 def test_a_locked_ledger_is_waited_for(client, monkeypatch):
     monkeypatch.setattr(ledger_module, "LOCK_SECONDS", 0.2)
-    with client.ledger.changing(), pytest.raises(InputError, match="another process keeps the ledger to itself"):
+    with client.ledger.changing(), pytest.raises(InputError, match="another process keeps it locked"):
         client.ledger.changing().__enter__()
+    with client.ledger.changing():
+        pass
 
 
 def test_a_disk_without_locks_is_refused(client, file, monkeypatch):
@@ -64,25 +56,13 @@ def test_a_disk_without_locks_is_refused(client, file, monkeypatch):
         raise NotImplementedError("FileSystem does not appear to support flock")
 
     monkeypatch.setattr(ledger_module.FileLock, "acquire", unlockable)
-    with pytest.raises(InputError, match="its disk carries no locks; choose another `ledger`"):
+    with pytest.raises(InputError, match="cannot be locked here .*support flock.*; choose another `ledger`"):
         client.send(file)
     assert not client.ledger.path.exists()
 
 
-LINE = "2023-05-01T12:00:00+00:00,ml2023spring-hw8,first.csv,aa,first,,,,sent,,,"
-TOP = ",".join(COLUMNS)
-
-
 @pytest.mark.parametrize(
-    "text",
-    [
-        f"\ufeff{TOP}\n{LINE}\n",
-        f"{TOP}\r\n{LINE}\r\n",
-        f"{TOP}\n{LINE}",
-        f"{TOP}\n\n{LINE}\n\n",
-        f"{TOP}\n{LINE}\n,,,,,,,,,,,\n",
-        f'"{TOP.replace(",", chr(34) + "," + chr(34))}"\n{LINE}\n',
-    ],
+    "text", [f"\ufeff{TOP}\n{LINE}\n", f"{TOP}\r\n{LINE}\r\n", f"{TOP}\n{LINE}", f"{TOP}\n\n{LINE}\n,,,,,,,,,,,\n"]
 )
 def test_what_a_spreadsheet_writes_is_read(client, text):
     client.ledger.path.parent.mkdir(exist_ok=True)
@@ -93,20 +73,20 @@ def test_what_a_spreadsheet_writes_is_read(client, text):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (f"{TOP}\n{LINE}\n".replace(",", ";").encode(), "its header is 'date;.*it must be date,.*with commas between"),
+        (f"{TOP}\n{LINE}\n".replace(",", ";").encode(), "its header is 'date;.*it must be date,"),
         (b"", "its header is ''"),
-        (f"{TOP}\n{LINE}\n2023-05-01T12:0".encode(), "line 3: has 1 cells where 12 are due; mend or remove"),
-        (f"{TOP}\n{LINE},\n".encode(), "line 2: has 13 cells where 12 are due"),
+        (f"{TOP}\n{LINE}\n2023-05-01T12:0".encode(), "line 3: has 1 cells where 12 are due; correct or remove"),
         (f"{TOP}\n{LINE}\n{LINE.replace('first', chr(34) + 'x')}\n".encode(), "is no CSV file in UTF-8"),
         (f"{TOP}\n{LINE.replace('first', 'é')}\n".encode("latin-1"), "is no CSV file in UTF-8"),
-        (f"{TOP}\n{LINE.replace('first', chr(0))}\n".encode(), "line 2: has control characters in it|is no CSV"),
-        (f"{TOP}\n{LINE.replace('2023-05-01', '0001-01-01').replace('+00', '+23')}\n".encode(), "line 2: date '0001"),
-        (f"{TOP}\n{LINE}\n".encode("utf-16"), "is no CSV file in UTF-8"),
+        (None, "cannot be read"),
     ],
 )
 def test_what_is_no_ledger_is_refused_in_one_line(client, content, words):
     client.ledger.path.parent.mkdir(exist_ok=True)
-    client.ledger.path.write_bytes(content)
+    if content is None:
+        client.ledger.path.mkdir()
+    else:
+        client.ledger.path.write_bytes(content)
     with pytest.raises(InputError, match=words):
         client.ledger.entries()
 
@@ -127,15 +107,3 @@ def test_what_is_not_changed_is_not_written(client):
     with client.ledger.changing() as entries:
         assert entries == []
     assert not client.ledger.path.exists()
-    keep(client.ledger, entry())
-    client.ledger.path.chmod(0o400)
-    with client.ledger.changing():
-        pass
-    assert client.ledger.path.stat().st_mode & 0o777 == 0o400
-
-
-def test_a_pipe_or_a_folder_is_no_ledger(client):
-    client.ledger.path.parent.mkdir(exist_ok=True)
-    os.mkfifo(client.ledger.path)
-    with pytest.raises(InputError, match="cannot be read"):
-        client.ledger.entries()

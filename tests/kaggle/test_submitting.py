@@ -1,4 +1,4 @@
-"""Submitting, against a stand-in for the official client that takes exactly the words which the real one takes."""
+"""Submitting, against a stand-in for the official client that takes the same arguments as the real one."""
 
 import dataclasses
 import errno
@@ -11,16 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stand_in import HOSTILE, NOON, ROWS, entry, keep
+from stand_in import NOON, ODD_MESSAGES, ROWS, entry, keep
 
 from hw8.base.errors import InputError, Interrupted
-from hw8.kaggle import sending
-from hw8.kaggle.allowance import warnings
-from hw8.kaggle.client import COMPETITION
-from hw8.kaggle.drafts import draft
-from hw8.kaggle.ledger import COLUMNS, Ledger
-from hw8.kaggle.refreshing import refresh
-from hw8.kaggle.sending import submit
+from hw8.kaggle import COMPETITION, Ledger, draft, refresh, submit, submitting, warnings
+from hw8.kaggle.ledger import COLUMNS
 from hw8.runs.submission import write_submission
 
 
@@ -38,10 +33,10 @@ def test_the_run_is_found_by_the_name_of_the_file_or_given(client, file):
         run = Path("runs") / name
         run.mkdir(parents=True)
         (run / "summary.json").write_text(json.dumps({"preset": "boss", "held_out": {"macro_auc": auc}}))
-    found = draft(file, "m", ROWS)
-    assert (found.run, found.preset, found.held_out_auc) == ("runs/first", "boss", "0.75000")
-    found = draft(file, "m", ROWS, Path("runs/other"))
-    assert (found.run, found.held_out_auc) == ("runs/other", "0.50000")
+    new = draft(file, "m", ROWS)
+    assert (new.run, new.preset, new.held_out_auc) == ("runs/first", "boss", "0.75000")
+    new = draft(file, "m", ROWS, Path("runs/other"))
+    assert (new.run, new.held_out_auc) == ("runs/other", "0.50000")
     with pytest.raises(InputError, match="`run` runs/none: no finished run here"):
         draft(file, "m", ROWS, Path("runs/none"))
     (Path("runs/first/summary.json")).write_text('{"preset": "boss", "failed": "the loss is not finite"}')
@@ -52,8 +47,8 @@ def test_a_detector_of_a_comparison_is_a_run_too(client):
     scores = Path("runs/board/pca-0/scores.csv")
     write_submission(scores, np.array([1.0, 2.0, 3.0]))
     (scores.parent / "result.json").write_text(json.dumps({"preset": "pca", "held_out_auc": 0.61}))
-    found = draft(scores, "m", ROWS)
-    assert (found.run, found.preset, found.held_out_auc) == ("runs/board/pca-0", "pca", "0.61000")
+    new = draft(scores, "m", ROWS)
+    assert (new.run, new.preset, new.held_out_auc) == ("runs/board/pca-0", "pca", "0.61000")
 
 
 @pytest.mark.parametrize(
@@ -79,10 +74,7 @@ def test_a_broken_file_is_not_sent(client, file, text, words):
         ({"message": " \n "}, "`message`: must be 1 to 500"),
         ({"message": "x" * 501}, "`message`: must be 1 to 500"),
         ({"message": " -- "}, "and not just --"),
-        ({"message": "red \x1b[31m"}, "no control characters"),
-        ({"message": "zero \0"}, "no control characters"),
-        ({"competition": "--help"}, "`competition` '--help': must be"),
-        ({"competition": "https://kaggle.com/c/x"}, "must be as in the address"),
+        ({"message": "red \x1b[31m"}, "must be of printable characters"),
     ],
 )
 def test_bad_words_are_refused(client, file, changes, words):
@@ -90,7 +82,7 @@ def test_bad_words_are_refused(client, file, changes, words):
         draft(**({"file": file, "message": "m", "rows": ROWS} | changes))
 
 
-@pytest.mark.parametrize("message", HOSTILE)
+@pytest.mark.parametrize("message", ODD_MESSAGES)
 def test_any_message_arrives_as_it_is_and_runs_nowhere(client, file, message):
     client.send(file, message)
     assert client.got()[0][3] == message
@@ -146,12 +138,6 @@ def test_what_failed_does_not_count_and_what_may_have_arrived_does(client, file)
         client.send(file)
 
 
-def test_two_entries_of_one_moment_stay_apart(client, file):
-    client.send(file)
-    client.send(file)
-    assert len({item.date for item in client.ledger.entries()}) == 2
-
-
 def test_the_same_file_and_unfinished_ones_are_told(client, file):
     client.send(file)
     again = Path("submissions/copy.csv")
@@ -172,16 +158,15 @@ def test_the_same_file_and_unfinished_ones_are_told(client, file):
         ("401", r"not signed in; run `kaggle auth login`, or save a token .*access_token"),
         ("403", r"accept the rules on https://www.kaggle.com/competitions/ml2023spring-hw8/rules"),
         ("rules", r"accept the rules on https://www.kaggle.com/competitions/ml2023spring-hw8/rules"),
-        ("404", "knows no competition ml2023spring-hw8; check `competition`"),
-        ("gone", "knows no competition ml2023spring-hw8; check `competition`"),
+        ("404", "knows no such competition; `competition` must be as in the address of its page: ml2023spring-hw8"),
         (
             "allowance",
             r"counts today's submissions as used; try again after 00:00 UTC \(kaggle: Submission not allowed",
         ),
         ("offline", "cannot be reached; check the connection"),
-        ("not-uploaded", "the upload did not get through; try again"),
+        ("not-uploaded", "the upload failed; try again"),
         ("incomplete", r"lacks a module .*pip install it \(kaggle: ModuleNotFoundError: No module named 'six'\)"),
-        ("noisy 401", "not signed in"),
+        ("outdated 401", "not signed in"),
     ],
 )
 def test_a_refusal_is_one_line_and_does_not_count(client, file, mode, words):
@@ -205,7 +190,7 @@ def test_a_broken_connection_counts_and_no_token_is_shown(client, file):
     assert client.statuses() == ["sending"]
 
 
-def test_no_answer_in_time_stops_the_client_with_its_children_and_counts(client, file):
+def test_no_answer_in_time_stops_the_client_and_counts(client, file):
     client.behave("hang")
     started = time.monotonic()
     with pytest.raises(InputError, match=r"no answer in 1 seconds \(`timeout`\); it may have arrived and is counted"):
@@ -233,32 +218,20 @@ def test_no_client_is_said_before_anything_is_written(client, file, monkeypatch)
 
 def test_a_client_that_cannot_be_started_does_not_count(client, file):
     (client.folder / "kaggle").write_text("#!/nowhere/python\n")
-    with pytest.raises(InputError, match="cannot be started .*pip install --force-reinstall kaggle"):
+    with pytest.raises(InputError, match="not submitted: pip install --force-reinstall kaggle .*cannot be started"):
         client.send(file)
     assert client.statuses() == ["failed"]
 
 
-def test_a_file_that_changes_while_it_is_sent_is_told(client, file, caplog, monkeypatch):
-    ask = sending.ask
-
-    def changing(*words):
-        file.write_text("ID,score\n0,3\n1,2\n2,1\n")
-        return ask(*words)
-
-    monkeypatch.setattr(sending, "ask", changing)
-    client.send(file)
-    assert "was changed while it was sent" in caplog.text
-
-
 def test_a_ledger_that_cannot_be_written_stops_before_the_upload(client, file, tmp_path):
     (tmp_path / "flat").write_text("")
-    with pytest.raises(InputError, match="cannot write here .*choose another `ledger`"):
+    with pytest.raises(InputError, match="cannot be locked here .*choose another `ledger`"):
         submit(draft(file, "m", ROWS), Ledger(tmp_path / "flat" / "ledger.csv"), 30)
     assert client.got() == []
 
 
 def test_a_full_disk_after_the_upload_says_that_it_was_sent(client, file, monkeypatch):
-    ask = sending.ask
+    ask = submitting.ask
 
     def filling(*words):
         answer = ask(*words)
@@ -268,7 +241,7 @@ def test_a_full_disk_after_the_upload_says_that_it_was_sent(client, file, monkey
     def full(*words):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(sending, "ask", filling)
+    monkeypatch.setattr(submitting, "ask", filling)
     with pytest.raises(
         InputError, match="was submitted; but the ledger still has it as sending: .*could not be written .*`ledger`"
     ):
@@ -278,20 +251,20 @@ def test_a_full_disk_after_the_upload_says_that_it_was_sent(client, file, monkey
 
 
 def test_a_refusal_is_told_also_if_it_cannot_be_written_down(client, file, monkeypatch):
-    ask = sending.ask
+    ask = submitting.ask
 
     def breaking(*words):
         client.ledger.path.write_text("broken\n")
         return ask(*words)
 
     client.behave("403")
-    monkeypatch.setattr(sending, "ask", breaking)
+    monkeypatch.setattr(submitting, "ask", breaking)
     with pytest.raises(InputError, match="not submitted: Kaggle does not let .*still has it as sending: .*its header"):
         client.send(file)
 
 
 def test_a_refresh_while_it_is_sent_is_not_undone(client, file, monkeypatch):
-    ask = sending.ask
+    ask = submitting.ask
 
     def refreshed(status):
         def asking(*words):
@@ -300,19 +273,10 @@ def test_a_refresh_while_it_is_sent_is_not_undone(client, file, monkeypatch):
 
         return asking
 
-    monkeypatch.setattr(sending, "ask", refreshed("complete"))
+    monkeypatch.setattr(submitting, "ask", refreshed("complete"))
     client.send(file)
     assert client.statuses() == ["complete"], "the score was there before the client ended"
     keep(client.ledger)
-    monkeypatch.setattr(sending, "ask", refreshed("failed"))
+    monkeypatch.setattr(submitting, "ask", refreshed("failed"))
     client.send(file)
     assert client.statuses() == ["sent"], "it was in no list after an hour, but arrived in the end"
-
-
-@pytest.mark.parametrize("preset", ["zero \\u0000", "half \\ud800", "\\u001b[31m"])
-def test_a_run_whose_name_cannot_be_written_is_none(client, file, preset):
-    run = Path("runs/first")
-    run.mkdir(parents=True)
-    (run / "summary.json").write_text(f'{{"preset": "{preset}", "held_out": {{"macro_auc": 0.5}}}}')
-    client.send(file)
-    assert [(item.run, item.preset) for item in client.ledger.entries()] == [("", "")]
