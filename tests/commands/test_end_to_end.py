@@ -100,8 +100,8 @@ def test_options_reach_the_run(demo, call, tmp_path):
     [
         (["train", "--epoch", "3"], "Unrecognized options: --epoch, 3; did you mean --epochs? see --help"),
         (["train", "--epochs", "many"], "--epochs"),
-        (["train", "--epochs", "0"], "epochs = 0: must be positive"),
-        (["train", "--least-steps", "-1"], "least_steps = -1: must not be negative"),
+        (["train", "--epochs", "0"], "epochs = 0: Input should be greater than or equal to 1"),
+        (["train", "--least-steps", "-1"], "least_steps = -1: Input should be greater than or equal to 0"),
         (["train", "--preset", "best"], "--preset best: unknown"),
         (["train", "--data", "nowhere"], "--data nowhere: no such folder"),
         (["train", "--resume", "nowhere"], "nowhere/config.yaml: cannot be read"),
