@@ -5,8 +5,27 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from hw8.models.blocks import Autoencoder, ResidualBlock, ToMap, check_positive, smallest_map
-from hw8.models.registry import register_model
+from hw8.models.blocks import (
+    FOUR_WIDTHS,
+    Autoencoder,
+    FourWidths,
+    ResidualBlock,
+    Size,
+    ToMap,
+    conv_down,
+    smallest_map,
+)
+from hw8.models.registry import model_options, register_model
+
+
+@model_options
+class ResnetOptions:
+    """Options of the model resnet."""
+
+    widths: FourWidths = FOUR_WIDTHS
+    """Channels of the four stages, from the image inwards."""
+    latent: Size = 64
+    """Length of the latent vector."""
 
 
 class ResnetEncoder(nn.Module):
@@ -14,15 +33,14 @@ class ResnetEncoder(nn.Module):
 
     def __init__(self, side: int, channels: int, widths: Sequence[int], latent: int) -> None:
         super().__init__()
-        stem = [nn.Conv2d(channels, widths[0], 4, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()]
+        stem = conv_down([channels, widths[0]])
         stages = [ResidualBlock(inputs, outputs, 2) for inputs, outputs in pairwise(widths)]
         head = nn.Linear(widths[-1] * smallest_map(side) ** 2, latent)
         self.layers = nn.Sequential(*stem, *stages, nn.Flatten(), head)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Pixels to latent."""
-        latent: Tensor = self.layers(x_NCHW)
-        return latent
+        return self.layers(x_NCHW)
 
 
 class ResnetDecoder(nn.Module):
@@ -42,16 +60,11 @@ class ResnetDecoder(nn.Module):
 
     def forward(self, latent_ND: Tensor) -> Tensor:
         """Latent to pixels."""
-        pixels: Tensor = self.layers(latent_ND)
-        return pixels
+        return self.layers(latent_ND)
 
 
 @register_model
-def resnet(
-    side: int, channels: int = 3, *, widths: Sequence[int] = (32, 64, 128, 128), latent: int = 64
-) -> Autoencoder:
-    """Residual autoencoder; `widths` are the four stages' channels, from the image inwards."""
-    check_positive(side=side, channels=channels, widths=widths, latent=latent)
-    if len(widths) != 4:
-        raise ValueError(f"widths = {list(widths)} must be four numbers")
-    return Autoencoder(ResnetEncoder(side, channels, widths, latent), ResnetDecoder(side, channels, widths, latent))
+def resnet(side: int, channels: int, options: ResnetOptions) -> Autoencoder:
+    """Residual autoencoder."""
+    sizes = side, channels, options.widths, options.latent
+    return Autoencoder(ResnetEncoder(*sizes), ResnetDecoder(*sizes))

@@ -1,7 +1,6 @@
 """Broken config.yaml files, and options of models that make no sense."""
 
 import dataclasses
-import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -340,17 +339,14 @@ BY_TYPE: dict[type, tuple[str, ...]] = {
 
 def option_cases() -> Iterator[Case]:
     """Every option of every model with values of every type."""
-    from hw8.models import MODELS
+    from hw8.models import MODELS, options_class
 
-    for model, builder in sorted(MODELS.items()):
+    for model in sorted(MODELS):
         yield _of(f"{model} by default", f"model: {{name: {model}}}\n", LOADED)
-        parameters = inspect.signature(builder).parameters
-        for option, parameter in parameters.items():
-            if option in ("side", "channels"):
-                continue
-            for value in BY_TYPE[_kind(parameter.default)]:
-                text = f"model: {{name: {model}, options: {{{option}: {value}}}}}\n"
-                yield _of(f"{model} {option}={value[:24]}{'...' if len(value) > 24 else ''}", text)
+        for option in dataclasses.fields(options_class(model)):
+            for value in BY_TYPE[_kind(option.default)]:
+                text = f"model: {{name: {model}, options: {{{option.name}: {value}}}}}\n"
+                yield _of(f"{model} {option.name}={value[:24]}{'...' if len(value) > 24 else ''}", text)
         yield _of(f"{model} no_such=1", f"model: {{name: {model}, options: {{no_such: 1}}}}\n", REFUSED)
     for name in ("", "nothing", "__class__", "a\\nb\\e[2J", "x" * 20_000):
         yield _of(f"model {name[:12]!a}", f'model: {{name: "{name}"}}\n', REFUSED)
