@@ -97,7 +97,7 @@ class Recogniser(Autoencoder):
         return amounts, turns, damages
 
     def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:
-        """The answers of the heads and the pooled features, averaged over the image and, with `mirror`, its mirror image.
+        """The answers of the heads and the pooled features, averaged with those of the mirror image if `mirror` is set.
 
         `amounts` (N, P): how zoomed, tilted, noisy, warm the image looks; `changes` (N, 10): logits of quarter turns
         and damages; `features` (N, widths[-1]).

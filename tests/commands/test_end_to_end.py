@@ -153,9 +153,9 @@ def test_bad_images_are_one_line_and_exit_code_2(call, tmp_path):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--option", "side=3"], "has no option 'side'"),
+        (["--option", "side=3"], "model.options.side = 3: unknown; known: widths, latent, weight, mirror"),
         (["--option", "latent=2024-99-99"], "the value is not YAML"),
-        (["--option", "latent=[&a [*a]]"], "the value is not YAML"),
+        (["--option", "latent=[&a [*a]]"], "model.options.latent = [[[...]]]: Input should be a valid integer"),
         (["--score", "nelbo"], "--score nelbo: this model does not give it; it gives l1"),
         (["--crop", "65"], "--crop 65: larger than the 64-pixel images"),
         (["--preset", "conv", "--crop", "40"], "try --crop 32"),
