@@ -15,7 +15,6 @@ Norm = Literal["none", "batch"]
 Size = Annotated[int, Field(ge=1, le=1_000_000)]
 # Channels of four stages, from the image inwards. Not strict: YAML has lists only.
 FourWidths = Annotated[tuple[Size, Size, Size, Size], Field(strict=False)]
-FOUR_WIDTHS = (32, 64, 128, 128)
 HALVINGS = 16  # four stages, each at stride 2
 
 
@@ -34,6 +33,18 @@ class Autoencoder(Model):
     def decode(self, latent_ND: Tensor) -> Tensor:
         """Latent to pixels in [-1, 1]."""
         return bounded(self.decoder(latent_ND))
+
+
+class Layers(nn.Module):
+    """Modules applied in order. The attribute's name stands in the keys of saved weights, so it must stay."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The output of the last module."""
+        return self.layers(x)
 
 
 def in_float32(x: Tensor) -> torch.autocast:

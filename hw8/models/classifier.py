@@ -1,6 +1,5 @@
 """Autoencoder with an extra classifier that separates real images from near-misses by their latents."""
 
-import math
 from typing import Literal
 
 import torch
@@ -13,7 +12,7 @@ from hw8.models.backbones import Backbone, make_decoder, make_encoder
 from hw8.models.blocks import Autoencoder, Size, in_float32
 from hw8.models.output import Output
 from hw8.models.registry import model_options, register_model
-from hw8.models.transformations import boxes
+from hw8.models.transformations import boxes, bump
 
 HIDDEN = 64  # units of the classifier's hidden layer; chosen by hand
 
@@ -56,16 +55,11 @@ def near_misses(x_NCHW: Tensor) -> Tensor:
 def _moved(x_NCHW: Tensor) -> Tensor:
     """The surroundings of a random point pulled to a side, smoothly, by 8% to 16% of the image."""
     count, _, height, width = x_NCHW.shape
-    device = x_NCHW.device
     with in_float32(x_NCHW):
-        identity = torch.eye(2, 3, device=device).expand(count, 2, 3)
+        identity = torch.eye(2, 3, device=x_NCHW.device).expand(count, 2, 3)
         grid_NHW2 = F.affine_grid(identity, [count, 1, height, width], align_corners=False)
-        centre = torch.rand(count, 1, 1, 2, device=device) - 0.5
-        angle = 2 * math.pi * torch.rand(count, 1, 1, device=device)
-        pull = 2 * (0.08 + 0.08 * torch.rand(count, 1, 1, device=device))
-        bump = pull * torch.exp(-(grid_NHW2 - centre).square().sum(-1) / 0.18)
-        shift = torch.stack([bump * angle.cos(), bump * angle.sin()], dim=-1)
-        return F.grid_sample(x_NCHW.float(), grid_NHW2 + shift, padding_mode="border", align_corners=False)
+        grid_NHW2 = grid_NHW2 + bump(grid_NHW2, 0.18, 0.16, 0.32)
+        return F.grid_sample(x_NCHW.float(), grid_NHW2, padding_mode="border", align_corners=False)
 
 
 class ClassifyingAutoencoder(Autoencoder):

@@ -3,24 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from hw8.models.blocks import Autoencoder, smallest_map
+from hw8.models.blocks import Autoencoder, Layers, smallest_map
 from hw8.models.registry import register_model
 from hw8.models.vae import VaeOptions, VariationalAutoencoder
 
 
 def _down(inputs: int, outputs: int) -> list[nn.Module]:
     return [nn.Conv2d(inputs, outputs, 4, 2, 1), nn.ReLU()]
-
-
-class _Encoder(nn.Module):
-    """A stack of convolutions whose output is flattened to a vector."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(*_down(channels, 12), *_down(12, 24), *_down(24, 48))
-
-    def forward(self, x_NCHW: Tensor) -> Tensor:
-        return self.layers(x_NCHW).flatten(1)
 
 
 class _Decoder(nn.Module):
@@ -40,7 +29,8 @@ class _Decoder(nn.Module):
 @register_model
 def course_cnn(side: int, channels: int) -> Autoencoder:
     """Conv 4x4 at stride 2 to 12, 24 and 48 channels, ReLU after each, transposed back; Tanh last."""
-    return Autoencoder(_Encoder(channels), _Decoder(side, channels))
+    encoder = Layers(*_down(channels, 12), *_down(12, 24), *_down(24, 48), nn.Flatten())
+    return Autoencoder(encoder, _Decoder(side, channels))
 
 
 class _Heads(nn.Module):
@@ -63,6 +53,5 @@ def course_vae(side: int, channels: int) -> VariationalAutoencoder:
     The notebook adds the summed KL to the mean squared error, which is the ELBO of sigma^2 = pixels / 2.
     """
     decoder = _Decoder(side, channels)
-    return VariationalAutoencoder(
-        _Heads(channels), decoder, VaeOptions(sigma=(channels * side * side / 2) ** 0.5, warmup=0)
-    )
+    options = VaeOptions(sigma=(channels * side * side / 2) ** 0.5, warmup=0)
+    return VariationalAutoencoder(_Heads(channels), decoder, options)

@@ -5,9 +5,9 @@ from itertools import pairwise
 from typing import Annotated
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
-from hw8.models.blocks import Autoencoder, Norm, Size
+from hw8.models.blocks import Autoencoder, Layers, Norm, Size
 from hw8.models.registry import model_options, register_model
 
 
@@ -33,35 +33,21 @@ def dense(sizes: Sequence[int], norm: Norm) -> list[nn.Module]:
     return layers
 
 
-class FcnEncoder(nn.Module):
+def fcn_encoder(side: int, channels: int, widths: Sequence[int], latent: int, norm: Norm) -> Layers:
     """All pixels of an image, through hidden layers of `widths`, to a latent (N, latent)."""
-
-    def __init__(self, side: int, channels: int, widths: Sequence[int], latent: int, norm: Norm) -> None:
-        super().__init__()
-        sizes = [channels * side * side, *widths]
-        self.layers = nn.Sequential(nn.Flatten(), *dense(sizes, norm), nn.Linear(sizes[-1], latent))
-
-    def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Pixels to latent."""
-        return self.layers(x_NCHW)
+    sizes = [channels * side * side, *widths]
+    return Layers(nn.Flatten(), *dense(sizes, norm), nn.Linear(sizes[-1], latent))
 
 
-class FcnDecoder(nn.Module):
-    """The encoder's mirror image: latent (N, latent) to unbounded pixels (N, channels, side, side)."""
-
-    def __init__(self, side: int, channels: int, widths: Sequence[int], latent: int, norm: Norm) -> None:
-        super().__init__()
-        sizes = [latent, *reversed(widths)]
-        hidden, pixels = dense(sizes, norm), nn.Linear(sizes[-1], channels * side * side)
-        self.layers = nn.Sequential(*hidden, pixels, nn.Unflatten(1, (channels, side, side)))
-
-    def forward(self, latent_ND: Tensor) -> Tensor:
-        """Latent to pixels."""
-        return self.layers(latent_ND)
+def fcn_decoder(side: int, channels: int, widths: Sequence[int], latent: int, norm: Norm) -> Layers:
+    """The mirror image of `fcn_encoder`: latent (N, latent) to unbounded pixels (N, channels, side, side)."""
+    sizes = [latent, *reversed(widths)]
+    hidden, pixels = dense(sizes, norm), nn.Linear(sizes[-1], channels * side * side)
+    return Layers(*hidden, pixels, nn.Unflatten(1, (channels, side, side)))
 
 
 @register_model
 def fcn(side: int, channels: int, options: FcnOptions) -> Autoencoder:
     """Fully connected autoencoder."""
     sizes = side, channels, options.widths, options.latent, options.norm
-    return Autoencoder(FcnEncoder(*sizes), FcnDecoder(*sizes))
+    return Autoencoder(fcn_encoder(*sizes), fcn_decoder(*sizes))

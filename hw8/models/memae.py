@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hw8.config.limits import NotNegative, Positive
-from hw8.models.backbones import MAP_STRIDE, MapDecoder, MapEncoder
+from hw8.models.backbones import MAP_STRIDE, map_decoder, map_encoder
 from hw8.models.blocks import Size, bounded, in_float32
 from hw8.models.output import Model, Output
 from hw8.models.registry import model_options, register_model
@@ -96,5 +96,5 @@ class MemoryAutoencoder(Model):
 def memae(side: int, channels: int, options: MemaeOptions) -> MemoryAutoencoder:
     """Memory-augmented autoencoder on a convolutional map of latents."""
     memory = Memory(options)
-    encoder, decoder = MapEncoder(side, channels, options.dim), MapDecoder(channels, options.dim)
+    encoder, decoder = map_encoder(side, channels, options.dim), map_decoder(channels, options.dim)
     return MemoryAutoencoder(encoder, decoder, memory, options.entropy_weight)

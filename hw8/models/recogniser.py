@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hw8.config.limits import Positive
-from hw8.models.blocks import Autoencoder, FourWidths, ResidualBlock, Size, in_float32, smallest_map
-from hw8.models.conv import ConvDecoder
+from hw8.models.blocks import Autoencoder, FourWidths, Layers, ResidualBlock, Size, conv_down, in_float32, smallest_map
+from hw8.models.conv import conv_decoder
 from hw8.models.output import Output
 from hw8.models.registry import model_options, register_model
 from hw8.models.transformations import DAMAGES, QUARTERS, Chances, mirror_signs, parameter_names, transform
@@ -39,18 +39,11 @@ class RecogniserOptions:
     """Average the evidence of an image and of its mirror image; right where both are equally normal."""
 
 
-class RecogniserEncoder(nn.Module):
+def recogniser_encoder(channels: int, widths: Sequence[int]) -> Layers:
     """A strided stem and three halving residual stages: (N, C, S, S) to features (N, widths[-1], S/16, S/16)."""
-
-    def __init__(self, channels: int, widths: Sequence[int]) -> None:
-        super().__init__()
-        stem = [nn.Conv2d(channels, widths[0], 4, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()]
-        stem += [nn.Conv2d(widths[0], widths[0], 3, 1, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()]
-        self.layers = nn.Sequential(*stem, *(ResidualBlock(inputs, outputs, 2) for inputs, outputs in pairwise(widths)))
-
-    def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Pixels to a map of features."""
-        return self.layers(x_NCHW)
+    stem = conv_down([channels, widths[0]])
+    stem += [nn.Conv2d(widths[0], widths[0], 3, 1, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()]
+    return Layers(*stem, *(ResidualBlock(inputs, outputs, 2) for inputs, outputs in pairwise(widths)))
 
 
 class Recogniser(Autoencoder):
@@ -61,8 +54,8 @@ class Recogniser(Autoencoder):
     def __init__(self, side: int, channels: int, options: RecogniserOptions) -> None:
         features = options.widths[-1]
         project = nn.Sequential(nn.Flatten(), nn.Linear(features * smallest_map(side) ** 2, options.latent))
-        super().__init__(project, ConvDecoder(side, channels, DECODER_WIDTHS, options.latent))
-        self.features = RecogniserEncoder(channels, options.widths)
+        super().__init__(project, conv_decoder(side, channels, DECODER_WIDTHS, options.latent))
+        self.features = recogniser_encoder(channels, options.widths)
         self.names = parameter_names(channels)
         self.sizes = (len(self.names), QUARTERS, len(DAMAGES))
         self.heads = nn.Linear(features, sum(self.sizes))

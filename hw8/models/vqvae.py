@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from hw8.config.limits import NotNegative
-from hw8.models.backbones import MAP_STRIDE, MapDecoder, MapEncoder
+from hw8.models.backbones import MAP_STRIDE, map_decoder, map_encoder
 from hw8.models.blocks import Size, bounded, in_float32
 from hw8.models.output import Model, Output
 from hw8.models.registry import model_options, register_model
@@ -116,6 +116,6 @@ class VectorQuantisedAutoencoder(Model):
 @register_model
 def vqvae(side: int, channels: int, options: VqvaeOptions) -> VectorQuantisedAutoencoder:
     """Vector-quantised autoencoder on a convolutional map of latents."""
-    encoder, decoder = MapEncoder(side, channels, options.dim), MapDecoder(channels, options.dim)
+    encoder, decoder = map_encoder(side, channels, options.dim), map_decoder(channels, options.dim)
     codebook = Codebook(options.codes, options.dim, options.decay)
     return VectorQuantisedAutoencoder(encoder, decoder, codebook, options.commitment)
