@@ -1,4 +1,4 @@
-"""The command `hw8`, also as `python -m hw8`: the commands by their names.
+"""The command `hw8`, also as `python -m hw8`: calls a command by its name.
 
 hw8 train --preset boss        as python scripts/train.py --preset boss
 """
@@ -9,7 +9,7 @@ from hw8 import commands
 
 
 def main() -> None:
-    """Run the command named first on the command line, as its script would; leaves with the script's exit code."""
+    """Run the command that the first word names, as its script would, and exit with its code."""
     name = sys.argv[1].replace("-", "_") if sys.argv[1:] else ""
     if name in commands.COMMANDS:
         commands.run(name)
@@ -20,7 +20,7 @@ def main() -> None:
 
 
 def _answer() -> None:
-    """Answer what is not a command: --help, --version, nothing, or a name that is none. Raises InputError."""
+    """Answer --help and --version. Raises InputError for no command or an unknown one."""
     from hw8 import __version__
     from hw8.base.errors import InputError, nearest, shown
     from hw8.commands.spelling import program
@@ -40,14 +40,14 @@ def _answer() -> None:
 
 
 def _listing(program: str) -> str:
-    """Every command, with the first line of what it says of itself."""
+    """The text of --help: every command with its description."""
     from hw8 import __doc__ as text
+    from hw8.base.text import aligned
 
-    usage = f"usage: {program} COMMAND ...    ({program} COMMAND --help tells the command's options)"
-    lines = [usage, "", *(text or "").splitlines(), ""]
-    width = max(map(len, commands.COMMANDS))
-    lines += [f"  {name:<{width}}  {about}" for name, about in commands.COMMANDS.items()]
-    return "\n".join([*lines, "", f"Start with {program} train, then {program} predict."])
+    usage = f"usage: {program} COMMAND ...    ({program} COMMAND --help lists the command's options)"
+    listed = [f"  {line}" for line in aligned([*commands.COMMANDS.items()], left=2)]
+    start = f"Start with {program} train, then {program} predict."
+    return "\n".join([usage, "", *(text or "").splitlines(), "", *listed, "", start])
 
 
 if __name__ == "__main__":

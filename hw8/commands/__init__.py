@@ -1,10 +1,11 @@
-"""The commands, a module each: its options, the call, and what it prints."""
+"""The commands, one module each: its options, the call, and what it prints."""
 
-# ruff: noqa: E501 (a line a command)
+# ruff: noqa: E501 (one line per command)
 
 import importlib
 
-# What `hw8 --help` lists: written here, since importing sixteen modules for their first lines takes seconds.
+# What `hw8 --help` lists: written here, since importing sixteen modules for their first lines would take seconds.
+# A test compares these with the first lines of the modules.
 COMMANDS = {
     "ablate": "Measure what each piece of a run's evidence is worth: alone, left out of the joint score, added to it.",
     "benchmark": "Measure speeds beside the course's way to train and score, in pairs in one run, and print their ratios.",

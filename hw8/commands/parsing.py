@@ -1,4 +1,4 @@
-"""What the entry points share: parsing, one-line errors and exit codes."""
+"""What the commands share: parsing, one-line errors and exit codes."""
 
 import contextlib
 import dataclasses
@@ -18,17 +18,20 @@ import tyro
 from hw8.base.errors import InputError, Interrupted, nearest
 from hw8.base.processes import GONE, leave
 from hw8.commands.spelling import for_shell, interpreter, own_spelling, own_words
+from hw8.commands.spelling import option as option_name
 from hw8.config import RunConfig, read_config
 from hw8.config.presets import DEFAULT_PRESET, PRESETS, load_preset
 
 Arguments = TypeVar("Arguments")
+# Seconds that another process than rank 0 waits before it prints its error. If all of them fail, rank 0 reports it and
+# the launcher ends the others meanwhile; much shorter, and the same line appears once per process.
 PATIENCE = 3.0
 STYLE = (tyro.conf.OmitArgPrefixes, tyro.conf.SuppressFixed)
 
 
 def run(command: Callable[[], None]) -> None:
-    """Call an entry point and exit: 0 done, 2 bad usage or input (one line), 130 interrupted with the work saved."""
-    level = logging.INFO if _first() else logging.ERROR
+    """Call a command and exit: 0 done, 2 bad usage or input (one line), 130 interrupted with the work saved."""
+    level = logging.INFO if _is_rank_0() else logging.ERROR
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Spelled("%(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
@@ -38,13 +41,13 @@ def run(command: Callable[[], None]) -> None:
     except InputError as error:
         _leave(f"error: {error}", 2, error.choices)
     except Interrupted as stop:
-        if not _first() and not str(stop).startswith(GONE):
-            sys.exit(130)  # every process stops together, and the first says so
+        if not _is_rank_0() and not str(stop).startswith(GONE):
+            sys.exit(130)  # all processes stop together, and rank 0 says so
         _leave(str(stop), 130)
     except KeyboardInterrupt:
         _leave("interrupted", 130)
     except BrokenPipeError:
-        # Whoever read our output has gone (head, less); there is nobody left to tell.
+        # The reader of the output (head, less) has closed it: there is nowhere to print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -54,21 +57,21 @@ def run(command: Callable[[], None]) -> None:
 
 
 class _Spelled(logging.Formatter):
-    """Log lines, with settings and commands as one types them."""
+    """Log lines, with settings and commands as they are typed."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         return for_shell(super().format(record))
 
 
-def _first() -> bool:
-    """Whether this process is the job's first, or alone."""
+def _is_rank_0() -> bool:
+    """Whether this process is rank 0 of its job, or alone."""
     return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
 
 
 def _leave(line: str, code: int, below: Sequence[str] = ()) -> None:
-    if not _first():
-        # What stops every process is said by the first, which ends the job; what stops this one alone is said by it.
+    if not _is_rank_0():
+        # An error of every process is printed by rank 0, which ends the job; one of this process alone by itself.
         time.sleep(PATIENCE)
         line = f"process {os.environ['RANK']}: {line}"
     print(for_shell(" ".join(line.split("\n"))), *below, sep="\n", file=sys.stderr)
@@ -76,37 +79,36 @@ def _leave(line: str, code: int, below: Sequence[str] = ()) -> None:
 
 
 def parse(kind: type[Arguments], text: str, default: Any = None, argv: Sequence[str] | None = None) -> Arguments:
-    """Read the command line into a dataclass. Bad usage leaves with one line and exit code 2."""
-    box = io.StringIO()
+    """Read the command line into a dataclass. Raises InputError for bad usage, and exits after --help."""
+    frame = io.StringIO()
+    defaults = {} if default is None else {"default": default}
+    words = own_words() if argv is None else argv
     try:
-        with contextlib.redirect_stderr(box):
-            given = {} if default is None else {"default": default}
-            words = own_words() if argv is None else argv
-            parsed: Arguments = tyro.cli(kind, prog=own_spelling(), description=text, args=words, config=STYLE, **given)
-            return parsed
+        with contextlib.redirect_stderr(frame):
+            return tyro.cli(kind, prog=own_spelling(), description=text, args=words, config=STYLE, **defaults)
     except SystemExit as leaving:
         if leaving.code in (0, None):
             raise
-        line = _first_line(box.getvalue())
+        line = re.sub(r"^Error parsing [\w.]+: ", "", _first_line(frame.getvalue()))
         unknown = re.match(r"Unrecognized options?: (--[\w-]+)", line)
-        hint = nearest(unknown[1], _options_of(kind, default)) if unknown else ""
+        hint = nearest(unknown[1], _option_names(kind, defaults)) if unknown else ""
         raise InputError(f"{line};{hint} see --help") from None
 
 
-def _options_of(kind: type[Any], default: Any) -> set[str]:
-    """The names of all options, as the help text has them."""
-    box = io.StringIO()
-    given = {} if default is None else {"default": default}
-    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(box):
-        tyro.cli(kind, args=["--help"], config=STYLE, **given)
-    return set(re.findall(r"--[\w-]+", box.getvalue()))
+def _option_names(kind: type[Any], defaults: dict[str, Any]) -> set[str]:
+    """The names of all options, which start the lines of the help text; an indented one only mentions an option."""
+    text = io.StringIO()
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(text):
+        tyro.cli(kind, args=["--help"], config=STYLE, **defaults)
+    lines = re.findall(r"^\W (--?\w.+)", text.getvalue(), re.MULTILINE)
+    return {name for line in lines for name in re.findall(r"--[\w.-]+", line.partition("  ")[0])}
 
 
-def _first_line(box: str) -> str:
-    """The message inside tyro's frame, without its frame and hints."""
+def _first_line(frame: str) -> str:
+    """The message inside tyro's frame, without its hints."""
     message: list[str] = []
-    for line in box.splitlines()[1:]:
-        text = line.strip("│|╭╮╰╯+ ")  # drawn in ASCII where the terminal has no more
+    for line in frame.splitlines()[1:]:
+        text = line.strip("│|╭╮╰╯+ ")  # drawn in ASCII where the terminal has no other characters
         if text.strip("─-"):
             message.append(text.strip("─ "))
         elif message:
@@ -116,7 +118,7 @@ def _first_line(box: str) -> str:
 
 @dataclasses.dataclass
 class TrainArguments:
-    """The command line of scripts/train.py; every setting of the run besides."""
+    """The command line of scripts/train.py, with every setting of the run."""
 
     run: RunConfig
     preset: Literal[tuple(PRESETS)] = DEFAULT_PRESET  # type: ignore[valid-type]
@@ -124,57 +126,83 @@ class TrainArguments:
     out: Path | None = None
     """Folder of the new run. Default: runs/PRESET, or runs/PRESET-2 and so on."""
     resume: Path | None = None
-    """Go on with this interrupted run, with its own settings."""
+    """Resume this interrupted run, with its own settings."""
     config: Path | None = None
     """Start from this config.yaml instead of a preset."""
     option: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
-    """Options of the model, for instance: latent=32 widths=[256,64]."""
+    """Options of the model, for instance: latent=32 widths=[256,64]. Each is also an option of its own: --latent 32;
+    --preset NAME --help lists those of the model."""
 
 
 def parse_training(text: str, argv: Sequence[str]) -> TrainArguments:
-    """Read scripts/train.py's command line: the preset or file named there gives the defaults of all else."""
-    named = _peek(argv)
-    if named["resume"] is not None:
-        default = read_config(Path(named["resume"]) / "config.yaml")
-    elif named["config"] is not None:
-        default = read_config(Path(named["config"]))
+    """Read scripts/train.py's command line: the preset or file that it names gives the defaults of all else."""
+    start = _peek(argv)
+    if start["resume"] is not None:
+        default = read_config(Path(start["resume"]) / "config.yaml")
+    elif start["config"] is not None:
+        default = read_config(Path(start["config"]))
     else:
-        default = load_preset(named["preset"] or DEFAULT_PRESET)
-    if named["preset"] not in (None, default.preset):
-        raise InputError(
-            f"--preset {named['preset']}: the settings come from --resume or --config; leave --preset away"
-        )
-    known = default.preset if default.preset in PRESETS else DEFAULT_PRESET
-    arguments = parse(TrainArguments, text, TrainArguments(default, known), argv)
+        default = load_preset(start["preset"] or DEFAULT_PRESET)
+    if start["preset"] not in (None, default.preset):
+        raise InputError(f"--preset {start['preset']}: the settings come from --resume or --config; omit --preset")
+    preset = default.preset if default.preset in PRESETS else DEFAULT_PRESET
+    if not any(start.values()) and {"-h", "--help"} & {*argv}:
+        # The models' files import PyTorch, which takes seconds: help that names no model does without them.
+        return parse(TrainArguments, text, TrainArguments(default, preset), argv)
+    arguments = _parse_with_model(text, TrainArguments(default, preset), start["model"] or default.model.name, argv)
     if arguments.resume and (arguments.out or arguments.config):
-        raise InputError(f"--resume {arguments.resume} goes on in its own folder; leave --out and --config away")
-    if _given("epochs", argv) and not _given("least-steps", argv) and not arguments.resume:
+        raise InputError(f"--resume {arguments.resume} continues in its own folder; omit --out and --config")
+    if _is_present("epochs", argv) and not _is_present("least-steps", argv) and not arguments.resume:
         train = dataclasses.replace(arguments.run.train, least_steps=0)
         arguments.run = dataclasses.replace(arguments.run, train=train)
-    if arguments.option:
-        model = arguments.run.model
-        chosen = dataclasses.replace(model, options=model.options | _options(arguments.option))
-        arguments.run = dataclasses.replace(arguments.run, model=chosen)
     return arguments
 
 
+def _parse_with_model(text: str, default: TrainArguments, model: str, argv: Sequence[str]) -> TrainArguments:
+    """Read the command line with the options of this model; those that differ from the default enter the settings."""
+    from hw8.models import options_class
+
+    kind, options = options_class(model), default.run.model.options
+    before = _with_unique_names(kind, _option_names(TrainArguments, {"default": default}))(**options)
+    both = dataclasses.make_dataclass("Both", [(model, type(before), before)], bases=(TrainArguments,))
+    arguments = parse(both, text, both(default.run, default.preset), argv)
+    after = getattr(arguments, model)
+    names = [field.name for field in dataclasses.fields(kind)]
+    options = options | {name: getattr(after, name) for name in names if getattr(after, name) != getattr(before, name)}
+    options = options | _options(arguments.option)
+    kind(**options)  # raises InputError for what --option names
+    chosen = dataclasses.replace(arguments.run.model, options=options)
+    arguments.run = dataclasses.replace(arguments.run, model=chosen)
+    return arguments
+
+
+def _with_unique_names(kind: type[Any], taken: set[str]) -> type[Any]:
+    """The same dataclass of a model's options; one named like a setting is spelled `--model.NAME`."""
+    respelled = {
+        name: Annotated[annotation, tyro.conf.arg(name=f"model.{name}")]
+        for name, annotation in kind.__annotations__.items()
+        if option_name(name) in taken
+    }
+    return type(kind.__name__, (kind,), {"__annotations__": respelled, "__doc__": kind.__doc__})
+
+
 def _peek(argv: Sequence[str]) -> dict[str, str | None]:
-    """What is given for --preset, --resume and --config, which decide the defaults of everything else."""
-    found: dict[str, str | None] = {"preset": None, "resume": None, "config": None}
-    for place, word in enumerate(argv):
+    """The values of --preset, --resume, --config and --model, which decide the defaults of everything else."""
+    values: dict[str, str | None] = {"preset": None, "resume": None, "config": None, "model": None}
+    for word, following in zip(argv, [*argv[1:], None], strict=True):
         name, joined, value = word.removeprefix("--").partition("=")
-        if word.startswith("--") and name in found:
-            found[name] = value if joined else (argv[place + 1] if place + 1 < len(argv) else None)
-    return found
+        if word.startswith("--") and name in values:
+            values[name] = value if joined else following
+    return values
 
 
-def _given(name: str, argv: Sequence[str]) -> bool:
+def _is_present(name: str, argv: Sequence[str]) -> bool:
     """Whether an option is on the command line."""
     return any(word.partition("=")[0].replace("_", "-") == f"--{name}" for word in argv)
 
 
 def _options(pairs: Sequence[str]) -> dict[str, Any]:
-    """Model options from NAME=VALUE words; values are YAML, so that numbers and lists come out as such."""
+    """Model options from NAME=VALUE words; values are YAML, which tells numbers, lists and words apart."""
     import yaml
 
     options = {}
@@ -183,10 +211,8 @@ def _options(pairs: Sequence[str]) -> dict[str, Any]:
         if not name or not equals:
             raise InputError(f"--option {pair}: must be NAME=VALUE, for instance latent=32")
         try:
-            if "&" in value or "*" in value:
-                raise ValueError("no anchors and aliases in an option")
             options[name.replace("-", "_")] = yaml.safe_load(value)
-        except Exception:  # a bad value fails inside PyYAML in more ways than it documents
+        except (yaml.YAMLError, ValueError):  # ValueError: a date such as 2024-99-99
             raise InputError(f"--option {pair}: the value is not YAML; for instance widths=[256,64]") from None
     return options
 

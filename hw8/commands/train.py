@@ -8,7 +8,7 @@ from hw8.commands.spelling import own_words, spelled
 
 
 def main() -> None:
-    """Parse, train or resume, and print what came of it."""
+    """Parse, train or resume, and print the results."""
     arguments = parse_training(__doc__ or "", own_words())
     from hw8.base.processes import processes
     from hw8.base.text import counted
@@ -18,26 +18,23 @@ def main() -> None:
     from hw8.runs.train import resume_run, train_run
 
     if arguments.resume:
-        done = resume_run(arguments.resume, arguments.run)
+        run = resume_run(arguments.resume, arguments.run)
     else:
-        done = train_run(arguments.run, arguments.out, command_line())
+        run = train_run(arguments.run, arguments.out, command_line())
     if not processes().main:
         return
-    folder, summary = done.folder.path, done.summary
+    folder, summary = run.folder.path, run.summary
     picture = folder / "reconstructions.png"
-    draw_reconstructions(picture, done, done.images, done.splits.development, done.config.scoring.score)
-    print(
-        auc_table(
-            done.held_out.common, "Held-out ROC-AUC: development images against synthetic anomalies made from them"
-        )
-    )
-    print(auc_table(done.held_out.unseen, "The same against kinds of anomaly that no preset is trained on"))
+    draw_reconstructions(picture, run, run.images, run.splits.development, run.config.scoring.score)
+    title = "Held-out ROC-AUC: development images against synthetic anomalies made from them"
+    print(auc_table(run.held_out.common, title))
+    print(auc_table(run.held_out.unseen, "The same against kinds of anomaly that no preset is trained on"))
     print(
         f"{summary['preset']}: {summary['parameters']:,} parameters, best of {counted(summary['epochs'], 'epoch')}: "
         f"{summary['best_epoch']}, {summary['train_minutes']:.1f} min, {summary['images_per_second']:,.0f} images/s"
     )
     for line in summary["warnings"]:
         print(f"Warning:  {line}")
-    # Without a test set there is nothing to predict, but the images held out from training can be looked at.
-    after = ("predict", "--run") if open_source(done.config.data.source).has_test_set else ("report",)
-    print(f"Run:      {folder}\nPictures: {picture}\nNext:     {spelled(*after, folder)}")
+    # Without a test set there is nothing to predict, but a report shows the images held out from training.
+    following = ("predict", "--run") if open_source(run.config.data.source).has_test_set else ("report",)
+    print(f"Run:      {folder}\nPictures: {picture}\nNext:     {spelled(*following, folder)}")

@@ -7,25 +7,27 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hw8.base.errors import InputError, nearest
+from hw8.base.text import aligned
 from hw8.config import RunConfig
 
 PRESETS: dict[str, Callable[[], RunConfig]] = {}
-SHORT_LIST = 5  # presets shown with a line each to who gave a name that is none
-COMMON = ("boss_quick", "boss", "fcn_crop", "resnet", "vae")
+SHORT_LIST = 5  # presets listed with a line each after an unknown name: one screen with the error, chosen by hand
+COMMON = ("boss_quick", "boss", "fcn_crop", "resnet", "vae")  # what fills that list where few names are similar
+SIMILAR = 0.4  # difflib's ratio from which a name is listed: looser than a "did you mean", since it is one of several
 
 
 def preset(function: Callable[[], RunConfig]) -> Callable[[], RunConfig]:
-    """Register a named run; its name is the function's name. A second of the same name is an error."""
+    """Register a named run under the function's name. Raises ValueError if the name is taken."""
     name = function.__name__
     if name in PRESETS:
         raise ValueError(f"preset {name!r} is registered twice")
 
     @functools.wraps(function)
-    def make() -> RunConfig:
+    def load() -> RunConfig:
         return dataclasses.replace(function(), preset=name)
 
-    PRESETS[name] = make
-    return make
+    PRESETS[name] = load
+    return load
 
 
 def load_preset(name: str) -> RunConfig:
@@ -36,15 +38,16 @@ def load_preset(name: str) -> RunConfig:
 
 
 def unknown_preset(name: str, others: Mapping[str, str] | None = None) -> InputError:
-    """The error for a name that is no preset's, nor one of `others`, which are names with what they are."""
-    known = {preset: (make.__doc__ or "").split("\n")[0] for preset, make in PRESETS.items()} | dict(others or {})
-    near = difflib.get_close_matches(name, known, SHORT_LIST, 0.4)
-    near += [preset for preset in COMMON if preset not in near][: max(0, SHORT_LIST - len(near))]
-    width = max(map(len, near))
-    there_are = f"there are {', '.join(near)} and {len(known) - len(near)} more"
+    """The error for an unknown name, where `others` maps further names that would do to their descriptions."""
+    descriptions = {preset: (load.__doc__ or "").split("\n")[0] for preset, load in PRESETS.items()} | dict(
+        others or {}
+    )
+    similar = difflib.get_close_matches(name, descriptions, SHORT_LIST, SIMILAR)
+    listed = [*similar, *(preset for preset in COMMON if preset not in similar)][:SHORT_LIST]
+    there_are = f"there are {', '.join(listed)} and {len(descriptions) - len(listed)} more"
+    lines = aligned([(preset, descriptions[preset]) for preset in listed], left=2)
     return InputError(
-        f"`preset` {name}: unknown;{nearest(name, known)} {there_are}",
-        [f"  {preset:<{width}}  {known[preset]}" for preset in near],
+        f"`preset` {name}: unknown;{nearest(name, descriptions)} {there_are}", [f"  {line}" for line in lines]
     )
 
 
@@ -68,24 +71,14 @@ def fcn() -> RunConfig:
 
 @preset
 def fcn_crop() -> RunConfig:
-    """Fully connected, BatchNorm, narrow latent, on the centre of the face: what the published scores favour."""
-    return changed(
-        fcn(),
-        data={"crop": 32, "flip": True},
-        model={"options": {"widths": [512], "latent": 32, "norm": "batch"}},
-        train={"epochs": 20},
-    )
+    """Fully connected, BatchNorm, narrow latent, on the centre of the face: cheap, and strong in students' reports."""
+    return changed(_centre("fcn", widths=[512], latent=32, norm="batch"), train={"epochs": 20})
 
 
 @preset
 def resnet() -> RunConfig:
     """Residual encoder and decoder around a narrow latent, on the centre of the face."""
-    return changed(
-        RunConfig(),
-        data={"crop": 32, "flip": True},
-        model={"name": "resnet", "options": {"latent": 64}},
-        train={"loss": "l1"},
-    )
+    return changed(_centre("resnet", latent=64), train={"loss": "l1"})
 
 
 @preset
@@ -96,7 +89,7 @@ def resnet_mse() -> RunConfig:
 
 @preset
 def centre() -> RunConfig:
-    """The ground on which the models below are compared: the inner 32 pixels, twelve epochs, mean squared error."""
+    """The common setting of the models below: the inner 32 pixels, twelve epochs, mean squared error."""
     return changed(RunConfig(), data={"crop": 32, "flip": True}, model={"name": "conv", "options": {"latent": 64}})
 
 
@@ -106,7 +99,7 @@ def _bce(config: RunConfig) -> RunConfig:
 
 
 def _centre(model: str, **options: Any) -> RunConfig:
-    """The common ground with another model."""
+    """`centre` with another model."""
     return changed(centre(), model={"name": model, "options": options})
 
 
@@ -129,8 +122,8 @@ def resnet_bce() -> RunConfig:
 
 
 def _denoising(corruption: str, strength: float) -> RunConfig:
-    ground = _centre("denoising", latent=64, corruption=corruption, strength=strength)
-    return changed(ground, scoring={"score": "denoising_l1"})
+    run = _centre("denoising", latent=64, corruption=corruption, strength=strength)
+    return changed(run, scoring={"score": "denoising_l1"})
 
 
 @preset
@@ -141,9 +134,9 @@ def denoise_gaussian() -> RunConfig:
 
 @preset
 def denoise_levels() -> RunConfig:
-    """One denoiser for every noise level up to 50 grey levels, scored by how its errors at four levels go together."""
-    ground = _centre("denoising", latent=64, corruption="gaussian", strength=50.0, many_levels=True)
-    return changed(ground, scoring={"score": "level_errors"})
+    """One denoiser for all noise of up to 50 grey levels, scored by its errors at four levels together."""
+    run = _centre("denoising", latent=64, corruption="gaussian", strength=50.0, many_levels=True)
+    return changed(run, scoring={"score": "level_errors"})
 
 
 @preset
@@ -160,13 +153,13 @@ def denoise_salt_pepper() -> RunConfig:
 
 @preset
 def denoise_mask() -> RunConfig:
-    """Denoising autoencoder: a quarter of the pixels to zero."""
+    """Denoising autoencoder: a quarter of the pixels set to zero."""
     return _denoising("mask_pixels", 0.25)
 
 
 @preset
 def denoise_blocks() -> RunConfig:
-    """Denoising autoencoder: a quarter of the blocks to zero."""
+    """Denoising autoencoder: a quarter of the blocks set to zero."""
     return _denoising("mask_blocks", 0.25)
 
 
@@ -208,7 +201,7 @@ def classifier() -> RunConfig:
 
 @preset
 def classifier_noise() -> RunConfig:
-    """The same with pixel noise instead of near-misses: the variant that failed students on the homework."""
+    """`classifier` with pixel noise instead of near-misses: the variant that failed for students of the homework."""
     return changed(classifier(), model={"options": {"latent": 64, "negatives": "pixel_noise"}})
 
 
@@ -238,13 +231,13 @@ def aae() -> RunConfig:
 
 @preset
 def deep_svdd() -> RunConfig:
-    """Deep SVDD, the neighbour that reconstructs nothing."""
+    """Deep SVDD, a model without reconstruction."""
     return changed(_centre("deep_svdd"), scoring={"score": "distance"}, train={"lr": 1e-3})
 
 
 @preset
 def boss() -> RunConfig:
-    """The best honest combination: what a recogniser and the image's own texture say, put together."""
+    """The best combination that uses no test labels: evidence of a recogniser and of the image's texture."""
     return changed(
         RunConfig(),
         data={"flip": True},
@@ -262,13 +255,13 @@ def boss_quick() -> RunConfig:
 
 @preset
 def boss_transductive() -> RunConfig:
-    """`boss` that, when it scores a test set, also looks at the unlabelled test images as a whole."""
+    """`boss` that, when it scores a test set, also learns from its unlabelled images."""
     return changed(boss(), scoring={"transductive": True})
 
 
 @preset
 def boss_digits() -> RunConfig:
-    """`boss` for a hundred small grey images that have a right and a left, for instance one handwritten digit."""
+    """`boss` for about a hundred small grey images that are not symmetric, for instance one handwritten digit."""
     return changed(
         boss(),
         data={"flip": False},
@@ -284,7 +277,7 @@ def boss_large() -> RunConfig:
 
 
 def _course(model: str, **options: Any) -> RunConfig:
-    """The sample notebook's training: Adam at 1e-3, batches of 2000, 50 epochs, no tricks, its score."""
+    """The sample notebook's training and score: Adam at 1e-3, batches of 2000, 50 epochs, nothing else."""
     return changed(
         RunConfig(),
         model={"name": model, "options": options},
@@ -296,7 +289,7 @@ def _course(model: str, **options: Any) -> RunConfig:
             "final_lr_share": 1.0,
             "warmup_share": 0.0,
             "weight_decay": 0.0,
-            "clip_norm": 1e9,
+            "clip_norm": 1e9,  # never reached: the notebook does not clip
             "ema_decay": 0.0,
         },
         scoring={"score": "rse"},

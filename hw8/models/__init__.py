@@ -1,4 +1,4 @@
-"""The zoo. Importing this package registers every model; a new one adds its import here."""
+"""The models, one file per family. Importing this package registers all of them; a new one adds its import here."""
 
 from hw8.models import (
     adversarial,
@@ -17,6 +17,6 @@ from hw8.models import (
     vqvae,
 )
 from hw8.models.output import Model, Output
-from hw8.models.registry import MODELS, create_model, register_model
+from hw8.models.registry import MODELS, create_model, options_class, register_model
 
-__all__ = ["MODELS", "Model", "Output", "create_model", "register_model"]
+__all__ = ["MODELS", "Model", "Output", "create_model", "options_class", "register_model"]

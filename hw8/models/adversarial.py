@@ -8,10 +8,25 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from hw8.models.backbones import make_decoder, make_encoder
-from hw8.models.blocks import Autoencoder, in_float32
+from hw8.config.limits import Positive
+from hw8.models.backbones import Backbone, make_decoder, make_encoder
+from hw8.models.blocks import Autoencoder, Size, in_float32
 from hw8.models.output import Output
-from hw8.models.registry import register_model
+from hw8.models.registry import model_options, register_model
+
+HIDDEN = 128  # units of the discriminator's two hidden layers; chosen by hand
+
+
+@model_options
+class AaeOptions:
+    """Options of the model aae."""
+
+    backbone: Backbone = "conv"
+    """Layers of encoder and decoder."""
+    latent: Size = 32
+    """Length of the latent vector."""
+    weight: Positive = 0.02
+    """Factor of the discriminator's gradient on the encoder."""
 
 
 class _Reverse(torch.autograd.Function):
@@ -28,24 +43,22 @@ class _Reverse(torch.autograd.Function):
 
 
 def reverse_gradient(x: Tensor, scale: float) -> Tensor:
-    """`x` itself; whoever learns through it is pushed the other way, `scale` times."""
+    """`x` itself; its gradient is reversed and multiplied by `scale`."""
     return _Reverse.apply(x, scale)
 
 
 class AdversarialAutoencoder(Autoencoder):
     """Discriminator and encoder learn in one backward pass: the encoder's gradient is reversed.
 
-    Spectral normalisation (Miyato 2018) keeps the discriminator from running away.
+    Spectral normalisation (Miyato 2018) bounds the discriminator, so that it cannot outrun the encoder.
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, latent: int, weight: float) -> None:
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, options: AaeOptions) -> None:
         super().__init__(encoder, decoder)
-        if not weight > 0:
-            raise ValueError(f"weight = {weight!r} must be positive")
-        self.weight = weight
-        widths = [latent, 128, 128]
-        hidden = [nn.Sequential(spectral_norm(nn.Linear(a, b)), nn.LeakyReLU(0.2)) for a, b in pairwise(widths)]
-        self.discriminator = nn.Sequential(*hidden, spectral_norm(nn.Linear(128, 1)))
+        self.weight = options.weight
+        sizes = pairwise([options.latent, HIDDEN, HIDDEN])
+        hidden = [nn.Sequential(spectral_norm(nn.Linear(a, b)), nn.LeakyReLU(0.2)) for a, b in sizes]
+        self.discriminator = nn.Sequential(*hidden, spectral_norm(nn.Linear(HIDDEN, 1)))
 
     def forward(self, x_NCHW: Tensor) -> Output:
         """Reconstruct; the term is the discriminator's cross-entropy between latents and normal samples."""
@@ -68,9 +81,7 @@ class AdversarialAutoencoder(Autoencoder):
 
 
 @register_model
-def aae(
-    side: int, channels: int = 3, *, backbone: str = "conv", latent: int = 32, weight: float = 0.02
-) -> AdversarialAutoencoder:
-    """Adversarial autoencoder; `weight` scales the discriminator's gradient on the encoder."""
-    encoder, decoder = make_encoder(backbone, side, channels, latent), make_decoder(backbone, side, channels, latent)
-    return AdversarialAutoencoder(encoder, decoder, latent, weight)
+def aae(side: int, channels: int, options: AaeOptions) -> AdversarialAutoencoder:
+    """Adversarial autoencoder on any backbone."""
+    encoder = make_encoder(options.backbone, side, channels, options.latent)
+    return AdversarialAutoencoder(encoder, make_decoder(options.backbone, side, channels, options.latent), options)

@@ -1,12 +1,27 @@
-"""Autoencoder with an auxiliary decoder: a second reconstruction from the same latent, learned beside the first."""
+"""Autoencoder with an auxiliary decoder: a second reconstruction from the same latent."""
 
 from torch import Tensor, nn
 
-from hw8.models.backbones import make_decoder, make_encoder
-from hw8.models.blocks import Autoencoder, bounded
+from hw8.config.limits import Positive
+from hw8.models.backbones import Backbone, make_decoder, make_encoder
+from hw8.models.blocks import Autoencoder, Size, bounded
 from hw8.models.losses import l1, mse
 from hw8.models.output import Output
-from hw8.models.registry import register_model
+from hw8.models.registry import model_options, register_model
+
+
+@model_options
+class AuxiliaryOptions:
+    """Options of the model auxiliary."""
+
+    backbone: Backbone = "resnet"
+    """Layers of encoder and main decoder."""
+    second: Backbone = "fcn"
+    """Layers of the auxiliary decoder."""
+    latent: Size = 64
+    """Length of the latent vector."""
+    weight: Positive = 1.0
+    """Factor of the auxiliary decoder's loss."""
 
 
 class AuxiliaryAutoencoder(Autoencoder):
@@ -17,8 +32,6 @@ class AuxiliaryAutoencoder(Autoencoder):
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, auxiliary: nn.Module, weight: float) -> None:
         super().__init__(encoder, decoder)
-        if not weight > 0:
-            raise ValueError(f"weight = {weight!r} must be positive")
         self.auxiliary, self.weight = auxiliary, weight
 
     def forward(self, x_NCHW: Tensor) -> Output:
@@ -31,7 +44,7 @@ class AuxiliaryAutoencoder(Autoencoder):
         return Output(recon_NCHW, latent_ND, {"auxiliary": self.weight * share_N * error_N})
 
     def splits(self) -> bool:
-        """Not: the auxiliary errors are weighted by the batch's mean error."""
+        """False: the auxiliary errors are weighted by the batch's mean error."""
         return False
 
     def _second(self, latent_ND: Tensor) -> Tensor:
@@ -47,19 +60,8 @@ class AuxiliaryAutoencoder(Autoencoder):
 
 
 @register_model
-def auxiliary(
-    side: int,
-    channels: int = 3,
-    *,
-    backbone: str = "resnet",
-    second: str = "fcn",
-    latent: int = 64,
-    weight: float = 1.0,
-) -> AuxiliaryAutoencoder:
-    """Autoencoder of one backbone with an auxiliary decoder of a `second` one; `weight` multiplies its loss."""
-    return AuxiliaryAutoencoder(
-        make_encoder(backbone, side, channels, latent),
-        make_decoder(backbone, side, channels, latent),
-        make_decoder(second, side, channels, latent),
-        weight,
-    )
+def auxiliary(side: int, channels: int, options: AuxiliaryOptions) -> AuxiliaryAutoencoder:
+    """Autoencoder of one backbone with an auxiliary decoder of another."""
+    sizes = side, channels, options.latent
+    encoder, decoder = make_encoder(options.backbone, *sizes), make_decoder(options.backbone, *sizes)
+    return AuxiliaryAutoencoder(encoder, decoder, make_decoder(options.second, *sizes), options.weight)

@@ -1,73 +1,46 @@
 """Encoders and decoders by name, for the models that work on any of them."""
 
-from collections.abc import Sequence
-from itertools import pairwise
+from typing import Literal
 
-from torch import Tensor, nn
+from torch import nn
 
-from hw8.models.blocks import check_positive, smallest_map
-from hw8.models.conv import ConvDecoder, ConvEncoder
-from hw8.models.fcn import FcnDecoder, FcnEncoder
-from hw8.models.resnet import ResnetDecoder, ResnetEncoder
+from hw8.models.blocks import Layers, conv_down, conv_up, smallest_map
+from hw8.models.conv import ConvOptions, conv_decoder, conv_encoder
+from hw8.models.fcn import fcn_decoder, fcn_encoder
+from hw8.models.resnet import ResnetOptions, resnet_decoder, resnet_encoder
 
-WIDTHS: dict[str, tuple[int, ...]] = {"fcn": (512,), "conv": (32, 64, 128, 128), "resnet": (32, 64, 128, 128)}
+Backbone = Literal["fcn", "conv", "resnet"]
+FCN_WIDTHS = (512,)  # one hidden layer, as in the preset fcn_crop
+MAP_WIDTHS = (32, 64, 128)  # the channels of map_encoder's three stages; as the first three of conv
+MAP_STRIDE = 2 ** len(MAP_WIDTHS)  # pixels of the image per place of map_encoder's map
 
 
-def make_encoder(backbone: str, side: int, channels: int, latent: int) -> nn.Module:
-    """An encoder (N, channels, side, side) to (N, latent). Raises ValueError for an unknown name or bad size."""
-    widths = _widths(backbone, side, channels, latent)
+def make_encoder(backbone: Backbone, side: int, channels: int, latent: int) -> Layers:
+    """An encoder (N, channels, side, side) to (N, latent). Raises ValueError for a side that does not fit."""
     if backbone == "fcn":
-        return FcnEncoder(side, channels, widths, latent, "batch")
-    kind = ConvEncoder if backbone == "conv" else ResnetEncoder
-    return kind(side, channels, widths, latent)
+        return fcn_encoder(side, channels, FCN_WIDTHS, latent, "batch")
+    if backbone == "conv":
+        return conv_encoder(side, channels, ConvOptions().widths, latent)
+    return resnet_encoder(side, channels, ResnetOptions().widths, latent)
 
 
-def make_decoder(backbone: str, side: int, channels: int, latent: int) -> nn.Module:
+def make_decoder(backbone: Backbone, side: int, channels: int, latent: int) -> Layers:
     """A decoder (N, latent) to unbounded pixels (N, channels, side, side). Raises ValueError as `make_encoder` does."""
-    widths = _widths(backbone, side, channels, latent)
     if backbone == "fcn":
-        return FcnDecoder(side, channels, widths, latent, "batch")
-    kind = ConvDecoder if backbone == "conv" else ResnetDecoder
-    return kind(side, channels, widths, latent)
+        return fcn_decoder(side, channels, FCN_WIDTHS, latent, "batch")
+    if backbone == "conv":
+        return conv_decoder(side, channels, ConvOptions().widths, latent)
+    return resnet_decoder(side, channels, ResnetOptions().widths, latent)
 
 
-def _widths(backbone: str, side: int, channels: int, latent: int) -> tuple[int, ...]:
-    check_positive(side=side, channels=channels, latent=latent)
-    if backbone not in WIDTHS:
-        raise ValueError(f"backbone = {backbone!r} must be one of {', '.join(WIDTHS)}")
-    return WIDTHS[backbone]
-
-
-MAP_STRIDE = 8
-
-
-class MapEncoder(nn.Module):
+def map_encoder(side: int, channels: int, dim: int) -> Layers:
     """Three strided convolutions to a map of latent vectors: (N, channels, S, S) to (N, dim, S/8, S/8)."""
-
-    def __init__(self, side: int, channels: int, widths: Sequence[int], dim: int) -> None:
-        super().__init__()
-        smallest_map(side)
-        sizes, layers = [channels, *widths], []
-        for inputs, outputs in zip(sizes, widths, strict=False):
-            layers += [nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(sizes[-1], dim, 1))
-
-    def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Pixels to a map of latents."""
-        return self.layers(x_NCHW)
+    smallest_map(side)  # raises ValueError for a side that does not halve
+    return Layers(*conv_down([channels, *MAP_WIDTHS]), nn.Conv2d(MAP_WIDTHS[-1], dim, 1))
 
 
-class MapDecoder(nn.Module):
-    """The mirror image of `MapEncoder`: (N, dim, S/8, S/8) to unbounded pixels (N, channels, S, S)."""
-
-    def __init__(self, channels: int, widths: Sequence[int], dim: int) -> None:
-        super().__init__()
-        sizes = [*reversed(widths)]
-        layers: list[nn.Module] = [nn.Conv2d(dim, sizes[0], 3, 1, 1, bias=False), nn.BatchNorm2d(sizes[0]), nn.ReLU()]
-        for inputs, outputs in pairwise(sizes):
-            layers += [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
-        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(sizes[-1], channels, 4, 2, 1))
-
-    def forward(self, map_NDhw: Tensor) -> Tensor:
-        """A map of latents to pixels."""
-        return self.layers(map_NDhw)
+def map_decoder(channels: int, dim: int) -> Layers:
+    """The mirror image of `map_encoder`: (N, dim, S/8, S/8) to unbounded pixels (N, channels, S, S)."""
+    sizes = MAP_WIDTHS[::-1]
+    first = [nn.Conv2d(dim, sizes[0], 3, 1, 1, bias=False), nn.BatchNorm2d(sizes[0]), nn.ReLU()]
+    return Layers(*first, *conv_up(sizes), nn.ConvTranspose2d(sizes[-1], channels, 4, 2, 1))

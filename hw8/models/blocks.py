@@ -1,15 +1,21 @@
-"""Pieces that the models share."""
+"""Layers and types of options that several models share."""
 
 from collections.abc import Sequence
-from typing import Literal
+from itertools import pairwise
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from hw8.models.output import Model, Output
 
 Norm = Literal["none", "batch"]
-DOWNSAMPLING = 16
+# Sizes of layers; what many large ones add up to is limited by create_model.
+Size = Annotated[int, Field(ge=1, le=1_000_000)]
+# Channels of four stages, from the image inwards. Not strict: YAML has lists only.
+FourWidths = Annotated[tuple[Size, Size, Size, Size], Field(strict=False)]
+HALVINGS = 16  # four stages, each at stride 2
 
 
 class Autoencoder(Model):
@@ -29,6 +35,18 @@ class Autoencoder(Model):
         return bounded(self.decoder(latent_ND))
 
 
+class Layers(nn.Module):
+    """Modules applied in order. The attribute's name stands in the keys of saved weights, so it must stay."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The output of the last module."""
+        return self.layers(x)
+
+
 def in_float32(x: Tensor) -> torch.autocast:
     """The context for small sums that bfloat16 would round away: distances, addressing weights, log-odds."""
     return torch.autocast(x.device.type, enabled=False)
@@ -39,30 +57,28 @@ def bounded(pixels_NCHW: Tensor) -> Tensor:
     return torch.tanh(pixels_NCHW.float())
 
 
-def check_positive(**sizes: int | Sequence[int]) -> None:
-    """Raise ValueError unless each size, and each entry of a list of sizes, is a whole number of at least 1."""
-    for name, value in sizes.items():
-        entries = value if isinstance(value, list | tuple) else [value]
-        if not all(isinstance(entry, int) and not isinstance(entry, bool) and entry >= 1 for entry in entries):
-            raise ValueError(f"{name} = {value!r} must be whole numbers of at least 1")
-
-
 def smallest_map(side: int) -> int:
     """Side of the feature map after four halvings. Raises ValueError unless `side` is a multiple of 16."""
-    if side < DOWNSAMPLING or side % DOWNSAMPLING:
-        hint = f"try `crop` {side // DOWNSAMPLING * DOWNSAMPLING}" if side > DOWNSAMPLING else "take larger images"
-        raise ValueError(f"the side must be a multiple of {DOWNSAMPLING} pixels; {hint}")
-    return side // DOWNSAMPLING
+    if side < HALVINGS or side % HALVINGS:
+        hint = f"try `crop` {side // HALVINGS * HALVINGS}" if side > HALVINGS else "take larger images"
+        raise ValueError(f"the side must be a multiple of {HALVINGS} pixels; {hint}")
+    return side // HALVINGS
 
 
-def dense(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
-    """Linear, then BatchNorm if asked for, then ReLU. Raises ValueError for an unknown norm."""
-    if norm not in ("none", "batch"):
-        raise ValueError(f"norm = {norm!r} must be none or batch")
-    layers: list[nn.Module] = [nn.Linear(inputs, outputs, bias=norm == "none")]
-    if norm == "batch":
-        layers.append(nn.BatchNorm1d(outputs))
-    return nn.Sequential(*layers, nn.ReLU())
+def conv_down(channels: Sequence[int]) -> list[nn.Module]:
+    """4x4 convolutions at stride 2 with BatchNorm and ReLU, from each number of channels to the next."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(channels):
+        layers += [nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+    return layers
+
+
+def conv_up(channels: Sequence[int]) -> list[nn.Module]:
+    """4x4 transposed convolutions at stride 2 with BatchNorm and ReLU, from each number of channels to the next."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(channels):
+        layers += [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+    return layers
 
 
 class ToMap(nn.Module):
@@ -108,11 +124,10 @@ class ResidualBlock(nn.Module):
             nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
             nn.BatchNorm2d(outputs),
         )
-        plain = inputs == outputs and stride == 1
         self.shortcut: nn.Module = nn.Identity()
-        if not plain:
+        if inputs != outputs or stride != 1:
             self.shortcut = nn.Sequential(PointwiseConv(inputs, outputs, stride), nn.BatchNorm2d(outputs))
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Add what the convolutions find to what came in."""
+        """Sum of the convolutions' output and the shortcut's."""
         return (self.main(x_NCHW) + self.shortcut(x_NCHW)).relu_()

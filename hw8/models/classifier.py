@@ -1,24 +1,45 @@
-"""Autoencoder with an extra classifier that tells real images from near-misses by their latents."""
+"""Autoencoder with an extra classifier that separates real images from near-misses by their latents."""
 
-import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hw8.config.limits import Positive
 from hw8.models import noise
-from hw8.models.backbones import make_decoder, make_encoder
-from hw8.models.blocks import Autoencoder, in_float32
+from hw8.models.backbones import Backbone, make_decoder, make_encoder
+from hw8.models.blocks import Autoencoder, Size, in_float32
 from hw8.models.output import Output
-from hw8.models.registry import register_model
-from hw8.models.transformations import boxes
+from hw8.models.registry import model_options, register_model
+from hw8.models.transformations import boxes, bump
+
+HIDDEN = 64  # units of the classifier's hidden layer; chosen by hand
+
+
+@model_options
+class ClassifierOptions:
+    """Options of the model classifier."""
+
+    backbone: Backbone = "resnet"
+    """Layers of encoder and decoder."""
+    latent: Size = 64
+    """Length of the latent vector."""
+    negatives: Literal["near_miss", "pixel_noise"] = "near_miss"
+    """Changed images that the classifier learns to reject: near_miss, blended, pasted, locally moved or dimmed ones;
+    or pixel_noise, which students of the homework found soon learned and of little use."""
+    strength: Positive = 50.0
+    """Standard deviation of pixel_noise in grey levels of 255."""
+    weight: Positive = 0.1
+    """Factor of the classifier's loss."""
 
 
 def near_misses(x_NCHW: Tensor) -> Tensor:
     """Each image changed in one of four plausible ways: blended with, or pasted from, another; locally moved; dimmed.
 
-    Other images are the batch's, turned by one place.
+    The other image is the previous one of the batch.
     """
+    # All strengths here and in _moved are chosen by hand.
     count, _, height, width = x_NCHW.shape
     other_NCHW = x_NCHW.roll(1, 0)
     share_N = 0.35 + 0.3 * torch.rand(count, 1, 1, 1, device=x_NCHW.device)
@@ -27,36 +48,27 @@ def near_misses(x_NCHW: Tensor) -> Tensor:
     pasted = torch.where(inside_N1HW, other_NCHW, x_NCHW)
     dimmed = torch.where(inside_N1HW, x_NCHW * 0.5 - 0.25, x_NCHW)
     variants = torch.stack([blended, pasted, _moved(x_NCHW), dimmed])
-    chosen = torch.randint(len(variants), (count,), device=x_NCHW.device)
-    return variants[chosen, torch.arange(count, device=x_NCHW.device)].contiguous(memory_format=torch.channels_last)
+    variant_N = torch.randint(len(variants), (count,), device=x_NCHW.device)
+    return variants[variant_N, torch.arange(count, device=x_NCHW.device)].contiguous(memory_format=torch.channels_last)
 
 
 def _moved(x_NCHW: Tensor) -> Tensor:
     """The surroundings of a random point pulled to a side, smoothly, by 8% to 16% of the image."""
     count, _, height, width = x_NCHW.shape
-    device = x_NCHW.device
     with in_float32(x_NCHW):
-        identity = torch.eye(2, 3, device=device).expand(count, 2, 3)
+        identity = torch.eye(2, 3, device=x_NCHW.device).expand(count, 2, 3)
         grid_NHW2 = F.affine_grid(identity, [count, 1, height, width], align_corners=False)
-        centre = torch.rand(count, 1, 1, 2, device=device) - 0.5
-        angle = 2 * math.pi * torch.rand(count, 1, 1, device=device)
-        pull = 2 * (0.08 + 0.08 * torch.rand(count, 1, 1, device=device))
-        bump = pull * torch.exp(-(grid_NHW2 - centre).square().sum(-1) / 0.18)
-        shift = torch.stack([bump * angle.cos(), bump * angle.sin()], dim=-1)
-        return F.grid_sample(x_NCHW.float(), grid_NHW2 + shift, padding_mode="border", align_corners=False)
+        grid_NHW2 = grid_NHW2 + bump(grid_NHW2, 0.18, 0.16, 0.32)
+        return F.grid_sample(x_NCHW.float(), grid_NHW2, padding_mode="border", align_corners=False)
 
 
 class ClassifyingAutoencoder(Autoencoder):
-    """While training, the encoder also meets a changed copy of each image, and a classifier tells the two apart."""
+    """While training, the encoder also encodes a changed copy of each image, and a classifier separates the two."""
 
-    def __init__(
-        self, encoder: nn.Module, decoder: nn.Module, latent: int, negatives: str, strength: float, weight: float
-    ) -> None:
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, options: ClassifierOptions) -> None:
         super().__init__(encoder, decoder)
-        if negatives not in ("near_miss", "pixel_noise"):
-            raise ValueError(f"negatives = {negatives!r} must be near_miss or pixel_noise")
-        self.negatives, self.strength, self.weight = negatives, strength, weight
-        self.classifier = nn.Sequential(nn.Linear(latent, 64), nn.ReLU(), nn.Linear(64, 1))
+        self.negatives, self.strength, self.weight = options.negatives, options.strength, options.weight
+        self.classifier = nn.Sequential(nn.Linear(options.latent, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
 
     def forward(self, x_NCHW: Tensor) -> Output:
         """Reconstruct; while training, the term is the classifier's cross-entropy on the image and its changed copy."""
@@ -67,7 +79,7 @@ class ClassifyingAutoencoder(Autoencoder):
             changed_NCHW = near_misses(x_NCHW)
         else:
             changed_NCHW = noise.gaussian(x_NCHW, self.strength, torch.randn(x_NCHW.shape, device=x_NCHW.device))
-        # One pass over both halves, so that BatchNorm gives no half away by its statistics.
+        # One pass over both halves: in two, the statistics of BatchNorm would reveal which half is changed.
         both_ND = self.encoder(torch.cat([x_NCHW, changed_NCHW]))
         real_N, changed_N = self._logit(both_ND).chunk(2)
         loss_N = (F.softplus(real_N) + F.softplus(-changed_N)) / 2
@@ -85,20 +97,7 @@ class ClassifyingAutoencoder(Autoencoder):
 
 
 @register_model
-def classifier(
-    side: int,
-    channels: int = 3,
-    *,
-    backbone: str = "resnet",
-    latent: int = 64,
-    negatives: str = "near_miss",
-    strength: float = 50.0,
-    weight: float = 0.1,
-) -> ClassifyingAutoencoder:
-    """Autoencoder with an extra classifier on its latent; `weight` multiplies the classifier's loss.
-
-    `negatives` are near_miss (blended, pasted, locally moved, dimmed images) or pixel_noise of `strength` grey levels,
-    which students of the homework found soon solved and of little use there.
-    """
-    encoder, decoder = make_encoder(backbone, side, channels, latent), make_decoder(backbone, side, channels, latent)
-    return ClassifyingAutoencoder(encoder, decoder, latent, negatives, strength, weight)
+def classifier(side: int, channels: int, options: ClassifierOptions) -> ClassifyingAutoencoder:
+    """Autoencoder with an extra classifier on its latent."""
+    encoder = make_encoder(options.backbone, side, channels, options.latent)
+    return ClassifyingAutoencoder(encoder, make_decoder(options.backbone, side, channels, options.latent), options)

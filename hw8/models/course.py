@@ -3,39 +3,34 @@
 import torch
 from torch import Tensor, nn
 
-from hw8.models.blocks import Autoencoder, smallest_map
+from hw8.models.blocks import Autoencoder, Layers, smallest_map
 from hw8.models.registry import register_model
-from hw8.models.vae import VariationalAutoencoder
+from hw8.models.vae import VaeOptions, VariationalAutoencoder
 
 
 def _down(inputs: int, outputs: int) -> list[nn.Module]:
     return [nn.Conv2d(inputs, outputs, 4, 2, 1), nn.ReLU()]
 
 
-def _up(inputs: int, outputs: int) -> list[nn.Module]:
-    return [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1), nn.ReLU()]
+class _Decoder(nn.Module):
+    """Transposed convolutions from a vector that is first folded to a map of 48 channels, an eighth of the side."""
 
-
-class _Flat(nn.Module):
-    """Wraps a stack of convolutions so that its output, or input, is a vector."""
-
-    def __init__(self, layers: list[nn.Module], width: int | None = None, side: int = 0) -> None:
+    def __init__(self, side: int, channels: int) -> None:
         super().__init__()
-        self.layers, self.width, self.side = nn.Sequential(*layers), width, side
+        smallest_map(side)  # raises ValueError for a side that does not halve
+        self.side = side // 8
+        up = [nn.ConvTranspose2d(48, 24, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(24, 12, 4, 2, 1), nn.ReLU()]
+        self.layers = nn.Sequential(*up, nn.ConvTranspose2d(12, channels, 4, 2, 1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.width is None:
-            return self.layers(x).flatten(1)
-        return self.layers(x.view(x.shape[0], self.width, self.side, self.side))
+    def forward(self, latent_ND: Tensor) -> Tensor:
+        return self.layers(latent_ND.view(latent_ND.shape[0], 48, self.side, self.side))
 
 
 @register_model
-def course_cnn(side: int, channels: int = 3) -> Autoencoder:
+def course_cnn(side: int, channels: int) -> Autoencoder:
     """Conv 4x4 at stride 2 to 12, 24 and 48 channels, ReLU after each, transposed back; Tanh last."""
-    smallest_map(side)
-    encoder = _Flat([*_down(channels, 12), *_down(12, 24), *_down(24, 48)])
-    decoder = _Flat([*_up(48, 24), *_up(24, 12), nn.ConvTranspose2d(12, channels, 4, 2, 1)], 48, side // 8)
-    return Autoencoder(encoder, decoder)
+    encoder = Layers(*_down(channels, 12), *_down(12, 24), *_down(24, 48), nn.Flatten())
+    return Autoencoder(encoder, _Decoder(side, channels))
 
 
 class _Heads(nn.Module):
@@ -52,13 +47,12 @@ class _Heads(nn.Module):
 
 
 @register_model
-def course_vae(side: int, channels: int = 3) -> VariationalAutoencoder:
+def course_vae(side: int, channels: int) -> VariationalAutoencoder:
     """Conv 3-12-24, two heads 24-48 (both after a ReLU), transposed back 48-24-12-3.
 
     The notebook adds the summed KL to the mean squared error, which is the ELBO of sigma^2 = pixels / 2.
     """
-    smallest_map(side)
-    decoder = _Flat([*_up(48, 24), *_up(24, 12), nn.ConvTranspose2d(12, channels, 4, 2, 1)], 48, side // 8)
-    sigma = (channels * side * side / 2) ** 0.5
+    decoder = _Decoder(side, channels)
     latent = 48 * (side // 8) ** 2
-    return VariationalAutoencoder(_Heads(channels), decoder, latent, "gaussian", sigma, 1.0, 0, 8)
+    options = VaeOptions(latent=latent, sigma=(channels * side * side / 2) ** 0.5, warmup=0)
+    return VariationalAutoencoder(_Heads(channels), decoder, options)

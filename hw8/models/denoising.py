@@ -1,50 +1,64 @@
 """Denoising autoencoder (Vincent 2008): the input is corrupted, the target is the clean image."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
-from hw8.models.backbones import make_decoder, make_encoder
-from hw8.models.blocks import Autoencoder, check_positive
+from hw8.config.limits import Positive
+from hw8.models.backbones import Backbone, make_decoder, make_encoder
+from hw8.models.blocks import Autoencoder, Size
 from hw8.models.losses import l1, mse
 from hw8.models.noise import CORRUPTIONS, noise_shape, scoring_noise
 from hw8.models.output import Output
-from hw8.models.registry import register_model
+from hw8.models.registry import model_options, register_model
 
-LEVELS = (0.25, 0.5, 0.75, 1.0)  # shares of the strength at which errors are measured
+LEVELS = (0.25, 0.5, 0.75, 1.0)  # shares of the strength at which errors are measured; evenly spaced, chosen by hand
+
+
+@model_options
+class DenoisingOptions:
+    """Options of the model denoising."""
+
+    backbone: Backbone = "conv"
+    """Layers of encoder and decoder."""
+    latent: Size = 64
+    """Length of the latent vector."""
+    corruption: Literal["gaussian", "salt_pepper", "mask_pixels", "mask_blocks", "dropout"] = "gaussian"
+    """Corruption of the input or, for dropout, of the latent."""
+    strength: Positive = 25.0
+    """Standard deviation of gaussian noise in grey levels of 255; for the others, the share in (0, 1) of pixels, blocks
+    or latent features that are corrupted."""
+    draws: Size = 3
+    """Corruptions of each image over which scoring averages."""
+    many_levels: bool = False
+    """Draw the strength of each training image between 0 and `strength`, for one denoiser of all levels; with gaussian
+    noise only."""
+
+    def __post_init__(self) -> None:
+        if self.corruption != "gaussian" and self.strength >= 1:
+            raise ValueError(f"strength = {self.strength}: must be a share in (0, 1) for {self.corruption}")
+        if self.many_levels and self.corruption != "gaussian":
+            raise ValueError(f"many_levels = True: needs the corruption gaussian, not {self.corruption}")
 
 
 class DenoisingAutoencoder(Autoencoder):
     """Corrupts its input while training; in evaluation it sees the clean image.
 
-    Its evidence besides is the error of restoring the image from several seeded corruptions; with `many_levels`, which
-    draws each training image's strength anew, also the errors by strength.
+    Its evidence is the error of restoring the image from several seeded corruptions and, with `many_levels`, the
+    errors by strength.
     """
 
     noise_KS: Tensor
 
     def __init__(
-        self,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        side: int,
-        channels: int,
-        latent: int,
-        corruption: str,
-        strength: float,
-        draws: int,
-        many_levels: bool,
+        self, encoder: nn.Module, decoder: nn.Module, side: int, channels: int, options: DenoisingOptions
     ) -> None:
         super().__init__(encoder, decoder)
-        if corruption not in CORRUPTIONS:
-            raise ValueError(f"corruption = {corruption!r} must be one of {', '.join(CORRUPTIONS)}")
-        if not (isinstance(strength, int | float) and strength > 0) or (corruption != "gaussian" and strength >= 1):
-            raise ValueError(f"strength = {strength!r} must be grey levels > 0 (gaussian) or a share in (0, 1)")
-        if many_levels and corruption != "gaussian":
-            raise ValueError(f"many_levels needs the corruption gaussian, not {corruption!r}")
-        self.corruption, self.strength, self.many_levels = corruption, float(strength), many_levels
-        self.draw = torch.randn if corruption == "gaussian" else torch.rand
-        noise_KS = scoring_noise(self.draw, draws, noise_shape(corruption, side, channels, latent))
-        self.register_buffer("noise_KS", noise_KS, persistent=False)
+        self.corruption, self.strength, self.many_levels = options.corruption, options.strength, options.many_levels
+        self.draw = torch.randn if options.corruption == "gaussian" else torch.rand
+        shape = noise_shape(options.corruption, side, channels, options.latent)
+        self.register_buffer("noise_KS", scoring_noise(self.draw, options.draws, shape), persistent=False)
 
     def forward(self, x_NCHW: Tensor) -> Output:
         """Restore the image, from a corrupted one while training."""
@@ -66,12 +80,12 @@ class DenoisingAutoencoder(Autoencoder):
 
     def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
         """Mean errors over the seeded corruptions, denoising_l1 and denoising_mse; by level, level_errors (N, 4)."""
-        found: dict[str, list[Tensor]] = {"denoising_l1": [], "denoising_mse": []}
+        errors: dict[str, list[Tensor]] = {"denoising_l1": [], "denoising_mse": []}
         for noise_1S in self.noise_KS.split(1):
             recon_NCHW = self.decode(self._encode_corrupted(x_NCHW, noise_1S, self.strength))
-            found["denoising_l1"].append(l1(recon_NCHW, x_NCHW))
-            found["denoising_mse"].append(mse(recon_NCHW, x_NCHW))
-        means = {name: torch.stack(values).mean(0) for name, values in found.items()}
+            errors["denoising_l1"].append(l1(recon_NCHW, x_NCHW))
+            errors["denoising_mse"].append(mse(recon_NCHW, x_NCHW))
+        means = {name: torch.stack(values).mean(0) for name, values in errors.items()}
         return means | ({"level_errors": self._level_errors(x_NCHW)} if self.many_levels else {})
 
     def _level_errors(self, x_NCHW: Tensor) -> Tensor:
@@ -84,23 +98,8 @@ class DenoisingAutoencoder(Autoencoder):
 
 
 @register_model
-def denoising(
-    side: int,
-    channels: int = 3,
-    *,
-    backbone: str = "conv",
-    latent: int = 64,
-    corruption: str = "gaussian",
-    strength: float = 25.0,
-    draws: int = 3,
-    many_levels: bool = False,
-) -> DenoisingAutoencoder:
-    """Denoising autoencoder on any backbone.
-
-    `corruption` is gaussian (`strength` in grey levels of 255), salt_pepper, mask_pixels, mask_blocks (a share of
-    the pixels or blocks) or dropout (a share of the latent's features); scoring averages over `draws` of it.
-    `many_levels` draws each training image's strength between none and `strength`, for one denoiser of all levels.
-    """
-    check_positive(draws=draws)
-    encoder, decoder = make_encoder(backbone, side, channels, latent), make_decoder(backbone, side, channels, latent)
-    return DenoisingAutoencoder(encoder, decoder, side, channels, latent, corruption, strength, draws, many_levels)
+def denoising(side: int, channels: int, options: DenoisingOptions) -> DenoisingAutoencoder:
+    """Denoising autoencoder on any backbone."""
+    encoder = make_encoder(options.backbone, side, channels, options.latent)
+    decoder = make_decoder(options.backbone, side, channels, options.latent)
+    return DenoisingAutoencoder(encoder, decoder, side, channels, options)

@@ -1,4 +1,4 @@
-"""Reconstruction losses, one number an image."""
+"""Reconstruction losses, one number per image."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from hw8.models.output import Output
 
 
 class _MeanSquare(torch.autograd.Function):
-    """The mean square of a difference, in half of the passes over memory that autograd would make of it."""
+    """The mean square of a difference, with half as many passes over memory as autograd would take."""
 
     @staticmethod
     def forward(ctx: Any, recon_NCHW: Tensor, x_NCHW: Tensor) -> Tensor:
@@ -23,17 +23,16 @@ class _MeanSquare(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient_N: Tensor) -> tuple[Tensor, Tensor | None]:
-        """2 (recon - x) / pixels, times the gradient of each image's error."""
+        """Gradients 2 (recon - x) / pixels of the reconstruction and its negative of the image, times `gradient_N`."""
         (difference_NCHW,) = ctx.saved_tensors
         scale_N = gradient_N * (2 / difference_NCHW[0].numel())
-        found_NCHW = difference_NCHW * scale_N.view(-1, *[1] * (difference_NCHW.ndim - 1))
-        return found_NCHW, -found_NCHW if ctx.needs_input_grad[1] else None
+        recon_gradient_NCHW = difference_NCHW * scale_N.view(-1, *[1] * (difference_NCHW.ndim - 1))
+        return recon_gradient_NCHW, -recon_gradient_NCHW if ctx.needs_input_grad[1] else None
 
 
 def mse(recon_NCHW: Tensor, x_NCHW: Tensor) -> Tensor:
     """Mean squared error over an image's pixels in [-1, 1]: (N,)."""
-    found: Tensor = _MeanSquare.apply(recon_NCHW.float(), x_NCHW.float())
-    return found
+    return _MeanSquare.apply(recon_NCHW.float(), x_NCHW.float())
 
 
 def l1(recon_NCHW: Tensor, x_NCHW: Tensor) -> Tensor:
@@ -42,17 +41,17 @@ def l1(recon_NCHW: Tensor, x_NCHW: Tensor) -> Tensor:
 
 
 def bce(recon_NCHW: Tensor, x_NCHW: Tensor) -> Tensor:
-    """Binary cross-entropy in nats a pixel, both images moved to [0, 1] first: (N,).
+    """Binary cross-entropy in nats per pixel, both images moved to [0, 1] first: (N,).
 
-    The reconstruction is a Bernoulli mean (Vincent 2008, section 2.2; Kingma and Welling 2014, C.1). Pixels
-    between 0 and 1 leave the loss above zero even where they are met exactly.
+    The reconstruction is a Bernoulli mean (Vincent 2008, section 2.2; Kingma and Welling 2014, C.1). For pixels
+    between 0 and 1 the loss is above zero even where the reconstruction is exact.
     """
     mean, target = (recon_NCHW.float() + 1) / 2, (x_NCHW + 1) / 2
     return F.binary_cross_entropy(mean, target, reduction="none").flatten(1).mean(1)
 
 
 def objective(name: str, output: Output, x_NCHW: Tensor) -> Tensor:
-    """What training minimises: the reconstruction loss, if there is a reconstruction, plus the model's terms: (N,)."""
+    """The loss that training minimises: of the reconstruction, if there is one, plus the model's terms: (N,)."""
     loss_N = torch.zeros(len(x_NCHW), device=x_NCHW.device)
     if output.recon_NCHW is not None:
         loss_N = LOSSES[name](output.recon_NCHW, x_NCHW)
@@ -62,7 +61,7 @@ def objective(name: str, output: Output, x_NCHW: Tensor) -> Tensor:
 
 
 def reconstruction_loss(name: str, output: Output, x_NCHW: Tensor) -> Tensor:
-    """What decides the best epoch: the reconstruction loss alone or, without one, the model's terms: (N,)."""
+    """The loss that decides the best epoch: of the reconstruction alone or, without one, the model's terms: (N,)."""
     if output.recon_NCHW is None:
         return objective(name, output, x_NCHW)
     return LOSSES[name](output.recon_NCHW, x_NCHW)

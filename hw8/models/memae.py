@@ -1,15 +1,31 @@
-"""Memory-augmented autoencoder (Gong 2019): the decoder sees mixtures of remembered latents only."""
+"""Memory-augmented autoencoder (Gong 2019): the decoder sees only mixtures of remembered latents."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hw8.models.backbones import MAP_STRIDE, MapDecoder, MapEncoder
-from hw8.models.blocks import bounded, check_positive, in_float32
+from hw8.config.limits import NotNegative, Positive
+from hw8.models.backbones import MAP_STRIDE, map_decoder, map_encoder
+from hw8.models.blocks import Size, bounded, in_float32
 from hw8.models.output import Model, Output
-from hw8.models.registry import register_model
+from hw8.models.registry import model_options, register_model
 
-WIDTHS = (32, 64, 128)
+
+@model_options
+class MemaeOptions:
+    """Options of the model memae."""
+
+    dim: Size = 64
+    """Length of each latent vector of the map, and of each remembered one."""
+    slots: Size = 256
+    """Remembered vectors."""
+    shrink: NotNegative = 0.0
+    """Threshold of the addressing weights, in multiples of 1 / slots (the paper takes 1 to 3); 0 leaves the addressing
+    nearly uniform."""
+    temperature: Positive = 1.0
+    """Divisor of the cosines before the softmax; smaller ones sharpen the addressing."""
+    entropy_weight: NotNegative = 0.0
+    """Factor of the addressing entropy in the loss (the paper takes 0.0002)."""
 
 
 def hard_shrink(weight: Tensor, threshold: float) -> Tensor:
@@ -24,21 +40,15 @@ def entropy(weight: Tensor) -> Tensor:
 
 
 class Memory(nn.Module):
-    """`slots` remembered vectors of `dim` numbers, addressed by cosine similarity (Gong 2019, equations 3 to 5).
+    """Remembered vectors, addressed by cosine similarity (Gong 2019, equations 3 to 5)."""
 
-    The softmax of cosines is nearly uniform over many slots; `temperature` divides them to sharpen it.
-    """
-
-    def __init__(self, slots: int, dim: int, shrink: float, temperature: float) -> None:
+    def __init__(self, options: MemaeOptions) -> None:
         super().__init__()
-        check_positive(slots=slots, dim=dim)
-        if not (shrink >= 0 and temperature > 0):
-            raise ValueError("shrink must not be negative and temperature must be positive")
-        self.slots = nn.Parameter(torch.randn(slots, dim) * dim**-0.5)
-        self.threshold, self.temperature = shrink / slots, temperature
+        self.slots = nn.Parameter(torch.randn(options.slots, options.dim) * options.dim**-0.5)
+        self.threshold, self.temperature = options.shrink / options.slots, options.temperature
 
     def forward(self, query_QD: Tensor) -> tuple[Tensor, Tensor]:
-        """What is remembered for each query (Q, dim), and the addressing weights (Q, slots)."""
+        """The remembered vector for each query (Q, dim), and the addressing weights (Q, slots)."""
         with in_float32(query_QD):
             cosine = F.normalize(query_QD.float(), dim=1) @ F.normalize(self.slots, dim=1).T
             weight = F.softmax(cosine / self.temperature, dim=1)
@@ -50,12 +60,12 @@ class Memory(nn.Module):
 class MemoryAutoencoder(Model):
     """Every place of the latent map queries the memory; the decoder sees the answers."""
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, memory: Memory, weight: float) -> None:
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, memory: Memory, entropy_weight: float) -> None:
         super().__init__()
-        self.encoder, self.decoder, self.memory, self.weight = encoder, decoder, memory, weight
+        self.encoder, self.decoder, self.memory, self.weight = encoder, decoder, memory, entropy_weight
 
     def _address(self, map_NDhw: Tensor) -> tuple[Tensor, Tensor]:
-        """What is remembered for a latent map, and the addressing entropy of each image (N,)."""
+        """The remembered map for a latent map, and the addressing entropy of each image (N,)."""
         count, dim, height, width = map_NDhw.shape
         answer_QD, weight_QM = self.memory(map_NDhw.permute(0, 2, 3, 1).reshape(-1, dim))
         remembered = answer_QD.view(count, height, width, dim).permute(0, 3, 1, 2)
@@ -69,7 +79,7 @@ class MemoryAutoencoder(Model):
         return Output(bounded(self.decoder(remembered)), map_NDhw.flatten(1), {"entropy": self.weight * entropy_N})
 
     def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:
-        """Entropy of the addressing, and the distance of the latents from what is remembered for them."""
+        """Entropy of the addressing, and the mean squared distance of the latents from the remembered ones."""
         side = x_NCHW.shape[2] // MAP_STRIDE
         map_NDhw = output.latent_ND.unflatten(1, (-1, side, side))
         remembered, entropy_N = self._address(map_NDhw)
@@ -77,28 +87,14 @@ class MemoryAutoencoder(Model):
         return {"address_entropy": entropy_N, "memory_distance": distance_N}
 
     def diagnose(self, x_NCHW: Tensor) -> dict[str, float]:
-        """Slots that an image's place uses on average: the exponential of the entropy."""
-        return {
-            "slots_in_use": self._address(self.encoder(x_NCHW))[1].exp().mean().item(),
-            "slots": len(self.memory.slots),
-        }
+        """Slots that a place of the map uses on average, the exponential of the entropy, and all slots."""
+        _, entropy_N = self._address(self.encoder(x_NCHW))
+        return {"slots_in_use": entropy_N.exp().mean().item(), "slots": len(self.memory.slots)}
 
 
 @register_model
-def memae(
-    side: int,
-    channels: int = 3,
-    *,
-    dim: int = 64,
-    slots: int = 256,
-    shrink: float = 0.0,
-    temperature: float = 1.0,
-    entropy_weight: float = 0.0,
-) -> MemoryAutoencoder:
-    """Memory-augmented autoencoder on a convolutional map of latents.
-
-    `shrink` is the threshold in multiples of 1/slots (the paper takes 1 to 3); 0 leaves the addressing nearly uniform.
-    """
-    memory = Memory(slots, dim, shrink, temperature)
-    encoder, decoder = MapEncoder(side, channels, WIDTHS, dim), MapDecoder(channels, WIDTHS, dim)
-    return MemoryAutoencoder(encoder, decoder, memory, entropy_weight)
+def memae(side: int, channels: int, options: MemaeOptions) -> MemoryAutoencoder:
+    """Memory-augmented autoencoder on a convolutional map of latents."""
+    memory = Memory(options)
+    encoder, decoder = map_encoder(side, channels, options.dim), map_decoder(channels, options.dim)
+    return MemoryAutoencoder(encoder, decoder, memory, options.entropy_weight)

@@ -1,13 +1,34 @@
-"""Multi-encoder autoencoder: unlike encoders whose latents join before one decoder."""
+"""Multi-encoder autoencoder: encoders of different kinds, whose latents are joined before one decoder."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from hw8.models.backbones import make_decoder, make_encoder
-from hw8.models.blocks import Autoencoder, check_positive
-from hw8.models.registry import register_model
+from hw8.models.backbones import Backbone, make_decoder, make_encoder
+from hw8.models.blocks import Autoencoder, Size
+from hw8.models.registry import model_options, register_model
+
+
+@model_options
+class MultiEncoderOptions:
+    """Options of the model multi_encoder."""
+
+    # Not strict: YAML has lists only.
+    encoders: Annotated[tuple[Backbone, ...], Field(min_length=1, max_length=64, strict=False)] = (
+        "fcn",
+        "conv",
+        "resnet",
+    )
+    """Layers of each encoder."""
+    part: Size = 64
+    """Length of each encoder's latent vector."""
+    latent: Size = 64
+    """Length of the joined latent vector."""
+    decoder: Backbone = "conv"
+    """Layers of the decoder."""
 
 
 class JoinedEncoders(nn.Module):
@@ -24,18 +45,8 @@ class JoinedEncoders(nn.Module):
 
 
 @register_model
-def multi_encoder(
-    side: int,
-    channels: int = 3,
-    *,
-    encoders: Sequence[str] = ("fcn", "conv", "resnet"),
-    part: int = 64,
-    latent: int = 64,
-    decoder: str = "conv",
-) -> Autoencoder:
-    """Encoders of the named backbones, each with a latent of `part` numbers, joined to `latent` before one decoder."""
-    if not encoders:
-        raise ValueError("encoders must name at least one backbone")
-    check_positive(part=part, latent=latent)
-    trained_runs = [make_encoder(name, side, channels, part) for name in encoders]
-    return Autoencoder(JoinedEncoders(trained_runs, part, latent), make_decoder(decoder, side, channels, latent))
+def multi_encoder(side: int, channels: int, options: MultiEncoderOptions) -> Autoencoder:
+    """Several encoders, joined before one decoder."""
+    encoders = [make_encoder(name, side, channels, options.part) for name in options.encoders]
+    joined = JoinedEncoders(encoders, options.part, options.latent)
+    return Autoencoder(joined, make_decoder(options.decoder, side, channels, options.latent))

@@ -1,4 +1,4 @@
-"""The contract of every model: what a forward pass returns, and what a model may say besides."""
+"""The contract of every model: what a forward pass returns, and what else a model may give."""
 
 from typing import NamedTuple
 
@@ -6,11 +6,11 @@ from torch import Tensor, nn
 
 
 class Output(NamedTuple):
-    """What a model makes of a batch `x_NCHW` of pixels in [-1, 1].
+    """The result of a forward pass on a batch `x_NCHW` of pixels in [-1, 1].
 
-    `recon_NCHW` is its reconstruction, float32 in [-1, 1], or None for a model that has none; `latent_ND` the latent
-    of each image; `terms` maps a name to a loss per image (N,) that the training loop adds to the
-    reconstruction loss. `map_NDhw` is the encoder's map of features, where the model's own evidence needs it again.
+    `recon_NCHW` is the reconstruction, float32 in [-1, 1], or None for a model without one; `latent_ND` the latent of
+    each image; `terms` maps a name to a loss per image (N,), which the training loop adds to the reconstruction loss.
+    `map_NDhw` is the encoder's feature map, where the model's own evidence uses it again.
     """
 
     recon_NCHW: Tensor | None
@@ -23,9 +23,9 @@ class Model(nn.Module):
     """A module whose `forward(x_NCHW)` returns an `Output`; it may have evidence and diagnoses of its own."""
 
     def splits(self) -> bool:
-        """Whether a batch may be worked on in parts, whose gradients add up to the batch's.
+        """Whether a batch may be split into microbatches whose gradients are summed.
 
-        Not where images meet in a statistic of the batch, or where a buffer is learned from it.
+        False where a statistic of the batch enters the loss, as in BatchNorm, or a buffer is learned from the batch.
         """
         return not self.learned_buffers()
 
@@ -34,18 +34,18 @@ class Model(nn.Module):
         return self.state_dict().keys() - {name for name, _ in self.named_parameters(remove_duplicate=False)}
 
     def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
-        """What the model says of each image besides its reconstruction error, by name.
+        """Evidence of each image besides its reconstruction error, by name.
 
-        A number an image (N,), larger for less normal; or a vector (N, D), of which calibration learns what is normal.
-        An image's numbers must not depend on the others in the batch; what is random draws from a seeded
-        generator, the same for every image.
+        Either one number per image (N,), larger for less normal, or one vector (N, D), for which calibration learns
+        what is normal. The values of an image must not depend on the others in the batch: random numbers come from a
+        seeded generator, the same for every image.
         """
         return {}
 
     def components(self) -> dict[str, tuple[str, ...]]:
-        """Names of the columns of vector evidence, where they mean something: for explaining a score."""
+        """Names of the columns of vector evidence, where they have a meaning; used to explain a score."""
         return {}
 
     def diagnose(self, x_NCHW: Tensor) -> dict[str, float]:  # noqa: ARG002
-        """Numbers about the trained model on held-out images, for summary.json: codes in use, active units."""
+        """Numbers about the trained model on held-out images for summary.json, for instance the codes in use."""
         return {}

@@ -1,29 +1,48 @@
 """Models by name: one decorator registers a builder, one function calls it."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
 
 from hw8.base.errors import InputError, shown
-from hw8.models.options import check_options
+from hw8.config.limits import settings
 from hw8.models.output import Model
 
-LARGEST = 500_000_000
+# 2 GB in float32, and four times that while it trains; the largest preset has five million.
+MOST_PARAMETERS = 500_000_000
 MODELS: dict[str, Callable[..., Model]] = {}
 Builder = TypeVar("Builder", bound=Callable[..., Model])
 
+# The decorator of a model's options: a frozen dataclass whose types state the limits of each field.
+model_options = settings("model.options")
+
+
+@model_options
+class NoOptions:
+    """The model has no options."""
+
 
 def register_model(builder: Builder) -> Builder:
-    """Register `builder(side, channels, **options)`; the model's name is the function's name.
+    """Register `builder(side, channels, options)` under the function's name.
 
-    Raises ValueError if the name is taken.
+    `options` is annotated with the dataclass of the model's options; a model without any takes `side` and `channels`
+    alone. Raises ValueError if the name is taken.
     """
     name = builder.__name__
     if name in MODELS:
         raise ValueError(f"model {name!r} is registered twice")
     MODELS[name] = builder
     return builder
+
+
+def options_class(name: str) -> type[Any]:
+    """The dataclass of a model's options. Raises InputError for an unknown model."""
+    if name not in MODELS:
+        raise InputError(f"`model` {name}: unknown; choose one of {', '.join(sorted(MODELS))}")
+    parameter = inspect.signature(MODELS[name]).parameters.get("options")
+    return NoOptions if parameter is None else parameter.annotation
 
 
 def create_model(
@@ -35,25 +54,23 @@ def create_model(
 ) -> Model:
     """Build a registered model for images of `side` x `side` pixels, with `weights` if they are given.
 
-    Raises InputError for an unknown name, an option the model does not have, a value it cannot take, a model of over
-    500 million parameters, and weights that do not fit: before any memory is taken for it.
+    Raises InputError for an unknown name, an unknown or bad option, a model of over 500 million parameters, and
+    weights that do not fit: before any memory is taken for the model.
     """
-    if name not in MODELS:
-        raise InputError(f"`model` {name}: unknown; choose one of {', '.join(sorted(MODELS))}")
-    builder, options = MODELS[name], options or {}
+    checked = options_class(name)(**options or {})
+    arguments = (side, channels) if isinstance(checked, NoOptions) else (side, channels, checked)
     try:
-        check_options(builder, options)
-        with torch.device("meta"):  # shapes alone: a stranger's settings may ask for any size
-            sketch = builder(side, channels, **options)
+        with torch.device("meta"):  # shapes alone, which take no memory however large the options
+            sketch = MODELS[name](*arguments)
         size = sum(value.numel() for value in (*sketch.parameters(), *sketch.buffers()))
-        if size > LARGEST:
-            raise ValueError(f"it would have {size:,} parameters; at most {LARGEST:,} are taken")
-        if weights is None:
-            return builder(side, channels, **options)
-        sketch.load_state_dict(weights, assign=True)
-        model = builder(side, channels, **options)
-        model.load_state_dict(weights)
+        if size > MOST_PARAMETERS:
+            raise ValueError(f"it would have {size:,} parameters; at most {MOST_PARAMETERS:,} are allowed")
+        if weights is not None:
+            sketch.load_state_dict(weights, assign=True)
+        model = MODELS[name](*arguments)
+        if weights is not None:
+            model.load_state_dict(weights)
         return model
-    except (TypeError, ValueError, RuntimeError, OverflowError, RecursionError, MemoryError) as error:
-        reason, given = " ".join(str(error).split())[:160], shown(dict(options), 160)
-        raise InputError(f"model {name} cannot be built at side {side} with {given}: {reason}") from None
+    except (ValueError, RuntimeError) as error:
+        reason, values = " ".join(str(error).split())[:160], shown(dict(options or {}), 160)
+        raise InputError(f"model {name} cannot be built at side {side} with {values}: {reason}") from None

@@ -1,14 +1,25 @@
-"""Deep SVDD (Ruff 2018): no reconstruction; normal images are drawn to one point of the latent space."""
+"""Deep SVDD (Ruff 2018): no reconstruction; normal images are pulled to one point of the latent space."""
 
 import torch
 from torch import Tensor, nn
 
-from hw8.models.backbones import make_encoder
-from hw8.models.blocks import in_float32
+from hw8.models.backbones import Backbone, make_encoder
+from hw8.models.blocks import Size, in_float32
 from hw8.models.output import Model, Output
-from hw8.models.registry import register_model
+from hw8.models.registry import model_options, register_model
 
+# Smallest coordinate of the centre, as in the authors' code: a unit whose centre is 0 is met by weights of 0 alone.
 AWAY = 0.1
+
+
+@model_options
+class DeepSvddOptions:
+    """Options of the model deep_svdd; score it by `distance`."""
+
+    backbone: Backbone = "conv"
+    """Layers of the encoder, used without their biases."""
+    latent: Size = 32
+    """Length of the latent vector."""
 
 
 def without_biases(encoder: nn.Module) -> nn.Module:
@@ -58,6 +69,6 @@ class DeepSvdd(Model):
 
 
 @register_model
-def deep_svdd(side: int, channels: int = 3, *, backbone: str = "conv", latent: int = 32) -> DeepSvdd:
-    """Deep SVDD on the encoder of a backbone, without its biases; score it by `distance`."""
-    return DeepSvdd(make_encoder(backbone, side, channels, latent), latent)
+def deep_svdd(side: int, channels: int, options: DeepSvddOptions) -> DeepSvdd:
+    """Deep SVDD on the encoder of any backbone."""
+    return DeepSvdd(make_encoder(options.backbone, side, channels, options.latent), options.latent)

@@ -1,7 +1,7 @@
-"""Known changes to an image, and how much of each: what a recogniser learns to tell.
+"""Known changes to an image, and the amount of each: what a recogniser learns to predict.
 
-Graded changes (`PARAMETERS`) have an amount in [-1, 1], zero for none; besides, an image may be turned by quarters of a
-circle and damaged in one of five ways (`DAMAGES`). Everything happens in batches, on the images' device.
+Graded changes have an amount in [-1, 1], zero for none; besides, an image may be turned by quarters of a circle and
+damaged in one of five ways (`DAMAGES`). Everything happens in batches, on the images' device.
 """
 
 import dataclasses
@@ -15,22 +15,35 @@ from torch.nn import functional as F
 GEOMETRY = ("zoom", "shift_x", "shift_y", "tilt", "aspect")
 TEXTURE = ("sharpness", "noise", "smoothness")
 TONE = ("brightness", "contrast", "gamma")
-COLOUR = ("saturation", "warmth")
-ONE_SIDED = ("noise", "smoothness")
-MIRRORED = ("shift_x", "tilt")
+COLOUR = ("saturation", "warmth")  # which grey images cannot show
+ONE_SIDED = ("noise", "smoothness")  # amounts in [0, 1]: there is no negative noise
+MIRRORED = ("shift_x", "tilt")  # amounts that change their sign when the image is mirrored left to right
 DAMAGES = ("none", "pasted", "blended", "shuffled", "covered", "moved")
 QUARTERS = 4
-WARM = (1.0, 0.0, -1.0)
+WARM = (1.0, 0.0, -1.0)  # the direction of warmth in red, green and blue
+
+# Strength of each graded change at the amount 1. All are chosen by hand, as are the probabilities in Chances.
+ZOOM = 0.2  # log of the factor of both sides: 22% larger or smaller
+ASPECT = 0.12  # log of the factor of one side, and minus that of the other: 13%
+SHIFT = 0.12  # in coordinates from -1 to 1: 6% of the side
+TILT = 0.25  # radians: 14 degrees
+SMOOTHNESS = 0.12  # threshold in pixel values of [-1, 1]: 15 grey levels of 255
+CONTRAST = 0.35  # log of the factor: 42%
+BRIGHTNESS = 0.25  # in pixel values of [-1, 1]: 32 grey levels of 255
+SATURATION = 0.6  # log of the factor
+WARMTH = 0.12  # in pixel values of [-1, 1]: 15 grey levels of 255
+GAMMA = 0.4  # log of the exponent: 49%
+NOISE = 0.15  # standard deviation in pixel values of [-1, 1]: 19 grey levels of 255
 
 
 def parameter_names(channels: int) -> tuple[str, ...]:
-    """The graded changes that images of so many channels can show."""
+    """Names of the graded changes that images with so many channels can show."""
     return GEOMETRY + TEXTURE + TONE + (COLOUR if channels == len(WARM) else ())
 
 
 @dataclasses.dataclass(frozen=True)
 class Transformed:
-    """Changed images in [-1, 1], and what was done: amounts (N, P), quarter turns (N,), index of the damage (N,)."""
+    """Changed images in [-1, 1], with their amounts (N, P), quarter turns (N,) and indices of the damage (N,)."""
 
     x_NCHW: Tensor
     amount_NP: Tensor
@@ -40,7 +53,7 @@ class Transformed:
 
 @dataclasses.dataclass(frozen=True)
 class Chances:
-    """How often an image is left alone, how often each graded change acts, and an image is turned or damaged."""
+    """Probabilities that an image stays untouched, that each graded change acts, that it is turned, and damaged."""
 
     untouched: float = 0.15
     graded: float = 0.35
@@ -49,7 +62,7 @@ class Chances:
 
 
 def transform(x_NCHW: Tensor, chances: Chances) -> Transformed:
-    """Change each image at random, from torch's global generator. What needs a second image takes the next one's."""
+    """Change each image at random, from torch's global generator. A second image, where needed, is the previous one."""
     count, channels = x_NCHW.shape[:2]
     device, names = x_NCHW.device, parameter_names(channels)
     acts_N1 = torch.rand(count, 1, device=device) >= chances.untouched
@@ -72,19 +85,19 @@ def mirror_signs(channels: int) -> Tensor:
 
 
 def _choice(count: int, kinds: int, chance: float, acts_N1: Tensor) -> Tensor:
-    """0, or with that chance one of 1 to kinds - 1: (N,)."""
-    chosen_N = torch.randint(1, kinds, (count,), device=acts_N1.device)
-    return chosen_N * ((torch.rand(count, device=acts_N1.device) < chance) & acts_N1[:, 0])
+    """0 or, with probability `chance`, one of 1 to kinds - 1: (N,)."""
+    kind_N = torch.randint(1, kinds, (count,), device=acts_N1.device)
+    return kind_N * ((torch.rand(count, device=acts_N1.device) < chance) & acts_N1[:, 0])
 
 
 def _rounded(y_NCHW: Tensor) -> Tensor:
-    """To the 256 levels that files have, so that no change gives itself away by values between them."""
+    """Rounded to the 256 levels that files have, so that no change is recognised by values between them."""
     levels_NCHW = y_NCHW.clamp(-1, 1).add_(1).mul_(127.5).round_()
     return levels_NCHW.div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
 
 
 def _where(active_N: Tensor, y_NCHW: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Replace the active images, in place, by `change(their images, their rows)`; the others cost nothing."""
+    """Replace the active images in place by `change(images, rows)`, which sees only them: the others cost nothing."""
     rows = active_N.nonzero()[:, 0]
     if not len(rows):
         return y_NCHW
@@ -92,7 +105,7 @@ def _where(active_N: Tensor, y_NCHW: Tensor, change: Callable[[Tensor, Tensor], 
 
 
 def boxes(count: int, height: int, width: int, device: torch.device, low: float, high: float) -> Tensor:
-    """A random rectangle an image, `low` to `high` of each side, as a mask (N, 1, H, W)."""
+    """One random rectangle per image, `low` to `high` of each side, as a mask (N, 1, H, W)."""
     y, x = torch.arange(height, device=device).view(1, 1, -1, 1), torch.arange(width, device=device).view(1, 1, 1, -1)
     size = low + (high - low) * torch.rand(2, count, 1, 1, 1, device=device)
     start = torch.rand(2, count, 1, 1, 1, device=device) * (1 - size)
@@ -101,42 +114,48 @@ def boxes(count: int, height: int, width: int, device: torch.device, low: float,
     return rows & columns
 
 
-def bump(grid_NHW2: Tensor, spread_N11: Tensor) -> Tensor:
-    """A smooth pull (N, H, W, 2) of the surroundings of a random point by 3.5% to 8% of the image, to a random side."""
+def bump(grid_NHW2: Tensor, spread: Tensor | float, low: float = 0.14, high: float = 0.32) -> Tensor:
+    """A smooth pull (N, H, W, 2) of the surroundings of a random point to a random side.
+
+    Its length is `low` to `high` in coordinates from -1 to 1 (by default 7% to 16% of the side); `spread` is the
+    squared radius, a number or (N, 1, 1).
+    """
     count, device = len(grid_NHW2), grid_NHW2.device
     centre = torch.rand(count, 1, 1, 2, device=device) - 0.5
     angle = 2 * math.pi * torch.rand(count, 1, 1, device=device)
-    pull = 0.14 + 0.18 * torch.rand(count, 1, 1, device=device)
-    height = pull * torch.exp(-(grid_NHW2 - centre).square().sum(-1) / spread_N11)
+    pull = low + (high - low) * torch.rand(count, 1, 1, device=device)
+    height = pull * torch.exp(-(grid_NHW2 - centre).square().sum(-1) / spread)
     return torch.stack([height * angle.cos(), height * angle.sin()], dim=-1)
 
 
 def _damaged(x_NCHW: Tensor, damage_N: Tensor) -> Tensor:
-    """Pasted: a box of the next image, from elsewhere in it. Blended with the next image. Shuffled: a box of the image
+    """Every damage but "moved", by a box of the image or by another image, the previous one of the batch.
 
-    itself, from elsewhere in it. Covered: a box of one colour of the next image.
+    Pasted: the box shows another place of the other image. Blended: a mean of both images. Shuffled: the box shows
+    another place of the same image. Covered: the box has one colour of the other image.
     """
     height, width = x_NCHW.shape[2:]
-    next_NCHW = x_NCHW.roll(1, 0)
-    least = max(1, height // 10)
-    shift = [least + int(torch.randint(height // 4 - least + 1, ())) for _ in range(2)]
+    other_NCHW = x_NCHW.roll(1, 0)
+    # "Another place" is a tenth to a quarter of the side away; chosen by hand.
+    nearest = max(1, height // 10)
+    shift = [nearest + int(torch.randint(height // 4 - nearest + 1, ())) for _ in range(2)]
 
     def box(part_NCHW: Tensor) -> Tensor:
         return boxes(len(part_NCHW), height, width, x_NCHW.device, 0.2, 0.5)
 
     def pasted(part_NCHW: Tensor, rows: Tensor) -> Tensor:
-        return torch.where(box(part_NCHW), next_NCHW[rows].roll(shift, (2, 3)), part_NCHW)
+        return torch.where(box(part_NCHW), other_NCHW[rows].roll(shift, (2, 3)), part_NCHW)
 
     def blended(part_NCHW: Tensor, rows: Tensor) -> Tensor:
         share = 0.35 + 0.3 * torch.rand(len(rows), 1, 1, 1, device=rows.device)
-        return share * part_NCHW + (1 - share) * next_NCHW[rows]
+        return share * part_NCHW + (1 - share) * other_NCHW[rows]
 
     def shuffled(part_NCHW: Tensor, rows: Tensor) -> Tensor:  # noqa: ARG001 (one signature for all)
         return torch.where(box(part_NCHW), part_NCHW.roll(shift, (2, 3)), part_NCHW)
 
     def covered(part_NCHW: Tensor, rows: Tensor) -> Tensor:
         y, x = (torch.randint(size, (len(rows),), device=rows.device) for size in (height, width))
-        return torch.where(box(part_NCHW), next_NCHW[rows, :, y, x][:, :, None, None], part_NCHW)
+        return torch.where(box(part_NCHW), other_NCHW[rows, :, y, x][:, :, None, None], part_NCHW)
 
     y_NCHW = x_NCHW.clone()
     for name, change in {"pasted": pasted, "blended": blended, "shuffled": shuffled, "covered": covered}.items():
@@ -145,7 +164,7 @@ def _damaged(x_NCHW: Tensor, damage_N: Tensor) -> Tensor:
 
 
 def _moved(y_NCHW: Tensor, amount: dict[str, Tensor], turn_N: Tensor, pulled_N: Tensor) -> Tensor:
-    """Zoom by up to 22%, shift by 6% of the side, tilt by 14 degrees, stretch by 13%; quarter turns; local pulls.
+    """Zoom, shift, tilt, aspect, quarter turns, and local pulls where `pulled_N`.
 
     Images that are only turned keep their pixels: nothing is interpolated.
     """
@@ -160,10 +179,11 @@ def _moved(y_NCHW: Tensor, amount: dict[str, Tensor], turn_N: Tensor, pulled_N: 
 
     def warped(part_NCHW: Tensor, rows: Tensor) -> Tensor:
         zoom, shift_x, shift_y, tilt, aspect = (amount[name][rows] for name in GEOMETRY)
-        angle = 0.25 * tilt + turn_N[rows] * (math.pi / 2)
-        across, down = torch.exp(0.12 * aspect - 0.2 * zoom), torch.exp(-0.12 * aspect - 0.2 * zoom)
-        first = torch.stack([angle.cos() * across, -angle.sin() * across, 0.12 * shift_x], dim=1)
-        second = torch.stack([angle.sin() * down, angle.cos() * down, 0.12 * shift_y], dim=1)
+        angle = TILT * tilt + turn_N[rows] * (math.pi / 2)
+        # The grid says where each pixel is taken from, so that a larger image has the smaller factors.
+        across, down = torch.exp(ASPECT * aspect - ZOOM * zoom), torch.exp(-ASPECT * aspect - ZOOM * zoom)
+        first = torch.stack([angle.cos() * across, -angle.sin() * across, SHIFT * shift_x], dim=1)
+        second = torch.stack([angle.sin() * down, angle.cos() * down, SHIFT * shift_y], dim=1)
         grid_NHW2 = F.affine_grid(torch.stack([first, second], 1), [len(rows), 1, side, side], align_corners=False)
         spread = 0.08 + 0.14 * torch.rand(len(rows), 1, 1, device=rows.device)
         grid_NHW2 = grid_NHW2 + bump(grid_NHW2, spread) * pulled_N[rows].view(-1, 1, 1, 1)
@@ -173,48 +193,44 @@ def _moved(y_NCHW: Tensor, amount: dict[str, Tensor], turn_N: Tensor, pulled_N: 
 
 
 def _smoothed(y_NCHW: Tensor, amount_N: Tensor) -> Tensor:
-    """Faint detail removed and edges kept: the finest Laplacian band, shrunk by up to 15 grey levels."""
+    """Faint detail removed and edges kept: the finest Laplacian band is shrunk by a soft threshold (Donoho 1995)."""
 
     def shrunk(part_NCHW: Tensor, rows: Tensor) -> Tensor:
         coarse = F.interpolate(F.avg_pool2d(part_NCHW, 2, ceil_mode=True), part_NCHW.shape[2:], mode="bilinear")
-        return coarse + _shrink(part_NCHW - coarse, 0.12 * amount_N[rows].view(-1, 1, 1, 1))
+        band = part_NCHW - coarse
+        return coarse + band.sign() * (band.abs() - SMOOTHNESS * amount_N[rows].view(-1, 1, 1, 1)).clamp_min(0)
 
     return _where(amount_N > 0, y_NCHW, shrunk)
 
 
-def _shrink(band_NCHW: Tensor, threshold_N111: Tensor) -> Tensor:
-    """Soft threshold (Donoho 1995)."""
-    return band_NCHW.sign() * (band_NCHW.abs() - threshold_N111).clamp_min(0)
-
-
 def _toned(y_NCHW: Tensor, amount: dict[str, Tensor]) -> Tensor:
-    """Contrast by up to 42%, brightness by 32 grey levels, gamma by 49%; in colour saturation and warmth too."""
+    """Contrast, brightness and gamma; in colour also saturation and warmth."""
     channels = y_NCHW.shape[1]
     zero_N = torch.zeros_like(amount["contrast"])
     saturation, warmth = amount.get("saturation", zero_N), amount.get("warmth", zero_N)
 
     def recoloured(part_NCHW: Tensor, rows: Tensor) -> Tensor:
-        factor_N11 = (0.35 * amount["contrast"][rows]).exp().view(-1, 1, 1)
+        factor_N11 = (CONTRAST * amount["contrast"][rows]).exp().view(-1, 1, 1)
         mean_N11 = part_NCHW.mean((1, 2, 3)).view(-1, 1, 1)
-        vivid_N11 = (0.6 * saturation[rows]).exp().view(-1, 1, 1)
+        vivid_N11 = (SATURATION * saturation[rows]).exp().view(-1, 1, 1)
         eye_CC = torch.eye(channels, device=rows.device)
         mixing_NCC = factor_N11 * (vivid_N11 * eye_CC + (1 - vivid_N11) / channels)
-        offset_N11 = mean_N11 * (1 - factor_N11) + 0.25 * amount["brightness"][rows].view(-1, 1, 1)
+        offset_N11 = mean_N11 * (1 - factor_N11) + BRIGHTNESS * amount["brightness"][rows].view(-1, 1, 1)
         if channels == len(WARM):
             warm_C1 = torch.tensor(WARM, device=rows.device).view(-1, 1)
-            offset_N11 = offset_N11 + 0.12 * warmth[rows].view(-1, 1, 1) * warm_C1
+            offset_N11 = offset_N11 + WARMTH * warmth[rows].view(-1, 1, 1) * warm_C1
         return (mixing_NCC @ part_NCHW.flatten(2) + offset_N11).view(part_NCHW.shape)
 
     def bent(part_NCHW: Tensor, rows: Tensor) -> Tensor:
         light_NCHW = ((part_NCHW.clamp(-1, 1) + 1) / 2).clamp_min(1e-4)
-        return light_NCHW ** (0.4 * amount["gamma"][rows]).exp().view(-1, 1, 1, 1) * 2 - 1
+        return light_NCHW ** (GAMMA * amount["gamma"][rows]).exp().view(-1, 1, 1, 1) * 2 - 1
 
     linear = torch.stack([amount["contrast"], amount["brightness"], saturation, warmth])
     return _where(amount["gamma"] != 0, _where(linear.ne(0).any(0), y_NCHW, recoloured), bent)
 
 
 def _textured(y_NCHW: Tensor, amount: dict[str, Tensor]) -> Tensor:
-    """Sharpened or blurred by up to the whole difference from a 5x5 binomial blur; noise of up to 19 grey levels."""
+    """Sharpened or blurred by up to the whole difference from a 5x5 binomial blur; noise."""
 
     def sharpened(part_NCHW: Tensor, rows: Tensor) -> Tensor:
         return part_NCHW + amount["sharpness"][rows].view(-1, 1, 1, 1) * (part_NCHW - _blurred(part_NCHW))
@@ -223,14 +239,14 @@ def _textured(y_NCHW: Tensor, amount: dict[str, Tensor]) -> Tensor:
         count, channels, height, width = part_NCHW.shape
         # Drawn contiguous, as the images lie: nine times as fast as randn_like of a view.
         noise_NCHW = torch.randn(count, height, width, channels, device=rows.device).permute(0, 3, 1, 2)
-        return noise_NCHW.mul_(0.15 * amount["noise"][rows].view(-1, 1, 1, 1)).add_(part_NCHW)
+        return noise_NCHW.mul_(NOISE * amount["noise"][rows].view(-1, 1, 1, 1)).add_(part_NCHW)
 
     y_NCHW = _where(amount["sharpness"] != 0, y_NCHW, sharpened)
     return _where(amount["noise"] > 0, y_NCHW, noisy)
 
 
 def _blurred(x_NCHW: Tensor) -> Tensor:
-    """Binomial blur, 1 4 6 4 1 down and across."""
+    """Binomial blur, 1 4 6 4 1 in both directions."""
     channels = x_NCHW.shape[1]
     weights = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=x_NCHW.device) / 16
     across = weights.view(1, 1, 1, 5).repeat(channels, 1, 1, 1)

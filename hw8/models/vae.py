@@ -1,18 +1,43 @@
 """Variational autoencoder (Kingma and Welling 2014), with the importance-weighted bound (Burda 2016)."""
 
 import math
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from hw8.models.backbones import make_decoder, make_encoder
-from hw8.models.blocks import bounded, check_positive, in_float32
+from hw8.config.limits import NotNegative, Positive
+from hw8.models.backbones import Backbone, make_decoder, make_encoder
+from hw8.models.blocks import Size, bounded, in_float32
 from hw8.models.losses import bce
 from hw8.models.noise import scoring_noise
 from hw8.models.output import Model, Output
-from hw8.models.registry import register_model
+from hw8.models.registry import model_options, register_model
 
-ACTIVE = 0.01
+ACTIVE = 0.01  # variance of the mean over images above which a unit counts as active (Burda 2016, section 5.2)
+# Chosen by hand: keeps the exponential of an untrained encoder's output small; deviations from 0.002 to 400 remain.
+LOG_VARIANCE_LIMIT = 12
+
+
+@model_options
+class VaeOptions:
+    """Options of the model vae; train it with the loss mse (gaussian) or bce (bernoulli)."""
+
+    backbone: Backbone = "conv"
+    """Layers of encoder and decoder."""
+    latent: Size = 64
+    """Length of the latent vector."""
+    likelihood: Literal["gaussian", "bernoulli"] = "gaussian"
+    """Distribution of pixels given the latent."""
+    sigma: Positive = 0.2
+    """Standard deviation of the gaussian likelihood, in pixel values of [-1, 1]."""
+    beta: NotNegative = 1.0
+    """Weight of the KL divergence (Higgins 2017)."""
+    warmup: Annotated[int, Field(ge=0)] = 100
+    """Steps over which the weight of the KL divergence rises to beta (Bowman 2016)."""
+    draws: Size = 8
+    """Samples of the latent per image when it is scored."""
 
 
 def kl_to_standard_normal(mean_ND: Tensor, log_variance_ND: Tensor) -> Tensor:
@@ -29,41 +54,26 @@ def normal_log_density(x: Tensor, mean: Tensor, log_variance: Tensor | float) ->
 class VariationalAutoencoder(Model):
     """An encoder to a normal distribution over latents, and a decoder to a distribution over images.
 
-    The likelihood is gaussian (standard deviation `sigma`, in pixels of [-1, 1]) or bernoulli (pixels moved to [0, 1]).
-    In evaluation the latent is the mean.
+    The bernoulli likelihood is of pixels moved to [0, 1]. In evaluation the latent is the mean.
     """
 
     steps: Tensor
     noise_KD: Tensor
 
-    def __init__(
-        self,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        latent: int,
-        likelihood: str,
-        sigma: float,
-        beta: float,
-        warmup: int,
-        draws: int,
-    ) -> None:
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, options: VaeOptions) -> None:
         super().__init__()
-        if likelihood not in ("gaussian", "bernoulli"):
-            raise ValueError(f"likelihood = {likelihood!r} must be gaussian or bernoulli")
-        if not (sigma > 0 and beta >= 0 and warmup >= 0 and draws >= 1):
-            raise ValueError("sigma must be positive, beta and warmup not negative, draws at least 1")
-        self.encoder, self.decoder = encoder, decoder
-        self.likelihood, self.sigma, self.beta, self.warmup = likelihood, sigma, beta, warmup
+        self.encoder, self.decoder, self.options = encoder, decoder, options
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
-        self.register_buffer("noise_KD", scoring_noise(torch.randn, draws, (latent,)), persistent=False)
+        noise_KD = scoring_noise(torch.randn, options.draws, (options.latent,))
+        self.register_buffer("noise_KD", noise_KD, persistent=False)
 
     def encode(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the latent: (N, D) each, float32."""
         mean_ND, log_variance_ND = self.encoder(x_NCHW).float().chunk(2, dim=1)
-        return mean_ND, log_variance_ND.clamp(-12, 12)
+        return mean_ND, log_variance_ND.clamp(-LOG_VARIANCE_LIMIT, LOG_VARIANCE_LIMIT)
 
     def decode(self, latent_ND: Tensor) -> Tensor:
-        """Mean of the image's distribution, in [-1, 1]."""
+        """Mean of the distribution of the image, in [-1, 1]."""
         return bounded(self.decoder(latent_ND))
 
     def forward(self, x_NCHW: Tensor) -> Output:
@@ -77,25 +87,25 @@ class VariationalAutoencoder(Model):
         latent_ND = mean_ND
         if self.training:
             latent_ND = mean_ND + torch.randn_like(mean_ND) * (0.5 * log_variance_ND).exp()
-        scale = 2 * self.sigma**2 if self.likelihood == "gaussian" else 1.0
+        scale = 2 * self.options.sigma**2 if self.options.likelihood == "gaussian" else 1.0
         kl_N = kl_to_standard_normal(mean_ND, log_variance_ND) * (scale * self._beta() / x_NCHW[0].numel())
         return Output(self.decode(latent_ND), mean_ND, {"kl": kl_N})
 
     def splits(self) -> bool:
-        """As every model; the count of steps does not stand in the way unless the KL's weight climbs by it."""
-        return self.warmup == 0 and self.learned_buffers() == {"steps"}
+        """As for every model; the buffer that counts steps only matters while the weight of the KL rises with it."""
+        return self.options.warmup == 0 and self.learned_buffers() == {"steps"}
 
     def _beta(self) -> float:
-        """Weight of the KL (Higgins 2017), climbing to `beta` over the first `warmup` steps (Bowman 2016)."""
-        if not self.training or self.warmup == 0:
-            return self.beta
+        """Weight of the KL: rises to `beta` over the first `warmup` training steps."""
+        if not self.training or self.options.warmup == 0:
+            return self.options.beta
         self.steps += 1
-        return self.beta * min(1.0, int(self.steps) / self.warmup)
+        return self.options.beta * min(1.0, int(self.steps) / self.options.warmup)
 
     def log_likelihood(self, x_NCHW: Tensor, recon_NCHW: Tensor) -> Tensor:
         """log p(x | z) in nats: (N,)."""
-        if self.likelihood == "gaussian":
-            return normal_log_density(x_NCHW, recon_NCHW, 2 * math.log(self.sigma))
+        if self.options.likelihood == "gaussian":
+            return normal_log_density(x_NCHW, recon_NCHW, 2 * math.log(self.options.sigma))
         with in_float32(x_NCHW):
             return -bce(recon_NCHW, x_NCHW) * x_NCHW[0].numel()
 
@@ -110,36 +120,21 @@ class VariationalAutoencoder(Model):
         return torch.stack(log_weights)
 
     def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
-        """Nats an image: kl; nelbo, the negative ELBO; iwae, the negative importance-weighted bound of K samples."""
+        """In nats: kl; nelbo, the negative ELBO; iwae, the negative importance-weighted bound of K samples."""
         mean_ND, log_variance_ND = self.encode(x_NCHW)
         weights_KN = self.log_weights(x_NCHW, mean_ND, log_variance_ND, self.noise_KD)
         bound_N = torch.logsumexp(weights_KN, 0) - math.log(len(weights_KN))
         return {"kl": kl_to_standard_normal(mean_ND, log_variance_ND), "nelbo": -weights_KN.mean(0), "iwae": -bound_N}
 
     def diagnose(self, x_NCHW: Tensor) -> dict[str, float]:
-        """Active units: latents whose mean varies over images by more than 0.01 (Burda 2016, section 5.2)."""
+        """Number of active units, those whose mean varies over images, and of all units."""
         mean_ND, _ = self.encode(x_NCHW)
         return {"active_units": int((mean_ND.var(0) > ACTIVE).sum()), "latent_units": mean_ND.shape[1]}
 
 
 @register_model
-def vae(
-    side: int,
-    channels: int = 3,
-    *,
-    backbone: str = "conv",
-    latent: int = 64,
-    likelihood: str = "gaussian",
-    sigma: float = 0.2,
-    beta: float = 1.0,
-    warmup: int = 100,
-    draws: int = 8,
-) -> VariationalAutoencoder:
-    """Variational autoencoder on any backbone; train it with loss mse (gaussian) or bce (bernoulli).
-
-    `beta` weighs the KL divergence and is reached after `warmup` steps; scoring takes `draws` samples.
-    """
-    check_positive(draws=draws)
-    encoder = make_encoder(backbone, side, channels, 2 * latent)
-    decoder = make_decoder(backbone, side, channels, latent)
-    return VariationalAutoencoder(encoder, decoder, latent, likelihood, sigma, beta, warmup, draws)
+def vae(side: int, channels: int, options: VaeOptions) -> VariationalAutoencoder:
+    """Variational autoencoder on any backbone."""
+    encoder = make_encoder(options.backbone, side, channels, 2 * options.latent)
+    decoder = make_decoder(options.backbone, side, channels, options.latent)
+    return VariationalAutoencoder(encoder, decoder, options)

@@ -1,4 +1,6 @@
 import dataclasses
+import math
+import pickle
 
 import pytest
 
@@ -36,7 +38,9 @@ def test_a_preset_survives_its_yaml(tmp_path, name):
         (DataConfig, "development_share", 0.5),
         (DataConfig, "split_seed", -1),
         (DataConfig, "source", 3),
-        (ScoreConfig, "score", "l1 or l2"),
+        (ScoreConfig, "score", "l1\nl2"),
+        (ScoreConfig, "parts", ("amounts", "amounts")),
+        (RunConfig, "train", {"epochs": 3}),
         (ScoreConfig, "score", "joint"),
         (ScoreConfig, "score", "l1_two_sided"),
         (ScoreConfig, "parts", "amounts"),
@@ -54,22 +58,52 @@ def test_a_preset_survives_its_yaml(tmp_path, name):
     ],
 )
 def test_nonsense_is_refused_where_it_is_declared(section, field, value):
-    with pytest.raises(InputError, match=field if field != "source" else "data"):
+    with pytest.raises(InputError, match=field) as caught:
         section(**{field: value})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "line"),
+    [
+        (TrainConfig, {"lr": math.nan}, "train.lr = nan: Input should be a finite number"),
+        (TrainConfig, {"epochs": True}, "train.epochs = True: Input should be a valid integer"),
+        (TrainConfig, {"loss": "huber"}, "train.loss = 'huber': Input should be 'mse', 'l1' or 'bce'"),
+        (DataConfig, {"crop": 3}, "data.crop = 3: Input should be greater than or equal to 4"),
+        (DataConfig, {"source": "a\nb"}, r"data.source = 'a\nb': must be printable text on one line"),
+        (DataConfig, {"held_out_maximum": 5}, "data.held_out_maximum = 5: must be at least held_out_minimum"),
+        (ScoreConfig, {"parts": ["l1", 2]}, "scoring.parts[1] = 2: Input should be a valid string"),
+        (ScoreConfig, {"score": "joint"}, "scoring.parts = (): the score joint needs some"),
+        (RunConfig, {"seed": 2**32}, "seed = 4294967296: Input should be less than 4294967296"),
+    ],
+)
+def test_the_error_names_the_setting_and_the_rule(section, values, line):
+    with pytest.raises(InputError) as caught:
+        section(**values)
+    assert str(caught.value) == line
+
+
+def test_a_copy_is_checked_too():
+    with pytest.raises(InputError, match=r"train\.lr = -1: Input should be greater than 0"):
+        changed(RunConfig(), train={"lr": -1})
+    assert changed(RunConfig(), train={"lr": 1}).train.lr == 1.0
+    assert pickle.loads(pickle.dumps(load_preset("boss"))) == load_preset("boss")
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("train: {epoch: 3}\n", r"train\.epoch = 3: unknown field; known: loss, epochs"),
-        ("colour: red\n", "colour = 'red': unknown field"),
+        ("train: {epoch: 3}\n", r"train\.epoch = 3: unknown; did you mean epochs\? known: loss, epochs"),
+        ("colour: red\n", "colour = 'red': unknown; known: preset, seed"),
         ("train: 5\n", "train = 5: must map"),
+        ("train: {5: 1}\n", "train = {5: 1}: must map"),
+        ("seed: &a 1\ndata: {split_seed: *a}\n", "it has an alias"),
         ("- 1\n", "must map field names"),
-        ("train: {epochs: -1}\n", "epochs = -1: must be positive"),
+        ("train: {epochs: -1}\n", r"train\.epochs = -1: Input should be greater than or equal to 1"),
         ("seed: [1\n", "not YAML"),
         ("seed: 2024-13-45\n", "not YAML"),
         ("seed: !!int abc\n", "not YAML"),
-        ("train: {lr: 1e-3}\n", r"lr = '1e-3': must be a finite number, in YAML for instance 1\.0e-3"),
+        ("train: {lr: 1e-3}\n", r"lr = '1e-3': Input should be a valid number, in YAML for instance 1\.0e-3"),
         ("seed: !!python/object/apply:os.system ['true']\n", "not YAML"),
     ],
 )

@@ -12,8 +12,8 @@ from hw8.config.presets import load_preset
 from hw8.models import create_model
 from hw8.models.adversarial import reverse_gradient
 from hw8.models.blocks import PointwiseConv, ResidualBlock
-from hw8.models.memae import Memory, entropy, hard_shrink
-from hw8.models.vae import VariationalAutoencoder, kl_to_standard_normal
+from hw8.models.memae import MemaeOptions, Memory, entropy, hard_shrink
+from hw8.models.vae import VaeOptions, VariationalAutoencoder, kl_to_standard_normal
 from hw8.models.vqvae import Codebook, straight_through
 
 
@@ -49,7 +49,7 @@ class TestVariational:
             def decode(self, latent_ND):
                 return (latent_ND @ weight_PD.T).view(-1, 1, side, side)
 
-        model = Linear(Encoder(), nn.Identity(), latent, "gaussian", sigma, 1.0, 0, 8).eval()
+        model = Linear(Encoder(), nn.Identity(), VaeOptions(latent=latent, sigma=sigma, warmup=0)).eval()
         x_NCHW = (rand(20, latent) @ weight_PD.T + sigma * rand(20, pixels, seed=3)).view(-1, 1, side, side)
         covariance = weight_PD @ weight_PD.T + sigma**2 * torch.eye(pixels)
         evidence_N = MultivariateNormal(torch.zeros(pixels), covariance).log_prob(x_NCHW.flatten(1))
@@ -124,7 +124,7 @@ class TestVariational:
 
 class TestMemory:
     def test_addressing_by_hand(self):
-        memory = Memory(3, 2, 0.0, 1.0)
+        memory = Memory(MemaeOptions(slots=3, dim=2))
         with torch.no_grad():
             memory.slots.copy_(torch.tensor([[2.0, 0.0], [0.0, 1.0], [-1.0, 0.0]]))
         answer, weight = memory(torch.tensor([[5.0, 0.0]]))

@@ -1,6 +1,9 @@
 """One suite for the zoo: every registered model is found by itself."""
 
+import dataclasses
+import inspect
 import math
+import re
 
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ from hw8.config.presets import PRESETS, changed, load_preset
 from hw8.data.corruptions import CORRUPTIONS
 from hw8.data.sources import open_source
 from hw8.evaluation.metrics import roc_auc
-from hw8.models import MODELS, create_model, register_model
+from hw8.models import MODELS, create_model, options_class, register_model
 from hw8.models.losses import LOSSES, objective
 from hw8.runs.train import resume_run, train_run
 from hw8.scoring.calibration import needed_evidence
@@ -204,23 +207,45 @@ def test_sides_that_do_not_halve_four_times_are_refused(name, side):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"depth": 3}, "has no option 'depth'; it has widths, latent"),
-        ({"side": 3}, "has no option 'side'"),
-        ({"latent": 0}, "latent = 0 must be whole"),
-        ({"latent": "8"}, "latent must be a whole number"),
-        ({"widths": 5.0}, "widths must be a list of at most 64"),
-        ({"widths": [5, True]}, "an entry of widths must be a whole number"),
-        ({"norm": "layer"}, "norm must be one of none, batch"),
+        ({"depth": 3}, "depth = 3: unknown; known: widths, latent, norm"),
+        ({"width": [3]}, "width = [3]: unknown; did you mean widths? known: widths, latent, norm"),
+        ({"latent": 0}, "latent = 0: Input should be greater than or equal to 1"),
+        ({"latent": "8"}, "latent = '8': Input should be a valid integer"),
+        ({"latent": 10**7}, "latent = 10000000: Input should be less than or equal to 1000000"),
+        ({"widths": 5.0}, "widths = 5.0: Input should be a valid tuple"),
+        ({"widths": [5, True]}, "widths[1] = True: Input should be a valid integer"),
+        ({"norm": "layer"}, "norm = 'layer': Input should be 'none' or 'batch'"),
     ],
 )
 def test_options_are_checked(options, words):
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError) as caught:
         create_model("fcn", 32, 3, options)
+    assert str(caught.value) == f"model.options.{words}"
 
 
-def test_narrow_conv_needs_four_widths():
-    with pytest.raises(InputError, match="must be four numbers"):
-        create_model("conv", 32, 3, {"widths": [8, 8]})
+@pytest.mark.parametrize(
+    ("widths", "words"),
+    [([8, 8], "widths = [8, 8]: has too few entries"), ([8] * 5, "Tuple should have at most 4 items")],
+)
+def test_conv_needs_four_widths(widths, words):
+    with pytest.raises(InputError, match=re.escape(words)):
+        create_model("conv", 32, 3, {"widths": widths})
+
+
+def test_a_share_of_the_image_is_below_one():
+    for corruption in ("salt_pepper", "dropout"):
+        with pytest.raises(InputError, match=r"model\.options\.strength = 25\.0: must be a share in \(0, 1\)"):
+            create_model("denoising", 32, 3, {"corruption": corruption})
+    with pytest.raises(InputError, match="many_levels = True: needs the corruption gaussian"):
+        create_model("denoising", 32, 3, {"corruption": "dropout", "strength": 0.1, "many_levels": True})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_option_has_a_meaning_and_a_default_that_is_allowed(name):
+    kind = options_class(name)
+    assert dataclasses.replace(kind()) == kind()
+    documented = inspect.getsource(kind).count('"""\n') - 1
+    assert documented >= len(dataclasses.fields(kind)), "a docstring below each field"
 
 
 def test_unknown_names_and_duplicates():

@@ -282,8 +282,8 @@ def test_terms_that_a_model_names_are_added_to_its_loss(quick, tmp_path, monkeyp
     original = MODELS["fcn"]
 
     @functools.wraps(original)
-    def with_term(side, channels, **options):
-        plain = original(side, channels, **options)
+    def with_term(side, channels, options):
+        plain = original(side, channels, options)
         return WithTerm(plain.encoder, plain.decoder)
 
     monkeypatch.setitem(MODELS, "fcn", with_term)
