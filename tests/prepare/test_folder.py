@@ -21,10 +21,11 @@ from hw8.base.lock import owned
 from hw8.data import pictures
 from hw8.data.arrays import open_images
 from hw8.data.labels import read_labels
-from hw8.data.layout import escaped, walk
 from hw8.data.pictures import read_picture, read_pictures, squared
+from hw8.prepare.files import FILES
 from hw8.prepare.folder import prepare
-from hw8.prepare.prepared import FILES, Preparation
+from hw8.prepare.report import report
+from hw8.prepare.settings import Preparation
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_data.py"
 QUICK = Preparation(side=8)
@@ -101,32 +102,32 @@ def true_kinds(out: Path) -> None:
 
 def test_a_plain_folder_is_training_data_in_the_order_of_names(root, out):
     fill(root, *numbered(22), "sub/b.png", "sub/a/deeper/x.png", "sub/a.png")
-    done = prepare(root, out, QUICK)
+    parts = prepare(root, out, QUICK)
     assert held(out) == {"trainingset.npy"}
     assert reds(out) == [*range(22), 23, 24, 22]  # sub/a/, sub/a.png, sub/b.png
     assert open_images(out / "trainingset.npy").array_NHWC.shape == (25, 8, 8, 3)
-    assert (done.training, done.testing) == (25, 0)
-    assert "Test set: none" in done.text()
+    assert (len(parts.training), len(parts.testing)) == (25, 0)
+    assert "Test set: none" in report(parts, out, QUICK)
 
 
 def test_a_plain_folder_holds_pictures_back_only_if_told_to(root, out):
     fill(root, *numbered(40))
-    done = prepare(root, out, Preparation(side=8, test_share=0.25))
+    parts = prepare(root, out, Preparation(side=8, test_share=0.25))
     assert held(out) == {"trainingset.npy", "testingset.npy"}
     assert len(reds(out, "testingset.npy")) == 10
     assert sorted(reds(out) + reds(out, "testingset.npy")) == list(range(40))
-    assert "testingset.npy (10 images: no labels)" in done.text()
+    assert "testingset.npy (10 images: no labels)" in report(parts, out, QUICK)
 
 
 def test_folders_of_normal_pictures_and_of_anomalies(root, out):
     labelled(root)
     fill(root, "anomaly/cat/sub/x.png", start=150)
     fill(root, "elsewhere/x.png", "top.png")
-    done = prepare(root, out, QUICK)
+    parts = prepare(root, out, QUICK)
     true_kinds(out)
-    assert "testing_labels.csv (13 images: 6 normal, 5 cat, 2 dog)" in done.text()
-    assert (done.training, done.testing) == (24, 13)
-    assert done.kinds == {"normal": 6, "cat": 5, "dog": 2}
+    assert "testing_labels.csv (13 images: 6 normal, 5 cat, 2 dog)" in report(parts, out, QUICK)
+    assert (len(parts.training), len(parts.testing)) == (24, 13)
+    assert parts.kinds == {"normal": 6, "cat": 5, "dog": 2}
     assert skipped(out) == dict.fromkeys(["elsewhere/x.png", "top.png"], "in no folder of the layout")
     test = reds(out, "testingset.npy")
     assert sorted(reds(out) + [red for red in test if red < 100]) == list(range(30))
@@ -155,10 +156,10 @@ def test_folders_that_are_split_already(root, out, normal, anomaly):
     fill(root, f"{anomaly.format('cat')}/x.png", start=100)
     fill(root, f"{anomaly.format('dog')}/x.png", start=200)
     fill(root, "ground_truth/cat/x.png", "train/bad/x.png", "test/loose.png")
-    done = prepare(root, out, QUICK)
+    parts = prepare(root, out, QUICK)
     true_kinds(out)
     assert reds(out) == list(range(25))
-    assert done.kinds == {"normal": 3, "cat": 1, "dog": 1}
+    assert parts.kinds == {"normal": 3, "cat": 1, "dog": 1}
     assert skipped(out).keys() == {"ground_truth/cat/x.png", "train/bad/x.png", "test/loose.png"}
     assert "`test_share` 0.5: " in refused(root, out.parent / "other", Preparation(test_share=0.5))
 
@@ -203,9 +204,9 @@ def listed(root):
 
 
 def test_a_table_of_labels(listed, out):
-    done = prepare(listed("./b//dog.png,1, dog", "b/cat.png,1,cat"), out, QUICK)
+    parts = prepare(listed("./b//dog.png,1, dog", "b/cat.png,1,cat"), out, QUICK)
     true_kinds(out)
-    assert done.kinds == {"normal": 6, "cat": 1, "dog": 1}
+    assert parts.kinds == {"normal": 6, "cat": 1, "dog": 1}
     assert skipped(out) == {"b/unlisted.png": "not in labels.csv"}
 
 
@@ -215,8 +216,8 @@ def test_a_table_of_labels_without_kinds(listed, out):
 
 
 def test_missing_pictures_are_counted(listed, out):
-    said = refused(listed("b/cat.png,1,cat", "b/none.png,1,cat", "b/nor this.png,1,cat"), out)
-    assert "line 33: no picture 'b/none.png' is in the folder, nor those of 1 other line" in said
+    message = refused(listed("b/cat.png,1,cat", "b/none.png,1,cat", "b/nor this.png,1,cat"), out)
+    assert "line 33: no picture 'b/none.png' is in the folder, nor those of 1 other line" in message
 
 
 @pytest.mark.parametrize(
@@ -273,9 +274,9 @@ def test_pictures_are_turned_as_their_exif_data_say(tmp_path, name, orientation)
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"x.jpg": {"quality": 95}, "x.webp": {"lossless": True}}.get(name, {})
-    found = read(tmp_path / name, Image.fromarray(turned(orientation)), exif=exif, **options)
+    image_HWC = read(tmp_path / name, Image.fromarray(turned(orientation)), exif=exif, **options)
     straight = np.asarray(scene().resize((32, 32), Image.Resampling.LANCZOS)).astype(int)
-    assert abs(found - straight).max() < 12
+    assert abs(image_HWC - straight).max() < 12
 
 
 def sixteen(white: bool = False) -> Image.Image:
@@ -287,16 +288,16 @@ def sixteen(white: bool = False) -> Image.Image:
 
 def palette() -> Image.Image:
     """Red on the left, clear on the right, in a palette."""
-    found = Image.new("P", (40, 40), 1)
-    found.putpalette([200, 10, 30, 0, 0, 0])
-    found.paste(0, (0, 0, 20, 40))
-    return found
+    picture = Image.new("P", (40, 40), 1)
+    picture.putpalette([200, 10, 30, 0, 0, 0])
+    picture.paste(0, (0, 0, 20, 40))
+    return picture
 
 
 def halves(mode: str, left: object, right: object) -> Image.Image:
-    found = Image.new(mode, (40, 40), right)
-    found.paste(left, (0, 0, 20, 40))
-    return found
+    picture = Image.new(mode, (40, 40), right)
+    picture.paste(left, (0, 0, 20, 40))
+    return picture
 
 
 RED_WHITE = [200, 10, 30], [255, 255, 255]
@@ -322,18 +323,18 @@ RED_WHITE = [200, 10, 30], [255, 255, 255]
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_any_mode_is_read(tmp_path, name, picture, options, expected):
-    found = read(tmp_path / name, picture, side=40, **options)
+    image_HWC = read(tmp_path / name, picture, side=40, **options)
     left, right = expected or ([0] * 3, [255] * 3)
     columns = (0, 3) if expected is None else (5, 35)
-    assert abs(found[:, columns[0]] - left).max() <= 3
-    assert abs(found[:, columns[1]] - right).max() <= 3
+    assert abs(image_HWC[:, columns[0]] - left).max() <= 3
+    assert abs(image_HWC[:, columns[1]] - right).max() <= 3
 
 
 @pytest.mark.parametrize("name", ["x.gif", "x.webp", "x.tiff"])
 def test_of_several_frames_the_first_counts(tmp_path, name):
     more = [flat(250, (20, 20)), flat(130, (20, 20))]
-    found = read(tmp_path / name, flat(10, (20, 20)), 8, save_all=True, append_images=more)
-    assert abs(found - [10, 100, 50]).max() < 5
+    image_HWC = read(tmp_path / name, flat(10, (20, 20)), 8, save_all=True, append_images=more)
+    assert abs(image_HWC - [10, 100, 50]).max() < 5
 
 
 def test_one_channel(root, out):
@@ -416,11 +417,11 @@ def test_what_cannot_be_read_is_skipped_with_its_reason(root, out, tmp_path):
     os.mkfifo(root / "m pipe.png")
     (root / "m folder.png").symlink_to(root)
     (root / "m broken.png").symlink_to(root / "none.png")
-    done = prepare(root, out, QUICK)
+    parts = prepare(root, out, QUICK)
     assert reds(out) == list(range(22)), "no holes"
-    found = skipped(out)
-    assert found.pop("m truncated.webp") in ("damaged", "not a picture")
-    assert found == {
+    reasons = skipped(out)
+    assert reasons.pop("m truncated.webp") in ("damaged", "not a picture")
+    assert reasons == {
         "m empty.png": "an empty file",
         "m text.png": "not a picture",
         "m truncated.png": "damaged",
@@ -430,15 +431,15 @@ def test_what_cannot_be_read_is_skipped_with_its_reason(root, out, tmp_path):
         "m large.png": "over 100,000,000 pixels",
         "m long.png": "over 65,535 pixels a side",
         "m small.png": "under 4 pixels a side",
-        "m nan.tif": "the picture has pixels that are no numbers; give another",
+        "m nan.tif": "the picture has pixels that are not finite numbers; give another",
         "m pipe.png": "not a file",
         "m folder.png": "a link to a folder",
         "m broken.png": "cannot be opened (No such file or directory)",
     }
-    assert done.found.others == 5
-    assert "Ignored:  5 files" in done.text()
-    assert "damaged" in done.text()
-    assert "m corrupt.png, m truncated.jpg, m truncated.png" in done.text()
+    assert parts.folder.others == 5
+    assert "Ignored:  5 files" in report(parts, out, QUICK)
+    assert "damaged" in report(parts, out, QUICK)
+    assert "m corrupt.png, m truncated.jpg, m truncated.png" in report(parts, out, QUICK)
 
 
 def test_files_too_large_to_be_pictures_are_not_opened(root, out, monkeypatch):
@@ -478,9 +479,9 @@ def test_pictures_in_a_format_that_is_not_read_are_named(root, out):
     fill(root, *numbered(20))
     (root / "phone.HEIC").write_bytes(b"any")
     (root / "notes.txt").write_text("any")
-    done = prepare(root, out, QUICK)
+    parts = prepare(root, out, QUICK)
     assert skipped(out) == {"phone.HEIC": "a format that is not read; convert it to PNG or JPEG"}
-    assert done.found.others == 1
+    assert parts.folder.others == 1
 
 
 def test_names_that_would_command_the_terminal_are_escaped(root, out):
@@ -488,18 +489,17 @@ def test_names_that_would_command_the_terminal_are_escaped(root, out):
     fill(root, *numbered(20), "fine é.png")
     for name in names:
         (root / name).write_bytes(b"")
-    done = prepare(root, out, QUICK)
-    shown = ["\\n", "\\x1b", "\\u202e", "\\\\", "\\udcff"]
+    parts = prepare(root, out, QUICK)
+    shown = ["\\n", "\\x1b", "\\u202e", "back\\slash", "\\udcff"]
     assert all(any(mark in name for name in skipped(out)) for mark in shown)
-    assert all(line.isprintable() for line in done.text().split("\n"))
-    assert len(done.text().split("\n")) == 9
-    assert escaped("fine é.png") == "fine é.png"
+    assert all(line.isprintable() for line in report(parts, out, QUICK).split("\n"))
+    assert len(report(parts, out, QUICK).split("\n")) == 9
 
 
 def test_a_folder_whose_name_is_no_text_can_be_reported(root, tmp_path):
     fill(root, *numbered(20))
     out = tmp_path / os.fsdecode(b"caf\xe9\x1b[2J")
-    assert all(line.isprintable() for line in prepare(root, out, QUICK).text().split("\n"))
+    assert all(line.isprintable() for line in report(prepare(root, out, QUICK), out, QUICK).split("\n"))
     assert held(out) == {"trainingset.npy"}
 
 
@@ -510,7 +510,7 @@ def test_too_little_is_refused_before_anything_is_written(root, out):
     fill(root, *numbered(19))
     assert "19 normal pictures to train on; at least 20 are needed" in refused(root, out)
     (root / "a.png").write_bytes(b"")
-    assert "(1 skipped, for instance a.png: an empty file)" in refused(root, out)
+    assert "(1 picture skipped, for instance a.png: an empty file)" in refused(root, out)
     assert not out.exists()
     fill(root, "b.png")
     prepare(root, out, QUICK)
@@ -528,10 +528,10 @@ def test_equal_pictures_are_counted(root, out):
     fill(root, "test/cat/b.png", "train/good/y.png", "train/good/z.png", start=3)
     flat(3).save(root / "train/good/y.png")
     flat(3).save(root / "train/good/z.png")
-    done = prepare(root, out, QUICK)
-    assert (done.repeated, done.shared) == (2, 1)
-    assert "Repeated: 2 training images" in done.text()
-    assert "Shared:   1 test images" in done.text()
+    parts = prepare(root, out, QUICK)
+    assert (parts.repeated, parts.shared) == (2, 1)
+    assert "Repeated: 2 training images" in report(parts, out, QUICK)
+    assert "Shared:   1 test images" in report(parts, out, QUICK)
 
 
 @pytest.mark.parametrize("name", [*FILES, "trainingset-00000.npy"])
@@ -617,10 +617,10 @@ def test_the_command_stops_at_once(root, out, number):
         while not list(out.glob("*prepare-*/trainingset.npy")) and time.monotonic() < deadline:
             time.sleep(0.02)
         assert list(out.glob("*prepare-*")), "it writes where it will rename"
-        asked = time.monotonic()
+        signal_time = time.monotonic()
         process.send_signal(number)
         stdout, stderr = process.communicate(timeout=20)
-    assert time.monotonic() - asked < 5
+    assert time.monotonic() - signal_time < 5
     assert (process.returncode, stdout) == (130, "")
     assert stderr.strip().endswith(f"interrupted: nothing was written to {out}")
     assert not out.exists()
@@ -664,10 +664,10 @@ def test_the_files_are_the_same_with_any_number_of_workers(root, tmp_path):
 
 
 def test_only_a_few_pictures_are_read_ahead_and_none_after_closing(root, monkeypatch):
-    asked = []
+    names_read = []
 
     def slow(path: Path, *_: object) -> np.ndarray:
-        asked.append(path.name)
+        names_read.append(path.name)
         time.sleep(0.002)
         return np.zeros((8, 8, 3), np.uint8)
 
@@ -676,23 +676,23 @@ def test_only_a_few_pictures_are_read_ahead_and_none_after_closing(root, monkeyp
     with contextlib.closing(read_pictures(root, numbered(500), 8, 3, "centre", 2)) as reading:
         next(reading)
         time.sleep(0.2)
-        assert 8 < len(asked) <= 60
+        assert 8 < len(names_read) <= 60
         for _ in range(30):
             next(reading)
-        before = len(asked)
+        before = len(names_read)
     assert threading.active_count() == threads
-    assert len(asked) <= before + 2, "no more than one a worker"
+    assert len(names_read) <= before + 2, "no more than one per worker"
 
 
 def test_large_pictures_are_read_one_at_a_time(root, monkeypatch):
     flattened, now, most = pictures.flattened, [], []
 
-    def slow(*given: object) -> Image.Image:
+    def slow(*words: object) -> Image.Image:
         now.append(1)
         most.append(len(now))
         time.sleep(0.01)
         now.pop()
-        return flattened(*given)
+        return flattened(*words)
 
     names = fill(root, *numbered(40))
     monkeypatch.setattr(pictures, "flattened", slow)
@@ -708,7 +708,7 @@ MEASURE = """
 import resource, sys
 from pathlib import Path
 from hw8.prepare.folder import prepare
-from hw8.prepare.prepared import Preparation
+from hw8.prepare.settings import Preparation
 root = Path(sys.argv[1])
 for name in ("few", "few", "many"):
     prepare(root / name, root / f"out-{name}-{resource.getrusage(resource.RUSAGE_SELF).ru_utime}", Preparation(128))
@@ -726,20 +726,6 @@ def test_memory_does_not_grow_with_the_pictures(tmp_path):
     command = [sys.executable, "-c", MEASURE, tmp_path]
     _, few, many = map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
     assert many - few < 20_000, "kB; the images alone are 98,000"
-
-
-def test_folders_may_be_nested_deeper_than_the_stack(root):
-    deep = root
-    for _ in range(300):
-        deep = deep / "d"
-    fill(deep, "x.png")
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(200)
-    try:
-        found = walk(root)
-    finally:
-        sys.setrecursionlimit(limit)
-    assert found.names == ["d/" * 300 + "x.png"]
 
 
 def test_files_are_shared_by_whoever_may_read_the_folder(root, out):
@@ -776,19 +762,19 @@ def test_the_lists_say_which_picture_each_image_is(root, out):
 def test_pictures_that_nobody_labelled_are_a_test_set(root, out):
     fill(root, "b.png", "a/x.png", "anomaly/z.png")
     (root / "c.png").write_bytes(b"no picture")
-    done = prepare(root, out, dataclasses.replace(QUICK, unlabelled=True))
+    parts = prepare(root, out, dataclasses.replace(QUICK, unlabelled=True))
     assert held(out) == {"testingset.npy", "skipped.csv"}
     assert [name for _, name in table(out / "testing_files.csv")[1:]] == ["a/x.png", "anomaly/z.png", "b.png"]
-    assert len(np.load(out / "testingset.npy")) == done.testing == 3
+    assert len(np.load(out / "testingset.npy")) == len(parts.testing) == 3
     assert not (out / "training_files.csv").exists()
-    assert "no labels" in done.text()
+    assert "no labels" in report(parts, out, QUICK)
 
 
 def test_of_pictures_that_nobody_labelled_one_must_be_readable(root, out):
     root.mkdir()
     (root / "c.png").write_bytes(b"no picture")
-    with pytest.raises(InputError, match="no picture can be read"):
+    with pytest.raises(InputError, match="no picture to test on can be read"):
         prepare(root, out, dataclasses.replace(QUICK, unlabelled=True))
     assert not out.exists()
-    with pytest.raises(InputError, match="leave `test_share` away"):
+    with pytest.raises(InputError, match="omit `test_share`"):
         dataclasses.replace(QUICK, unlabelled=True, test_share=0.5)
