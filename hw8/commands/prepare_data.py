@@ -14,8 +14,7 @@ import tyro
 from hw8.base.errors import InputError, printable
 from hw8.commands.parsing import parse
 from hw8.commands.spelling import for_shell, spelled
-from hw8.prepare.folder import prepare
-from hw8.prepare.report import report
+from hw8.prepare.folder import prepare, report
 from hw8.prepare.settings import Preparation
 
 

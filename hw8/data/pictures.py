@@ -3,7 +3,6 @@
 import concurrent.futures
 import contextlib
 import os
-import stat
 import threading
 import warnings
 from collections import deque
@@ -62,7 +61,9 @@ def read_picture(path: Path, side: int, channels: int, crop: Crop) -> np.ndarray
     reason in a few words.
     """
     try:
-        _check_file(path)
+        size = path.stat().st_size
+        if not size or size > LARGEST_BYTES:
+            raise InputError("an empty file" if not size else f"over {LARGEST_BYTES:,} bytes")
         # Opened as a file: given a path, Pillow maps some TIFF files into memory, and then turns them wrongly.
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as picture:
             _check_size(picture)
@@ -149,17 +150,6 @@ def _padded(picture: Image.Image, side: int, channels: int) -> np.ndarray:
     top, left = (side - height) // 2, (side - width) // 2
     padded_HWC[top : top + height, left : left + width] = inner_HWC
     return padded_HWC
-
-
-def _check_file(path: Path) -> None:
-    """Raise InputError for a file that must not be opened: a pipe would block, a huge file fill the memory."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise InputError("not a file")
-    if status.st_size == 0:
-        raise InputError("an empty file")
-    if status.st_size > LARGEST_BYTES:
-        raise InputError(f"over {LARGEST_BYTES:,} bytes")
 
 
 def _check_size(picture: Image.Image) -> None:

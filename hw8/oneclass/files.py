@@ -3,7 +3,6 @@
 import contextlib
 import gzip
 import math
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
@@ -11,7 +10,6 @@ from typing import IO, cast
 import numpy as np
 
 from hw8.base.errors import InputError, shown
-from hw8.base.files import open_regular
 from hw8.data.arrays import CHANNELS, SMALLEST_SIDE
 from hw8.oneclass.labelled_set import LARGEST, LabelledSet
 
@@ -31,26 +29,20 @@ CIFAR_TEST, CIFAR_META = "test_batch", "batches.meta"
 
 def read_npz(path: Path) -> LabelledSet:
     """Read an .npz file with the arrays of one of NAMINGS. Raises InputError naming the array that is wrong."""
-    try:
-        with open_regular(path) as file, np.load(file, allow_pickle=False) as archive:
-            present = set(archive.files)
-            names = next((names for names in NAMINGS if present.issuperset(names)), None)
-            if names is None:
-                expected = "; or ".join(", ".join(names) for names in NAMINGS)
-                raise InputError(f"{path}: holds {shown(sorted(present), 200)}; it must hold {expected}")
-            for name in names:
-                size = archive.zip.getinfo(f"{name}.npy").file_size
-                if size > LARGEST:
-                    raise InputError(f"{path}: {name} takes {size:,} bytes; at most {LARGEST:,} are read")
-            arrays = [archive[name] for name in names]
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); copy or download it again") from None
-    except Exception as error:  # zipfile, zlib and numpy fail in many ways on a damaged file, and on pickled objects
-        reason = " ".join(str(error).split())[:120]
-        remedy = "save plain numbers or text with numpy.savez"
-        raise InputError(f"{path}: not a readable .npz file ({reason}); {remedy}") from None
+    with (
+        _readable(path, "save plain numbers or text with numpy.savez") as file,
+        np.load(file, allow_pickle=False) as archive,
+    ):
+        present = set(archive.files)
+        names = next((names for names in NAMINGS if present.issuperset(names)), None)
+        if names is None:
+            expected = "; or ".join(", ".join(names) for names in NAMINGS)
+            raise InputError(f"{path}: holds {shown(sorted(present), 200)}; it must hold {expected}")
+        for name in names:
+            size = archive.zip.getinfo(f"{name}.npy").file_size
+            if size > LARGEST:
+                raise InputError(f"{path}: {name} takes {size:,} bytes; at most {LARGEST:,} are read")
+        arrays = [archive[name] for name in names]
     arrays = _checked(path, names, arrays)
     if len(arrays) == 4 and arrays[0].shape[1:] != arrays[2].shape[1:]:
         raise InputError(f"{path}: {names[0]} {arrays[0].shape} and {names[2]} {arrays[2].shape}: make images alike")
@@ -152,14 +144,16 @@ def _cifar_records(path: Path) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _readable(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file, which is decompressed if it ends in .gz. Raises InputError if it cannot be read."""
+def _readable(path: Path, remedy: str = "download it again") -> Iterator[IO[bytes]]:
+    """Open a file, which is decompressed if it ends in .gz. Raises InputError with the remedy if it cannot be read."""
     try:
-        with open_regular(path) as file:
+        with path.open("rb") as file:
             yield cast(IO[bytes], gzip.GzipFile(fileobj=file)) if path.suffix == ".gz" else file
-    except (OSError, EOFError, zlib.error) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise InputError(f"{path}: cannot be read ({reason}); download it again") from None
+    except InputError:
+        raise
+    except Exception as error:  # gzip, zipfile, zlib and numpy fail in many ways on damaged files
+        reason = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())[:120]
+        raise InputError(f"{path}: cannot be read ({reason}); {remedy}") from None
 
 
 def _rest(path: Path, file: IO[bytes], size: int) -> np.ndarray:

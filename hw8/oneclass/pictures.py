@@ -1,7 +1,6 @@
 """Labelled sets of pictures: a folder for each class."""
 
 import contextlib
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,8 +16,6 @@ from hw8.oneclass.labelled_set import LabelledSet, check_memory
 # Pixels: larger pictures are read at this side unless another is asked for. The presets are tuned on 64x64 images, and
 # memory and time grow with the square of the side.
 PICTURE_SIDE = 64
-# Of so many pictures one can be opened to see their size, or none. Chosen by hand, so that a huge folder costs no time.
-SIZE_TRIALS = 100
 
 
 def read_class_folders(root: Path, side: int | None = None) -> LabelledSet:
@@ -70,11 +67,9 @@ def _decoded(folder: PictureFolder, pictures: Sequence[tuple[str, str]], side: i
 
 def _first_side(root: Path, names: Sequence[str]) -> int:
     """The shorter side in pixels of the first picture that can be opened, by its header; PICTURE_SIDE if none can."""
-    for name in names[:SIZE_TRIALS]:
-        # read_pictures will report what is wrong with it
-        with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):
-            with (root / name).open("rb") as file:
-                side = min(Image.open(file, formats=FORMATS).size)
-            if side >= SMALLEST_SIDE:
-                return side
+    for name in names:
+        # read_pictures reports what is wrong with the others
+        with contextlib.suppress(Exception), Image.open(root / name, formats=FORMATS) as picture:
+            if min(picture.size) >= SMALLEST_SIDE:
+                return min(picture.size)
     return PICTURE_SIDE

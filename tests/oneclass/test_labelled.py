@@ -128,14 +128,14 @@ def test_npz_that_is_damaged_or_too_large(tmp_path, monkeypatch):
     np.savez_compressed(path, images=images(40, 8, 8), labels=np.arange(40) % 2)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    assert "not a readable .npz file" in refused(path)
+    assert "cannot be read (" in refused(path)
     path.write_bytes(whole[:200] + bytes(400) + whole[600:])
-    assert "not a readable .npz file" in refused(path)
+    assert "cannot be read (" in refused(path)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:  # claims more than it holds
         head = b"{'descr': '|u1', 'fortran_order': False, 'shape': (9000000000, 28, 28), }\n"
         archive.writestr("images.npy", b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head)
         archive.writestr("labels.npy", b"nothing")
-    assert "not a readable .npz file" in refused(path)
+    assert "cannot be read (" in refused(path)
     path.write_bytes(whole)
     monkeypatch.setattr(files, "LARGEST", 2000)
     assert "at most 2,000 are read" in refused(path)
