@@ -26,6 +26,7 @@ class LabelledSet:
     class_N: np.ndarray
     test_NHWC: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, np.uint8))
     test_class_N: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, np.uint8))
+    _: dataclasses.KW_ONLY
     name: str = "set"
     literature_name: str | None = None
     notes: tuple[str, ...] = ()

@@ -174,7 +174,7 @@ def test_classical_detectors_are_fitted_without_the_rows_that_measure_them(modul
         config = RunConfig().data
     else:
         images_NHWC = np.load(small / "trainingset.npy")
-        source = LabelledSet(images_NHWC, np.arange(400) % 2, images_NHWC[:20], np.arange(20) % 2, "one")
+        source = LabelledSet(images_NHWC, np.arange(400) % 2, images_NHWC[:20], np.arange(20) % 2, name="one")
         measure(Plan(source, load_method("pca"), classes=("0",), ledger=tmp_path / "one.csv"))
         config = load_method("pca").data
     (train,), (development,) = fitted, measured

@@ -21,7 +21,7 @@ def two_classes() -> LabelledSet:
     bright = rng.integers(150, 255, (60, 16, 16, 1), dtype=np.uint8)
     dark = rng.integers(0, 100, (60, 16, 16, 1), dtype=np.uint8)
     both, classes = np.concatenate([bright, dark]), np.repeat(["bright", "dark"], 60)
-    return LabelledSet(both, classes, both, classes, "two")
+    return LabelledSet(both, classes, both, classes, name="two")
 
 
 @pytest.fixture
