@@ -1,7 +1,7 @@
 """Measure a preset by the one-class protocol: each class in turn is normal, all others are anomalies.
 
-Takes any labelled set, scikit-learn's handwritten digits without any file. Stopped, the same command goes on. With
-well-known sets, published figures stand beside ours. See docs/oneclass.md.
+Takes any labelled set, scikit-learn's handwritten digits without any file. Stopped, the same command resumes. With
+well-known sets, published figures are printed beside ours. See docs/oneclass.md.
 """
 
 import dataclasses
@@ -23,8 +23,8 @@ class Arguments:
     source: Annotated[str, tyro.conf.Positional] = "digits"
     """digits; an .npz file; or a folder of class folders, of MNIST's IDX files, or of CIFAR-10's binary files."""
     preset: str | None = None
-    """The preset to train on each class, or a detector without gradient (see compare). Default: boss_digits for digits,
-    else boss_quick."""
+    """The preset to train on each class, or a classical baseline (see compare). Default: boss_digits for digits, else
+    boss_quick."""
     seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N ...")] = (0,)
     """Seeds of the weights, and of the cut into training and test images where the set has no test part."""
     classes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
@@ -51,12 +51,13 @@ def main() -> None:
     source = open_labelled(arguments.source, arguments.side)
     from tqdm import tqdm
 
-    from hw8.oneclass.protocol import Plan, default_preset, measure, named, suited
+    from hw8.oneclass.protocol import Plan, default_preset, load_method, measure, without_mirroring
     from hw8.oneclass.published import comparison, figures
 
-    preset = named(arguments.preset or default_preset(source))
-    mirror = arguments.mirror == "yes" or (arguments.mirror == "auto" and source.image_NHWC.shape[3] > 1)
-    plan = Plan(source, suited(preset, mirror), arguments.seeds, arguments.classes, arguments.epochs, arguments.out)
+    config = load_method(arguments.preset or default_preset(source))
+    if arguments.mirror == "no" or (arguments.mirror == "auto" and source.image_NHWC.shape[3] == 1):
+        config = without_mirroring(config)
+    plan = Plan(source, config, arguments.seeds, arguments.classes, arguments.epochs, arguments.out)
     for note in source.notes:
         print(f"{source.name}: {note}", file=sys.stderr)
     with tqdm(total=len(plan.normal()) * len(plan.seeds), desc="one-class", unit="class", file=sys.stderr) as bar:
@@ -65,14 +66,15 @@ def main() -> None:
             bar.write(line, file=sys.stderr)
             bar.update()
 
-        found = measure(plan, advance)
-    known = source.known if arguments.compare_with == "auto" else arguments.compare_with
+        results = measure(plan, advance)
+    published = source.literature_name if arguments.compare_with == "auto" else arguments.compare_with
     if arguments.json:
-        made = {"source": source.name, "preset": preset.preset, "ledger": str(plan.file()), "published": figures(known)}
-        print(json.dumps(made | found.as_json()))
+        head = {"source": source.name, "preset": config.preset, "ledger": str(plan.file())}
+        print(json.dumps(head | {"published": figures(published)} | results.as_json()))
         return
-    print(found.text())
-    print(f"mean ROC-AUC {found.mean():.4f} ({preset.preset}, {source.name}); spread over seeds {found.spread():.4f}")
-    print(f"Held-out:  {found.mean('held_out_auc'):.4f}, unseen {found.mean('unseen_auc'):.4f} (without labels)")
+    mean, is_complete = results.mean(), len(plan.normal()) == len(source.classes())
+    print(results.text())
+    print(f"mean ROC-AUC {mean:.4f} ({config.preset}, {source.name}); spread over seeds {results.spread():.4f}")
+    print(f"Held-out:  {results.mean('held_out_auc'):.4f}, unseen {results.mean('unseen_auc'):.4f} (without labels)")
     print(f"Results:   {plan.file()}")
-    print(for_shell(comparison(known, preset.preset, found.mean(), len(plan.normal()) == len(source.classes()))))
+    print(for_shell(comparison(published, config.preset, mean, is_complete)))

@@ -14,8 +14,8 @@ import tyro
 from hw8.base.errors import InputError, printable
 from hw8.commands.parsing import parse
 from hw8.commands.spelling import for_shell, spelled
-from hw8.prepare.folder import Prepared, prepare
-from hw8.prepare.prepared import Preparation
+from hw8.prepare.folder import prepare, report
+from hw8.prepare.settings import Preparation
 
 
 @dataclasses.dataclass
@@ -31,19 +31,20 @@ class Arguments:
 
 
 def main() -> None:
-    """Parse, prepare, and say what was written and what was left out."""
+    """Parse, prepare, and print what was written and what was skipped."""
     arguments = parse(Arguments, __doc__ or "")
-    done = prepare(arguments.images, arguments.out, arguments.settings)
-    print(f"{for_shell(done.text())}\nNext:     {printable(_next_command(done))}")
+    parts = prepare(arguments.images, arguments.out, arguments.settings)
+    text = for_shell(report(parts, arguments.out, arguments.settings))
+    print(f"{text}\nNext:     {printable(_next_command(arguments.out, bool(parts.training)))}")
 
 
-def _next_command(done: Prepared) -> str:
-    """Train on the images or, if there are only images to score, score them with the run finished last."""
+def _next_command(out: Path, has_training_set: bool) -> str:
+    """The command that trains on the images or, without a training set, scores them with the newest finished run."""
     from hw8.training.run_folder import newest_run
 
-    if done.training:
-        return spelled("train", "--data", done.out)
+    if has_training_set:
+        return spelled("train", "--data", out)
     try:
-        return spelled("predict", "--run", newest_run(), "--data", done.out)
+        return spelled("predict", "--run", newest_run(), "--data", out)
     except InputError:
-        return f"train a run on images like these, {spelled('train')}, then {spelled('predict', '--data', done.out)}"
+        return f"train a run on images like these, {spelled('train')}, then {spelled('predict', '--data', out)}"

@@ -3,7 +3,6 @@
 import concurrent.futures
 import contextlib
 import os
-import stat
 import threading
 import warnings
 from collections import deque
@@ -19,17 +18,29 @@ from hw8.data.arrays import SMALLEST_SIDE
 
 Crop = Literal["centre", "pad", "stretch"]
 
+# The formats that pictures come in; Pillow's decoders of dozens of rare ones are never started.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+# Chosen by hand. Some decoders read the whole file at once; larger files than this are videos or scans.
 LARGEST_BYTES = 1_000_000_000
+# Chosen by hand, above what cameras make. Decoded, the largest take 400 MB as RGB with transparency.
 LARGEST_PIXELS = 100_000_000
+# What JPEG allows. Scaling a picture of a few endless rows takes minutes.
 LARGEST_SIDE = 65_535
+# Larger pictures are converted and shrunk in strips of so many pixels, which bounds the memory of the copies. Chosen by
+# hand: a photograph of 4 megapixels is converted whole, since strips are slower.
 STRIP_PIXELS = 4_000_000
+# Larger pictures are read one at a time, or threads would multiply their memory. Chosen by hand: above most cameras.
 ALONE_PIXELS = 32_000_000
-TASK, QUEUED = 8, 2
+# Pictures per task of a thread: handing over a task takes a fifth of the time of reading one small picture.
+TASK = 8
+# Tasks per thread that are read ahead, chosen by hand: without any, threads wait for each other; each takes memory.
+QUEUED = 2
+# Pictures are shrunk by whole factors to this many times the side, then by Lanczos, which sees hardly a difference: the
+# tests allow 2.5 grey levels on average. Chosen by hand: with less the image blurs, with more reading takes longer.
 GAP = 4
-"""Pictures are shrunk by whole factors to this many times the side first; Lanczos then sees hardly a difference."""
 
 _alone = threading.Lock()
+# What undoes each value of the EXIF orientation (Exif 2.3, tag 0x0112); 1 is upright.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -44,13 +55,16 @@ _TURNS = {
 def read_picture(path: Path, side: int, channels: int, crop: Crop) -> np.ndarray:
     """Read a file as an image of `side` pixels: uint8 (side, side, channels).
 
-    Turned as its EXIF data says, transparent parts white, of several frames the first. Its size is judged from the
-    header, before anything is decoded, and pictures of over 32 million pixels are read one at a time: the largest take
-    half a gigabyte, as WebP 1.6, however many threads read. Raises InputError with the reason in a few words.
+    The picture is turned as its EXIF data says, transparent parts become white, and of several frames the first is
+    taken. Its size is read from the header before anything is decoded. However many threads read, pictures of over 32
+    million pixels are decoded one at a time: the largest take half a gigabyte, 1.6 as WebP. Raises InputError with the
+    reason in a few words.
     """
     try:
-        _check_file(path)
-        # Opened here, for by their names Pillow maps some TIFF files into memory, and then turns them wrongly.
+        size = path.stat().st_size
+        if not size or size > LARGEST_BYTES:
+            raise InputError("an empty file" if not size else f"over {LARGEST_BYTES:,} bytes")
+        # Opened as a file: given a path, Pillow maps some TIFF files into memory, and then turns them wrongly.
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as picture:
             _check_size(picture)
             with _alone if _pixels(picture) > ALONE_PIXELS else contextlib.nullcontext():
@@ -73,12 +87,13 @@ def read_picture(path: Path, side: int, channels: int, crop: Crop) -> np.ndarray
 def read_pictures(
     root: Path, names: Sequence[str], side: int, channels: int, crop: Crop, workers: int | None = None
 ) -> Generator[np.ndarray | str, None, None]:
-    """Read files of a folder, in their order: what `read_picture` gives, or why it does not, in a few words.
+    """Yield the image of each file in a folder, as `read_picture` returns it, or the reason why it cannot be read.
 
-    `workers` threads decode (default: one for each processor); they run side by side, for Pillow lets go of the
-    interpreter meanwhile. Only a few images are read ahead of what is asked for. Close the generator to stop.
+    `workers` threads decode (default: one per processor); they run in parallel, since Pillow releases the interpreter's
+    lock. Only a few images are read ahead. Close the generator to stop.
     """
-    workers, closed = workers or _processors(), threading.Event()
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers, closed = workers or processors, threading.Event()
 
     def read(name: str) -> np.ndarray | str:
         try:
@@ -90,8 +105,8 @@ def read_pictures(
     ahead: deque[concurrent.futures.Future[list[np.ndarray | str]]] = deque()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what Pillow says of odd files; those it cannot read have a reason
-            for start in range(0, len(names), TASK):  # several a task: handing one over takes a fifth of reading it
+            warnings.simplefilter("ignore")  # Pillow's, about odd files; those it cannot read have a reason
+            for start in range(0, len(names), TASK):
                 ahead.append(pool.submit(lambda task: [read(name) for name in task], names[start : start + TASK]))
                 if len(ahead) > QUEUED * workers:
                     yield from ahead.popleft().result()
@@ -102,25 +117,20 @@ def read_pictures(
         pool.shutdown()
 
 
-def _processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def flattened(picture: Image.Image, channels: int) -> Image.Image:
-    """The first frame on white ground, in 8 bits a channel, turned as its EXIF data says: mode L or RGB.
+    """The first frame on a white background, in 8 bits per channel, turned as its EXIF data says: mode L or RGB.
 
-    Raises InputError where pixels are no numbers, and whatever Pillow raises on damaged files.
+    Raises InputError if pixels are not finite numbers, and whatever Pillow raises on damaged files.
     """
     picture.load()
-    return _upright(_opaque(picture, _value_range(picture)), picture).convert(_mode(channels))
+    return _upright(_opaque(picture, _value_range(picture)), picture).convert("L" if channels == 1 else "RGB")
 
 
 def squared(picture: Image.Image, side: int, crop: Crop) -> np.ndarray:
     """A picture in mode L or RGB, scaled by Lanczos to a square of `side` pixels: uint8 (side, side, 1 or 3).
 
-    `centre` keeps the centre square, `pad` all of it with bars in the median colour of its edge, `stretch` all of it
-    out of proportion.
+    `centre` keeps the centre square; `pad` keeps the whole picture, with bars in the median colour of its edge;
+    `stretch` keeps it out of proportion.
     """
     channels = len(picture.getbands())
     if crop == "pad":
@@ -135,28 +145,17 @@ def _padded(picture: Image.Image, side: int, channels: int) -> np.ndarray:
     width, height = (max(1, round(length * scale)) for length in picture.size)
     inner_HWC = np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS)).reshape(height, width, channels)
     rows_EC, columns_EC = inner_HWC[[0, -1]].reshape(-1, channels), inner_HWC[:, [0, -1]].reshape(-1, channels)
-    found = np.empty((side, side, channels), np.uint8)
-    found[:] = np.median(np.concatenate([rows_EC, columns_EC]), axis=0).round()
+    padded_HWC = np.empty((side, side, channels), np.uint8)
+    padded_HWC[:] = np.median(np.concatenate([rows_EC, columns_EC]), axis=0).round()
     top, left = (side - height) // 2, (side - width) // 2
-    found[top : top + height, left : left + width] = inner_HWC
-    return found
-
-
-def _check_file(path: Path) -> None:
-    """Refuse what must not be opened: a pipe would block, and some decoders read the whole file at once."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise InputError("not a file")
-    if status.st_size == 0:
-        raise InputError("an empty file")
-    if status.st_size > LARGEST_BYTES:
-        raise InputError(f"over {LARGEST_BYTES:,} bytes")
+    padded_HWC[top : top + height, left : left + width] = inner_HWC
+    return padded_HWC
 
 
 def _check_size(picture: Image.Image) -> None:
     if _pixels(picture) > LARGEST_PIXELS:
         raise InputError(f"over {LARGEST_PIXELS:,} pixels")
-    if max(picture.size) > LARGEST_SIDE:  # scaling a picture of a few endless rows takes minutes
+    if max(picture.size) > LARGEST_SIDE:
         raise InputError(f"over {LARGEST_SIDE:,} pixels a side")
     if min(picture.size) < SMALLEST_SIDE:
         raise InputError(f"under {SMALLEST_SIDE} pixels a side")
@@ -166,35 +165,31 @@ def _pixels(picture: Image.Image) -> int:
     return picture.width * picture.height
 
 
-def _mode(channels: int) -> str:
-    return "L" if channels == 1 else "RGB"
-
-
 def _shrunk(picture: Image.Image, side: int, channels: int) -> Image.Image:
-    """The picture as `flattened` gives it; a large one in strips, each shrunk at once by a whole factor."""
+    """The picture as `flattened` returns it; a large one is converted in strips and shrunk by a whole factor."""
     if _pixels(picture) <= STRIP_PIXELS:
         return flattened(picture, channels)
     picture.load()
-    values, factor = _value_range(picture), max(1, min(picture.size) // (GAP * side))
+    value_range, factor = _value_range(picture), max(1, min(picture.size) // (GAP * side))
     width, height = picture.width // factor, picture.height // factor
-    left, top = picture.width % factor // 2, picture.height % factor // 2  # what does not fill a pixel goes
-    found = Image.new(_mode(channels), (width, height))
-    rows = max(1, STRIP_PIXELS // (picture.width * factor))
-    for row in range(0, height, rows):
-        below = min(row + rows, height)
+    left, top = picture.width % factor // 2, picture.height % factor // 2  # the remainder is cut off evenly
+    small = Image.new("L" if channels == 1 else "RGB", (width, height))
+    strip_rows = max(1, STRIP_PIXELS // (picture.width * factor))
+    for row in range(0, height, strip_rows):
+        below = min(row + strip_rows, height)
         strip = picture.crop((left, top + row * factor, left + width * factor, top + below * factor))
-        found.paste(_opaque(strip, values).convert(_mode(channels)).reduce(factor), (0, row))
-    return _upright(found, picture)
+        small.paste(_opaque(strip, value_range).convert(small.mode).reduce(factor), (0, row))
+    return _upright(small, picture)
 
 
 def _upright(flat: Image.Image, picture: Image.Image) -> Image.Image:
-    """`flat` turned as the EXIF data of `picture` says; only the file's own picture still knows them."""
+    """`flat` turned as the EXIF data of `picture` says: copies of a picture lose these data."""
     turn = _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
     return flat if turn is None else flat.transpose(turn)
 
 
 def _value_range(picture: Image.Image) -> tuple[np.float32, np.float32]:
-    """The values that become 0 and 255 where a pixel has more than 8 bits: of 16 all, of 32 the picture's own range."""
+    """The values that become 0 and 255: of 16-bit pixels the full range, of 32-bit ones the picture's own range."""
     if not _deep(picture) or picture.mode.startswith("I;16"):
         return np.float32(0), np.float32(65535)
     low, high = picture.getextrema()
@@ -206,14 +201,14 @@ def _deep(picture: Image.Image) -> bool:
     return picture.mode.startswith(("I", "F"))
 
 
-def _opaque(picture: Image.Image, values: tuple[np.float32, np.float32]) -> Image.Image:
-    """The picture on white ground, in 8 bits a channel."""
+def _opaque(picture: Image.Image, value_range: tuple[np.float32, np.float32]) -> Image.Image:
+    """The picture on a white background, in 8 bits per channel."""
     if _deep(picture):
         value_HW = np.asarray(picture, np.float32)
         if not np.isfinite(value_HW).all():
-            raise InputError("the picture has pixels that are no numbers; give another")
-        low, high = values
-        span = max(float(high - low), 1e-9)
+            raise InputError("the picture has pixels that are not finite numbers; give another")
+        low, high = value_range
+        span = max(float(high - low), 1e-9)  # a picture of one value becomes black
         return Image.fromarray(((value_HW - low) * 255 / span).round().clip(0, 255).astype(np.uint8))
     if "A" in picture.getbands() or "transparency" in picture.info:
         layer = picture.convert("RGBA")

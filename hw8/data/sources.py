@@ -11,7 +11,7 @@ from hw8.base.errors import InputError, command
 from hw8.base.processes import processes
 from hw8.data.arrays import Images, open_images
 from hw8.data.labels import Labels, read_labels
-from hw8.data.layout import SUFFIXES
+from hw8.data.picture_folder import SUFFIXES
 from hw8.data.shards import shard_paths
 
 log = logging.getLogger(__name__)

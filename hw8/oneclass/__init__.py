@@ -1,1 +1,1 @@
-"""The one-class protocol: each class of a labelled set in turn is normal."""
+"""The one-class protocol: each class of a labelled set is normal in turn."""

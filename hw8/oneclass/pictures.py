@@ -1,79 +1,75 @@
 """Labelled sets of pictures: a folder for each class."""
 
 import contextlib
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from hw8.base.errors import InputError, printable
-from hw8.base.files import open_regular
+from hw8.base.errors import printable
 from hw8.data.arrays import SMALLEST_SIDE
-from hw8.data.layout import SUFFIXES, Walk, escaped, refusal, walk
+from hw8.data.picture_folder import SUFFIXES, PictureFolder, find_pictures
 from hw8.data.pictures import FORMATS, read_pictures
-from hw8.oneclass.files import LARGEST, Raw
+from hw8.oneclass.labelled_set import LabelledSet, check_memory
 
-PICTURE_SIDE = 64  # pixels: larger pictures are decoded to this side, unless another is asked for
+# Pixels: larger pictures are read at this side unless another is asked for. The presets are tuned on 64x64 images, and
+# memory and time grow with the square of the side.
+PICTURE_SIDE = 64
 
 
-def read_class_folders(root: Path, side: int | None = None) -> Raw:
-    """Read pictures in `root`/CLASS/, or in `root`/train/CLASS/ and `root`/test/CLASS/, as far as they can be read.
+def read_class_folders(root: Path, side: int | None = None) -> LabelledSet:
+    """Read pictures in `root`/CLASS/, or in `root`/train/CLASS/ and `root`/test/CLASS/; unreadable ones are skipped.
 
-    They are decoded to squares, the centre kept, of the first picture's shorter side, but at most `side` (default: 64
-    pixels); to one channel if none has colours. Raises InputError where there are none, or for over two gigabytes.
+    They become squares, cropped to their centre, of the first picture's shorter side, but at most `side` (default: 64
+    pixels); of one channel if none has colours. Raises InputError if there are none, or they take over two gigabytes.
     """
-    found = walk(root)
-    tops = {name.split("/")[0].lower() for name in found.names if "/" in name}
-    parts = tops == {"train", "test"}
-    by_part: dict[str, list[tuple[str, str]]] = {"train": [], "test": []}
-    for name in found.names:
-        *folders, _ = name.split("/")
-        part = folders.pop(0).lower() if parts and folders else "train"
-        if folders:
-            by_part[part].append((name, folders[0]))
+    folder = find_pictures(root)
+    tops = {name.split("/")[0].lower() for name in folder.names if "/" in name}
+    has_parts = tops == {"train", "test"}
+    by_part: dict[str, list[tuple[str, str]]] = {"train": [], "test": []}  # names and classes
+    for name in folder.names:
+        *subfolders, _ = name.split("/")
+        part = subfolders.pop(0).lower() if has_parts and subfolders else "train"
+        if subfolders:
+            by_part[part].append((name, subfolders[0]))
         else:
-            found.skipped.append((name, "in no class folder"))
-    if not by_part["train"] or (parts and not by_part["test"]):
+            folder.skipped[name] = "in no class folder"
+    if not by_part["train"] or (has_parts and not by_part["test"]):
         layouts = "CLASS/ with pictures, or train/CLASS/ and test/CLASS/"
-        raise refusal(root, f"holds no IDX or CIFAR-10 files and no {layouts} ({' '.join(sorted(SUFFIXES))})", found)
-    native = min(_first_side(root, [name for name, _ in by_part["train"]]), side or PICTURE_SIDE)
-    train, test = (_decoded(root, by_part[part], native, found) for part in ("train", "test"))
-    images = [train[0], test[0]]
-    if all(bool((part == part[..., :1]).all()) for part in images):
-        images = [np.ascontiguousarray(part[..., :1]) for part in images]
-    notes: tuple[str, ...] = ()
-    if found.skipped:
-        name, reason = found.skipped[-1]
-        notes = (f"{len(found.skipped):,} pictures skipped, for instance {escaped(name)}: {reason}",)
-    if not len(train[0]) or (parts and not len(test[0])):
-        raise refusal(root, "no picture of a part can be read", found)
-    return Raw(images[0], train[1], images[1], test[1], notes) if parts else Raw(images[0], train[1], notes=notes)
+        raise folder.refusal(f"holds no IDX or CIFAR-10 files and no {layouts} ({' '.join(sorted(SUFFIXES))})")
+    side = min(_first_side(root, [name for name, _ in by_part["train"]]), side or PICTURE_SIDE)
+    train_NHWC, train_class_N = _decoded(folder, by_part["train"], side)
+    test_NHWC, test_class_N = _decoded(folder, by_part["test"], side)
+    if not len(train_NHWC) or (has_parts and not len(test_NHWC)):
+        raise folder.refusal("no picture of a part can be read")
+    if all((image_NHWC == image_NHWC[..., :1]).all() for image_NHWC in (train_NHWC, test_NHWC)):
+        train_NHWC, test_NHWC = (np.ascontiguousarray(image_NHWC[..., :1]) for image_NHWC in (train_NHWC, test_NHWC))
+    notes = (folder.skipped_example(),) if folder.skipped else ()
+    return LabelledSet(train_NHWC, train_class_N, test_NHWC, test_class_N, notes=notes)
 
 
-def _decoded(root: Path, named: Sequence[tuple[str, str]], side: int, found: Walk) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures uint8 (N, side, side, 3) and their classes (N,); those that cannot be read join the skipped."""
-    if len(named) * side * side * 3 > LARGEST:
-        raise InputError(f"{root}: {len(named):,} pictures of {side}x{side} are over {LARGEST:,} bytes; lower `side`")
-    image_NHWC = np.empty((len(named), side, side, 3), np.uint8)
+def _decoded(folder: PictureFolder, pictures: Sequence[tuple[str, str]], side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 (N, side, side, 3) and their classes (N,) of those pictures that can be read."""
+    check_memory(str(folder.root), len(pictures), side, 3)
+    image_NHWC = np.empty((len(pictures), side, side, 3), np.uint8)
     classes: list[str] = []
-    with contextlib.closing(read_pictures(root, [name for name, _ in named], side, 3, "centre")) as pictures:
-        for (name, kind), image in zip(named, pictures, strict=True):
+    names = [name for name, _ in pictures]
+    with contextlib.closing(read_pictures(folder.root, names, side, 3, "centre")) as images:
+        for (name, class_name), image in zip(pictures, images, strict=True):
             if isinstance(image, str):
-                found.skipped.append((name, image))
+                folder.skipped[name] = image
             else:
                 image_NHWC[len(classes)] = image
-                classes.append(printable(kind))
+                classes.append(printable(class_name))
     return image_NHWC[: len(classes)], np.array(classes, dtype=str)
 
 
 def _first_side(root: Path, names: Sequence[str]) -> int:
-    """The shorter side in pixels of the first picture that can be opened; the largest if none can."""
-    for name in names[:100]:
-        quiet = warnings.catch_warnings(action="ignore")
-        with contextlib.suppress(Exception), quiet, open_regular(root / name) as file:
-            side = min(Image.open(file, formats=FORMATS).size)  # its header alone is read
-            if side >= SMALLEST_SIDE:
-                return side
+    """The shorter side in pixels of the first picture that can be opened, by its header; PICTURE_SIDE if none can."""
+    for name in names:
+        # read_pictures reports what is wrong with the others
+        with contextlib.suppress(Exception), Image.open(root / name, formats=FORMATS) as picture:
+            if min(picture.size) >= SMALLEST_SIDE:
+                return min(picture.size)
     return PICTURE_SIDE

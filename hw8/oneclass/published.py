@@ -1,11 +1,13 @@
-"""Published figures of the one-class protocol on well-known sets, for detectors learned from scratch on one class.
+"""Published figures of the one-class protocol on well-known sets, for detectors trained from scratch on one class.
 
-Only figures that could be read in a text at hand stand here, with that text in `found`; none was run here. Where the
-text gives the classes only, the mean is taken over the ten of them. What could not be read is named in NOT_FOUND.
+These are only figures that could be read in a text at hand, which `read_in` names; none was run here. Where the text
+has the figures of classes only, the mean is over the ten of them. Figures that could not be read are in NOT_FOUND.
 """
 
 import dataclasses
 from typing import Any
+
+from hw8.base.text import aligned
 
 SETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 
@@ -18,7 +20,7 @@ class Figure:
     paper: str
     year: int
     mean_auc: float
-    found: str
+    read_in: str
     note: str = ""
 
 
@@ -71,28 +73,31 @@ NOT_FOUND = {
 }
 
 
-def figures(known: str | None) -> list[dict[str, Any]]:
-    """The published figures of a set as plain values; none for a set that is not known."""
-    return [dataclasses.asdict(item) for item in PUBLISHED.get(known or "", ())]
+def figures(literature_name: str | None) -> list[dict[str, Any]]:
+    """The published figures of a set as plain values; none for other sets."""
+    items = [dataclasses.asdict(item) for item in PUBLISHED.get(literature_name or "", ())]
+    # `found` is the name that readers of the JSON output know
+    return [{"found" if key == "read_in" else key: value for key, value in item.items()} for item in items]
 
 
-def comparison(known: str | None, ours: str, mean_auc: float, complete: bool = True) -> str:
-    """The published figures of a set with ours in its place, as a table; for other sets, a line saying there are none.
+def comparison(literature_name: str | None, ours: str, mean_auc: float, complete: bool = True) -> str:
+    """The published figures of a set with ours among them, as a table; for other sets, a line saying there are none.
 
-    `complete` says whether ours is over all of the set's classes: if not, it is kept out of the table.
+    `complete` says whether ours is over all of the set's classes: if not, it is left out of the table.
     """
-    if known not in PUBLISHED:
+    if literature_name not in PUBLISHED:
         return "Published figures: none for this set; `compare_with` shows those of mnist, fashion-mnist or cifar10"
-    rows = [
-        (item.method, f"{item.year}", item.mean_auc, item.paper, item.found, item.note) for item in PUBLISHED[known]
-    ]
+    items = list(PUBLISHED[literature_name])
     if complete:
-        rows.append((f"hw8 {ours}", "", mean_auc, "this run", "", ""))
-    width = max(len(row[0]) for row in rows)
-    lines = [f"Published figures for {SETS[known]}, mean ROC-AUC; the papers' own, not run here:"]
-    for method, year, auc, paper, found, note in sorted(rows, key=lambda row: row[2]):
-        lines.append(f"  {auc:.3f}  {method:<{width}}  {year:<4}  {paper}")
-        lines += [f"         {'':<{width}}        {'; '.join(filter(None, (found, note)))}"] if found else []
+        items.append(Figure(f"hw8 {ours}", "this run", 0, mean_auc, ""))
+    rows: list[list[str]] = []
+    for item in sorted(items, key=lambda item: item.mean_auc):
+        rows.append([f"{item.mean_auc:.3f}", item.method, f"{item.year or ''}", item.paper])
+        if item.read_in:
+            rows.append(["", "", "", "; ".join(filter(None, (item.read_in, item.note)))])
+    lines = [f"Published figures for {SETS[literature_name]}, mean ROC-AUC; the papers' own, not run here:"]
+    lines += [f"  {line}" for line in aligned(rows, left=4)]
     if not complete:
         lines.append("  Ours is over some of the classes only, and not to be compared with these.")
-    return "\n".join([*lines, f"  Not shown, for no text with the figure was at hand: {NOT_FOUND[known]}."])
+    lines.append(f"  Not shown, for no text with the figure was at hand: {NOT_FOUND[literature_name]}.")
+    return "\n".join(lines)

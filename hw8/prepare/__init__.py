@@ -1,1 +1,1 @@
-"""Folders of pictures made into array files."""
+"""Turns folders of pictures into array files."""

@@ -17,8 +17,8 @@ from hw8.data.splits import split_rows
 from hw8.evaluation.classical import CLASSICAL, CROPS, fit_classical
 from hw8.evaluation.metrics import evaluate, roc_auc
 from hw8.oneclass import protocol as oneclass
-from hw8.oneclass.protocol import Plan, measure, named
-from hw8.oneclass.sources import LabelledSource
+from hw8.oneclass.labelled_set import LabelledSet
+from hw8.oneclass.protocol import Plan, load_method, measure
 from hw8.runs.submission import read_submission
 
 
@@ -174,9 +174,9 @@ def test_classical_detectors_are_fitted_without_the_rows_that_measure_them(modul
         config = RunConfig().data
     else:
         images_NHWC = np.load(small / "trainingset.npy")
-        source = LabelledSource("one", images_NHWC, np.arange(400) % 2, images_NHWC[:20], np.arange(20) % 2)
-        measure(Plan(source, named("pca"), classes=("0",), ledger=tmp_path / "one.csv"))
-        config = named("pca").data
+        source = LabelledSet(images_NHWC, np.arange(400) % 2, images_NHWC[:20], np.arange(20) % 2, name="one")
+        measure(Plan(source, load_method("pca"), classes=("0",), ledger=tmp_path / "one.csv"))
+        config = load_method("pca").data
     (train,), (development,) = fitted, measured
     splits = split_rows(400 if module is leaderboard else 200, config)
     np.testing.assert_array_equal(train, splits.train)

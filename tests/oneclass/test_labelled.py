@@ -8,10 +8,8 @@ import pytest
 from PIL import Image
 
 from hw8.base.errors import InputError
-from hw8.oneclass import files as labelled_files
-from hw8.oneclass import pictures as labelled_pictures
-from hw8.oneclass import sources as labelled
-from hw8.oneclass.files import Raw
+from hw8.oneclass import files, labelled_set, pictures, sources
+from hw8.oneclass.labelled_set import LabelledSet
 from hw8.oneclass.sources import fitted, open_labelled, recognised
 
 RNG = np.random.default_rng(0)
@@ -44,7 +42,7 @@ def idx_folder(folder: Path, end: str = ".gz") -> tuple[np.ndarray, np.ndarray]:
     return train, classes
 
 
-def pictures(folder: Path, count: int = 6, colour: bool = False, side: int = 12) -> None:
+def write_pictures(folder: Path, count: int = 6, colour: bool = False, side: int = 12) -> None:
     folder.mkdir(parents=True)
     for number in range(count):
         array = images(side, side, 3) if colour else images(side, side)
@@ -56,8 +54,8 @@ def test_digits_are_cut_by_class():
     first, again, other = source.cut(0), source.cut(0), source.cut(1)
     np.testing.assert_array_equal(first.test_NHWC, again.test_NHWC)
     assert first.fingerprint() == again.fingerprint() != other.fingerprint()
-    assert first.train_NHWC.shape[1:] == (32, 32, 1)
-    assert len(first.train_NHWC) + len(first.test_NHWC) == 1797
+    assert first.image_NHWC.shape[1:] == (32, 32, 1)
+    assert len(first.image_NHWC) + len(first.test_NHWC) == 1797
     assert set(first.test_class_N) == set(range(10))
     assert source.classes() == [str(digit) for digit in range(10)]
     assert source.notes == ("images of 8x8 pixels enlarged to 32x32",)
@@ -72,15 +70,15 @@ def test_digits_are_cut_by_class():
 )
 def test_npz_with_both_namings(tmp_path, names, shape):
     train, classes = images(20, *shape), np.arange(20) % 2
-    given = dict(zip(names, (train, classes[:, None], train[:5], classes[:5, None]), strict=True))
-    np.savez_compressed(tmp_path / "my set.npz", **given, val_images=train, val_labels=classes)
+    arrays = dict(zip(names, (train, classes[:, None], train[:5], classes[:5, None]), strict=True))
+    np.savez_compressed(tmp_path / "my set.npz", **arrays, val_images=train, val_labels=classes)
     source = open_labelled(str(tmp_path / "my set.npz"))
     assert source.name == "my_set"
     assert source.image_NHWC.shape == (20, 32, 32, 3 if len(shape) == 3 else 1)
     assert source.class_N.shape == (20,)
     cut = source.cut(7)
     assert len(cut.test_NHWC) == 5, "its own parts, whatever the seed"
-    assert source.known is None
+    assert source.literature_name is None
     assert ("val_images" in " ".join(source.notes)) == (names[0] == "train_images")
 
 
@@ -106,12 +104,14 @@ def test_npz_without_a_test_part_is_cut_by_seed_and_class(tmp_path):
         ({"images": images(4, 64), "labels": np.arange(4)}, "has shape (4, 64)"),
         ({"images": images(0, 8, 8), "labels": np.arange(0)}, "some images of at least 4 pixels"),
         ({"images": images(4, 2, 2), "labels": np.arange(4)}, "some images of at least 4 pixels"),
-        ({"images": images(4, 8, 8), "labels": np.arange(3)}, "for 4 images; give one class an image"),
-        ({"images": images(4, 8, 8), "labels": np.zeros((4, 3), int)}, "give one class an image"),
+        ({"images": images(4, 8, 8), "labels": np.arange(3)}, "for 4 images; give one class per image"),
+        ({"images": images(4, 8, 8), "labels": np.zeros((4, 3), int)}, "give one class per image"),
         ({"images": images(4, 8, 8), "labels": np.linspace(0, 1, 4)}, "labels is float64; save whole numbers or text"),
-        ({"images": images(4, 8, 8), "labels": np.array(["a" * 200, "b"] * 2)}, "name of over 100 characters"),
         ({"images": images(4, 8, 8), "labels": np.zeros(4, int)}, "has 1 class; the one-class protocol needs two"),
-        ({"images": images(4, 8, 8), "labels": np.array(["a", 1, "b", 2], object)}, "pickled objects, which are never"),
+        (
+            {"images": images(4, 8, 8), "labels": np.array(["a", 1, "b", 2], object)},
+            "save plain numbers or text",
+        ),
         (
             {"x_train": images(4, 8, 8), "y_train": np.arange(4), "x_test": images(4, 9, 9), "y_test": np.arange(4)},
             "make images alike",
@@ -128,23 +128,21 @@ def test_npz_that_is_damaged_or_too_large(tmp_path, monkeypatch):
     np.savez_compressed(path, images=images(40, 8, 8), labels=np.arange(40) % 2)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    assert "not a readable .npz file" in refused(path)
+    assert "cannot be read (" in refused(path)
     path.write_bytes(whole[:200] + bytes(400) + whole[600:])
-    assert "not a readable .npz file" in refused(path)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:  # claims more than it holds, or than is read
+    assert "cannot be read (" in refused(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:  # claims more than it holds
         head = b"{'descr': '|u1', 'fortran_order': False, 'shape': (9000000000, 28, 28), }\n"
         archive.writestr("images.npy", b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head)
         archive.writestr("labels.npy", b"nothing")
-    assert "at most 2,000,000,000 are read" in refused(path)
+    assert "cannot be read (" in refused(path)
     path.write_bytes(whole)
-    monkeypatch.setattr(labelled, "LARGEST", 40_000)
+    monkeypatch.setattr(files, "LARGEST", 2000)
+    assert "at most 2,000 are read" in refused(path)
+    monkeypatch.undo()
+    monkeypatch.setattr(labelled_set, "LARGEST", 40_000)
     assert "lower `side`" in refused(path)
     assert open_labelled(str(path), 16).image_NHWC.shape == (40, 16, 16, 1)
-
-
-def test_control_characters_of_a_class_are_not_printed(tmp_path):
-    np.savez(tmp_path / "a.npz", images=images(4, 8, 8), labels=np.array(["\x1b[2J", "b"] * 2))
-    assert open_labelled(str(tmp_path / "a.npz")).classes() == ["\\x1b[2J", "b"]
 
 
 @pytest.mark.parametrize("end", ["", ".gz"])
@@ -203,7 +201,7 @@ def test_cifar10_binary_files(tmp_path, inside):
 def test_cifar10_that_is_refused(tmp_path):
     cifar(tmp_path)
     (tmp_path / "data_batch_3.bin").write_bytes(bytes(3000))
-    assert "not a number of 3073" in refused(tmp_path)
+    assert "not a multiple of 3073" in refused(tmp_path)
     (tmp_path / "data_batch_3.bin").unlink()
     assert "data_batch_3.bin: cannot be read" in refused(tmp_path)
     python = tmp_path / "python"
@@ -214,9 +212,9 @@ def test_cifar10_that_is_refused(tmp_path):
 
 def test_class_folders_are_cut_and_keep_their_names(tmp_path):
     for name in ("ant", "bee"):
-        pictures(tmp_path / name, 10)
+        write_pictures(tmp_path / name, 10)
     (tmp_path / "bee" / "broken.png").write_bytes(b"no picture")
-    pictures(tmp_path / "stray", 0)
+    write_pictures(tmp_path / "stray", 0)
     Image.new("L", (12, 12)).save(tmp_path / "outside.png")
     source = open_labelled(str(tmp_path))
     assert source.classes() == ["ant", "bee"]
@@ -228,7 +226,7 @@ def test_class_folders_are_cut_and_keep_their_names(tmp_path):
 def test_class_folders_with_parts_of_their_own(tmp_path):
     for part, count in (("train", 6), ("test", 2)):
         for name in ("ant", "bee"):
-            pictures(tmp_path / part / name, count, colour=True, side=100)
+            write_pictures(tmp_path / part / name, count, colour=True, side=100)
     source = open_labelled(str(tmp_path))
     assert source.image_NHWC.shape == (12, 64, 64, 3), "at most 64 pixels, if no side is asked for"
     assert len(source.cut(0).test_NHWC) == 4
@@ -242,50 +240,50 @@ def test_folders_that_are_refused(tmp_path, monkeypatch):
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "no CLASS/ with pictures" in refused(empty)
-    pictures(tmp_path / "one" / "only")
+    write_pictures(tmp_path / "one" / "only")
     assert "has 1 class" in refused(tmp_path / "one")
-    pictures(tmp_path / "half" / "train" / "a")
+    write_pictures(tmp_path / "half" / "train" / "a")
     (tmp_path / "half" / "test" / "a").mkdir(parents=True)
     (tmp_path / "half" / "test" / "a" / "0.png").write_bytes(b"no picture")
     assert "no picture of a part can be read" in refused(tmp_path / "half")
     assert "`side` 3: must be" in refused(tmp_path / "one", 3)
-    monkeypatch.setattr(labelled_pictures, "LARGEST", 1000)
+    monkeypatch.setattr(labelled_set, "LARGEST", 1000)
     assert "lower `side`" in refused(tmp_path / "one")
 
 
 def test_sizes():
     grey, colour = images(2, 28, 28), images(2, 28, 28, 3)
-    assert fitted(images(2, 32, 32), 32)[1] == ()
-    assert "with zeros" in fitted(grey, 32)[1][0]
+    assert fitted(images(2, 32, 32), 32)[1] == ""
+    assert "with zeros" in fitted(grey, 32)[1]
     padded, note = fitted(colour, 32)
     np.testing.assert_array_equal(padded[:, 0, 2:-2], colour[:, 0])
-    assert "repeating their edge" in note[0]
-    assert "enlarged" in fitted(images(2, 16, 16), 32)[1][0]
+    assert "repeating their edge" in note
+    assert "enlarged" in fitted(images(2, 16, 16), 32)[1]
     scaled, note = fitted(images(2, 20, 30, 3), 32)
     assert scaled.shape == (2, 32, 32, 3)
-    assert "their centre kept" in note[0]
+    assert "their centre kept" in note
     assert fitted(images(1, 21, 21), 32)[0].shape == (1, 32, 32, 1)
 
 
 def test_cifar10_is_recognised_by_its_counts():
     many = np.repeat(np.arange(10), 5000)
     train, test = np.zeros((50000, 32, 32, 3), np.uint8), np.zeros((10000, 32, 32, 3), np.uint8)
-    assert recognised(Raw(train, many, test, np.repeat(np.arange(10), 1000))) == "cifar10"
-    assert recognised(Raw(train, many, test, np.zeros(10000))) is None
-    assert recognised(Raw(train, many)) is None
-    assert recognised(Raw(train, many, np.zeros((10000, 28, 28), np.uint8), many)) is None
+    assert recognised(LabelledSet(train, many, test, np.repeat(np.arange(10), 1000))) == "cifar10"
+    assert recognised(LabelledSet(train, many, test, np.zeros(10000))) is None
+    assert recognised(LabelledSet(train, many)) is None
+    assert recognised(LabelledSet(train, many, np.zeros((10000, 28, 28), np.uint8), many)) is None
 
 
 @pytest.mark.skipif(not FASHION.exists(), reason="needs Debian's dataset-fashion-mnist")
 def test_fashion_mnist_as_debian_packs_it():
     source = open_labelled(str(FASHION))
-    assert (source.name, source.known) == ("fashion-mnist", "fashion-mnist")
+    assert (source.name, source.literature_name) == ("fashion-mnist", "fashion-mnist")
     assert source.image_NHWC.shape == (60000, 32, 32, 1)
     assert len(source.cut(0).test_NHWC) == 10000
 
 
 def test_nothing_here_can_unpickle():
-    for module in (labelled, labelled_files, labelled_pictures):
+    for module in (files, labelled_set, pictures, sources):
         text = Path(module.__file__).read_text(encoding="utf-8")
         assert "import pickle" not in text
         assert "allow_pickle=True" not in text

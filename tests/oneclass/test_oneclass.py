@@ -9,18 +9,19 @@ import pytest
 from hw8.base.errors import InputError, Interrupted
 from hw8.config.presets import changed, load_preset
 from hw8.oneclass import protocol as oneclass
-from hw8.oneclass.protocol import Plan, default_preset, measure, named, suited
+from hw8.oneclass.labelled_set import LabelledSet
+from hw8.oneclass.protocol import Plan, default_preset, load_method, measure, without_mirroring
 from hw8.oneclass.published import NOT_FOUND, PUBLISHED, SETS, comparison, figures
-from hw8.oneclass.results import COLUMNS, Measured, read_ledger
-from hw8.oneclass.sources import LabelledSource, open_labelled
+from hw8.oneclass.results import COLUMNS, Results, read_ledger
+from hw8.oneclass.sources import open_labelled
 
 
-def two_classes() -> LabelledSource:
+def two_classes() -> LabelledSet:
     rng = np.random.default_rng(0)
     bright = rng.integers(150, 255, (60, 16, 16, 1), dtype=np.uint8)
     dark = rng.integers(0, 100, (60, 16, 16, 1), dtype=np.uint8)
     both, classes = np.concatenate([bright, dark]), np.repeat(["bright", "dark"], 60)
-    return LabelledSource("two", both, classes, both, classes)
+    return LabelledSet(both, classes, both, classes, name="two")
 
 
 @pytest.fixture
@@ -34,31 +35,31 @@ def plan(tmp_path, monkeypatch) -> Plan:
 
 def test_each_class_is_normal_in_turn(plan):
     seen: list[str] = []
-    found = measure(plan, seen.append)
-    auc = found.by_seed()[0]
+    results = measure(plan, seen.append)
+    auc = results.by_seed()[0]
     assert list(auc) == ["bright", "dark"]
     assert min(auc.values()) > 0.6
     assert [line.split(" as normal ")[0] for line in seen] == ["seed 0: bright", "seed 0: dark"]
-    assert found.mean() == pytest.approx(np.mean(list(auc.values())))
+    assert results.mean() == pytest.approx(np.mean(list(auc.values())))
     rows = read_ledger(plan.file())
     assert [row["class"] for row in rows] == ["bright", "dark"]
     assert {row["epochs"] for row in rows} == {"4"}, "20 steps of 8 images, five an epoch"
     assert not plan.file().with_suffix("").exists(), "nothing but the ledger is left"
 
 
-def test_a_detector_without_gradient_is_measured_alike(plan):
+def test_a_classical_baseline_is_measured_alike(plan):
     source = open_labelled("digits")
-    classical = Plan(source, named("one_class_svm"), classes=("0", "6"), ledger=plan.file())
-    found = measure(classical)
-    assert min(found.by_seed()[0].values()) > 0.9
-    assert 0 < found.mean("held_out_auc") < 1
+    classical = Plan(source, load_method("one_class_svm"), classes=("0", "6"), ledger=plan.file())
+    results = measure(classical)
+    assert min(results.by_seed()[0].values()) > 0.9
+    assert 0 < results.mean("held_out_auc") < 1
     assert {row["preset"] for row in read_ledger(plan.file())} == {"one_class_svm"}
-    assert measure(classical).by_seed() == found.by_seed()
+    assert measure(classical).by_seed() == results.by_seed()
     with pytest.raises(InputError, match="unknown"):
-        named("no_such_thing")
+        load_method("no_such_thing")
 
 
-def test_a_stopped_run_goes_on(plan, monkeypatch):
+def test_a_stopped_run_is_resumed(plan, monkeypatch):
     ran: list[str] = []
     real = oneclass._one
 
@@ -70,13 +71,13 @@ def test_a_stopped_run_goes_on(plan, monkeypatch):
         return real(cut, normal, config, folder)
 
     monkeypatch.setattr(oneclass, "_one", one)
-    with pytest.raises(Interrupted, match="the same command goes on"):
+    with pytest.raises(Interrupted, match="the same command resumes"):
         measure(plan)
     assert [row["class"] for row in read_ledger(plan.file())] == ["bright"]
-    found = measure(plan)
+    results = measure(plan)
     assert ran == ["bright", "stopped", "dark"]
     before = plan.file().read_bytes()
-    assert measure(plan).by_seed() == found.by_seed()
+    assert measure(plan).by_seed() == results.by_seed()
     assert plan.file().read_bytes() == before
     assert ran == ["bright", "stopped", "dark"], "a finished run trains nothing"
 
@@ -143,11 +144,11 @@ def test_two_digits_beat_chance_after_a_few_steps(tmp_path, monkeypatch):
     options = {"widths": [64], "latent": 8}
     config = changed(load_preset("fcn"), model={"options": options}, train={"least_steps": 60})
     source = open_labelled("digits")
-    found = measure(Plan(source, suited(config, False), (0, 1), ("0", "1"), ledger=tmp_path / "digits.csv"))
+    results = measure(Plan(source, without_mirroring(config), (0, 1), ("0", "1"), ledger=tmp_path / "digits.csv"))
     assert default_preset(source) == "boss_digits"
-    assert found.mean() > 0.75
-    assert set(found.by_seed()) == {0, 1}
-    assert found.spread() == pytest.approx(abs(np.subtract(*found.seed_means().values())))
+    assert results.mean() > 0.75
+    assert set(results.by_seed()) == {0, 1}
+    assert results.spread() == pytest.approx(abs(np.subtract(*results.seed_means().values())))
 
 
 def test_settings_are_the_presets_with_the_seed_and_the_epochs_that_are_asked_for():
@@ -159,26 +160,25 @@ def test_settings_are_the_presets_with_the_seed_and_the_epochs_that_are_asked_fo
 
 def test_mirroring_is_switched_off_everywhere():
     quick = load_preset("boss_quick")
-    assert suited(quick, True) == quick
-    off = suited(quick, False)
+    off = without_mirroring(quick)
     assert not off.data.flip
     assert off.model.options["mirror"] is False
-    assert "mirror" not in suited(load_preset("conv"), False).model.options
+    assert "mirror" not in without_mirroring(load_preset("conv")).model.options
 
 
 def test_means_and_table():
     def row(auc: float) -> dict[str, str]:
         return dict.fromkeys(COLUMNS, "1") | {"auc": str(auc)}
 
-    found = Measured({0: {"a": row(0.5), "b": row(0.7)}, 1: {"a": row(0.7), "b": row(0.9)}})
-    assert found.mean() == pytest.approx(0.7)
-    assert found.spread() == pytest.approx(0.2)
-    assert found.class_means() == pytest.approx({"a": 0.6, "b": 0.8})
-    lines = found.text().splitlines()
+    results = Results({0: {"a": row(0.5), "b": row(0.7)}, 1: {"a": row(0.7), "b": row(0.9)}})
+    assert results.mean() == pytest.approx(0.7)
+    assert results.spread() == pytest.approx(0.2)
+    assert results.class_means() == pytest.approx({"a": 0.6, "b": 0.8})
+    lines = results.text().splitlines()
     assert lines[2].split() == ["a", "0.5000", "0.7000", "0.6000"]
     assert lines[-1].split() == ["mean", "0.6000", "0.8000", "0.7000"]
     assert len({len(line) for line in lines}) == 1
-    assert {"mean_auc", "auc"} <= set(found.as_json())
+    assert {"mean_auc", "auc"} <= set(results.as_json())
 
 
 def test_published_figures_are_well_formed():
@@ -190,7 +190,7 @@ def test_published_figures_are_well_formed():
             assert 0.5 < item.mean_auc < 1
             assert 2015 < item.year < 2024
             assert item.paper
-            assert item.found, "every figure says where it was read"
+            assert item.read_in, "every figure says where it was read"
 
 
 def test_published_figures_stand_beside_ours():
@@ -211,12 +211,12 @@ def test_command_prints_one_object_and_keeps_its_results(call, tmp_path, monkeyp
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "set.npz", images=rng.integers(0, 99, (80, 8, 8), np.uint8), labels=np.arange(80) % 2)
     words = ["set.npz", "--preset", "fcn", "--epochs", "1", "--json", "--compare-with", "mnist"]
-    found = json.loads(call("oneclass", *words).stdout)
-    assert found["preset"] == "fcn"
-    assert set(found["auc"]["0"]) == {"0", "1"}
-    assert found["published"][0]["found"]
-    assert (tmp_path / found["ledger"]).exists()
-    assert found["ledger"] == "submissions/oneclass/set-fcn.csv"
+    results = json.loads(call("oneclass", *words).stdout)
+    assert results["preset"] == "fcn"
+    assert set(results["auc"]["0"]) == {"0", "1"}
+    assert results["published"][0]["found"]
+    assert (tmp_path / results["ledger"]).exists()
+    assert results["ledger"] == "submissions/oneclass/set-fcn.csv"
     assert call("oneclass", "set.npz", "--classes", "7", code=2).line.startswith(
         "error: --classes 7: no class of set; choose of "
     )

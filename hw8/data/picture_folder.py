@@ -1,0 +1,77 @@
+"""The pictures in a folder and its subfolders, recognised by the ends of their names."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+from hw8.base.errors import InputError, printable
+from hw8.base.text import counted
+
+# The usual ends of names of the formats that hw8.data.pictures reads.
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+# Pictures in formats that hw8 cannot read: reported as skipped, where other files are only counted. Chosen by hand.
+UNREAD = frozenset({".heic", ".heif", ".avif", ".jxl", ".jp2", ".tga", ".psd", ".svg", ".dng", ".cr2", ".nef", ".arw"})
+
+
+@dataclasses.dataclass
+class PictureFolder:
+    """The files of a folder.
+
+    `names` are the pictures' paths relative to `root`, sorted; `skipped` maps other pictures to the reason; `others`
+    is the number of hidden files and files that are no pictures.
+    """
+
+    root: Path
+    names: list[str] = dataclasses.field(default_factory=list)
+    skipped: dict[str, str] = dataclasses.field(default_factory=dict)
+    others: int = 0
+
+    def refusal(self, problem: str) -> InputError:
+        """The error to raise for a problem with the folder; it mentions a skipped picture, which may be the cause."""
+        if self.skipped:
+            problem += f" ({self.skipped_example()})"
+        return InputError(f"{self.root}: {problem}")
+
+    def skipped_example(self) -> str:
+        """How many pictures were skipped, with the last of them and its reason."""
+        name, reason = list(self.skipped.items())[-1]
+        return f"{counted(len(self.skipped), 'picture')} skipped, for instance {printable(name)}: {reason}"
+
+
+def find_pictures(root: Path) -> PictureFolder:
+    """Find the pictures in a folder and its subfolders, but not in hidden or linked ones.
+
+    Links to files outside `root` are skipped, so that a shared folder cannot include other files of its reader.
+    Raises InputError if `root` is not a readable folder.
+    """
+
+    def unreadable(error: OSError) -> None:
+        path = Path(error.filename)
+        if path == root:
+            raise InputError(f"{root}: no folder that can be read ({error.strerror}); give a folder of pictures")
+        folder.skipped[path.relative_to(root).as_posix()] = f"cannot be opened ({error.strerror})"
+
+    folder, real_root = PictureFolder(root), Path(os.path.realpath(root))
+    for place, subfolders, files in os.walk(root, onerror=unreadable):
+        prefix = "" if Path(place) == root else f"{Path(place).relative_to(root).as_posix()}/"
+        for name in (*subfolders, *files):
+            path, relative = Path(place, name), prefix + name
+            is_link = path.is_symlink()
+            if name.startswith("."):
+                folder.others += 1
+            elif is_link and not Path(os.path.realpath(path)).is_relative_to(real_root):
+                folder.skipped[relative] = "a link out of the folder"
+            elif is_link and name in subfolders:
+                folder.skipped[relative] = "a link to a folder"
+            elif name in subfolders:
+                continue
+            elif path.suffix.lower() in SUFFIXES:
+                folder.names.append(relative)
+            elif path.suffix.lower() in UNREAD:
+                folder.skipped[relative] = "a format that is not read; convert it to PNG or JPEG"
+            else:
+                folder.others += 1
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+    # Folder by folder: the order decides the images' IDs and the split, which must not change.
+    folder.names.sort(key=lambda name: name.split("/"))
+    return folder

@@ -1,0 +1,123 @@
+"""The files of a prepared folder: images, which picture each of them is, labels, and skipped pictures."""
+
+import contextlib
+import csv
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from hw8.base.errors import InputError, printable
+from hw8.base.lock import locked
+from hw8.data.labels import NORMAL
+from hw8.data.picture_folder import PictureFolder
+from hw8.data.pictures import read_pictures
+from hw8.data.shards import shard_paths
+from hw8.prepare.layout import Parts
+from hw8.prepare.settings import Preparation
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+# In the order in which they are moved into place: a folder with a training set is complete.
+FILES = (
+    "skipped.csv", "testing_files.csv", "training_files.csv", "testing_labels.csv", "testingset.npy", "trainingset.npy",
+)  # fmt: skip
+SKIPPED, TESTING_FILES, TRAINING_FILES, LABELS, TESTING, TRAINING = FILES
+TEMPORARY = ".hw8-prepare-"  # how the names of folders begin that hold half-written files
+
+
+@contextlib.contextmanager
+def all_or_none(out: Path) -> Iterator[Path]:
+    """Yield a hidden folder in `out` to write in; if the block succeeds, its files are moved to `out`, else removed.
+
+    Raises InputError if `out` is in use, holds such files already, or cannot be written to.
+    """
+    with locked(out):
+        numbered = [path.name for name in (TRAINING, TESTING) for path in shard_paths(out / name)]
+        present = [name for name in FILES if os.path.lexists(out / name)] + numbered
+        if present:
+            raise InputError(f"{out}: already holds {present[-1]}; choose another folder, or remove it first")
+        for leftover in out.glob(f"{TEMPORARY}*"):  # of a process that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
+        try:
+            with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=out, ignore_cleanup_errors=True) as temporary:
+                yield Path(temporary)
+                _move(Path(temporary), out)
+        except OSError as error:
+            reason = error.strerror
+            raise InputError(f"{out}: could not be written ({reason}); free some space or choose another") from None
+
+
+def _move(temporary: Path, out: Path) -> None:
+    """Flush the files to the disk and move them; after an error or Ctrl-C none of them is in `out`."""
+    names = [name for name in FILES if (temporary / name).exists()]
+    try:
+        for name in names:
+            with (temporary / name).open("rb+") as file:
+                os.fsync(file.fileno())
+        for name in names:
+            (temporary / name).replace(out / name)
+    except BaseException:
+        for name in names:
+            (out / name).unlink(missing_ok=True)
+        raise
+
+
+def write_images(
+    path: Path, names: list[str], folder: PictureFolder, settings: Preparation, bar: "tqdm[Any]"
+) -> tuple[list[int], np.ndarray]:
+    """Write pictures as an array file; return the places in `names` of those written, and uint64 hashes of the images.
+
+    Unreadable pictures are skipped and leave no gap. Without names there is no file.
+    """
+    rows: list[int] = []
+    hashes = bytearray()
+    if not names:
+        return rows, np.empty(0, np.uint64)
+    side, _, channels = settings.shape
+    pictures = read_pictures(folder.root, names, side, channels, settings.crop, settings.workers)
+    with path.open("wb") as file, contextlib.closing(pictures):
+        _write_header(file, (0, *settings.shape))  # of the same length for any number, which is known at the end
+        for row, image in enumerate(pictures):
+            if isinstance(image, str):
+                folder.skipped[names[row]] = image
+            else:
+                pixels = image.tobytes()
+                file.write(pixels)
+                # To count equal images: of a million different ones, two share a hash with probability 3e-8.
+                hashes += hashlib.blake2b(pixels, digest_size=8).digest()
+                rows.append(row)
+            bar.update()
+        file.seek(0)
+        _write_header(file, (len(rows), *settings.shape))
+    return rows, np.frombuffer(hashes, np.uint64)
+
+
+def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+
+def write_tables(out: Path, parts: Parts) -> None:
+    """Write which picture each image is, the labels of the test set, and what was skipped, as far as there are any."""
+    if parts.training:
+        _write_table(out / TRAINING_FILES, ("ID", "file"), enumerate(map(printable, parts.training)))
+    if parts.testing:
+        names = [printable(name) for name, _ in parts.testing]
+        _write_table(out / TESTING_FILES, ("ID", "file"), enumerate(names))
+    if parts.labelled:
+        labels = [(row, int(kind != NORMAL), kind) for row, (_, kind) in enumerate(parts.testing)]
+        _write_table(out / LABELS, ("ID", "label", "kind"), labels)
+    if parts.folder.skipped:
+        skipped = [(printable(name), reason) for name, reason in sorted(parts.folder.skipped.items())]
+        _write_table(out / SKIPPED, ("file", "reason"), skipped)
+
+
+def _write_table(path: Path, header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
