@@ -14,7 +14,7 @@ import pandas as pd
 from hw8.base.files import write_text
 from hw8.compare.leaderboard import Contest, compare
 from hw8.config import RUNS
-from hw8.report.figures import new_figure
+from hw8.report.plots import new_figure
 
 GRID = {
     "boss_quick": (1, 2, 4, 15),

@@ -13,8 +13,9 @@ from hw8.data.arrays import Images
 from hw8.data.labels import Labels
 from hw8.data.splits import evenly_spaced
 from hw8.explorer.upload import read_upload
-from hw8.report.explanation import Explainer, Explanation
-from hw8.report.sprites import coloured, data_uri, three_channels, uint8_pixels
+from hw8.report.explanation import Explainer
+from hw8.report.figures import three_channels
+from hw8.report.sprites import data_uri, pictures
 from hw8.runs.predict import score_images
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.inference import Scorer
@@ -142,7 +143,7 @@ class Catalogue:
             "rarity": found.rarity,
             "parts": found.parts,
             "leanings": found.leanings,
-            "pictures": _pictures(found),
+            "pictures": [(part, data_uri(picture)) for part, picture in pictures(found)],
             "nearest": [data_uri(three_channels(image)) for image in nearest],
         }
 
@@ -153,12 +154,3 @@ def _neighbourhood(trained: TrainedRun) -> tuple[Neighbourhood | None, str]:
         return Neighbourhood.of(trained), ""
     except InputError as error:
         return None, f"No nearest training images: {error}"
-
-
-def _pictures(found: Explanation) -> list[tuple[str, str]]:
-    """The image, its reconstruction and its error map, each with its name."""
-    pictures = [("image", data_uri(three_channels(found.image_HWC)))]
-    if found.recon_HWC is not None and found.error_HW is not None:
-        pictures.append(("reconstruction", data_uri(three_channels(uint8_pixels(found.recon_HWC)))))
-        pictures.append(("error", data_uri(coloured(found.error_HW / found.scale))))
-    return pictures

@@ -16,8 +16,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hw8.base.errors import InputError
 from hw8.explorer.catalogue import Catalogue
 from hw8.explorer.upload import LARGEST_BYTES
+from hw8.report.figures import three_channels
 from hw8.report.pages import as_data, render
-from hw8.report.sprites import encoded, three_channels
+from hw8.report.sprites import encoded
 
 if TYPE_CHECKING:
     import uvicorn
