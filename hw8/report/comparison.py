@@ -27,8 +27,8 @@ from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.fusion import rank_correlation
 from hw8.training.run_folder import RunFolder
 
-# Cards of each group, and of the spread over all ranks, for every method: a quarter of a run's own page, since a
-# comparison of twenty methods would else be 30 MB.
+# Cards of each group, and of the spread over all ranks, for every method: fewer than on a run's own page, since this
+# page grows with the number of methods.
 EACH, SPREAD = 12, 12
 # ROC and calibration curves in one plot, the best methods first; more could not be told apart.
 CURVES = 8

@@ -22,7 +22,7 @@ NORMAL_COLOUR = "#8394a5"
 # Chosen by hand to be told apart on a light and on a dark page; further kinds repeat them.
 COLOURS = ("#e4572e", "#3a8fd0", "#9a67ea", "#2fa36b", "#d99a00", "#d6478f", "#17a2a8", "#a0703c", "#7a8a00", "#c04040")
 DASHES = ("-", "--", "-.", ":")
-# Where logarithmic axes of rates begin: ten of ten thousand normal images. Lower rates rest on a handful of images.
+# Where logarithmic axes of rates begin: of a few thousand normal images, lower rates rest on one or two.
 LOWEST_RATE = 1e-3
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: smaller, and it can be searched
