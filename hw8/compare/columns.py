@@ -27,14 +27,13 @@ PUBLISHED = {
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What is measured of one run; classical baselines have no parameters and no training steps."""
+    """What is measured of one run; `summary` is its summary.json, empty for a classical baseline."""
 
     held_out: HeldOut
     score_name: str
     minutes: float
     scoring_images_per_second: float
-    parameters: int | None = None
-    training_images_per_second: float | None = None
+    summary: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     peak_private_mb: float | None = None
 
 
@@ -53,16 +52,16 @@ class Column:
     meaning: str = ""
     of_run: Callable[[Measured], float | str | None] | None = None
     of_labels: Callable[[Evaluation], float] | None = None
-    text: Callable[[Mapping[str, Any]], str] | None = None
+    text: Callable[[Mapping[Any, Any]], str] | None = None
 
-    def cell(self, row: Mapping[str, Any]) -> str:
+    def cell(self, row: Mapping[Any, Any]) -> str:
         """The text of this column in a row of the summary; "" where it has no figure."""
         if pd.isna(row[self.key]):
             return ""
         return self.form.format(row[self.key]) if self.text is None else self.text(row)
 
 
-def _difference(row: Mapping[str, Any]) -> str:
+def _difference(row: Mapping[Any, Any]) -> str:
     """The difference from the best row with its interval; the best row is the one that has no interval."""
     low, high = row["difference_low"], row["difference_high"]
     if pd.isna(low):
@@ -106,9 +105,9 @@ COLUMNS = (
     ),
     Column("private", "private", "{:.5f}", dropped=ALWAYS, meaning="the same on the part of the test set kept back"),
     Column("seeds", "seeds", "{:,.0f}"),
-    Column("parameters", "parameters", "{:,.0f}", of_run=lambda run: run.parameters),
+    Column("parameters", "parameters", "{:,.0f}", of_run=lambda run: run.summary.get("parameters")),
     Column("minutes", "minutes", "{:.2f}", dropped=ALWAYS, of_run=lambda run: run.minutes),
-    Column("training_images_per_second", "train/s", "{:,.0f}", of_run=lambda run: run.training_images_per_second),
+    Column("training_images_per_second", "train/s", "{:,.0f}", of_run=lambda run: run.summary.get("images_per_second")),
     Column("scoring_images_per_second", "score/s", "{:,.0f}", of_run=lambda run: run.scoring_images_per_second),
     Column("score", "", of_run=lambda run: run.score_name),
     Column(

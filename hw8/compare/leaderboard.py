@@ -176,11 +176,8 @@ def _train(settings: dict[str, Any], folder: Path) -> tuple[Measured, Evaluation
         words += [] if config.train.least_steps else ["--epochs", config.train.epochs]
         trained = train_run(config, folder, shlex.join(map(str, words)))
     prediction = predict([folder], None, folder / "scores.csv")
-    summary = trained.summary
-    run = Measured(
-        trained.held_out, summary["score"], summary["train_minutes"],
-        len(prediction.score_N) / prediction.scoring_seconds, summary["parameters"], summary["images_per_second"],
-    )  # fmt: skip
+    summary, rate = trained.summary, len(prediction.score_N) / prediction.scoring_seconds
+    run = Measured(trained.held_out, summary["score"], summary["train_minutes"], rate, summary)
     return run, prediction.evaluation
 
 

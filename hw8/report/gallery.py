@@ -129,8 +129,9 @@ def _pictures(
     for explanation in explainer.explain(batch_BHWC, [""] * len(batch_BHWC)):
         parts = {name: round(p, 5) for name, p in explanation.parts.items()}
         leanings = {name: round(value, 2) for name, value in explanation.leanings.items()}
-        picture = {"src": data_uri(small(strip(explanation))), "wide": explanation.recon_HWC is not None}
-        pictures.append(picture | {"parts": parts, "leanings": leanings})
+        wide = explanation.recon_HWC is not None
+        source = data_uri(small(strip(explanation)))
+        pictures.append({"src": source, "wide": wide, "parts": parts, "leanings": leanings})
     if all_evidence is not None:
         calibration = all_evidence.calibration
         for name, score_B in calibration.scores(all_evidence.scorer.reconstruct(batch_BHWC)[1]).items():

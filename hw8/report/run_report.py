@@ -124,7 +124,8 @@ def _figures(
     score_name = "transductive" if transductive else trained.score_name
     plot = plots.histogram(method.score_N, labels, threshold, score_name)
     figures.append(Figure("Scores", "How the anomaly score is spread. Beyond the dotted line p <= .05.", {"": plot}))
-    figures.append(_calibration(method, labels))
+    if method.p_value_N is not None:
+        figures.append(_calibration(method.p_value_N, labels))
     curve = training_curves(folder, method.name)
     if curve is not None:
         figures.append(Figure("Training", "Loss over epochs; held-out images are never trained on.", {"": curve}))
@@ -144,13 +145,11 @@ def _threshold(normal_C: np.ndarray) -> float | None:
     return None if allowed < 0 else float(np.sort(normal_C)[::-1][allowed])
 
 
-def _calibration(method: MethodScores, labels: Labels | None) -> Figure:
-    assert method.p_value_N is not None  # noqa: S101 (a single run always has p-values)
+def _calibration(p_value_N: np.ndarray, labels: Labels | None) -> Figure:
     if labels is None:
-        plot = plots.calibration({"all test images": method.p_value_N}, "share flagged")
         caption = "Share of images with p <= alpha. Of normal images alone: the dotted line."
-        return Figure("Flagged", caption, {"": plot})
-    plot = plots.calibration({"normal test images": method.p_value_N[labels.label_N == 0]}, "observed false alarms")
+        return Figure("Flagged", caption, {"": plots.calibration({"all test images": p_value_N}, "share flagged")})
+    plot = plots.calibration({"normal test images": p_value_N[labels.label_N == 0]}, "observed false alarms")
     caption = "False alarms promised and observed: on the dotted line the promise is kept."
     return Figure("Calibration", caption, {"": plot})
 
