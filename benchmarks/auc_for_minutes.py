@@ -2,7 +2,7 @@
 
 Trains the main presets anew for several numbers of epochs each, since the learning rate falls to the end of every one,
 and writes OUT.csv and OUT.svg (default: docs/benchmarks/auc_for_minutes). Finished runs are kept in
-runs/auc-for-minutes-N; started again, it goes on.
+runs/auc-for-minutes-N; started again, it resumes.
 """
 
 import sys
@@ -14,7 +14,7 @@ import pandas as pd
 from hw8.base.files import write_text
 from hw8.compare.leaderboard import Contest, compare
 from hw8.config import RUNS
-from hw8.report.figures import new_figure
+from hw8.report.plots import new_figure
 
 GRID = {
     "boss_quick": (1, 2, 4, 15),
@@ -26,17 +26,17 @@ COLUMNS = ["preset", "epochs", "minutes", "held_out_auc", "macro_auc", "low", "h
 
 
 def measure(data: str) -> pd.DataFrame:
-    """A row a preset and number of epochs, seed 0."""
-    found = []
+    """One row per preset and number of epochs, seed 0."""
+    tables = []
     for epochs in sorted({number for numbers in GRID.values() for number in numbers}):
         presets = tuple(name for name, numbers in GRID.items() if epochs in numbers)
         rows = compare(Contest(presets, (0,), data, epochs, RUNS / f"auc-for-minutes-{epochs}"))
-        found.append(rows.assign(epochs=epochs))
-    return pd.concat(found).sort_values(["preset", "epochs"])[COLUMNS]
+        tables.append(rows.assign(epochs=epochs))
+    return pd.concat(tables).sort_values(["preset", "epochs"])[COLUMNS]
 
 
 def draw(rows: pd.DataFrame, path: Path) -> None:
-    """A line a preset, minutes on a logarithmic axis."""
+    """One line per preset, minutes on a logarithmic axis."""
     with mpl.rc_context({"svg.hashsalt": "hw8", "svg.fonttype": "none"}):
         figure = new_figure(6.4, 4)
         axes = figure.subplots()

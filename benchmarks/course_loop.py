@@ -42,7 +42,7 @@ class StudentBlock(nn.Module):
         self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
 
     def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
-        """Add what the convolutions find to what came in."""
+        """Add the input, through the shortcut, to the output of the convolutions."""
         return torch.relu(self.main(x_NCHW) + self.shortcut(x_NCHW))
 
 
@@ -80,7 +80,7 @@ class StudentDecoder(nn.Module):
 
 
 def train_steps(model: nn.Module, array_NHWC: np.ndarray, batch_size: int) -> Iterator[int]:
-    """Train as the course does, without end; gives the number of images after each step."""
+    """Train as the course does, without end; yields the number of images of each step."""
     loader = DataLoader(FaceDataset(array_NHWC), batch_size=batch_size, shuffle=True)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     criterion = nn.MSELoss()
@@ -101,11 +101,11 @@ def score(model: nn.Module, array_NHWC: np.ndarray, batch_size: int) -> np.ndarr
     data = torch.tensor(array_NHWC, dtype=torch.float32).permute(0, 3, 1, 2)
     data = 2.0 * data / 255.0 - 1.0
     model.eval()
-    found = []
+    scores = []
     for image in DataLoader(data, batch_size=batch_size):  # type: ignore[arg-type]
         output = model(image).recon_NCHW
-        found.append(torch.sqrt(((output - image) ** 2).sum(dim=(1, 2, 3))))
-    return torch.cat(found).numpy()
+        scores.append(torch.sqrt(((output - image) ** 2).sum(dim=(1, 2, 3))))
+    return torch.cat(scores).numpy()
 
 
 def images_per_second(steps: Iterator[int], seconds: float) -> float:

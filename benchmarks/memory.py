@@ -1,8 +1,8 @@
 """Peak memory of training and scoring on many generated images: `python benchmarks/memory.py 100000 400000`.
 
-Writes a file of noise of each size (12,288 bytes an image) into a temporary folder, trains a preset on it for an epoch,
-scores a test set of 20,000, and looks at the processes' private memory and resident memory fifty times a
-second. 400,000 images take 4.9 GB of disk.
+Writes a file of noise of each size (12,288 bytes per image) into a temporary folder, trains a preset on it for one
+epoch, scores a test set of 20,000, and samples the processes' private and resident memory fifty times a second.
+400,000 images take 4.9 GB of disk.
 """
 
 import json

@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import nn
 
+import hw8.models.recogniser
+import hw8.training.loop
 from benchmarks import course_loop
 from hw8.base.device import autocast, channels_last, choose_device, choose_precision
 from hw8.config import RunConfig
@@ -37,11 +39,12 @@ from hw8.training.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
 STUDENT = "student_resnet"
-CASES = {"course_cnn": 2000, STUDENT: 128, "course_fcn": 2000}
-TRAINED, SCORED = 8888, 2000  # hw8 holds 888 of the first out, so that its batches are whole
+CASES = {"course_cnn": 2000, STUDENT: 128, "course_fcn": 2000}  # batch size of each model
+TRAINED, SCORED = 8888, 2000  # images; hw8 holds 888 of the first out, so that its batches are whole
 CPU = RunConfig(device="cpu")  # the course's way is measured there, so ours is
 OURS = choose_precision(CPU.precision, choose_device(CPU.device))
 SETTINGS = {OURS: CPU} | {"fp32": RunConfig(device="cpu", precision="fp32")}  # in float32, as the course's way
+WARM_UP = 5  # steps before a step is measured: the first ones allocate memory and choose convolution kernels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,37 +58,43 @@ class Ratio:
     reference: float
 
     @classmethod
-    def of(cls, ours: list[float], reference: list[float]) -> "Ratio":
-        """From images per second, pair by pair."""
-        ratios = [a / b for a, b in zip(ours, reference, strict=True)]
-        middle = statistics.median
-        return cls(middle(ratios), min(ratios), max(ratios), middle(ours), middle(reference))
+    def in_turns(cls, ours: Callable[[], float], reference: Callable[[], float], repeats: int) -> "Ratio":
+        """From images per second, measured in turns several times."""
+        pairs = [(ours(), reference()) for _ in range(repeats)]
+        ratios = [a / b for a, b in pairs]
+        our_rate, their_rate = map(statistics.median, zip(*pairs, strict=True))
+        return cls(statistics.median(ratios), min(ratios), max(ratios), our_rate, their_rate)
+
+
+def random_images(count: int) -> np.ndarray:
+    """Noise of the homework's shape: speed does not depend on what is in an image."""
+    return np.random.default_rng(0).integers(0, 256, (count, 64, 64, 3), dtype=np.uint8)
+
+
+def preset_model(config: RunConfig, side: int = 64) -> Model:
+    """The untrained model of a preset, with the same weights each time."""
+    torch.manual_seed(0)
+    return create_model(config.model.name, side, 3, config.model.options)
 
 
 def build(name: str) -> Model:
-    """A model of the comparison, its weights the same each time."""
+    """A model of the comparison, with the same weights each time."""
+    if name != STUDENT:
+        return preset_model(load_preset(name))
     torch.manual_seed(0)
-    if name == STUDENT:
-        return Autoencoder(course_loop.StudentEncoder(), course_loop.StudentDecoder())
-    preset = load_preset(name)
-    return create_model(preset.model.name, 64, 3, preset.model.options)
+    return Autoencoder(course_loop.StudentEncoder(), course_loop.StudentDecoder())
 
 
-def random_images(count: int, seed: int = 0) -> np.ndarray:
-    """Noise of the homework's shape: speed does not depend on what is in an image."""
-    return np.random.default_rng(seed).integers(0, 256, (count, 64, 64, 3), dtype=np.uint8)
-
-
-def make_trainer(model: Model, images: Images, config: RunConfig, folder: Path) -> Trainer:
+def make_trainer(model: Model, images: Images, config: RunConfig, folder: str) -> Trainer:
     """hw8's training loop on a model, as train.py sets it up."""
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     state = TrainingState(channels_last(model.to(device)), config.train, images.fingerprint())
-    return Trainer(config, RunFolder(folder), images, split_rows(len(images), config.data), state, precision)
+    return Trainer(config, RunFolder(Path(folder)), images, split_rows(len(images), config.data), state, precision)
 
 
 def our_steps(trainer: Trainer) -> Iterator[int]:
-    """Train as hw8 does, the first epoch over and over; gives the number of images after each step."""
+    """Train as hw8 does, repeating the first epoch; gives the number of images after each step."""
     while True:
         for count, _ in trainer.steps():
             yield count
@@ -96,8 +105,8 @@ def training(name: str, seconds: float, repeats: int, settings: RunConfig) -> Ra
     """Images per second of hw8's loop with those settings and of the course's, which is in float32, in turns."""
     with tempfile.TemporaryDirectory() as folder, _reference("training", name, seconds) as theirs:
         config = changed(settings, train={"batch_size": CASES[name], "epochs": 1000})
-        steps = our_steps(make_trainer(build(name), Images(random_images(TRAINED)), config, Path(folder)))
-        return _in_turns(lambda: course_loop.images_per_second(steps, seconds), theirs, repeats)
+        steps = our_steps(make_trainer(build(name), Images(random_images(TRAINED)), config, folder))
+        return Ratio.in_turns(lambda: course_loop.images_per_second(steps, seconds), theirs, repeats)
 
 
 def scoring(name: str, repeats: int, settings: RunConfig) -> Ratio:
@@ -105,23 +114,20 @@ def scoring(name: str, repeats: int, settings: RunConfig) -> Ratio:
     images, device = Images(random_images(SCORED)), choose_device(settings.device)
     scorer = Scorer(channels_last(build(name)), device, choose_precision(settings.precision, device), 256, ("rse",))
     with _reference("scoring", name, 0.0) as theirs:
-        ours: Callable[[], float] = lambda: SCORED / _once(lambda: scorer.table(images, np.arange(SCORED)))  # noqa: E731
+
+        def ours() -> float:
+            return SCORED / _once(lambda: scorer.table(images, np.arange(SCORED)))
+
         ours(), theirs()  # to warm up
-        return _in_turns(ours, theirs, repeats)
-
-
-def _in_turns(ours: Callable[[], float], theirs: Callable[[], float], repeats: int) -> Ratio:
-    """Measure one, then the other, several times."""
-    pairs = [(ours(), theirs()) for _ in range(repeats)]
-    return Ratio.of([a for a, _ in pairs], [b for _, b in pairs])
+        return Ratio.in_turns(ours, theirs, repeats)
 
 
 @contextlib.contextmanager
 def _reference(what: str, name: str, seconds: float) -> Iterator[Callable[[], float]]:
-    """The course's way in a process of its own, which has the C library's memory as it comes; asked for its rate."""
+    """A function that measures the course's way, in a process of its own, which has the C library's usual memory."""
     spawn = multiprocessing.get_context("spawn")
     here, there = spawn.Pipe()
-    process = spawn.Process(target=_answer, args=(there, what, name, seconds), daemon=True)
+    process = spawn.Process(target=_serve_rates, args=(there, what, name, seconds), daemon=True)
     process.start()
     there.close()
     here.recv()  # ready
@@ -137,19 +143,20 @@ def _reference(what: str, name: str, seconds: float) -> Iterator[Callable[[], fl
         process.join()
 
 
-def _answer(asked: Connection, what: str, name: str, seconds: float) -> None:
-    """Images per second of the course's training or scoring, measured whenever asked for, until nobody asks."""
-    model = build(name)
-    if what == "training":
-        steps = course_loop.train_steps(model, random_images(TRAINED), CASES[name])
-        work: Callable[[], float] = lambda: course_loop.images_per_second(steps, seconds)  # noqa: E731
-    else:
-        array = random_images(SCORED)
-        work = lambda: SCORED / _once(lambda: course_loop.score(model, array, CASES[name]))  # noqa: E731
-    asked.send(True)
+def _serve_rates(requests: Connection, what: str, name: str, seconds: float) -> None:
+    """Send images per second of the course's training or scoring for each request, until the pipe is closed."""
+    model, array = build(name), random_images(TRAINED if what == "training" else SCORED)
+    steps = course_loop.train_steps(model, array, CASES[name])
+
+    def rate() -> float:
+        if what == "training":
+            return course_loop.images_per_second(steps, seconds)
+        return SCORED / _once(lambda: course_loop.score(model, array, CASES[name]))
+
+    requests.send(True)
     with contextlib.suppress(EOFError):
-        while asked.recv():
-            asked.send(work())
+        while requests.recv():
+            requests.send(rate())
 
 
 def step_shares(preset: str, steps: int) -> dict[str, float]:
@@ -161,47 +168,63 @@ def step_shares(preset: str, steps: int) -> dict[str, float]:
     and saving as often as epochs of that length are saved.
     """
     config = dataclasses.replace(load_preset(preset), device="cpu")
-    array = random_images(8000)
-    images = Images(array, config.data.crop)
-    torch.manual_seed(0)
-    model = create_model(config.model.name, images.side, images.channels, config.model.options)
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = make_trainer(model, images, config, Path(folder))
-        clock = _Clock()
-        clock.wrap(trainer, "step", "step")
-        clock.wrap_module("hw8.training.loop", "training_batch", "reading")
-        clock.wrap_module("hw8.training.loop", "mirrored_rows", "reading")
-        clock.wrap_module("hw8.models.recogniser", "transform", "augmenting")
-        clock.wrap(torch.nn.utils, "clip_grad_norm_", "optimiser")
-        clock.wrap(trainer.state.optimizer, "step", "optimiser")
-        clock.wrap(trainer.state, "update_average", "optimiser")
-        clock.wrap(trainer, "settle", "logging")
+    images = Images(random_images(8000), config.data.crop)
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        trainer = make_trainer(preset_model(config, images.side), images, config, folder)
+        seconds = dict.fromkeys(("step", "reading", "augmenting", "optimiser", "logging"), 0.0)
+        for owner, attribute, part in (
+            (trainer, "step", "step"),
+            (hw8.training.loop, "training_batch", "reading"),
+            (hw8.training.loop, "mirrored_rows", "reading"),
+            (hw8.models.recogniser, "transform", "augmenting"),
+            (torch.nn.utils, "clip_grad_norm_", "optimiser"),
+            (trainer.state.optimizer, "step", "optimiser"),
+            (trainer.state, "update_average", "optimiser"),
+            (trainer, "settle", "logging"),
+        ):
+            stack.enter_context(_timed(owner, attribute, seconds, part))
         running = our_steps(trainer)
-        try:
-            for _ in range(5):
-                next(running)
-            clock.seconds.clear()
-            count = sum(next(running) for _ in range(steps))
-            whole = clock.seconds["step"] + clock.seconds.get("logging", 0.0)
-            epoch = len(trainer.splits.train) * whole / count
-            ending = _epoch_end(trainer, running, epoch)
-        finally:
-            clock.restore()
-    shares = {name: clock.seconds.get(name, 0.0) / whole for name in ("reading", "augmenting", "optimiser", "logging")}
+        for _ in range(WARM_UP):
+            next(running)
+        seconds.update(dict.fromkeys(seconds, 0.0))
+        count = sum(next(running) for _ in range(steps))
+        whole = seconds["step"] + seconds["logging"]
+        shares = {part: value / whole for part, value in seconds.items() if part != "step"}
+        epoch = len(trainer.splits.train) * whole / count
+        ending = _epoch_end(trainer, running, epoch)
     return {"images_per_second": count / whole, **shares, "epoch_end": ending / (epoch + ending)}
+
+
+@contextlib.contextmanager
+def _timed(owner: Any, attribute: str, seconds: dict[str, float], part: str) -> Iterator[None]:
+    """Add the time of every call of `owner.attribute` to a part of `seconds`, while the block runs."""
+    original = getattr(owner, attribute)
+
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return original(*args, **kwargs)
+        finally:
+            seconds[part] += time.perf_counter() - started
+
+    setattr(owner, attribute, timed)
+    try:
+        yield
+    finally:
+        setattr(owner, attribute, original)
 
 
 def _epoch_end(trainer: Trainer, running: Iterator[int], epoch: float) -> float:
     """Seconds at the end of an epoch of so many seconds, on average over those that save and those that do not."""
     board = Board(None, 0)
     trainer.finish_epoch(board)  # warms up; the first epoch saves
-    found = []
+    without_saving = []
     for _ in range(3):
         next(running)
         trainer.saved_at = time.monotonic()
-        found.append(_once(lambda: trainer.finish_epoch(board)))
+        without_saving.append(_once(lambda: trainer.finish_epoch(board)))
     trainer.best = copy.deepcopy(trainer.state.average)
-    return statistics.median(found) + _once(trainer.save) * epoch / max(epoch, SHORT)
+    return statistics.median(without_saving) + _once(trainer.save) * epoch / max(epoch, SHORT)
 
 
 def _once(work: Callable[[], object]) -> float:
@@ -211,35 +234,13 @@ def _once(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-class _Clock:
-    """Adds up the time that functions take, by name."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._undo: list[Callable[[], None]] = []
-
-    def wrap(self, owner: Any, attribute: str, name: str) -> None:
-        """Time every call of `owner.attribute`."""
-        original = getattr(owner, attribute)
-
-        def timed(*words: Any, **more: Any) -> Any:
-            started = time.perf_counter()
-            try:
-                return original(*words, **more)
-            finally:
-                self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
-
-        setattr(owner, attribute, timed)
-        self._undo.append(lambda: setattr(owner, attribute, original))
-
-    def wrap_module(self, module: str, attribute: str, name: str) -> None:
-        """Time every call of a module's function."""
-        self.wrap(sys.modules[module], attribute, name)
-
-    def restore(self) -> None:
-        """Put the functions back."""
-        for undo in self._undo:
-            undo()
+def _seconds(work: Callable[[], object], least: int = 3, budget: float = 0.3) -> float:
+    """Median seconds of at least so many calls, and of at least `budget` seconds of them, after one to warm up."""
+    work()
+    times: list[float] = []
+    while len(times) < least or sum(times) < budget:
+        times.append(_once(work))
+    return statistics.median(times)
 
 
 def arithmetic_share(preset: str, repeats: int) -> dict[str, float]:
@@ -250,12 +251,9 @@ def arithmetic_share(preset: str, repeats: int) -> dict[str, float]:
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    config = dataclasses.replace(load_preset(preset), device="cpu")
-    device = choose_device(config.device)
-    precision = choose_precision(config.precision, device)
-    side = config.data.crop or 64
-    torch.manual_seed(0)
-    model = channels_last(create_model(config.model.name, side, 3, config.model.options).to(device)).train()
+    config, device = load_preset(preset), choose_device("cpu")
+    precision, side = choose_precision(config.precision, device), config.data.crop or 64
+    model = channels_last(preset_model(config, side).to(device)).train()
     x_NCHW = torch.rand(config.train.batch_size, 3, side, side, device=device).to(memory_format=torch.channels_last)
     layers: list[tuple[nn.Module, torch.Tensor]] = []
     hooks = [
@@ -275,19 +273,12 @@ def arithmetic_share(preset: str, repeats: int) -> dict[str, float]:
         hook.remove()
     with FlopCounterMode(display=False) as counter:
         step()
-    flops = counter.get_total_flops()
-    whole, alone = [], []
-    for _ in range(repeats):
-        whole.append(_seconds(step))
-        alone.append(sum(_alone(module, x, precision, device) for module, x in layers))
-    pairs = [a / b for a, b in zip(alone, whole, strict=True)]
-    return {
-        "share": statistics.median(pairs),
-        "low": min(pairs),
-        "high": max(pairs),
-        "gflops": flops / statistics.median(whole) / 1e9,
-        "alone_gflops": flops / statistics.median(alone) / 1e9,
-    }
+    gflops = counter.get_total_flops() / 1e9
+    pairs = [(sum(_alone(*layer, precision, device) for layer in layers), _seconds(step)) for _ in range(repeats)]
+    shares = [alone / whole for alone, whole in pairs]
+    alone, whole = map(statistics.median, zip(*pairs, strict=True))
+    share = {"share": statistics.median(shares), "low": min(shares), "high": max(shares)}
+    return share | {"gflops": gflops / whole, "alone_gflops": gflops / alone}
 
 
 def _alone(module: nn.Module, x: torch.Tensor, precision: str, device: torch.device) -> float:
@@ -307,63 +298,60 @@ def _alone(module: nn.Module, x: torch.Tensor, precision: str, device: torch.dev
     return _seconds(work)
 
 
-def _seconds(work: Callable[[], object], least: int = 3, budget: float = 0.3) -> float:
-    """Median seconds of a call, after one to warm up."""
-    work()
-    found: list[float] = []
-    while len(found) < least or sum(found) < budget:
-        found.append(_once(work))
-    return statistics.median(found)
-
-
 def boss_profile(repeats: int) -> dict[str, float]:
     """Images per second that `boss` scores, and the share of each piece of evidence in it.
 
     Untrained weights: the time does not depend on them.
     """
-    config = dataclasses.replace(load_preset("boss"), device="cpu")
-    device = choose_device(config.device)
-    precision = choose_precision(config.precision, device)
-    torch.manual_seed(0)
-    model = channels_last(create_model(config.model.name, 64, 3, config.model.options).to(device))
+    config, device = load_preset("boss"), choose_device("cpu")
+    precision, scoring = choose_precision(config.precision, device), config.scoring
+    model = channels_last(preset_model(config).to(device))
     images = Images(random_images(2048))
     rows = np.arange(len(images))
 
-    def rate(wanted: tuple[str, ...]) -> float:
-        scorer = Scorer(model, device, precision, config.scoring.score_batch_size, wanted)
+    def seconds(evidence: tuple[str, ...]) -> float:
+        scorer = Scorer(model, device, precision, scoring.score_batch_size, evidence)
         return _seconds(lambda: scorer.table(images, rows), least=repeats, budget=0.0)
 
-    whole = rate(needed_evidence(config.scoring.score, config.scoring.parts))
-    texture = rate(("texture",)) - rate(("latent",))
+    whole, latent = seconds(needed_evidence(scoring.score, scoring.parts)), seconds(("latent",))
+    texture = seconds(("texture",)) - latent
     reading = _seconds(lambda: [images.read(batch) for batch in epoch_batches(rows, 256, 0, 0)])
-    nothing = rate(("latent",))
-    recogniser = whole - texture - nothing
     return {
         "images_per_second": len(rows) / whole,
         "reading": reading / whole,
         "texture": texture / whole,
-        "recogniser_of_image_and_mirror_image": recogniser / whole,
-        "reconstruction_and_latent": (nothing - reading) / whole,
+        "recogniser_of_image_and_mirror_image": (whole - texture - latent) / whole,
+        "reconstruction_and_latent": (latent - reading) / whole,
     }
+
+
+# Trains from the command line and leaves after the first step.
+FIRST_STEP = """
+import os, runpy, sys
+from hw8.training.loop import Trainer
+step = Trainer.step
+def step_and_leave(self, rows_B):
+    step(self, rows_B)
+    os._exit(0)
+Trainer.step = step_and_leave
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 def start_seconds(repeats: int) -> dict[str, float]:
     """Seconds from a command to its help text, and to the end of its first training step (the data are there)."""
-    first = (
-        "import sys, hw8.models; from hw8.training.loop import Trainer; step = Trainer.step\n"
-        "def once(self, rows_B):\n    step(self, rows_B); import os; os._exit(0)\n"
-        "Trainer.step = once; import runpy; sys.argv = ['train.py', '--data', 'demo', '--out', sys.argv[1]]\n"
-        f"runpy.run_path({str(ROOT / 'scripts' / 'train.py')!r}, run_name='__main__')"
-    )
-    found: dict[str, list[float]] = {"help": [], "first_step": []}
+    script = str(ROOT / "scripts" / "train.py")
+    times: dict[str, list[float]] = {"help": [], "first_step": []}
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(repeats):
-            words = {
-                "help": [sys.executable, str(ROOT / "scripts" / "train.py"), "--help"],
-                "first_step": [sys.executable, "-c", first, f"{folder}/{turn}"],
+            out = f"{folder}/{turn}"
+            commands = {
+                "help": [sys.executable, script, "--help"],
+                "first_step": [sys.executable, "-c", FIRST_STEP, script, "--data", "demo", "--out", out],
             }
-            for name, command in words.items():
+            for name, command in commands.items():
                 started = time.perf_counter()
                 subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
-                found[name].append(time.perf_counter() - started)
-    return {name: statistics.median(values) for name, values in found.items()}
+                times[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values) for name, values in times.items()}

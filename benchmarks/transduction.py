@@ -2,7 +2,7 @@
 
 Test sets are simulated from the development images of RUN, a recogniser trained with `--development-share 0.3
 --calibration-share 0.1`: some stay normal, others are changed by the synthetic kinds that no model is trained on.
-Writes OUT.csv (default: docs/benchmarks/transduction), a row a setting; fits are kept in runs/transduction and
+Writes OUT.csv (default: docs/benchmarks/transduction), one row per setting; fits are kept in runs/transduction and
 not made again.
 """
 
@@ -25,9 +25,10 @@ from hw8.runs.predict import score_images
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.transductive import BOUNDS, LEAST_SHARE, LR, STEPS, SURE, Ratios, Sample, Transducer, fuse
 
-IMAGES = 1600
-SHARE = 0.3
-SHARES = 0.1, 0.5
+IMAGES = 1600  # of a simulated test set
+# Shares of anomalies: learning rates and steps vary at the first, and all are held to the constants chosen there.
+SHARE, SHARES = 0.3, (0.1, 0.5)
+# The grids: around the values in hw8/scoring/transductive.py, each a factor of two to four away.
 RATES = 3e-4, 1e-3, 3e-3
 STEP_COUNTS = 125, 250, 500
 FLOORS, CEILINGS, LEAST_SHARES = (-3.0, -1.0, 0.0), (3.0, 12.0), (0.03, 0.1, 0.3)
@@ -35,22 +36,23 @@ ALWAYS = -np.inf  # fuse even where the discriminators are not sure, to see what
 
 
 def simulated(images: Images, rows: np.ndarray, share: float) -> tuple[Images, Labels]:
-    """A test set of other images in each row, that share of them changed, every unseen kind as often."""
-    chosen = np.random.default_rng(0).permutation(rows)[:IMAGES]
-    kind_N = np.full(len(chosen), NORMAL, dtype=object)
-    kind_N[: round(share * len(chosen))] = list(itertools.islice(itertools.cycle(UNSEEN), round(share * len(chosen))))
-    pixels = images.read(chosen)
+    """A test set drawn from these rows, with that share of them changed, each unseen kind equally often."""
+    row_N = np.random.default_rng(0).permutation(rows)[:IMAGES]
+    count = round(share * len(row_N))
+    kind_N = np.full(len(row_N), NORMAL, dtype=object)
+    kind_N[:count] = list(itertools.islice(itertools.cycle(UNSEEN), count))
+    pixels = images.read(row_N)
     for kind in UNSEEN:
-        of_kind = np.flatnonzero(kind_N == kind)
-        of_kind = of_kind[np.argsort(chosen[of_kind])]
-        pixels[of_kind] = corrupt(kind, images, chosen[of_kind], np.sort(rows), 0)
-    order = np.random.default_rng(1).permutation(len(chosen))
+        places = np.flatnonzero(kind_N == kind)
+        places = places[np.argsort(row_N[places])]
+        pixels[places] = corrupt(kind, images, row_N[places], np.sort(rows), 0)
+    order = np.random.default_rng(1).permutation(len(row_N))
     labels = Labels((kind_N != NORMAL).astype(np.int64), kind_N.astype(str))
     return Images(pixels[order], None, f"share {share}"), Labels(labels.label_N[order], labels.kind_N[order])
 
 
 def fitted(trained: TrainedRun, test: Images, share: float, lr: float, steps: int) -> Ratios:
-    """What the discriminators say of a simulated test set, from the file of an earlier run if there is one."""
+    """The discriminators' log-ratios of a simulated test set, read from the file of an earlier run if there is one."""
     path = RUNS / "transduction" / f"{share}-{lr}-{steps}.npz"
     if not path.exists():
         training, splits = trained.open_training()
@@ -58,8 +60,8 @@ def fitted(trained: TrainedRun, test: Images, share: float, lr: float, steps: in
         transducer = Transducer(
             scorer.model, scorer.device, scorer.precision, scorer.batch_size, trained.config.seed, steps, lr
         )
-        known = Sample(training, splits.train), Sample(training, splits.calibration)
-        ratios = transducer.ratios(*known, test)
+        normals = Sample(training, splits.train), Sample(training, splits.calibration)
+        ratios = transducer.ratios(*normals, test)
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(path, calibration_FC=ratios.calibration_FC, test_N=ratios.test_N, fold_N=ratios.fold_N)
     with np.load(path) as kept:
@@ -67,7 +69,7 @@ def fitted(trained: TrainedRun, test: Images, share: float, lr: float, steps: in
 
 
 def measure(run: Path) -> Iterator[Mapping[str, float]]:
-    """A row a setting: each rate and number of steps, then each constant of the fusion, others as they are."""
+    """One row per setting: each rate and number of steps, then each constant of the fusion, the others unchanged."""
     trained = TrainedRun.load(run)
     training, splits = trained.open_training()
     boss_C = trained.calibration.values_C[trained.score_name]
@@ -87,12 +89,12 @@ def measure(run: Path) -> Iterator[Mapping[str, float]]:
                 settings += [varied | {"high": high, "least_z": ALWAYS} for high in CEILINGS]
             for setting in settings:
                 bounds = setting["low"], setting["high"]
-                done = fuse(ratios, boss_C, boss_N, bounds, setting["least_share"], setting["least_z"])
+                fused = fuse(ratios, boss_C, boss_N, bounds, setting["least_share"], setting["least_z"])
                 aucs = {
                     f"{name}_auc": evaluate(score_N, labels).macro.auc
-                    for name, score_N in (("boss", boss_N), ("ratio", ratios.test_N), ("fused", done.score_N))
+                    for name, score_N in (("boss", boss_N), ("ratio", ratios.test_N), ("fused", fused.score_N))
                 }
-                yield {"share": share} | setting | {"estimated_share": done.share} | aucs
+                yield {"share": share} | setting | {"estimated_share": fused.share} | aucs
 
 
 def main() -> None:

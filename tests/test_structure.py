@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "hw8"
 ROAD = ("base", "config", "data", "models", "training", "scoring", "evaluation", "runs")
 # Each application may import the road, and of the other applications only these.
 APPLICATIONS = {
-    "compare": ("kaggle",),
+    "compare": (),
     "oneclass": (),
     "report": ("compare",),
     "explorer": ("report",),

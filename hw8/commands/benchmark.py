@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from hw8.base.errors import InputError
+from hw8.base.text import aligned
 from hw8.commands.parsing import parse
 
 ROOT = Path(__file__).parents[2]
+PRESETS = ("resnet", "fcn_crop", "boss")  # whose training steps are taken apart
+STEPS = 60  # of each, chosen by hand: enough for a steady median in the minutes that the help text promises
 
 
 @dataclasses.dataclass
@@ -21,7 +24,7 @@ class Arguments:
     """The command line of scripts/benchmark.py."""
 
     seconds: float = 12.0
-    """Seconds of each training measured, at the least (a step is finished)."""
+    """Seconds of each training measured, at least (a step is finished)."""
     repeats: int = 3
     """Pairs of measurements."""
     json: bool = False
@@ -40,75 +43,74 @@ def measure(arguments: Arguments) -> dict[str, Any]:
     from hw8.base.environment import describe_environment
 
     keep_memory()  # as training and scoring do
-    environment = describe_environment()
-    found: dict[str, Any] = {"environment": environment, "precision": speed.OURS, "training": {}, "scoring": {}}
-    parts = 2 * len(speed.CASES) * len(speed.SETTINGS) + 6
-    with tqdm(total=parts, desc="benchmark", unit="part", file=sys.stderr) as bar:
-        for name, batch_size in speed.CASES.items():
-            by_precision = {}
-            for precision, settings in speed.SETTINGS.items():
-                ratio = speed.training(name, arguments.seconds, arguments.repeats, settings)
-                by_precision[precision] = dataclasses.asdict(ratio)
-                bar.update()
-            found["training"][name] = {"batch_size": batch_size} | _with_equal_arithmetic(by_precision, speed.OURS)
-        for name in speed.CASES:
-            by_precision = {}
-            for precision, settings in speed.SETTINGS.items():
-                by_precision[precision] = dataclasses.asdict(speed.scoring(name, arguments.repeats, settings))
-                bar.update()
-            found["scoring"][name] = _with_equal_arithmetic(by_precision, speed.OURS)
-        for preset in ("resnet", "fcn_crop", "boss"):
-            found.setdefault("steps", {})[preset] = speed.step_shares(preset, 60)
+    repeats = arguments.repeats
+    results: dict[str, Any] = {"environment": describe_environment(), "precision": speed.OURS}
+    total = 2 * len(speed.CASES) * len(speed.SETTINGS) + len(PRESETS) + 3
+    with tqdm(total=total, desc="benchmark", unit="part", file=sys.stderr) as bar:
+
+        def advance(result: Any) -> Any:
             bar.update()
-        found["arithmetic"] = {"resnet": speed.arithmetic_share("resnet", arguments.repeats)}
-        bar.update()
-        found["boss_scoring"] = speed.boss_profile(arguments.repeats)
-        bar.update()
-        found["start_seconds"] = speed.start_seconds(arguments.repeats)
-        bar.update()
-    return found
+            return result
+
+        def in_each_precision(measurement: Any, *words: Any) -> dict[str, Any]:
+            """The ratio in the precision that hw8 chooses, and beside it the one in float32."""
+            ratios = {
+                precision: dataclasses.asdict(advance(measurement(*words, repeats, settings)))
+                for precision, settings in speed.SETTINGS.items()
+            }
+            return {**ratios[speed.OURS], "in_float32": ratios["fp32"]}
+
+        results["training"] = {
+            name: {"batch_size": size} | in_each_precision(speed.training, name, arguments.seconds)
+            for name, size in speed.CASES.items()
+        }
+        results["scoring"] = {name: in_each_precision(speed.scoring, name) for name in speed.CASES}
+        results["steps"] = {preset: advance(speed.step_shares(preset, STEPS)) for preset in PRESETS}
+        results["arithmetic"] = {"resnet": advance(speed.arithmetic_share("resnet", repeats))}
+        results["boss_scoring"] = advance(speed.boss_profile(repeats))
+        results["start_seconds"] = advance(speed.start_seconds(repeats))
+    return results
 
 
-def _with_equal_arithmetic(by_precision: dict[str, dict[str, float]], ours: str) -> dict[str, Any]:
-    """The ratio in the precision that hw8 chooses, and beside it the one in float32."""
-    return {**by_precision[ours], "in_float32": by_precision["fp32"]}
-
-
-def lines(found: dict[str, Any]) -> list[str]:
+def lines(results: dict[str, Any]) -> list[str]:
     """The measurements as text."""
-    text = [
-        f"Times as fast in {found['precision']} as the course's way in fp32: median of the pairs (lowest to highest); "
-        "images per second, ours and its; times as fast with both in fp32"
-    ]
-    for what in ("training", "scoring"):
-        for name, item in found[what].items():
-            text.append(
-                f"  {what:<9} {name:<15} {item['ratio']:5.2f} ({item['low']:.2f} to {item['high']:.2f})"
-                f"   {item['ours']:8,.0f} {item['reference']:8,.0f}   {item['in_float32']['ratio']:5.2f}"
-            )
-    text.append("Shares of a training step that are not the model's own work")
-    for name, item in found["steps"].items():
-        parts = ("reading", "augmenting", "logging", "epoch_end", "optimiser")
-        shares = ", ".join(f"{key.replace('_', ' ')} {item[key]:.1%}" for key in parts)
-        text.append(f"  {name:<15} {item['images_per_second']:,.0f} images/s; {shares}")
-    for name, item in found["arithmetic"].items():
-        text.append(
-            f"Arithmetic: {name}, forward and backward, reaches {item['share']:.0%} ({item['low']:.0%} to "
-            f"{item['high']:.0%}) of what its layers reach alone: {item['gflops']:,.0f} of "
-            f"{item['alone_gflops']:,.0f} GFLOP/s"
+    rows = [
+        (
+            f"  {what}", name, f"{ratio['ratio']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})",
+            f"{ratio['ours']:,.0f}", f"{ratio['reference']:,.0f}", f"{ratio['in_float32']['ratio']:.2f}",
         )
-    boss = dict(found["boss_scoring"])
+        for what in ("training", "scoring")
+        for name, ratio in results[what].items()
+    ]  # fmt: skip
+    text = [
+        f"Times as fast in {results['precision']} as the course's way in fp32: median of the pairs (lowest to highest);"
+        " images per second, ours and its; times as fast with both in fp32",
+        *aligned(rows, left=2),
+        "Shares of a training step that are not the model's own work",
+    ]
+    for name, step in results["steps"].items():
+        parts = ("reading", "augmenting", "logging", "epoch_end", "optimiser")
+        shares = ", ".join(f"{part.replace('_', ' ')} {step[part]:.1%}" for part in parts)
+        text.append(f"  {name:<9} {step['images_per_second']:,.0f} images/s; {shares}")
+    for name, rate in results["arithmetic"].items():
+        text.append(
+            f"Arithmetic: {name}, forward and backward, reaches {rate['share']:.0%} ({rate['low']:.0%} to "
+            f"{rate['high']:.0%}) of what its layers reach alone: {rate['gflops']:,.0f} of "
+            f"{rate['alone_gflops']:,.0f} GFLOP/s"
+        )
+    boss = dict(results["boss_scoring"])
     rate = boss.pop("images_per_second")
-    text.append(
-        f"boss scores {rate:,.0f} images/s; " + ", ".join(f"{k.replace('_', ' ')} {v:.0%}" for k, v in boss.items())
-    )
-    start = found["start_seconds"]
-    text.append(f"Start: --help {start['help']:.2f} s, first training step after {start['first_step']:.1f} s")
-    return text
+    shares = ", ".join(f"{part.replace('_', ' ')} {share:.0%}" for part, share in boss.items())
+    start = results["start_seconds"]
+    return [
+        *text,
+        f"boss scores {rate:,.0f} images/s; {shares}",
+        f"Start: --help {start['help']:.2f} s, first training step after {start['first_step']:.1f} s",
+    ]
 
 
 def main() -> None:
     """Parse, measure and print."""
     arguments = parse(Arguments, __doc__ or "")
-    found = measure(arguments)
-    print(json.dumps(found) if arguments.json else "\n".join(lines(found)))
+    results = measure(arguments)
+    print(json.dumps(results) if arguments.json else "\n".join(lines(results)))

@@ -5,16 +5,20 @@ and .md) hold what is finished so far; the page (.html) is written at the end.
 """
 
 import dataclasses
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from hw8.base.errors import InputError
 from hw8.commands.parsing import command_line, parse
 
 if TYPE_CHECKING:
-    import pandas
+    import pandas as pd
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass
@@ -22,7 +26,7 @@ class Arguments:
     """The command line of scripts/compare.py."""
 
     presets: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")]
-    """Presets, and detectors without gradient: mean_image, pca, pca_crop, isolation_forest, one_class_svm,
+    """Presets, and classical baselines: mean_image, pca, pca_crop, isolation_forest, one_class_svm,
     nearest_neighbours."""
     data: Annotated[str | None, tyro.conf.arg(metavar="WHERE")] = None
     """Folder or named source. Default: as for training."""
@@ -34,31 +38,51 @@ class Arguments:
     """Files to write, without their endings: .csv, .md and .html."""
 
 
+def with_kaggle_scores(rows: "pd.DataFrame", folder: Path) -> "pd.DataFrame":
+    """The runs with Kaggle's `public` and `private` score of those that were submitted; as they are if none was.
+
+    A damaged ledger is reported and otherwise ignored: it is no reason to lose a comparison.
+    """
+    import pandas as pd
+
+    from hw8.compare.leaderboard import run_name
+    from hw8.kaggle import Ledger, scores_of_run
+
+    try:
+        entries = Ledger().entries()
+    except InputError as error:
+        log.warning("%s", error)
+        return rows
+    if not entries or rows.empty:
+        return rows
+    runs = zip(rows["preset"], rows["seed"], strict=True)
+    scores = [scores_of_run(entries, folder / run_name((name, int(seed)))) for name, seed in runs]
+    columns = pd.DataFrame(scores, columns=["public", "private"], index=rows.index, dtype=float)
+    columns = columns.dropna(axis="columns", how="all")
+    return rows if columns.empty else rows.join(columns)
+
+
 def main() -> None:
     """Parse, compare, write and print."""
     arguments = parse(Arguments, __doc__ or "")
     from tqdm import tqdm
 
-    from hw8.base.errors import InputError
     from hw8.compare.leaderboard import Contest, compare
     from hw8.compare.standings import failures
-    from hw8.compare.tables import with_kaggle_scores, write_leaderboard
+    from hw8.compare.tables import write_leaderboard
     from hw8.config import RUNS
     from hw8.data.sources import open_source
     from hw8.report.comparison import Compared, write_comparison
 
-    folder = RUNS / arguments.out.name
-    contest = Contest(arguments.presets, arguments.seeds, arguments.data, arguments.epochs, folder)
-    source = open_source(arguments.data)
-    contest = dataclasses.replace(contest, data=source.name)
-    labels = source.labels()
-    count = len(contest.entries())
+    source, folder = open_source(arguments.data), RUNS / arguments.out.name
+    contest = Contest(arguments.presets, arguments.seeds, source.name, arguments.epochs, folder)
+    labels, count = source.labels(), len(contest.entries())
     with tqdm(total=count, desc="compare", unit="run", file=sys.stderr) as bar:
 
-        def write(rows: "pandas.DataFrame") -> str:
+        def write(rows: "pd.DataFrame") -> str:
             return write_leaderboard(with_kaggle_scores(rows, folder), arguments.out, command_line(), folder, labels)
 
-        def advance(rows: "pandas.DataFrame") -> None:
+        def advance(rows: "pd.DataFrame") -> None:
             write(rows)
             bar.update()
 

@@ -30,8 +30,8 @@ def main() -> None:
     from hw8.training.run_folder import newest_run
 
     folder = arguments.folder or newest_run()
-    found = explain(folder, arguments.data, arguments.row)
+    explanation = explain(folder, arguments.data, arguments.row)
     picture = arguments.out or Path("submissions") / f"{folder.resolve().name}-{arguments.row}.png"
-    draw_explanation(picture, found)
-    print("\n".join(found.lines()))
+    draw_explanation(picture, explanation)
+    print("\n".join(explanation.lines()))
     print(f"Picture:  {picture}")

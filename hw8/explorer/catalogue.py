@@ -1,4 +1,4 @@
-"""What the explorer knows of a run and a test set: every image's scores, and the way to new ones."""
+"""What the explorer shows of a run and a test set: every image's scores, and explanations of single images."""
 
 import dataclasses
 import threading
@@ -13,15 +13,18 @@ from hw8.data.arrays import Images
 from hw8.data.labels import Labels
 from hw8.data.splits import evenly_spaced
 from hw8.explorer.upload import read_upload
-from hw8.report.explanation import Explainer, Explanation
-from hw8.report.sprites import coloured, data_uri, three_channels, uint8_pixels
+from hw8.report.explanation import Explainer
+from hw8.report.figures import three_channels
+from hw8.report.sprites import data_uri, pictures
 from hw8.runs.predict import score_images
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.inference import Scorer
 from hw8.scoring.tails import rarity
 
-NEAREST = 5
-KNOWN = 4000
+NEAREST = 5  # training images shown beside an image: a row of pictures on a page
+# Training images searched for the nearest, chosen by hand: all of them are scored before the page opens.
+SEARCHED = 4000
+LEAST_SCALE = 1e-6  # a latent column that never varies is not divided by zero
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,19 +39,19 @@ class Neighbourhood:
 
     @classmethod
     def of(cls, trained: TrainedRun) -> "Neighbourhood":
-        """Up to 4,000 training images spread over the training split. Raises InputError if they are gone."""
+        """Up to 4,000 evenly spaced images of the training split. Raises InputError if they are gone."""
         images, splits = trained.open_training()
-        rows = evenly_spaced(splits.train, KNOWN)
+        rows = evenly_spaced(splits.train, SEARCHED)
         scorer = trained.scorer.with_evidence(("latent",))
         latent_RD = scorer.table(images, rows, label="training images")["latent"].reshape(len(rows), -1)
-        scale_D = np.maximum(latent_RD.std(axis=0), 1e-6)
+        scale_D = np.maximum(latent_RD.std(axis=0), LEAST_SCALE)
         return cls(images, rows, latent_RD / scale_D, scale_D, scorer)
 
     def nearest(self, image_HWC: np.ndarray) -> list[np.ndarray]:
         """The five training images whose latents are nearest, the nearest first."""
         latent_D = self.scorer.reconstruct(image_HWC[None])[1]["latent"].reshape(-1) / self.scale_D
         places = np.argsort(np.square(self.latent_RD - latent_D).sum(axis=1))[:NEAREST]
-        return [self.images.read(self.rows[place : place + 1])[0] for place in places]
+        return [self.images.read(self.rows[[place]])[0] for place in places]
 
 
 class Catalogue:
@@ -61,21 +64,23 @@ class Catalogue:
         self.name, self.data = run.resolve().name, source.name
         self.images = trained.open_test(source)
         self.labels: Labels | None = source.labels(len(self.images))
-        whole = trained.with_all_evidence()
-        done = score_images(whole, self.images)
-        self.transductive = done.share is not None
-        self.scores = {"score": done.score_N, **trained.calibration.scores(done.table)}
-        self.p_values = {"score": done.p_value_N}
-        self.p_values |= {
-            name: trained.calibration.p_value(name, score_N) for name, score_N in self.scores.items() if name != "score"
-        }
+        predicted = score_images(trained.with_all_evidence(), self.images)
+        scores = trained.calibration.scores(predicted.table)
+        self.transductive = predicted.share is not None
+        self.scores = {"score": predicted.score_N} | scores
+        self.p_values = {name: trained.calibration.p_value(name, score_N) for name, score_N in scores.items()}
+        self.p_values["score"] = predicted.p_value_N
         self.explainer = Explainer.for_images(trained, self.images)
-        self.neighbourhood, self.without_training = _neighbourhood(trained)
+        self.neighbourhood, self.note = None, ""
+        try:
+            self.neighbourhood = Neighbourhood.of(trained)
+        except InputError as error:
+            self.note = f"No nearest training images: {error}"
         self._busy = threading.Lock()
 
     def summary(self) -> dict[str, Any]:
-        """What the page needs to begin with."""
-        kinds = [] if self.labels is None else [str(kind) for kind in dict.fromkeys(sorted(self.labels.kind_N))]
+        """What the page needs when it opens."""
+        kinds = [] if self.labels is None else [str(kind) for kind in np.unique(self.labels.kind_N)]
         return {
             "name": self.name,
             "data": self.data,
@@ -83,26 +88,24 @@ class Catalogue:
             "kinds": kinds,
             "columns": list(self.scores),
             "transductive": self.transductive,
-            "note": self.without_training,
+            "note": self.note,
         }
 
-    def listing(self, by: str, kind: str, up: bool, offset: int, limit: int) -> dict[str, Any]:
-        """Images in the order of a score, from a place on. Raises InputError for unknown names."""
+    def listing(self, by: str, kind: str, ascending: bool, offset: int, limit: int) -> dict[str, Any]:
+        """Up to `limit` images in the order of a score, from place `offset`. Raises InputError for unknown names."""
         if by not in self.scores:
             raise InputError(f"there is no score {by!r}; there are {', '.join(self.scores)}")
-        order = np.argsort(self.scores[by] * (1 if up else -1), kind="stable")
+        order = np.argsort(self.scores[by] * (1 if ascending else -1), kind="stable")
         if kind:
             order = order[self.labels.kind_N[order] == kind] if self.labels is not None else order[:0]
         rows = order[offset : offset + limit]
         return {"total": len(order), "cards": [self._card(int(row), by) for row in rows]}
 
     def _card(self, row: int, by: str) -> dict[str, Any]:
-        found: dict[str, Any] = {
-            "id": row, "score": float(self.scores[by][row]), "p": float(self.p_values[by][row]),
-        }  # fmt: skip
+        card: dict[str, Any] = {"id": row, "score": float(self.scores[by][row]), "p": float(self.p_values[by][row])}
         if self.labels is not None:
-            found |= {"kind": str(self.labels.kind_N[row]), "anomalous": int(self.labels.label_N[row])}
-        return found
+            card |= {"kind": str(self.labels.kind_N[row]), "anomalous": int(self.labels.label_N[row])}
+        return card
 
     def image(self, row: int) -> np.ndarray:
         """A test image as the run sees it: uint8 (side, side, channels). Raises InputError if there is none."""
@@ -112,15 +115,10 @@ class Catalogue:
 
     def explain(self, row: int) -> dict[str, Any]:
         """Why a test image has its score."""
-        found = self._explained(self.image(row), f"image {row}")
-        card = self._card(row, "score")
-        return found | {
-            "id": row,
-            "score": card["score"],
-            "p": card["p"],
-            "rarity": rarity(card["p"], self.explainer.normals),
-            "kind": card.get("kind"),
-        }
+        explained = self._explained(self.image(row), f"image {row}")
+        card = {"kind": None} | self._card(row, "score")  # of a transductive run, another score than the explained one
+        card["rarity"] = rarity(card["p"], self.explainer.normals)
+        return explained | card
 
     def score_upload(self, content: bytes) -> dict[str, Any]:
         """The score of a reader's own picture. Raises InputError if it is none, or too large."""
@@ -132,33 +130,16 @@ class Catalogue:
         return self._explained(np.ascontiguousarray(image_HWC[inner, inner]), "your image")
 
     def _explained(self, image_HWC: np.ndarray, name: str) -> dict[str, Any]:
-        with self._busy:  # one model, and a server of many threads
-            found = self.explainer.explain(image_HWC[None], [name])[0]
+        with self._busy:  # the threads of the server share one model
+            explanation = self.explainer.explain(image_HWC[None], [name])[0]
             nearest = [] if self.neighbourhood is None else self.neighbourhood.nearest(image_HWC)
         return {
             "name": name,
-            "score": found.score,
-            "p": found.p_value,
-            "rarity": found.rarity,
-            "parts": found.parts,
-            "leanings": found.leanings,
-            "pictures": _pictures(found),
+            "score": explanation.score,
+            "p": explanation.p_value,
+            "rarity": explanation.rarity,
+            "parts": explanation.parts,
+            "leanings": explanation.leanings,
+            "pictures": [(part, data_uri(picture)) for part, picture in pictures(explanation)],
             "nearest": [data_uri(three_channels(image)) for image in nearest],
         }
-
-
-def _neighbourhood(trained: TrainedRun) -> tuple[Neighbourhood | None, str]:
-    """The training images, or why there are none."""
-    try:
-        return Neighbourhood.of(trained), ""
-    except InputError as error:
-        return None, f"No nearest training images: {error}"
-
-
-def _pictures(found: Explanation) -> list[tuple[str, str]]:
-    """The image, its reconstruction and its error map, each with its name."""
-    pictures = [("image", data_uri(three_channels(found.image_HWC)))]
-    if found.recon_HWC is not None and found.error_HW is not None:
-        pictures.append(("reconstruction", data_uri(three_channels(uint8_pixels(found.recon_HWC)))))
-        pictures.append(("error", data_uri(coloured(found.error_HW / found.scale))))
-    return pictures

@@ -1,4 +1,4 @@
-"""Pictures of a run: faces beside their reconstructions and error maps, score histograms, ROC curves."""
+"""PNG pictures of a run: faces beside their reconstructions and error maps, score histograms, ROC curves."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,12 @@ from hw8.data.corruptions import CORRUPTIONS
 from hw8.data.labels import Labels
 from hw8.data.synthetic import corrupt
 from hw8.evaluation.held_out import SEED
+from hw8.report.plots import STYLE, colours_of, draw_histogram, draw_roc, new_figure, roc_curves
 from hw8.runs.trained_run import TrainedRun
+
+NORMALS = 5  # images beside one synthetic anomaly of each kind: enough to see what a good reconstruction is
+# The colour scale of error maps ends at this quantile: the few largest errors would leave the rest dark.
+BRIGHTEST = 0.995
 
 
 def draw_reconstructions(path: Path, run: TrainedRun, images: Images, rows: np.ndarray, score: str) -> None:
@@ -20,25 +25,25 @@ def draw_reconstructions(path: Path, run: TrainedRun, images: Images, rows: np.n
     The error map is the squared error summed over channels, on one colour scale for all. Without a reconstruction
     the lower rows stay empty.
     """
-    shown = np.resize(rows, 5 + len(CORRUPTIONS))  # a small split shows its images more than once
-    normals = shown[:5]
-    changed = [corrupt(kind, images, shown[n + 5 : n + 6], rows, SEED) for n, kind in enumerate(CORRUPTIONS)]
-    batch_BHWC = np.concatenate([images.read(normals), *changed])
+    shown = np.resize(rows, NORMALS + len(CORRUPTIONS))  # a small split shows its images more than once
+    changed = [corrupt(kind, images, shown[[n]], rows, SEED) for n, kind in enumerate(CORRUPTIONS, NORMALS)]
+    batch_BHWC = np.concatenate([images.read(shown[:NORMALS]), *changed])
     recon_BHWC, table = run.scorer.reconstruct(batch_BHWC)
     score_B = run.calibration.scores(table)[score]
-    if recon_BHWC is None:
-        shown_BHWC, error_BHW = np.ones(batch_BHWC.shape), np.zeros(batch_BHWC.shape[:3])
-    else:
-        shown_BHWC, error_BHW = (recon_BHWC + 1) / 2, np.square(recon_BHWC - scaled(batch_BHWC)).sum(axis=3)
-    names = ["normal"] * len(normals) + [kind.replace("_", "\n") for kind in CORRUPTIONS]
-    pictures = _coloured(batch_BHWC) / 255, _coloured(shown_BHWC), _heat(error_BHW)
+    pictures = np.full((3, *batch_BHWC.shape[:3], 3), 255, np.uint8)
+    pictures[0] = batch_BHWC
+    if recon_BHWC is not None:
+        pictures[1] = np.rint((recon_BHWC.clip(-1, 1) + 1) * 127.5)
+        error_BHW = np.square(recon_BHWC - scaled(batch_BHWC)).sum(axis=3)
+        pictures[2] = heat(error_BHW / error_scale(error_BHW))
+    names = ["normal"] * NORMALS + [kind.replace("_", "\n") for kind in CORRUPTIONS]
     side = batch_BHWC.shape[1]
     gap = max(1, side // 16)
-    tiles = np.pad(np.stack(pictures), [(0, 0), (0, 0), (gap, gap), (gap, gap), (0, 0)], constant_values=1.0)
+    tiles = np.pad(pictures, [(0, 0), (0, 0), (gap, gap), (gap, gap), (0, 0)], constant_values=255)
     figure = new_figure(1.05 * len(names), 3.9)
     axes = figure.subplots()
     # One picture of all tiles: an axis for each would take ten times as long.
-    axes.imshow(np.vstack([np.hstack(row) for row in tiles]), vmin=0, vmax=1)
+    axes.imshow(np.vstack([np.hstack(row) for row in tiles]))
     middle = (side + 2 * gap) * (np.arange(len(names)) + 0.5) - 0.5
     axes.set_xticks(middle, [f"{value:.3g}" for value in score_B], fontsize=8)
     axes.secondary_xaxis("top").set_xticks(middle, names, fontsize=8)
@@ -49,86 +54,39 @@ def draw_reconstructions(path: Path, run: TrainedRun, images: Images, rows: np.n
     save_figure(figure, path)
 
 
-def _heat(error_BHW: np.ndarray) -> np.ndarray:
-    """Errors as colours, one scale for all: (B, H, W, 3) in [0, 1]."""
+def draw_scores(path: Path, score_N: np.ndarray, labels: Labels | None) -> None:
+    """Histogram of the scores by kind and, with labels, each kind's ROC curve."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(STYLE):
+        figure = new_figure(5 if labels is None else 9, 3.6)
+        axes = figure.subplots(1, 1 if labels is None else 2, squeeze=False)[0]
+        draw_histogram(axes[0], score_N, labels)
+        if labels is not None:
+            curves = roc_curves(score_N, labels)
+            draw_roc(axes[1], curves, colours_of(list(curves), labels), log=False)
+        save_figure(figure, path)
+
+
+def three_channels(image_HWC: np.ndarray) -> np.ndarray:
+    """An image, or batch of images, of one or three channels as one of three."""
+    return image_HWC.repeat(3 // image_HWC.shape[-1], axis=-1)
+
+
+def error_scale(error: np.ndarray) -> float:
+    """The error at which the colours of error maps end: all but one in two hundred pixels stay below."""
+    return max(1e-6, float(np.quantile(error, BRIGHTEST)))
+
+
+def heat(share: np.ndarray) -> np.ndarray:
+    """Errors, 0 to 1 of their scale, as colours: uint8 with an axis of three channels added."""
     from matplotlib import colormaps
 
-    return colormaps["magma"](error_BHW / max(1e-6, float(np.quantile(error_BHW, 0.995))))[..., :3]
-
-
-def show_image(axes: Any, image_HWC: np.ndarray, title: str) -> None:
-    """An image of one or three channels, without ticks."""
-    axes.imshow(_coloured(image_HWC))
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.set_title(title, fontsize=8)
-
-
-def _coloured(image_HWC: np.ndarray) -> np.ndarray:
-    """Three channels, whether the image, or each image of a batch, has one or three."""
-    return image_HWC if image_HWC.shape[-1] == 3 else image_HWC.repeat(3, axis=-1)
-
-
-def draw_scores(path: Path, score_N: np.ndarray, labels: Labels | None) -> None:
-    """Histogram of the scores by kind and, where labels are known, each kind's ROC curve."""
-    figure = new_figure(9 if labels else 5, 3.6)
-    axes = figure.subplots(1, 2 if labels else 1, squeeze=False)[0]
-    edges, beyond = score_edges(score_N, 50)
-    groups = {"all": score_N}
-    if labels is not None:
-        kinds = dict.fromkeys([*labels.kind_N[labels.label_N == 0], *np.unique(labels.kind_N)])
-        groups = {str(kind): score_N[labels.kind_N == kind] for kind in kinds}
-    for kind, group in groups.items():
-        axes[0].hist(group.clip(None, edges[-1]), edges, density=True, histtype="step", linewidth=1.5, label=kind)
-    label_last_bin(axes[0], edges, beyond)
-    axes[0].set(xlabel="anomaly score", ylabel="density")
-    axes[0].legend(fontsize=8)
-    if labels is not None:
-        _draw_roc(axes[1], score_N, labels)
-    save_figure(figure, path)
-
-
-def score_edges(score_N: np.ndarray, bins: int) -> tuple[np.ndarray, float]:
-    """Edges of a histogram's bins up to the 99th percentile, and the share of the scores beyond the last one.
-
-    A few scores far from all others would press the rest into one bin; they are shown in the last.
-    """
-    low, high = np.quantile(score_N, (0.0, 0.99))
-    edges = np.linspace(low, high if high > low else low + 1, bins)
-    return edges, float((score_N > edges[-1]).mean())
-
-
-def label_last_bin(axes: Any, edges: np.ndarray, beyond: float) -> None:
-    """Say at the last bin that it holds everything beyond it, if there is anything."""
-    if beyond:
-        text = f"last bin: all beyond\n{edges[-1]:.3g}, {beyond:.1%} of the images"
-        axes.text(1.0, 0.45, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=7)
-
-
-def _draw_roc(axes: Any, score_N: np.ndarray, labels: Labels) -> None:
-    from sklearn.metrics import roc_curve
-
-    normal = labels.label_N == 0
-    for kind in np.unique(labels.kind_N[~normal]):
-        chosen = normal | (labels.kind_N == kind)
-        fpr, tpr, _ = roc_curve(labels.label_N[chosen], score_N[chosen])
-        axes.plot(fpr, tpr, label=kind)
-    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":")
-    axes.set(xlabel="share of normal images flagged", ylabel="share of anomalies flagged", aspect="equal")
-    axes.legend(fontsize=8)
-
-
-def new_figure(width: float, height: float) -> Any:
-    """A figure of that size in inches that needs no screen."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    colours = np.rint(colormaps["magma"](np.arange(256))[:, :3] * 255).astype(np.uint8)
+    return colours[(share.clip(0, 1) * 255).astype(np.uint8)]
 
 
 def save_figure(figure: Any, path: Path) -> None:
     """Write the figure as PNG, whole or not at all."""
-    with atomic_write(path) as aside:
-        figure.savefig(aside, format="png", dpi=130)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=130)

@@ -1,10 +1,11 @@
 """Plots for a page, as SVG that takes the page's colours, light or dark."""
 
+import functools
 import io
 import re
 import zlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Concatenate, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
@@ -14,17 +15,19 @@ from markupsafe import Markup, escape
 
 from hw8.base.text import counted
 from hw8.data.labels import Labels
-from hw8.report.figures import label_last_bin, new_figure, score_edges
 
-INK = "#010203"  # stands for the page's text colour until the SVG is written
+# Stands for the page's text colour until the SVG is written; any colour that no plot uses would do.
+INK = "#010203"
 NORMAL_COLOUR = "#8394a5"
+# Chosen by hand to be told apart on a light and on a dark page; further kinds repeat them.
 COLOURS = ("#e4572e", "#3a8fd0", "#9a67ea", "#2fa36b", "#d99a00", "#d6478f", "#17a2a8", "#a0703c", "#7a8a00", "#c04040")
 DASHES = ("-", "--", "-.", ":")
-LOWEST = 1e-3
+# Where logarithmic axes of rates begin: of a few thousand normal images, lower rates rest on one or two.
+LOWEST_RATE = 1e-3
 STYLE: Any = {
-    "svg.fonttype": "none",
+    "svg.fonttype": "none",  # text stays text: smaller, and it can be searched
     "text.parse_math": False,  # names of kinds are text, whatever they hold
-    "svg.hashsalt": "hw8",
+    "svg.hashsalt": "hw8",  # equal plots have equal bytes
     "font.family": "sans-serif",
     "font.size": 9,
     "axes.spines.top": False,
@@ -33,7 +36,32 @@ STYLE: Any = {
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
     "legend.frameon": False,
 }
-Groups = Mapping[str, np.ndarray]
+P = ParamSpec("P")
+
+
+def new_figure(width: float, height: float) -> Any:
+    """A figure of that size in inches that needs no screen."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def as_svg(width: float, height: float) -> Callable[[Callable[Concatenate[Any, P], str]], Callable[P, Markup]]:
+    """Decorate a function that draws on axes and returns a description: it then returns SVG of that size in inches."""
+
+    def decorate(draw: Callable[Concatenate[Any, P], str]) -> Callable[P, Markup]:
+        @functools.wraps(draw)
+        def drawn(*args: P.args, **kwargs: P.kwargs) -> Markup:
+            with mpl.rc_context(STYLE):
+                figure = new_figure(width, height)
+                return _svg(figure, draw(figure.subplots(), *args, **kwargs))
+
+        return drawn
+
+    return decorate
 
 
 def groups_of(score_N: np.ndarray, labels: Labels | None) -> dict[str, np.ndarray]:
@@ -48,62 +76,45 @@ def colours_of(kinds: Sequence[str], labels: Labels | None) -> dict[str, str]:
     """A colour for each kind; normal images are grey."""
     normal = set() if labels is None else set(labels.kind_N[labels.label_N == 0])
     others = [kind for kind in kinds if kind not in normal]
-    found = {kind: COLOURS[place % len(COLOURS)] for place, kind in enumerate(others)}
-    return {kind: found.get(kind, NORMAL_COLOUR) for kind in kinds}
+    colours = {kind: COLOURS[place % len(COLOURS)] for place, kind in enumerate(others)}
+    return {kind: colours.get(kind, NORMAL_COLOUR) for kind in kinds}
 
 
-def histogram(score_N: np.ndarray, labels: Labels | None, threshold: float | None, name: str) -> Markup:
-    """Densities of the score, by kind; a dotted line at the score whose p-value is .05."""
+def score_edges(score_N: np.ndarray, bins: int) -> tuple[np.ndarray, float]:
+    """Edges of a histogram's bins up to the 99th percentile, and the share of the scores beyond the last one.
+
+    A few scores far from all others would press the rest into one bin; they are shown in the last.
+    """
+    low, high = np.quantile(score_N, (0.0, 0.99))
+    edges = np.linspace(low, high if high > low else low + 1, bins)
+    return edges, float((score_N > edges[-1]).mean())
+
+
+def draw_histogram(
+    axes: Any, score_N: np.ndarray, labels: Labels | None, threshold: float | None = None, name: str = ""
+) -> str:
+    """Draw densities of the named score, by kind, and a dotted line at the `threshold`, whose p-value is .05."""
     groups = groups_of(score_N, labels)
     colours = colours_of(list(groups), labels)
-    with mpl.rc_context(STYLE):
-        figure = new_figure(5.2, 3.2)
-        axes = figure.subplots()
-        edges, beyond = score_edges(score_N, 60)
-        for kind, group in groups.items():
-            shown, colour = group.clip(edges[0], edges[-1]), colours[kind]
-            axes.hist(shown, edges, density=True, histtype="stepfilled", alpha=0.22, color=colour)
-            axes.hist(shown, edges, density=True, histtype="step", linewidth=1.4, color=colour, label=_legend(kind))
-        if threshold is not None and edges[0] < threshold < edges[-1]:
-            axes.axvline(threshold, color=INK, linestyle=":", linewidth=1)
-            axes.text(threshold, axes.get_ylim()[1], " p = .05", va="top")
-        axes.set(xlabel=f"anomaly score ({name})", ylabel="density", yticks=[])
-        axes.legend()
-        label_last_bin(axes, edges, beyond)
-        return svg(figure, f"Histogram of the anomaly score {name}, by kind: {', '.join(groups)}.{_said_of(beyond)}")
-
-
-def _said_of(beyond: float) -> str:
-    return f" The last bin holds all scores beyond it, {beyond:.1%} of the images." if beyond else ""
-
-
-def roc(
-    curves: Mapping[str, tuple[np.ndarray, np.ndarray]], colours: Mapping[str, str], log: bool, of: str = "each"
-) -> Markup:
-    """ROC curves by name, each false-positive and true-positive rates; on a logarithmic axis low rates can be seen.
-
-    `of` says which anomalies, for who cannot see the plot.
-    """
-    with mpl.rc_context(STYLE):
-        figure = new_figure(4.6, 4.2)
-        axes = figure.subplots()
-        chance = np.geomspace(LOWEST, 1, 60)
-        axes.plot(chance if log else [0, 1], chance if log else [0, 1], color=INK, linewidth=0.8, linestyle=":")
-        for place, (name, (fpr, tpr)) in enumerate(curves.items()):
-            dashes = DASHES[place % len(DASHES)]
-            axes.plot(fpr, tpr, linewidth=1.5, label=_legend(name), color=colours.get(name), linestyle=dashes)
-        if log:
-            axes.set_xscale("log")
-            _plain(axes.xaxis)
-        axes.set(xlabel="share of normal images flagged", ylabel="share of anomalies flagged")
-        axes.set(xlim=(LOWEST if log else -0.01, 1.01), ylim=(-0.01, 1.01))
-        axes.legend(loc="upper left" if log else "lower right")
-        scale = "logarithmic" if log else "linear"
-        return svg(figure, f"ROC curves of {of}, {scale} axis of false alarms: {', '.join(curves)}.")
+    edges, beyond = score_edges(score_N, 60)
+    for kind, group in groups.items():
+        style = {"edgecolor": colours[kind], "facecolor": (colours[kind], 0.22), "linewidth": 1.4}
+        axes.hist(group.clip(None, edges[-1]), edges, density=True, histtype="stepfilled", label=_legend(kind), **style)
+    if threshold is not None and edges[0] < threshold < edges[-1]:
+        axes.axvline(threshold, color=INK, linestyle=":", linewidth=1)
+        axes.text(threshold, axes.get_ylim()[1], " p = .05", va="top")
+    axes.set(xlabel=f"anomaly score ({name})" if name else "anomaly score", ylabel="density", yticks=[])
+    axes.legend()
+    description = f"Histogram of the anomaly score {name}, by kind: {', '.join(groups)}."
+    if not beyond:
+        return description
+    text = f"last bin: all beyond\n{edges[-1]:.3g}, {beyond:.1%} of the images"
+    axes.text(1.0, 0.45, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=7)
+    return f"{description} The last bin holds all scores beyond it, {beyond:.1%} of the images."
 
 
 def roc_curve(normal_M: np.ndarray, groups: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """False- and true-positive rates at 220 thresholds of the normal images; over several groups the mean."""
+    """False- and true-positive rates at up to 222 thresholds of the normal images; over several groups the mean."""
     count = len(normal_M)
     rates = np.unique(np.concatenate([[0.0], np.geomspace(1 / count, 1, 120), np.linspace(0, 1, 101)]))
     flagged = np.unique(np.rint(rates * count).astype(int))
@@ -114,105 +125,128 @@ def roc_curve(normal_M: np.ndarray, groups: Sequence[np.ndarray]) -> tuple[np.nd
     return fpr, np.mean(tpr, axis=0)
 
 
-def calibration(curves: Mapping[str, np.ndarray], label: str, colours: Mapping[str, str] | None = None) -> Markup:
-    """Share of normal test images with p <= alpha, against alpha, for each named set of p-values (N,)."""
-    with mpl.rc_context(STYLE):
-        figure = new_figure(4.2, 3.6)
-        axes = figure.subplots()
-        alpha = np.geomspace(LOWEST, 1, 80)
-        axes.plot(alpha, alpha, color=INK, linewidth=0.9, linestyle=":", label="promised")
-        for name, p_value_N in curves.items():
-            observed = (p_value_N[:, None] <= alpha[None]).mean(0)
-            shown = observed > 0
-            colour = (colours or {}).get(name)
-            axes.plot(alpha[shown], observed[shown], linewidth=1.5, label=_legend(name), color=colour)
-        axes.set(xscale="log", yscale="log", xlabel="promised false alarms (alpha)", ylabel=label)
-        _plain(axes.xaxis)
-        _plain(axes.yaxis)
-        axes.set(xlim=(LOWEST, 1), ylim=(LOWEST, 1.1))
-        axes.legend(loc="upper left")
-        return svg(figure, f"Calibration: {label} against the promised share: {', '.join(curves)}.")
+def roc_curves(score_N: np.ndarray, labels: Labels) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The ROC curve of each kind of anomaly against the normal images."""
+    normal_M = score_N[labels.label_N == 0]
+    kinds = np.unique(labels.kind_N[labels.label_N == 1])
+    return {str(kind): roc_curve(normal_M, [score_N[labels.kind_N == kind]]) for kind in kinds}
 
 
-def training(metrics: pd.DataFrame, name: str) -> Markup:
+def draw_roc(
+    axes: Any,
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    colours: Mapping[str, str],
+    log: bool,
+    of: str = "each",
+) -> str:
+    """Draw ROC curves by name, each false- and true-positive rates; on a logarithmic axis low rates can be seen.
+
+    `of` says which anomalies, for readers who cannot see the plot.
+    """
+    chance = np.geomspace(LOWEST_RATE, 1, 60) if log else np.array([0, 1])
+    axes.plot(chance, chance, color=INK, linewidth=0.8, linestyle=":")
+    for place, (name, (fpr, tpr)) in enumerate(curves.items()):
+        dashes = DASHES[place % len(DASHES)]
+        axes.plot(fpr, tpr, linewidth=1.5, label=_legend(name), color=colours.get(name), linestyle=dashes)
+    if log:
+        axes.set_xscale("log")
+        _use_plain_numbers(axes.xaxis)
+    axes.set(xlabel="share of normal images flagged", ylabel="share of anomalies flagged")
+    axes.set(xlim=(LOWEST_RATE if log else -0.01, 1.01), ylim=(-0.01, 1.01))
+    axes.legend(loc="upper left" if log else "lower right")
+    return f"ROC curves of {of}, {'logarithmic' if log else 'linear'} axis of false alarms: {', '.join(curves)}."
+
+
+histogram = as_svg(5.2, 3.2)(draw_histogram)
+roc = as_svg(4.6, 4.2)(draw_roc)
+
+
+@as_svg(4.2, 3.6)
+def calibration(
+    axes: Any, curves: Mapping[str, np.ndarray], label: str, colours: Mapping[str, str] | None = None
+) -> str:
+    """Share of images with p <= alpha, against alpha, for each named set of p-values (N,)."""
+    alpha = np.geomspace(LOWEST_RATE, 1, 80)
+    axes.plot(alpha, alpha, color=INK, linewidth=0.9, linestyle=":", label="promised")
+    for name, p_value_N in curves.items():
+        observed = (p_value_N[:, None] <= alpha[None]).mean(0)
+        shown = observed > 0
+        axes.plot(alpha[shown], observed[shown], linewidth=1.5, label=_legend(name), color=(colours or {}).get(name))
+    axes.set(xscale="log", yscale="log", xlabel="promised false alarms (alpha)", ylabel=label)
+    _use_plain_numbers(axes.xaxis)
+    _use_plain_numbers(axes.yaxis)
+    axes.set(xlim=(LOWEST_RATE, 1), ylim=(LOWEST_RATE, 1.1))
+    axes.legend(loc="upper left")
+    return f"Calibration: {label} against the promised share: {', '.join(curves)}."
+
+
+@as_svg(4.6, 3.2)
+def training(axes: Any, metrics: pd.DataFrame, name: str) -> str:
     """Training and held-out loss of a run over epochs."""
-    with mpl.rc_context(STYLE):
-        figure = new_figure(4.6, 3.2)
-        axes = figure.subplots()
-        for column, label in (("train_loss", "training"), ("held_out_loss", "held-out reconstruction")):
-            axes.plot(metrics["epoch"], metrics[column], marker="o", markersize=2.5, linewidth=1.5, label=label)
-        axes.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend()
-        return svg(
-            figure, f"Training curves of {name} over {counted(len(metrics), 'epoch')}: training and held-out loss."
-        )
+    for column, label in (("train_loss", "training"), ("held_out_loss", "held-out reconstruction")):
+        axes.plot(metrics["epoch"], metrics[column], marker="o", markersize=2.5, linewidth=1.5, label=label)
+    axes.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend()
+    return f"Training curves of {name} over {counted(len(metrics), 'epoch')}: training and held-out loss."
 
 
-def scatter_map(point_N2: np.ndarray, labels: Labels | None, method: str, name: str) -> Markup:
+@as_svg(4.6, 4.2)
+def scatter_map(axes: Any, point_N2: np.ndarray, labels: Labels | None, method: str, name: str) -> str:
     """Latents in two dimensions, coloured by kind."""
     groups = groups_of(np.arange(len(point_N2)), labels)
     colours = colours_of(list(groups), labels)
-    with mpl.rc_context(STYLE):
-        figure = new_figure(4.6, 4.2)
-        axes = figure.subplots()
-        for kind, rows in groups.items():
-            style = {"s": 5, "alpha": 0.55, "linewidths": 0, "rasterized": True}
-            axes.scatter(*point_N2[rows].T, color=colours[kind], label=_legend(kind), **style)
-        axes.set(xticks=[], yticks=[], xlabel=f"{method} 1", ylabel=f"{method} 2")
-        axes.legend(markerscale=2.5)
-        return svg(figure, f"Map of {len(point_N2)} latents of {name} by {method}, by kind: {', '.join(groups)}.")
+    style = {"s": 5, "alpha": 0.55, "linewidths": 0, "rasterized": True}
+    for kind, rows in groups.items():
+        axes.scatter(*point_N2[rows].T, color=colours[kind], label=_legend(kind), **style)
+    axes.set(xticks=[], yticks=[], xlabel=f"{method} 1", ylabel=f"{method} 2")
+    axes.legend(markerscale=2.5)
+    return f"Map of {len(point_N2)} latents of {name} by {method}, by kind: {', '.join(groups)}."
 
 
-def correlation(matrix_MM: np.ndarray, names: Sequence[str]) -> Markup:
+@as_svg(4, 4)
+def correlation(axes: Any, matrix_MM: np.ndarray, names: Sequence[str]) -> str:
     """Rank correlations of every two scores as coloured cells."""
-    with mpl.rc_context(STYLE):
-        size = min(9.5, 1.8 + 0.3 * len(names))
-        figure = new_figure(size, size)
-        axes = figure.subplots()
-        axes.imshow(matrix_MM, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
-        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
-        axes.set_yticks(range(len(names)), names, fontsize=7)
-        for row, column in np.ndindex(matrix_MM.shape):
-            value = matrix_MM[row, column]
-            text, colour = f"{value:.2f}".replace("0.", "."), "white" if abs(value) > 0.6 else "black"
-            axes.text(column, row, text, ha="center", va="center", fontsize=5.5, color=colour)
-        return svg(figure, f"Rank correlation of every two of: {', '.join(names)}.")
+    axes.figure.set_size_inches(*[min(9.5, 1.8 + 0.3 * len(names))] * 2)
+    axes.imshow(matrix_MM, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    for row, column in np.ndindex(matrix_MM.shape):
+        value = matrix_MM[row, column]
+        text, colour = f"{value:.2f}".replace("0.", "."), "white" if abs(value) > 0.6 else "black"
+        axes.text(column, row, text, ha="center", va="center", fontsize=5.5, color=colour)
+    return f"Rank correlation of every two of: {', '.join(names)}."
 
 
-def forest(table: pd.DataFrame, value: str, low: str, high: str, label: str) -> Markup:
-    """A row a preset: its figure with its interval; best on top."""
-    with mpl.rc_context(STYLE):
-        figure = new_figure(5.6, 0.9 + 0.2 * len(table))
-        axes = figure.subplots()
-        place = np.arange(len(table))[::-1]
-        middle = table[value].to_numpy(float)
-        if low in table:
-            axes.hlines(place, table[low].to_numpy(float), table[high].to_numpy(float), color=COLOURS[1], linewidth=2)
-        axes.plot(middle, place, "o", color=COLOURS[0], markersize=4.5)
-        axes.axvline(0.5, color=INK, linestyle=":", linewidth=0.8)
-        axes.set_yticks(place, table["preset"])
-        axes.set(xlabel=label, ylim=(-0.7, len(table) - 0.3))
-        return svg(figure, f"{label} of {len(table)} rows, with 95% intervals where known.")
+@as_svg(5.6, 4)
+def forest(axes: Any, table: pd.DataFrame, value: str, low: str, high: str, label: str) -> str:
+    """One row per preset: its figure with its interval; best on top."""
+    axes.figure.set_size_inches(5.6, 0.9 + 0.2 * len(table))
+    place = np.arange(len(table))[::-1]
+    if low in table:
+        axes.hlines(place, table[low].to_numpy(float), table[high].to_numpy(float), color=COLOURS[1], linewidth=2)
+    axes.plot(table[value].to_numpy(float), place, "o", color=COLOURS[0], markersize=4.5)
+    axes.axvline(0.5, color=INK, linestyle=":", linewidth=0.8)
+    axes.set_yticks(place, table["preset"])
+    axes.set(xlabel=label, ylim=(-0.7, len(table) - 0.3))
+    return f"{label} of {len(table)} rows, with 95% intervals where known."
 
 
-def trade(table: pd.DataFrame, x: str, y: str, labels: tuple[str, str], log: bool) -> Markup:
-    """A point a preset, with its name: one column against another."""
-    with mpl.rc_context(STYLE):
-        figure = new_figure(5.6, 4.2)
-        axes = figure.subplots()
-        axes.plot(table[x], table[y], "o", color=COLOURS[0], markersize=4)
-        for row in table.to_dict("records"):
-            axes.annotate(row["preset"], (row[x], row[y]), xytext=(4, 2), textcoords="offset points", fontsize=6)
-        if log:
-            axes.set_xscale("log")
-            _plain(axes.xaxis)
-        axes.set(xlabel=labels[0], ylabel=labels[1])
-        return svg(figure, f"{labels[1]} against {labels[0]} of {len(table)} rows.")
+@as_svg(5.6, 4.2)
+def trade(axes: Any, table: pd.DataFrame, x: str, y: str, labels: tuple[str, str], log: bool) -> str:
+    """One point per preset, with its name: one column against another."""
+    axes.plot(table[x], table[y], "o", color=COLOURS[0], markersize=4)
+    for row in table.to_dict("records"):
+        axes.annotate(row["preset"], (row[x], row[y]), xytext=(4, 2), textcoords="offset points", fontsize=6)
+    if log:
+        axes.set_xscale("log")
+        _use_plain_numbers(axes.xaxis)
+    axes.set(xlabel=labels[0], ylabel=labels[1])
+    return f"{labels[1]} against {labels[0]} of {len(table)} rows."
 
 
-def _plain(axis: Any) -> None:
-    """Powers of ten as plain numbers, since mathematical text is not set (see STYLE)."""
+def _use_plain_numbers(axis: Any) -> None:
+    """Write powers of ten as plain numbers, since mathematical text is switched off (see STYLE)."""
     from matplotlib.ticker import NullFormatter
 
     axis.set_major_formatter("{x:g}")
@@ -220,21 +254,20 @@ def _plain(axis: Any) -> None:
 
 
 def _legend(name: str) -> str:
-    """A name as matplotlib's legends show it: those that begin with _ they leave out."""
+    """A name as matplotlib's legends show it: those that begin with _ they omit, so a zero-width space goes before."""
     return f"\u200b{name}" if name.startswith("_") else name
 
 
-def svg(figure: Any, description: str) -> Markup:
-    """A figure as SVG: the page's text colour, names of its own, and a description for who cannot see it."""
-    box = io.StringIO()
-    figure.savefig(box, format="svg", transparent=True, metadata={"Date": None, "Creator": None}, dpi=110)
-    text = box.getvalue()
+def _svg(figure: Any, description: str) -> Markup:
+    """A figure as SVG in the page's text colour, with IDs of its own and a description for screen readers."""
+    file = io.StringIO()
+    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None}, dpi=110)
+    text = file.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(
-        r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1), count=1
-    )
-    # Several figures share a page: what one names must not be taken for another's.
+    tag, rest = text.split(">", 1)
+    text = re.sub(r' (width|height)="[^"]*"', "", tag) + ">" + rest  # the page gives the size
+    # Several plots share a page: the IDs of one must not be those of another.
     mark = format(zlib.crc32((description + text).encode()), "x")
     text = re.sub(r'(\bid="|"#|url\(#)', rf"\g<1>{mark}-", text)
     return Markup(text.replace("<svg ", f'<svg role="img" aria-label="{escape(description)}" ', 1))  # noqa: S704

@@ -1,4 +1,4 @@
-"""Images for a page: an image, its reconstruction and its error map side by side, as data that stands in the page."""
+"""Images for a page: an image, its reconstruction and its error map side by side, as data inside the page."""
 
 import base64
 import io
@@ -6,22 +6,31 @@ import io
 import numpy as np
 
 from hw8.report.explanation import Explanation
+from hw8.report.figures import heat, three_channels
 
+# Of WebP, 0 to 100. Chosen by hand: lower shows blocks, higher makes a page of hundreds of pictures slow to open.
 QUALITY = 82
+# Pixels: larger pictures are shrunk, since a page holds hundreds and must not grow with the images' side.
 LARGEST = 96
 
 
-def strip(found: Explanation) -> np.ndarray:
+def strip(explanation: Explanation) -> np.ndarray:
     """The image and, where there is a reconstruction, that and the error map to its right: uint8 (H, W or 3 W, 3)."""
-    image_HWC = three_channels(found.image_HWC)
-    if found.recon_HWC is None or found.error_HW is None:
-        return image_HWC
-    recon_HWC = three_channels(uint8_pixels(found.recon_HWC))
-    return np.concatenate([image_HWC, recon_HWC, coloured(found.error_HW / found.scale)], axis=1)
+    return np.concatenate([picture for _, picture in pictures(explanation)], axis=1)
+
+
+def pictures(explanation: Explanation) -> list[tuple[str, np.ndarray]]:
+    """The image and, where there is a reconstruction, that and the error map, by name: uint8 (H, W, 3) each."""
+    parts = [("image", three_channels(explanation.image_HWC))]
+    if explanation.recon_HWC is not None and explanation.error_HW is not None:
+        recon_HWC = np.rint((explanation.recon_HWC.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
+        parts.append(("reconstruction", three_channels(recon_HWC)))
+        parts.append(("error", heat(explanation.error_HW / explanation.scale)))
+    return parts
 
 
 def small(image_HWC: np.ndarray) -> np.ndarray:
-    """The same, at most 96 pixels high: a page of hundreds of pictures must not grow with their side."""
+    """The same picture, at most 96 pixels high."""
     from PIL import Image
 
     height, width, _ = image_HWC.shape
@@ -34,29 +43,11 @@ def encoded(image_HWC: np.ndarray) -> bytes:
     """A uint8 image (H, W, 3) as a WebP file."""
     from PIL import Image
 
-    box = io.BytesIO()
-    Image.fromarray(image_HWC).save(box, format="WEBP", quality=QUALITY, method=4)
-    return box.getvalue()
+    file = io.BytesIO()
+    Image.fromarray(image_HWC).save(file, format="WEBP", quality=QUALITY, method=4)
+    return file.getvalue()
 
 
 def data_uri(image_HWC: np.ndarray) -> str:
     """A uint8 image (H, W, 3) as a data: address."""
     return "data:image/webp;base64," + base64.b64encode(encoded(image_HWC)).decode()
-
-
-def three_channels(image_HWC: np.ndarray) -> np.ndarray:
-    """An image of one or three channels as one of three."""
-    return image_HWC.repeat(3 // image_HWC.shape[2], axis=2)
-
-
-def uint8_pixels(image_HWC: np.ndarray) -> np.ndarray:
-    """Pixels in [-1, 1] as uint8."""
-    return np.rint((image_HWC.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
-
-
-def coloured(share_HW: np.ndarray) -> np.ndarray:
-    """Errors, 0 to 1 of the scale, as colours: uint8 (H, W, 3)."""
-    import matplotlib as mpl
-
-    colours = np.rint(mpl.colormaps["magma"](np.linspace(0, 1, 256))[:, :3] * 255).astype(np.uint8)
-    return colours[(share_HW.clip(0, 1) * 255).astype(np.uint8)]

@@ -10,8 +10,9 @@ import pytest
 from stand_in import HEAD, NOON, entry, keep
 
 from hw8.base.errors import InputError
+from hw8.commands.compare import with_kaggle_scores
 from hw8.compare.standings import summarise
-from hw8.compare.tables import notes, readable, with_kaggle_scores, write_leaderboard
+from hw8.compare.tables import meanings, readable, write_leaderboard
 from hw8.kaggle import COMPETITION, Ledger, listing, refresh
 from hw8.kaggle.scores import find_entry, read_list
 from hw8.runs.submission import write_submission
@@ -162,7 +163,7 @@ def test_a_comparison_shows_the_scores_of_what_was_submitted(board, tmp_path):
     text = write_leaderboard(scored, tmp_path / "board", "compare.py")
     assert "public" in text
     assert ".85000" in text
-    assert "public, private: Kaggle's ROC-AUC" in (tmp_path / "board.md").read_text()
+    assert "public: Kaggle's ROC-AUC" in (tmp_path / "board.md").read_text()
     assert pd.read_csv(tmp_path / "board.csv")["public"].tolist()[:2] == [0.84, 0.86]
 
 
@@ -171,7 +172,7 @@ def test_without_scores_a_comparison_is_what_it_was(board, caplog):
     assert with_kaggle_scores(rows, folder) is rows, "without a ledger"
     keep(Ledger(), entry(), entry(public="0.8", status="complete", run="runs/elsewhere/fcn_crop-0"))
     assert with_kaggle_scores(rows, folder) is rows, "with none of its runs in it"
-    assert not any("Kaggle" in line for line in notes(rows, summarise(rows)))
+    assert "Kaggle's ROC-AUC" not in meanings(summarise(rows))
     Ledger().path.write_text("broken\n")
     assert with_kaggle_scores(rows, folder) is rows
     assert "its header is" in caplog.text or "holds no rows" in caplog.text

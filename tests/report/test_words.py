@@ -14,8 +14,8 @@ from hw8.base.text import counted
 from hw8.data.labels import Labels
 from hw8.report import plots
 from hw8.report.explanation import Explainer
-from hw8.report.figures import draw_scores, score_edges
-from hw8.report.gallery import Ranking, mistakes
+from hw8.report.figures import draw_scores
+from hw8.report.gallery import MethodScores, mistakes
 from hw8.report.pages import with_code
 from hw8.report.run_report import _facts, warnings_of, write_run_report
 from hw8.runs.trained_run import TrainedRun
@@ -45,7 +45,7 @@ def test_the_last_bin_says_that_it_holds_all_beyond():
     drawn = plots.histogram(score_N, None, None, "l1")
     assert "last bin: all beyond" in drawn
     assert "1.5% of the images" in drawn
-    edges, beyond = score_edges(score_N, 60)
+    edges, beyond = plots.score_edges(score_N, 60)
     assert edges[-1] < 2
     assert beyond == (score_N > edges[-1]).mean() > 0
     assert "last bin" not in plots.histogram(np.repeat([0.0, 1.0], 100), None, None, "l1")
@@ -62,14 +62,14 @@ def test_the_picture_of_scores_leaves_none_out(tmp_path, monkeypatch):
     score_N = np.concatenate([np.linspace(0, 1, 100), [50.0]])
     labels = Labels(np.repeat([0, 1], [50, 51]), np.repeat(["normal", "odd"], [50, 51]))
     draw_scores(tmp_path / "scores.png", score_N, labels)
-    edges, _ = score_edges(score_N, 50)
+    edges, _ = plots.score_edges(score_N, 50)
     assert sum(((x >= edges[0]) & (x <= edges[-1])).sum() for x in drawn) == 101
 
 
 def test_mistakes_are_counted_in_full():
     labels = Labels(np.repeat([0, 1], [100, 60]), np.repeat(["normal", "odd"], [100, 60]))
     p_value_N = np.concatenate([np.full(7, 0.01), np.full(93, 0.5), np.full(20, 0.02), np.full(40, 0.3)])
-    ranking = Ranking("a", -p_value_N, p_value_N)
+    ranking = MethodScores("a", -p_value_N, p_value_N)
     assert mistakes(ranking, labels) == {"false_alarms": 7, "misses": 40}
     assert mistakes(ranking, None) == mistakes(dataclasses.replace(ranking, p_value_N=None), labels) == {}
 
