@@ -15,7 +15,7 @@ Norm = Literal["none", "batch"]
 Size = Annotated[int, Field(ge=1, le=1_000_000)]
 # Channels of four stages, from the image inwards. Not strict: YAML has lists only.
 FourWidths = Annotated[tuple[Size, Size, Size, Size], Field(strict=False)]
-HALVINGS = 16  # four stages, each at stride 2
+DOWNSAMPLING = 16  # four stages, each at stride 2
 
 
 class Autoencoder(Model):
@@ -59,10 +59,10 @@ def bounded(pixels_NCHW: Tensor) -> Tensor:
 
 def smallest_map(side: int) -> int:
     """Side of the feature map after four halvings. Raises ValueError unless `side` is a multiple of 16."""
-    if side < HALVINGS or side % HALVINGS:
-        hint = f"try `crop` {side // HALVINGS * HALVINGS}" if side > HALVINGS else "take larger images"
-        raise ValueError(f"the side must be a multiple of {HALVINGS} pixels; {hint}")
-    return side // HALVINGS
+    if side < DOWNSAMPLING or side % DOWNSAMPLING:
+        hint = f"try `crop` {side // DOWNSAMPLING * DOWNSAMPLING}" if side > DOWNSAMPLING else "take larger images"
+        raise ValueError(f"the side must be a multiple of {DOWNSAMPLING} pixels; {hint}")
+    return side // DOWNSAMPLING
 
 
 def conv_down(channels: Sequence[int]) -> list[nn.Module]:
