@@ -164,8 +164,8 @@ def _parse_with_model(text: str, default: TrainArguments, model: str, argv: Sequ
 
     kind, options = options_class(model), default.run.model.options
     before = _with_unique_names(kind, _option_names(TrainArguments, {"default": default}))(**options)
-    both = dataclasses.make_dataclass("Both", [(model, type(before), before)], bases=(TrainArguments,))
-    arguments = parse(both, text, both(default.run, default.preset), argv)
+    both: Any = dataclasses.make_dataclass("Both", [(model, type(before), before)], bases=(TrainArguments,))
+    arguments: TrainArguments = parse(both, text, both(default.run, default.preset), argv)
     after = getattr(arguments, model)
     names = [field.name for field in dataclasses.fields(kind)]
     options = options | {name: getattr(after, name) for name in names if getattr(after, name) != getattr(before, name)}

@@ -9,9 +9,10 @@ from pydantic import Field
 
 from hw8.base.errors import InputError, shown
 from hw8.base.files import read_text
-from hw8.config.limits import Count, NotNegative, Positive, Seed, Share, Word, settings
+from hw8.config.limits import LARGEST_COUNT, Count, CountOrZero, NotNegative, Positive, Seed, Share, Word, settings
 
 RUNS = Path("runs")  # where runs are made and looked for unless another folder is named
+MOST_BRACKETS = 300  # in a config.yaml; presets have 2, so that many options still fit
 Device = Literal["auto", "cpu", "cuda", "mps"]
 # Two parts are held out, so that at least a fifth of the images is left to learn from.
 HeldOutShare = Annotated[float, Field(gt=0, le=0.4)]
@@ -63,10 +64,10 @@ class TrainConfig:
     cross-entropy of pixels in [0, 1]."""
     epochs: Count = 12
     """Passes over the training part."""
-    least_steps: Annotated[int, Field(ge=0)] = 400
+    least_steps: CountOrZero = 400
     """Smallest number of steps: with few images there are more epochs, of batches of 64 images. 0: exactly `epochs`,
     as also wherever epochs are given by name (train.py --epochs 3)."""
-    batch_size: Annotated[int, Field(ge=2)] = 128
+    batch_size: Annotated[int, Field(ge=2, le=LARGEST_COUNT)] = 128
     """Largest number of images per step; BatchNorm needs two."""
     part_size: Count | None = None
     """Images per microbatch on a CPU, whose cache holds no larger batches: the gradients of a batch's microbatches
@@ -172,6 +173,9 @@ def from_yaml(text: str, name: str) -> RunConfig:
     import yaml
 
     try:
+        # PyYAML's time grows with the square of the depth of lists: 20,000 open brackets take it minutes.
+        if sum(map(text.count, "[{")) > MOST_BRACKETS:
+            raise ValueError("it has more lists than any settings need")
         # An alias of an alias of an alias unfolds to gigabytes; train.py never writes one.
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
             raise ValueError("it has an alias (*NAME); write the value out")

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, dataclass_transform
 
 import torch
 
@@ -14,9 +14,13 @@ from hw8.models.output import Model
 MOST_PARAMETERS = 500_000_000
 MODELS: dict[str, Callable[..., Model]] = {}
 Builder = TypeVar("Builder", bound=Callable[..., Model])
+Options = TypeVar("Options")
 
-# The decorator of a model's options: a frozen dataclass whose types state the limits of each field.
-model_options = settings("model.options")
+
+@dataclass_transform(frozen_default=True)
+def model_options(cls: type[Options]) -> type[Options]:
+    """Turn a class into a model's options: a frozen dataclass whose types state the limits of each field."""
+    return settings("model.options")(cls)
 
 
 @model_options

@@ -1,13 +1,12 @@
 """Variational autoencoder (Kingma and Welling 2014), with the importance-weighted bound (Burda 2016)."""
 
 import math
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from hw8.config.limits import NotNegative, Positive
+from hw8.config.limits import CountOrZero, NotNegative, Positive
 from hw8.models.backbones import Backbone, make_decoder, make_encoder
 from hw8.models.blocks import Size, bounded, in_float32
 from hw8.models.losses import bce
@@ -34,7 +33,7 @@ class VaeOptions:
     """Standard deviation of the gaussian likelihood, in pixel values of [-1, 1]."""
     beta: NotNegative = 1.0
     """Weight of the KL divergence (Higgins 2017)."""
-    warmup: Annotated[int, Field(ge=0)] = 100
+    warmup: CountOrZero = 100
     """Steps over which the weight of the KL divergence rises to beta (Bowman 2016)."""
     draws: Size = 8
     """Samples of the latent per image when it is scored."""
