@@ -269,6 +269,7 @@ def arithmetic_share(preset: str, repeats: int) -> dict[str, float]:
         output.recon_NCHW.float().square().mean().backward()
 
     step()
+    # The layers are recorded with the inputs that the model gives them, to be run alone on the same shapes.
     for hook in hooks:
         hook.remove()
     with FlopCounterMode(display=False) as counter:
@@ -314,6 +315,7 @@ def boss_profile(repeats: int) -> dict[str, float]:
         return _seconds(lambda: scorer.table(images, rows), least=repeats, budget=0.0)
 
     whole, latent = seconds(needed_evidence(scoring.score, scoring.parts)), seconds(("latent",))
+    # Every scorer reconstructs, so that the latent alone is the time of reading, reconstruction and latent.
     texture = seconds(("texture",)) - latent
     reading = _seconds(lambda: [images.read(batch) for batch in epoch_batches(rows, 256, 0, 0)])
     return {

@@ -1,6 +1,6 @@
 """Train and score several presets with several seeds, and put them in one table.
 
-Goes on where it stopped: finished runs are kept in runs/NAME, NAME being the last part of --out. The tables (.csv
+Resumes where it stopped: finished runs are kept in runs/NAME, NAME being the last part of --out. The tables (.csv
 and .md) hold what is finished so far; the page (.html) is written at the end.
 """
 

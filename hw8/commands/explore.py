@@ -31,6 +31,7 @@ def main() -> None:
     from hw8.explorer.server import HOST, create_server, listen
     from hw8.training.run_folder import newest_run
 
+    # Before the test set is scored, so that a port in use is reported at once.
     with listen(arguments.port) as listening:
         catalogue = Catalogue(arguments.folder or newest_run(), arguments.data, arguments.device)
         print(f"Open:     http://{HOST}:{listening.getsockname()[1]}/  (this machine only; Ctrl-C ends it)", flush=True)

@@ -63,6 +63,7 @@ def ablate(run: Path, where: str | None = None) -> pd.DataFrame:
 
 def _measure(trained: TrainedRun, where: str | None) -> Tables:
     """All evidence of the run's model on the images that calibrate, measure and are reported on."""
+    # The run's own scorer gives only what its score needs.
     table = trained.scorer.with_all_evidence().table
     images, splits = trained.open_training()
     source = trained.open_source(where)

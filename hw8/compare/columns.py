@@ -160,5 +160,6 @@ def shown_columns(table: pd.DataFrame) -> list[Column]:
 def _of_kind(key: str) -> Column:
     """The column of one kind of anomaly; a kind that is named like another column keeps the prefix."""
     kind = key.removeprefix(KINDS.key)
+    # Without a prefix, a kind called "macro" would take the place of the mean over kinds.
     taken = {"preset", "failed", "", *(column.heading for column in COLUMNS)}
     return dataclasses.replace(KINDS, key=key, heading=key if kind in taken else kind)

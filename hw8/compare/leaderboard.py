@@ -82,9 +82,8 @@ def compare(contest: Contest, advance: Callable[[pd.DataFrame], object] = lambda
             try:
                 rows[entry] = _run(source, entry, settings, contest.folder / run_name(entry))
             except Interrupted:
-                raise Interrupted(
-                    f"stopped with {number} of {len(plans)} runs finished and the work saved; the same command goes on"
-                ) from None
+                count = f"{number} of {len(plans)} runs finished"
+                raise Interrupted(f"stopped with {count} and the work saved; the same command resumes it") from None
             except Exception as error:  # whatever stops one preset, the others are still worth running
                 kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
                 failure = kind + " ".join(str(error).split())[:300]
@@ -107,6 +106,7 @@ def _settings(contest: Contest, source: str, images: dict[str, str], name: str, 
         config = dataclasses.replace(changed(load_preset(name), data={"source": source}), seed=seed)
         if contest.epochs is not None:
             config = changed(config, train={"epochs": contest.epochs, "least_steps": 0})
+    # Through JSON and back, to equal what a finished run's result.json holds: lists where there were tuples.
     return {"config": json.loads(json.dumps(dataclasses.asdict(config))), **images}
 
 
@@ -127,6 +127,7 @@ def _with_current_labels(row: Row, source: Source, folder: Path) -> Row:
     digest, labels = _labels_digest(source), source.labels()
     if row.get("labels") == digest:
         return row
+    # The scores do not depend on the labels, so that only the figures are made anew.
     row = without_label_figures(row)
     if labels is not None:
         row |= figures(None, evaluate(read_submission(folder / "scores.csv", len(labels)), labels))
@@ -154,7 +155,7 @@ def _table(rows: dict[Entry, Row]) -> pd.DataFrame:
 def _run(source: Source, entry: Entry, settings: dict[str, Any], folder: Path) -> Row:
     """Train or fit, score and measure one entry; its result.json is written last."""
     name, seed = entry
-    release_memory()
+    release_memory()  # so that the peak is of this run, not of the one before
     with PeakMemory() as memory:
         run, evaluation = _fit(source, name, seed, folder) if name in CLASSICAL else _train(settings, folder)
     run = dataclasses.replace(run, peak_private_mb=memory.private_mb)
@@ -162,6 +163,7 @@ def _run(source: Source, entry: Entry, settings: dict[str, Any], folder: Path) -
     hardware = f"{environment['hardware']['processor']}, {environment['hardware']['threads']} threads"
     row = {"preset": name, "seed": seed, **figures(run, evaluation), "commit": environment["commit"]}
     row |= {"hardware": hardware, "settings": settings, "labels": _labels_digest(source)}
+    # A run without this file is not finished, and is run or resumed again.
     write_text(folder / "result.json", json.dumps(row) + "\n")
     return row
 
@@ -185,6 +187,7 @@ def _fit(source: Source, name: str, seed: int, folder: Path) -> tuple[Measured, 
     """Fit a classical baseline and score the test set."""
     crop = CROPS.get(name)
     images, test = source.training(crop), source.testing(crop)
+    # Cut as for presets: neither the rows that measure nor those that calibrate are fitted to.
     splits = split_rows(len(images), RunConfig().data)
     started = time.perf_counter()
     scorer = fit_classical(name, images, splits.train, seed)

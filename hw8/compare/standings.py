@@ -28,8 +28,9 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     order = "macro_auc" if "macro_auc" in rows else "held_out_auc"
     by_preset = rows.drop(columns=["seed"]).groupby("preset", sort=False)
     table = by_preset.mean(numeric_only=True)
-    table["seeds"] = by_preset.size()
-    table["spread"] = by_preset[order].agg(lambda values: np.ptp(values) if len(values) > 1 else np.nan)
+    table.insert(0, "seeds", by_preset.size())
+    spread = by_preset[order].agg(lambda values: np.ptp(values) if len(values) > 1 else np.nan)
+    table.insert(list(table.columns).index(order) + 1, "spread", spread)
     table["published"] = [PUBLISHED.get(str(name), np.nan) for name in table.index]
     table["same"] = by_preset["same"].first()
     return table.sort_values(order, ascending=False).reset_index()
@@ -82,6 +83,7 @@ def rank_correlation(table: pd.DataFrame) -> RankCorrelation | None:
     """
     if "macro_auc" not in table:
         return None
+    # Twice the same configuration would count its agreement twice.
     rows = table[~table["preset"].map(knows_held_out_kinds)].drop_duplicates("same")
     if len(rows) < LEAST_ROWS:
         return None

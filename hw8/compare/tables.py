@@ -106,6 +106,7 @@ def printed(table: pd.DataFrame, failed: Mapping[str, str]) -> str:
         headings = ["min" if column.key == "minutes" else column.heading for column in columns]
         rows = [["preset", *headings]]
         rows += [[marked(row["preset"]), *(brief(column.cell(row)) for column in columns)] for row in records]
+        # The reason of a failure is too long for the table; the command prints it below.
         rows += [[name, "failed", *[""] * (len(columns) - 1)][: len(columns) + 1] for name in failed]
         lines = aligned(rows, gap=" ")
         droppable = [column for column in columns if column.dropped != ALWAYS]

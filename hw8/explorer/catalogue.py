@@ -125,6 +125,7 @@ class Catalogue:
         full = self.images.array_NHWC.shape[1]
         with self._busy:  # one picture at a time is decoded, since a large one takes half a gigabyte
             image_HWC = read_upload(content, full, self.images.channels)
+        # The picture is scaled to the data set's whole side first, then cropped as the run crops its images.
         start = (full - self.images.side) // 2
         inner = slice(start, start + self.images.side)
         return self._explained(np.ascontiguousarray(image_HWC[inner, inner]), "your image")

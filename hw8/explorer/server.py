@@ -100,6 +100,7 @@ async def _own_pages_only(request: Request, call_next: RequestResponseEndpoint) 
 
 def _whole_number(query: Any, name: str, default: int) -> int:
     text = query.get(name, str(default))
+    # isdigit alone accepts digits of every script, and superscripts, which int refuses.
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise InputError(f"{name} = {text[:20]!r} is not a whole number")
     return int(text)
@@ -108,6 +109,7 @@ def _whole_number(query: Any, name: str, default: int) -> int:
 def listen(port: int) -> socket.socket:
     """A socket on this machine's loopback address alone; port 0 takes any that is free. Raises InputError."""
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # Started again at once, the explorer gets its port although the system still keeps it for a minute.
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((HOST, port))

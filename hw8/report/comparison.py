@@ -66,6 +66,7 @@ class Method:
             images = compared.source.testing(CROPS.get(name))
             return cls(scores, cards(scores, images, labels, None, choose(scores, labels, EACH, SPREAD)), [])
         trained = TrainedRun.load(folder.path)
+        # The calibration knows scores before the transduction, and scores.csv holds those after it.
         p_value_N = None if is_transductive(name) else trained.calibration.p_value(trained.score_name, score_N)
         scores = MethodScores(name, score_N, p_value_N)
         images = trained.open_test(compared.source)

@@ -33,6 +33,7 @@ def latent_map(latent_ND: np.ndarray | None, labels: Labels | None, name: str) -
 
     None without latents, or where they do not vary.
     """
+    # Two dimensions of two are no map, and fewer than three images no cloud.
     if latent_ND is None or np.ndim(latent_ND) != 2 or min(latent_ND.shape) < 3:
         return None
     rows = evenly_spaced(np.arange(len(latent_ND)), MAPPED)

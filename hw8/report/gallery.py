@@ -55,7 +55,7 @@ def choose(scores: MethodScores, labels: Labels | None, each: int, spread: int) 
         missed_N = labels.label_N == 1 if flagged_N is None else (labels.label_N == 1) & ~flagged_N
         groups["false_alarms"] = falling[alarm_N[falling]][:each]
         kinds = np.unique(labels.kind_N[labels.label_N == 1])
-        share = -(-each // len(kinds))
+        share = -(-each // len(kinds))  # else the kind that is hardest to see would fill the group
         misses = [rising[(missed_N & (labels.kind_N == kind))[rising]][:share] for kind in kinds]
         groups["misses"] = rising[np.isin(rising, np.concatenate(misses))]
     return groups | {"spread": evenly_spaced(rising, spread)[::-1]}
@@ -126,6 +126,7 @@ def _pictures(
     if explainer is None:
         return [{"src": data_uri(small(three_channels(image_HWC))), "wide": False} for image_HWC in batch_BHWC]
     pictures: list[dict[str, Any]] = []
+    # Rounded to what the page shows; full precision would only make it longer.
     for explanation in explainer.explain(batch_BHWC, [""] * len(batch_BHWC)):
         parts = {name: round(p, 5) for name, p in explanation.parts.items()}
         leanings = {name: round(value, 2) for name, value in explanation.leanings.items()}

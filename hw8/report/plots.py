@@ -116,6 +116,7 @@ def draw_histogram(
 def roc_curve(normal_M: np.ndarray, groups: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """False- and true-positive rates at up to 222 thresholds of the normal images; over several groups the mean."""
     count = len(normal_M)
+    # Even on a logarithmic and on a linear axis alike; a threshold for every image would make a page of megabytes.
     rates = np.unique(np.concatenate([[0.0], np.geomspace(1 / count, 1, 120), np.linspace(0, 1, 101)]))
     flagged = np.unique(np.rint(rates * count).astype(int))
     descending_M = np.sort(normal_M)[::-1]
@@ -146,7 +147,7 @@ def draw_roc(
     chance = np.geomspace(LOWEST_RATE, 1, 60) if log else np.array([0, 1])
     axes.plot(chance, chance, color=INK, linewidth=0.8, linestyle=":")
     for place, (name, (fpr, tpr)) in enumerate(curves.items()):
-        dashes = DASHES[place % len(DASHES)]
+        dashes = DASHES[place % len(DASHES)]  # to be told apart without colours, too
         axes.plot(fpr, tpr, linewidth=1.5, label=_legend(name), color=colours.get(name), linestyle=dashes)
     if log:
         axes.set_xscale("log")
@@ -196,6 +197,7 @@ def scatter_map(axes: Any, point_N2: np.ndarray, labels: Labels | None, method: 
     """Latents in two dimensions, coloured by kind."""
     groups = groups_of(np.arange(len(point_N2)), labels)
     colours = colours_of(list(groups), labels)
+    # Thousands of points as shapes would make the page slow; rasterized, they are one picture.
     style = {"s": 5, "alpha": 0.55, "linewidths": 0, "rasterized": True}
     for kind, rows in groups.items():
         axes.scatter(*point_N2[rows].T, color=colours[kind], label=_legend(kind), **style)
@@ -226,6 +228,7 @@ def forest(axes: Any, table: pd.DataFrame, value: str, low: str, high: str, labe
     if low in table:
         axes.hlines(place, table[low].to_numpy(float), table[high].to_numpy(float), color=COLOURS[1], linewidth=2)
     axes.plot(table[value].to_numpy(float), place, "o", color=COLOURS[0], markersize=4.5)
+    # The dotted line is chance.
     axes.axvline(0.5, color=INK, linestyle=":", linewidth=0.8)
     axes.set_yticks(place, table["preset"])
     axes.set(xlabel=label, ylim=(-0.7, len(table) - 0.3))
@@ -261,6 +264,7 @@ def _legend(name: str) -> str:
 def _svg(figure: Any, description: str) -> Markup:
     """A figure as SVG in the page's text colour, with IDs of its own and a description for screen readers."""
     file = io.StringIO()
+    # Without date and creator, equal plots have equal bytes; dpi is that of the points of a map, which stay pixels.
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None}, dpi=110)
     text = file.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")

@@ -158,6 +158,7 @@ def _evidence_table(
     scores: dict[str, np.ndarray], summary: dict[str, Any], labels: Labels | None
 ) -> list[dict[str, Any]]:
     """What each named score is worth: without labels, and with them; best first."""
+    # Measured when the run was trained; runs of earlier versions may lack them.
     held_out, unseen = (summary.get(f"{name}_macro_auc_by_score", {}) for name in ("held_out", "unseen"))
     rows = []
     for name, score_N in scores.items():
