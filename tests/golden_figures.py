@@ -22,13 +22,13 @@ from hw8.data.arrays import Images
 from hw8.data.labels import Labels
 from hw8.data.loader import epoch_batches, mirrored_rows
 from hw8.data.splits import reference_rows, split_rows
-from hw8.evaluation import health, held_out, metrics, paired
+from hw8.evaluation import held_out, metrics, paired
 from hw8.evaluation.held_out import evaluate_held_out
 from hw8.evaluation.metrics import evaluate
 from hw8.models import MODELS, create_model, transformations
 from hw8.models.losses import LOSSES, objective
 from hw8.models.transformations import Chances, transform
-from hw8.runs import train
+from hw8.runs import health, train
 from hw8.scoring import appearance, calibration, evidence, fusion, tails, texture, transductive
 from hw8.scoring.appearance import Appearance
 from hw8.scoring.calibration import Calibration

@@ -1,11 +1,14 @@
 """Images changed by a kind of synthetic anomaly, common (`corruptions.py`) or unseen in training (`unseen.py`)."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from hw8.data.arrays import Images
 from hw8.data.corruptions import CORRUPTIONS
 from hw8.data.unseen import UNSEEN
 
+Change = Callable[[np.ndarray], np.ndarray]  # from row numbers (B,) to the changed images of those rows, uint8
 FIRST_UNSEEN = 1000  # the unseen kinds' numbers, as seeds: a new common kind does not change what they draw
 
 

@@ -14,10 +14,9 @@ from hw8.data.arrays import Images
 from hw8.data.corruptions import CORRUPTIONS
 from hw8.data.labels import NORMAL, Labels
 from hw8.data.splits import evenly_spaced
-from hw8.data.synthetic import corrupt
+from hw8.data.synthetic import Change, corrupt
 from hw8.data.unseen import UNSEEN
 from hw8.evaluation.metrics import Evaluation, evaluate
-from hw8.scoring.inference import Change
 
 PER_KIND = 500
 SEED = 8

@@ -20,9 +20,9 @@ from hw8.config import RunConfig
 from hw8.data.arrays import Images
 from hw8.data.sources import open_source
 from hw8.data.splits import Splits, evenly_spaced, reference_rows, split_rows
-from hw8.evaluation.health import warnings
 from hw8.evaluation.held_out import HeldOut, evaluate_held_out
 from hw8.models import Model, create_model
+from hw8.runs.health import warnings
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.appearance import Appearance
 from hw8.scoring.calibration import Calibration, needed_evidence

@@ -12,10 +12,11 @@ from hw8.config import Device, RunConfig
 from hw8.data.arrays import Images, Selection
 from hw8.data.sources import Source, open_source
 from hw8.data.splits import Splits, split_rows
+from hw8.data.synthetic import Change
 from hw8.scoring.appearance import Appearance
 from hw8.scoring.calibration import Calibration, needed_evidence
 from hw8.scoring.evidence import select
-from hw8.scoring.inference import Change, Scorer
+from hw8.scoring.inference import Scorer
 from hw8.scoring.transductive import check_can_transduce
 from hw8.training.run_folder import RunFolder, SavedModel
 

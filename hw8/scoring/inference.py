@@ -1,7 +1,7 @@
 """Scoring a stream of images: constant memory, whatever their number."""
 
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 import numpy as np
 import torch
@@ -11,11 +11,10 @@ from hw8.base.device import autocast, convolves
 from hw8.base.processes import processes
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import in_batches
+from hw8.data.synthetic import Change
 from hw8.models.output import Model
 from hw8.scoring.evidence import evidence
 from hw8.scoring.folding import folded
-
-Change = Callable[[np.ndarray], np.ndarray]
 
 
 class Scorer:

@@ -22,9 +22,9 @@ from hw8.base.device import autocast, channels_last
 from hw8.base.errors import InputError
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import in_batches
+from hw8.models.averaging import averaging_decay, update_average
 from hw8.models.output import Model
 from hw8.scoring.tails import Tail, conformal
-from hw8.training.averaging import averaging_decay, update_average
 
 FOLDS = 2
 STEPS = 500

@@ -15,10 +15,10 @@ from hw8.data.arrays import to_pixels
 from hw8.data.loader import mirrored_rows
 from hw8.data.sources import open_source
 from hw8.models import create_model
+from hw8.models.averaging import averaging_decay
 from hw8.models.losses import reconstruction_loss
 from hw8.runs import train as session
 from hw8.training import loop
-from hw8.training.averaging import averaging_decay
 from hw8.training.checkpoint import TrainingState
 from hw8.training.loop import Trainer
 from hw8.training.schedule import learning_rate, paced
