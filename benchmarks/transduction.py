@@ -23,7 +23,7 @@ from hw8.data.unseen import UNSEEN
 from hw8.evaluation.metrics import evaluate
 from hw8.runs.predict import score_images
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.transductive import BOUNDS, LEAST_SHARE, LR, STEPS, SURE, Ratios, Sample, Transducer, fuse
+from hw8.scoring.transductive import BOUNDS, LEAST_SHARE, LEAST_Z, LR, STEPS, Ratios, Sample, Transducer, fuse
 
 IMAGES = 1600
 SHARE = 0.3
@@ -54,10 +54,7 @@ def fitted(trained: TrainedRun, test: Images, share: float, lr: float, steps: in
     path = RUNS / "transduction" / f"{share}-{lr}-{steps}.npz"
     if not path.exists():
         training, splits = trained.open_training()
-        scorer = trained.scorer
-        transducer = Transducer(
-            scorer.model, scorer.device, scorer.precision, scorer.batch_size, trained.config.seed, steps, lr
-        )
+        transducer = Transducer(trained.scorer, trained.config.seed, steps, lr)
         known = Sample(training, splits.train), Sample(training, splits.calibration)
         ratios = transducer.ratios(*known, test)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +75,7 @@ def measure(run: Path) -> Iterator[Mapping[str, float]]:
         for steps, lr in grid:
             ratios = fitted(trained, test, share, lr, steps)
             varied = {"lr": lr, "steps": steps, "low": BOUNDS[0], "high": BOUNDS[1], "least_share": LEAST_SHARE}
-            settings = [varied | {"least_z": SURE}, varied | {"least_z": ALWAYS}]
+            settings = [varied | {"least_z": LEAST_Z}, varied | {"least_z": ALWAYS}]
             if (steps, lr) == (STEPS, LR):
                 settings += [
                     varied | {"low": low, "least_share": least_share, "least_z": ALWAYS}

@@ -204,7 +204,7 @@ def compare(path: Path, trained: TrainedRun, images: Images, kind: str) -> Agree
         reason = " ".join(str(error).split())[:160]
         raise InputError(f"`run` {trained.name}: onnxruntime cannot run the exported graph ({reason})") from None
     calibration, name = trained.calibration, trained.score_name
-    exact = Scorer(trained.scorer.model, torch.device("cpu"), "fp32", CHECKED, trained.scorer.wanted)
+    exact = Scorer(trained.scorer.model, torch.device("cpu"), "fp32", CHECKED, trained.scorer.evidence_names)
     expected_N = _scores(trained, exact, images)
     low_C, high_C = np.percentile(calibration.values_C[name], (25, 75))
     size_N = np.maximum(np.abs(expected_N), max(high_C - low_C, 1e-12))

@@ -142,7 +142,7 @@ def session(file: Path):
 def by_hw8(run: Path, images_NHWC: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     """What hw8 in float32 makes of whole images: scores and p-values (N,), and the number of calibration images."""
     member = TrainedRun.load(run, "cpu")
-    scorer = Scorer(member.scorer.model, torch.device("cpu"), "fp32", 50, member.scorer.wanted)
+    scorer = Scorer(member.scorer.model, torch.device("cpu"), "fp32", 50, member.scorer.evidence_names)
     images = Images(images_NHWC, member.config.data.crop)
     score_N = member.calibration.scores(scorer.table(images, np.arange(len(images))))[member.score_name]
     normals = len(member.calibration.values_C[member.score_name])
