@@ -23,7 +23,7 @@ from hw8.data.unseen import UNSEEN
 from hw8.evaluation.metrics import evaluate
 from hw8.runs.predict import score_images
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.transductive import BOUNDS, LEAST_SHARE, LR, STEPS, SURE, Ratios, Sample, Transducer, fuse
+from hw8.scoring.transductive import BOUNDS, LEAST_SHARE, LEAST_Z, LR, STEPS, Ratios, Sample, Transducer, fuse
 
 IMAGES = 1600  # of a simulated test set
 # Shares of anomalies: learning rates and steps vary at the first, and all are held to the constants chosen there.
@@ -56,12 +56,9 @@ def fitted(trained: TrainedRun, test: Images, share: float, lr: float, steps: in
     path = RUNS / "transduction" / f"{share}-{lr}-{steps}.npz"
     if not path.exists():
         training, splits = trained.open_training()
-        scorer = trained.scorer
-        transducer = Transducer(
-            scorer.model, scorer.device, scorer.precision, scorer.batch_size, trained.config.seed, steps, lr
-        )
-        normals = Sample(training, splits.train), Sample(training, splits.calibration)
-        ratios = transducer.ratios(*normals, test)
+        transducer = Transducer(trained.scorer, trained.config.seed, steps, lr)
+        known = Sample(training, splits.train), Sample(training, splits.calibration)
+        ratios = transducer.ratios(*known, test)
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(path, calibration_FC=ratios.calibration_FC, test_N=ratios.test_N, fold_N=ratios.fold_N)
     with np.load(path) as kept:
@@ -80,7 +77,7 @@ def measure(run: Path) -> Iterator[Mapping[str, float]]:
         for steps, lr in grid:
             ratios = fitted(trained, test, share, lr, steps)
             varied = {"lr": lr, "steps": steps, "low": BOUNDS[0], "high": BOUNDS[1], "least_share": LEAST_SHARE}
-            settings = [varied | {"least_z": SURE}, varied | {"least_z": ALWAYS}]
+            settings = [varied | {"least_z": LEAST_Z}, varied | {"least_z": ALWAYS}]
             if (steps, lr) == (STEPS, LR):
                 settings += [
                     varied | {"low": low, "least_share": least_share, "least_z": ALWAYS}

@@ -77,7 +77,7 @@ NEAREST = {
     "hw8/evaluation/paired.py": ("tests/evaluation",),
     "hw8/evaluation/held_out.py": ("tests/evaluation",),
     "hw8/compare/standings.py": ("tests/compare", "tests/report"),
-    "hw8/evaluation/health.py": ("tests/evaluation",),
+    "hw8/runs/health.py": ("tests/runs/test_health.py",),
     "hw8/data/splits.py": ("tests/data",),
     "hw8/data/loader.py": ("tests/data", "tests/training"),
     "hw8/runs/submission.py": ("tests/runs/test_submission.py", "tests/runs/test_predict.py"),

@@ -1,6 +1,7 @@
 """The structure that docs/architecture.md shows: rooms in one order, and imports that only run down it."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ APPLICATIONS = {
 }
 ROOMS = [path.name for path in sorted(PACKAGE.iterdir()) if (path / "__init__.py").is_file()]
 MODULES = sorted(PACKAGE.rglob("*.py"))
+MOST_ROOMS, MOST_FLOORS = 22, 10  # of a house that can be drawn on one screen
 
 
 def imported(path: Path) -> Iterator[tuple[str, str]]:
@@ -61,6 +63,19 @@ def test_imports_run_down(room):
         if room_of(module, name) not in allowed(room)
     ]
     assert not wrong
+
+
+@functools.cache
+def floor_of(room: str) -> int:
+    """1 for a room that imports no other, else one more than the highest room that it imports."""
+    below = {room_of(*item) for path in (PACKAGE / room).rglob("*.py") for item in imported(path)} - {room, "hw8"}
+    return 1 + max(map(floor_of, below), default=0)
+
+
+def test_the_house_has_few_rooms_and_floors():
+    """Scripts and `python -m hw8` stand on the highest room."""
+    assert len(ROOMS) <= MOST_ROOMS
+    assert max(map(floor_of, ROOMS)) + 1 <= MOST_FLOORS
 
 
 def test_no_room_imports_a_private_name_of_another():

@@ -40,7 +40,7 @@ class Arguments:
 
 
 def _score_shard(arguments: Arguments) -> str:
-    """Score one part, and say where it is."""
+    """Score one part; returns where it is, to be printed."""
     from hw8.base.errors import InputError
     from hw8.base.processes import processes
     from hw8.runs.predict import predict_shard
@@ -65,14 +65,49 @@ def _score_shard(arguments: Arguments) -> str:
     return f"Wrote:    {out} ({rows:,} rows)\nNext:     {spelled('merge')} {parts} {shlex.join(['--out', str(merged)])}"
 
 
-def _next_command(done: "Prediction") -> str:
-    """What one would do with the file now: measure it where labels are known, else check it for the upload."""
-    if done.development:
-        return spelled("report", *done.runs[:1])
-    if done.labels is not None:
-        return spelled("evaluate", done.out, "--labels", done.labels_file)
-    rows = () if done.source == "hw8" else ("--rows", len(done.score_N))
-    return spelled("check", done.out, *rows)
+def _next_command(prediction: "Prediction") -> str:
+    """The command to measure the file where labels are known, else to check it for the upload."""
+    if prediction.development:
+        return spelled("report", *prediction.runs[:1])
+    if prediction.labels is not None:
+        return spelled("evaluate", prediction.out, "--labels", prediction.labels_file)
+    rows = () if prediction.source == "hw8" else ("--rows", len(prediction.score_N))
+    return spelled("check", prediction.out, *rows)
+
+
+def notes(prediction: "Prediction") -> list[str]:
+    """Lines besides the table: what was scored, how far the runs agree, and what a transduction looked at."""
+    lines, runs = [], prediction.runs
+    if prediction.development:
+        images = f"{len(prediction.score_N):,} normal images of {prediction.source}, held out from training"
+        lines.append(f"Scored:   {images}: it has no test set")
+    if prediction.correlation is not None:
+        pairs = [(a, b) for a in range(len(runs)) for b in range(a)]
+        correlations = ", ".join(f"{runs[b]} and {runs[a]} {prediction.correlation[a, b]:.2f}" for a, b in pairs)
+        lines.append(f"Agreement: rank correlation of {correlations}")
+        copies = [" = ".join(str(runs[run]) for run in group) for group in prediction.groups if len(group) > 1]
+        lines += [f"One opinion, counted once (correlation of .99 or more): {names}" for names in copies]
+    if prediction.share is not None:
+        lines.append(
+            "Transductive: these scores were made by looking at the unlabelled test images as a whole; check that "
+            f"your rules allow it. Estimated share of anomalies: {prediction.share:.0%}. p-values are those without it"
+        )
+    return lines
+
+
+def flagged(prediction: "Prediction") -> str | None:
+    """A line on how many images are flagged, or why none can be; None without p-values."""
+    from hw8.scoring.tails import ALPHA
+
+    if prediction.flagged_share is None:
+        return None
+    smallest = 1 / (prediction.normals + 1)
+    if smallest > ALPHA:
+        return (
+            f"none can be at p <= {ALPHA}: {prediction.normals} calibration images give no p-value below "
+            f"{smallest:.3f}; train on more images, or hold out more of them"
+        )
+    return f"{prediction.flagged_share:.1%} of the images at p <= {ALPHA} (of normal images alone: {ALPHA:.0%})"
 
 
 def main() -> None:
@@ -84,25 +119,24 @@ def main() -> None:
     from hw8.runs.predict import predict
 
     if arguments.shard is not None:
-        text = _score_shard(arguments)
-        if text:
+        if text := _score_shard(arguments):
             print(text)
         return
-    done = predict(list(arguments.runs), arguments.data, arguments.out, arguments.device, arguments.evidence)
+    prediction = predict(list(arguments.runs), arguments.data, arguments.out, arguments.device, arguments.evidence)
     if not processes().main:
         return
-    picture = done.out.with_suffix(".png")
-    draw_scores(picture, done.score_N, done.labels)
+    picture = prediction.out.with_suffix(".png")
+    draw_scores(picture, prediction.score_N, prediction.labels)
     if arguments.json:
-        print(json.dumps(done.as_json()))
+        print(json.dumps(prediction.as_json()))
         return
-    if done.evaluation:
-        print(auc_table(done.evaluation, f"ROC-AUC on the test images of {done.source}"))
-    for note in done.notes():
+    if prediction.evaluation:
+        print(auc_table(prediction.evaluation, f"ROC-AUC on the test images of {prediction.source}"))
+    for note in notes(prediction):
         print(note)
-    print(f"Wrote:    {done.out} ({len(done.score_N):,} rows, validated)\nPictures: {picture}")
+    print(f"Wrote:    {prediction.out} ({len(prediction.score_N):,} rows, validated)\nPictures: {picture}")
     if arguments.evidence:
         print(f"Evidence: {arguments.evidence}")
-    if flagged := done.flagged():
-        print(f"Flagged:  {flagged}")
-    print(f"Next:     {_next_command(done)}")
+    if line := flagged(prediction):
+        print(f"Flagged:  {line}")
+    print(f"Next:     {_next_command(prediction)}")

@@ -1,12 +1,15 @@
 """Synthetic anomalies made of normal images, of a common kind (`corruptions.py`) or an unseen one (`unseen.py`)."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from hw8.data.arrays import Images
 from hw8.data.corruptions import CORRUPTIONS
 from hw8.data.unseen import UNSEEN
 
-FIRST_UNSEEN = 1000  # seeds of unseen kinds start here, so that another common kind does not change what they draw
+Change = Callable[[np.ndarray], np.ndarray]  # from row numbers (B,) to the changed images of those rows, uint8
+FIRST_UNSEEN = 1000  # the unseen kinds' numbers, as seeds: a new common kind does not change what they draw
 
 
 def corrupt(kind: str, images: Images, rows_B: np.ndarray, pool: np.ndarray, seed: int) -> np.ndarray:

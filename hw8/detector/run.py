@@ -23,6 +23,7 @@ from hw8.data.rows import Layout
 from hw8.data.splits import SMALLEST, Splits, split_rows
 from hw8.runs.train import train_images
 from hw8.runs.trained_run import TrainedRun
+from hw8.scoring import tails
 from hw8.training.loop import Trainer
 
 if TYPE_CHECKING:
@@ -115,16 +116,16 @@ def load(files: dict[str, bytes]) -> TrainedRun:
 
 
 def threshold(score_C: np.ndarray, level: float) -> float:
-    """The score above which a conformal p-value is at most `level` or, with a warning, as small as it can be."""
-    p_value_C = np.arange(1, len(score_C) + 1) / (len(score_C) + 1)  # of the largest calibration score, the second, ...
-    allowed = int((p_value_C <= level).sum())
-    if not allowed:
-        warnings.warn(
-            f"{len(score_C)} calibration images give no p-value under {p_value_C[0]:.2g}: what is more "
-            f"unlike than all of them is flagged, which may be more than contamination={level:g}; fit on more images",
-            stacklevel=3,
-        )
-    return float(np.sort(score_C)[-max(allowed, 1)])
+    """The score above which a conformal p-value is at most `level`, or the least that there is, with a warning."""
+    allowed = tails.threshold(score_C, level)
+    if allowed is not None:
+        return allowed
+    warnings.warn(
+        f"{len(score_C)} calibration images give no p-value under {1 / (len(score_C) + 1):.2g}: what is more "
+        f"unlike than all of them is flagged, which may be more than contamination={level:g}; fit on more images",
+        stacklevel=3,
+    )
+    return float(score_C.max())
 
 
 class _Quiet(Trainer):

@@ -1,4 +1,4 @@
-"""Detectors without gradient, from scikit-learn: the neighbours that every autoencoder has to beat.
+"""Classical baselines, from scikit-learn: what every autoencoder has to beat.
 
 Each is fitted on the training part alone, on at most 8,000 images of it, drawn by seed.
 """
@@ -11,45 +11,45 @@ import numpy as np
 
 from hw8.data.arrays import Images, scaled
 from hw8.data.loader import in_batches
+from hw8.data.synthetic import Change
 
-FIT_IMAGES = 8000
-COMPONENTS = 50
-BATCH = 256
+FIT_IMAGES = 8000  # chosen by hand: a support vector machine's time grows with their square
+COMPONENTS = 50  # chosen by hand: distances in thousands of pixels are dominated by noise, in a handful by brightness
+NEIGHBOURS = 5  # as many as calibrations by nearest neighbours use
+BATCH = 256  # images scored at once
 
 Score = Callable[[np.ndarray], np.ndarray]
 CLASSICAL: dict[str, Callable[[np.ndarray, int], Score]] = {}
-CROPS = {"pca_crop": 44}
+CROPS = {"pca_crop": 44}  # of 64 pixels: about the face without background
 
 
 def classical(fit: Callable[[np.ndarray, int], Score]) -> Callable[[np.ndarray, int], Score]:
-    """Register a detector; its name is the function's name."""
+    """Register a baseline; its name is the function's name."""
     CLASSICAL[fit.__name__] = fit
     return fit
 
 
 def described() -> dict[str, str]:
-    """The registered detectors by name, with a line on each."""
+    """The registered baselines by name, with a line on each."""
     return {name: (fit.__doc__ or "").split("\n")[0] for name, fit in CLASSICAL.items()}
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassicalScorer:
-    """A fitted detector that scores images as `hw8.scoring.inference.Scorer` does."""
+    """A fitted baseline that scores images as `hw8.runs.trained_run.TrainedRun` does."""
 
     detect: Score
 
-    def score(
-        self, images: Images, rows: np.ndarray, change: Callable[[np.ndarray], np.ndarray] | None = None
-    ) -> dict[str, np.ndarray]:
-        """The detector's score of these rows, or of what `change` makes of them: float64 (len(rows),)."""
+    def score(self, images: Images, rows: np.ndarray, change: Change | None = None) -> dict[str, np.ndarray]:
+        """The `score` of these rows, or of the images that `change` puts in their place: float64 (len(rows),)."""
         batches = [_flat((change or images.read)(rows_B)) for rows_B in in_batches(rows, BATCH)]
         return {"score": np.concatenate([self.detect(x_BP) for x_BP in batches])}
 
 
 def fit_classical(name: str, images: Images, rows: np.ndarray, seed: int) -> ClassicalScorer:
-    """Fit a registered detector on these training rows."""
-    chosen = np.random.default_rng(seed).permutation(rows)[:FIT_IMAGES]
-    return ClassicalScorer(CLASSICAL[name](_flat(images.read(np.sort(chosen))), seed))
+    """Fit a registered baseline on these training rows."""
+    fit_rows = np.sort(np.random.default_rng(seed).permutation(rows)[:FIT_IMAGES])
+    return ClassicalScorer(CLASSICAL[name](_flat(images.read(fit_rows)), seed))
 
 
 def _flat(batch_BHWC: np.ndarray) -> np.ndarray:
@@ -109,7 +109,7 @@ def nearest_neighbours(x_NP: np.ndarray, seed: int) -> Score:
     from sklearn.neighbors import NearestNeighbors
 
     model = _components(x_NP, seed)
-    index = NearestNeighbors(n_neighbors=min(5, len(x_NP))).fit(model.transform(x_NP))
+    index = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(x_NP))).fit(model.transform(x_NP))
     return lambda x_BP: index.kneighbors(model.transform(x_BP))[0].mean(axis=1).astype(np.float64)
 
 

@@ -14,26 +14,21 @@ from hw8.data.arrays import Images
 from hw8.data.corruptions import CORRUPTIONS
 from hw8.data.labels import NORMAL, Labels
 from hw8.data.splits import evenly_spaced
-from hw8.data.synthetic import corrupt
+from hw8.data.synthetic import Change, corrupt
 from hw8.data.unseen import UNSEEN
 from hw8.evaluation.metrics import Evaluation, evaluate
-from hw8.scoring.inference import Change
 
+# Changed images of each kind: an AUC of one kind is then good to .01 or .02, and sixteen kinds take as long to score as
+# 8,000 images.
 PER_KIND = 500
-SEED = 8
-Named = Mapping[str, np.ndarray]
+SEED = 8  # of the changes, the same for every run, so that runs are compared on the same anomalies
+Named = Mapping[str, np.ndarray]  # arrays by name, one row per image
+# From rows of images, or the images that a change puts in their place, to named arrays in the order of the rows.
+Measure = Callable[[Images, np.ndarray, Change | None], Named]
 
 
-class Taker(Protocol):
-    """Whatever turns rows of images, or what `change` makes of them, into named arrays, a row an image."""
-
-    def __call__(self, images: Images, rows: np.ndarray, change: Change | None = None) -> Named:
-        """Named arrays of these rows, in their order."""
-        ...
-
-
-class Scores(Protocol):
-    """Whatever has named scores of images: larger is less normal."""
+class HasScores(Protocol):
+    """A trained run or a baseline: named scores of images, larger is less normal."""
 
     def score(self, images: Images, rows: np.ndarray, change: Change | None = None) -> Named:
         """Scores of these rows: (len(rows),) each."""
@@ -49,22 +44,22 @@ class Development:
     unseen: Named
 
     @classmethod
-    def measure(cls, take: Taker, images: Images, rows: np.ndarray, label: str | None = None) -> "Development":
-        """Take the rows, and up to 500 of them, evenly spaced, under each corruption of either set.
+    def measure(cls, measure: Measure, images: Images, rows: np.ndarray, label: str | None = None) -> "Development":
+        """Measure the rows, and up to 500 of them, evenly spaced, under each change of either set.
 
         `label` shows a progress bar of that name on standard error.
         """
-        chosen = evenly_spaced(rows, PER_KIND)
-        total = len(rows) + len(chosen) * (len(CORRUPTIONS) + len(UNSEEN))
+        changed_rows = evenly_spaced(rows, PER_KIND)
+        total = len(rows) + len(changed_rows) * (len(CORRUPTIONS) + len(UNSEEN))
         hidden = label is None or not processes().main
         with tqdm(total=total, desc=label, unit="img", disable=hidden, file=sys.stderr) as bar:
 
             def changed(kind: str) -> Named:
-                found = take(images, chosen, functools.partial(_corrupt, kind, images, rows))
-                bar.update(len(chosen))
-                return found
+                values = measure(images, changed_rows, functools.partial(_corrupt, kind, images, rows))
+                bar.update(len(changed_rows))
+                return values
 
-            normal = take(images, rows)
+            normal = measure(images, rows, None)
             bar.update(len(rows))
             return cls(normal, _joined(map(changed, CORRUPTIONS)), _joined(map(changed, UNSEEN)))
 
@@ -92,14 +87,16 @@ class HeldOut:
         )
 
 
-def evaluate_held_out(scorer: Scores, images: Images, rows: np.ndarray, label: str | None = None) -> dict[str, HeldOut]:
-    """What each score is worth on the development rows; `label` shows a progress bar of that name."""
+def evaluate_held_out(
+    scorer: HasScores, images: Images, rows: np.ndarray, label: str | None = None
+) -> dict[str, HeldOut]:
+    """What each score is worth on the development rows, by name; `label` shows a progress bar of that name."""
     scores = Development.measure(scorer.score, images, rows, label)
     return {name: HeldOut.of(scores, name) for name in scores.normal}
 
 
 def _evaluate(normal_M: np.ndarray, anomalous_N: np.ndarray, kinds: Collection[str]) -> Evaluation:
-    """Normals against the changed copies of some of them, whose rows are not independent of theirs."""
+    """Normals against changed copies of some of them, which are not independent of each other."""
     images = np.arange(len(normal_M))
     copies = evenly_spaced(images, PER_KIND)
     kind_N = np.repeat([NORMAL, *kinds], [len(images)] + [len(copies)] * len(kinds))

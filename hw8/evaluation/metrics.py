@@ -9,7 +9,7 @@ from scipy.stats import norm, rankdata
 from hw8.base.errors import InputError
 from hw8.data.labels import Labels
 
-CONFIDENCE = 0.95
+CONFIDENCE = 0.95  # of every interval: the usual level, and the one that pages and tables name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Interval:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What scores are worth against labels. `macro` is the mean over kinds of each kind's AUC."""
+    """Scores measured against labels. `macro` is the mean over kinds of each kind's AUC."""
 
     overall: Interval
     macro: Interval
@@ -62,8 +62,8 @@ def evaluate(score_N: np.ndarray, labels: Labels, image_N: np.ndarray | None = N
     image_N = np.arange(len(score_N)) if image_N is None else image_N
     normal_M, image_M = score_N[~anomalous], image_N[~anomalous]
 
-    def beside_normals(chosen_N: np.ndarray) -> Components:
-        return Components(*components(normal_M, score_N[chosen_N]), image_N[chosen_N])
+    def beside_normals(of_kind_N: np.ndarray) -> Components:
+        return Components(*components(normal_M, score_N[of_kind_N]), image_N[of_kind_N])
 
     kinds = {name: beside_normals(labels.kind_N == name) for name in names}
     return Evaluation(
@@ -83,7 +83,7 @@ def roc_auc(normal_M: np.ndarray, anomalous_N: np.ndarray) -> float:
 
 def fpr_at_tpr(normal_M: np.ndarray, anomalous_N: np.ndarray, tpr: float) -> float:
     """Smallest share of normal images flagged by a threshold that flags at least `tpr` of the anomalous ones."""
-    needed = int(np.ceil(tpr * len(anomalous_N) - 1e-9))
+    needed = int(np.ceil(tpr * len(anomalous_N) - 1e-9))  # .95 * 20 is 19, whatever its last digit
     threshold = np.sort(anomalous_N)[::-1][needed - 1]
     return float((normal_M >= threshold).mean())
 
@@ -94,6 +94,7 @@ def components(normal_M: np.ndarray, anomalous_N: np.ndarray) -> tuple[np.ndarra
     For each normal image the share of anomalous ones above it (M,), and for each anomalous image the share
     of normal ones below it (N,); ties count half.
     """
+    # A rank among all minus the rank within the own side counts the other side's images below.
     m, n = len(normal_M), len(anomalous_N)
     ranks = rankdata(np.concatenate([normal_M, anomalous_N]))
     above_M = 1 - (ranks[:m] - rankdata(normal_M)) / n
@@ -112,11 +113,11 @@ class Components(NamedTuple):
 def _interval(image_M: np.ndarray, kinds: list[Components]) -> Interval:
     """Mean AUC of some kinds against the same normals, with DeLong's variance on the logit scale.
 
-    The rows of one image are one cluster (Obuchowski 1997): their structural components are added up before their
-    variance is taken. If every row is an image of its own, that is DeLong's variance. On the logit scale the interval
+    The rows of one image are one cluster (Obuchowski 1997): the variance is that of the sums of their structural
+    components. If every row is an image of its own, that is DeLong's variance. On the logit scale the interval
     stays within [0, 1] and covers better near 1 (Pepe 2003, section 5.2). Where the variance is zero (perfect
-    separation) or a side has one row, the interval says what is known: nothing below or above that n could exclude
-    (rule of three).
+    separation) or a side has one row, the interval reaches as far as so few images can exclude nothing (rule of
+    three).
     """
     auc = float(np.mean([kind.below_N.mean() for kind in kinds]))
     above_M = np.mean([kind.above_M for kind in kinds], axis=0)
@@ -135,7 +136,7 @@ def _interval(image_M: np.ndarray, kinds: list[Components]) -> Interval:
 def _variance(rows_of: list[tuple[np.ndarray, np.ndarray, float]]) -> float:
     """Variance of a weighted sum of means: of each its values (N,), the image behind each value, and its weight.
 
-    A mean of a single value tells nothing of its variance: the largest that values in [0, 1] can have is taken.
+    A single value has no variance that could be estimated: the largest that values in [0, 1] can have is taken.
     """
     shares, images, alone = [], [], 0.0
     for value_N, image_N, weight in rows_of:

@@ -19,9 +19,9 @@ class Difference:
     freedom: float
 
     def interval(self, comparisons: int = 1) -> tuple[float, float]:
-        """95% confidence interval; of several comparisons all hold together with 95% (Bonferroni).
+        """95% confidence interval; those of several comparisons hold together with 95% (Bonferroni).
 
-        Where the interval holds zero, these images and seeds do not tell the two apart: a tie.
+        An interval that holds zero is a tie: these images and seeds do not tell the two apart.
         """
         half = float(t.ppf(0.5 + (CONFIDENCE + comparisons - 1) / comparisons / 2, self.freedom)) * self.error
         return self.value - half, self.value + half
@@ -30,23 +30,23 @@ class Difference:
 def differences_from(
     best: str, scores: Mapping[str, Sequence[np.ndarray]], labels: Labels
 ) -> dict[str, tuple[float, float, float]]:
-    """Of every method but the best: its macro ROC-AUC less the best's, and the ends of a 95% confidence interval.
+    """Of every method but the best: its macro ROC-AUC minus the best's, and the ends of a 95% confidence interval.
 
-    `scores` are each method's, (N,) a seed. All intervals hold together with 95%, although the best is picked by the
+    `scores` are each method's, (N,) per seed. All intervals hold together with 95%, although the best is picked by the
     scores that it is then compared by: every pair of methods counts as a comparison, not only those with the best.
     """
     pairs = len(scores) * (len(scores) - 1) // 2
-    found = {name: paired_difference(ours, scores[best], labels) for name, ours in scores.items() if name != best}
-    return {name: (difference.value, *difference.interval(pairs)) for name, difference in found.items()}
+    differences = {name: paired_difference(ours, scores[best], labels) for name, ours in scores.items() if name != best}
+    return {name: (difference.value, *difference.interval(pairs)) for name, difference in differences.items()}
 
 
 def paired_difference(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], labels: Labels) -> Difference:
-    """Macro ROC-AUC of our scores less theirs, each a mean over seeds, (N,) a seed, on the same labelled images.
+    """Macro ROC-AUC of our scores minus theirs, each a mean over seeds, (N,) per seed, on the same labelled images.
 
     The variance over images is DeLong's (1988) for correlated curves: that of each image's difference of structural
     components, so that images which are hard for both cancel out. A side of several seeds adds the variance of its mean
-    over them; the degrees of freedom are Welch and Satterthwaite's. A side of one seed adds nothing, since one tells
-    nothing of the others.
+    over them; the degrees of freedom are Welch and Satterthwaite's. A side of one seed adds nothing, since its
+    variance over seeds is unknown.
     """
     above_SM, below_SK = zip(*(_macro_components(score_N, labels) for score_N in ours), strict=True)
     their_above_SM, their_below_SK = zip(*(_macro_components(score_N, labels) for score_N in theirs), strict=True)
@@ -83,6 +83,6 @@ def _mean_auc(below_SK: Sequence[Sequence[np.ndarray]]) -> float:
 def _variance(value_N: np.ndarray) -> tuple[float, int]:
     """Variance of the mean of these values, and its degrees of freedom.
 
-    A single one tells nothing: its variance is then the largest that a difference between -1 and 1 can have.
+    A single value has the largest variance that a difference between -1 and 1 can have.
     """
     return (float(value_N.var(ddof=1) / len(value_N)), len(value_N) - 1) if len(value_N) > 1 else (1.0, 1)

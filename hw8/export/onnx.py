@@ -185,7 +185,7 @@ def compare(path: Path, run: TrainedRun, images: Images, kind: str) -> Agreement
         reason = " ".join(str(error).split())[:160]
         raise InputError(f"`run` {run.name}: onnxruntime cannot run the exported graph ({reason})") from None
     calibration, scorer = run.calibration, run.scorer
-    exact = Scorer(scorer.model, torch.device("cpu"), "fp32", CHECKED, scorer.wanted)
+    exact = Scorer(scorer.model, torch.device("cpu"), "fp32", CHECKED, scorer.evidence_names)
     expected_N = dataclasses.replace(run, scorer=exact).score(images, rows)[name]
     low_C, high_C = np.percentile(calibration.values_C[name], (25, 75))
     size_N = np.maximum(np.abs(expected_N), max(high_C - low_C, 1e-12))

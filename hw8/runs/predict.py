@@ -18,38 +18,47 @@ from hw8.data.arrays import Images
 from hw8.data.labels import Labels
 from hw8.data.loader import in_batches
 from hw8.evaluation.metrics import Evaluation, evaluate
-from hw8.runs.submission import read_submission, write_part, write_submission
+from hw8.runs.submission import write_part, write_submission
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import Table
 from hw8.scoring.evidence import select
 from hw8.scoring.fusion import fuse, fused_p_values, one_opinion, rank_correlation
-from hw8.scoring.tails import check_scores
+from hw8.scoring.tails import ALPHA as ALPHA
+from hw8.scoring.tails import check_scores, is_flagged
 from hw8.scoring.transductive import Sample, Transducer
 from hw8.training.run_folder import RunFolder, newest_run
 
 log = logging.getLogger(__name__)
-ALPHA = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
-class Scored:
-    """One run's scores of a test set (N,), their p-values, and those of its calibration normals (C,).
+class Scores:
+    """Scores of a test set (N,), larger is more anomalous, by the method of this name; p-values if there are any."""
 
-    A transductive run has no scores of normals (`normal_C` is None), an estimated `share` of anomalies, and the
-    p-values of its scores before the transduction.
+    name: str
+    score_N: np.ndarray
+    p_value_N: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True)
+class RunScores(Scores):
+    """One run's scores, with the evidence behind them.
+
+    A transductive run estimates the `share` of anomalies; its p-values are of its scores before the transduction.
     """
 
-    score_N: np.ndarray
     p_value_N: np.ndarray
-    normal_C: np.ndarray | None
-    nats_N: np.ndarray
     table: Table
     share: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """A written submission, and what it is worth where labels are known."""
+    """A written submission, and what it is worth where labels are known.
+
+    `normals` is the number of calibration images behind the p-values. Several runs have rank correlations (runs, runs),
+    and `groups` of those that count as one. `development`: normal images were scored, as there is no test set.
+    """
 
     out: Path
     runs: list[Path]
@@ -58,56 +67,28 @@ class Prediction:
     p_value_N: np.ndarray | None
     labels: Labels | None
     labels_file: Path
+    share: float | None
     evaluation: Evaluation | None
     scoring_seconds: float
-    correlation: np.ndarray | None = None
-    groups: list[list[int]] = dataclasses.field(default_factory=list)
-    share: float | None = None
-    warnings: list[str] = dataclasses.field(default_factory=list)
-    normals: int = 0
-    development: bool = False
+    correlation: np.ndarray | None
+    groups: list[list[int]]
+    warnings: list[str]
+    normals: int
+    development: bool
 
-    def flagged(self) -> str | None:
-        """A line on how many images are flagged, or why none can be; None without p-values."""
-        if self.p_value_N is None:
-            return None
-        least = 1 / (self.normals + 1)
-        if least > ALPHA:
-            return (
-                f"none can be at p <= {ALPHA}: {self.normals} calibration images give no p-value below {least:.3f}; "
-                f"train on more images, or hold out more of them"
-            )
-        share = (self.p_value_N <= ALPHA).mean()
-        return f"{share:.1%} of the images at p <= {ALPHA} (of normal images alone: {ALPHA:.0%})"
-
-    def notes(self) -> list[str]:
-        """Lines for the reader besides the table: how far trained_runs agree, and what a transduction looked at."""
-        lines = []
-        if self.development:
-            images = f"{len(self.score_N):,} normal images of {self.source}, held out from training"
-            lines.append(f"Scored:   {images}: it has no test set")
-        if self.correlation is not None:
-            pairs = [(a, b) for a in range(len(self.runs)) for b in range(a)]
-            found = ", ".join(f"{self.runs[b]} and {self.runs[a]} {self.correlation[a, b]:.2f}" for a, b in pairs)
-            lines.append(f"Agreement: rank correlation of {found}")
-            same = [" = ".join(str(self.runs[run]) for run in group) for group in self.groups if len(group) > 1]
-            lines += [f"One opinion, counted once (correlation of .99 or more): {names}" for names in same]
-        if self.share is not None:
-            lines.append(
-                "Transductive: these scores were made by looking at the unlabelled test images as a whole; check that "
-                f"your rules allow it. Estimated share of anomalies: {self.share:.0%}. p-values are those without it"
-            )
-        return lines
+    @property
+    def flagged_share(self) -> float | None:
+        """Share of the images that are flagged as anomalous; None without p-values."""
+        return None if self.p_value_N is None else float(is_flagged(self.p_value_N).mean())
 
     def as_json(self) -> dict[str, Any]:
         """The object that `predict.py --json` prints."""
-        flagged = None if self.p_value_N is None else float((self.p_value_N <= ALPHA).mean())
         return {
             "out": str(self.out),
             "runs": [str(run) for run in self.runs],
             "data": self.source,
             "rows": len(self.score_N),
-            "flagged_at_p05": flagged,
+            "flagged_at_p05": self.flagged_share,
             "calibration_images": self.normals,
             "rank_correlation": None if self.correlation is None else self.correlation.tolist(),
             "transductive": self.share is not None,
@@ -131,34 +112,36 @@ def predict(
     _check_names(out, evidence, paths)
     trained_runs = [TrainedRun.load(run, device) for run in paths]
     source = trained_runs[0].open_source(where)
-    opened = [trained.open_test(source) for trained in trained_runs]
-    if not source.has_test_set and len({trained.calibration_set() for trained in trained_runs}) > 1:
+    test_sets = [trained.open_test(source) for trained in trained_runs]
+    same_normals = len({trained.calibration_set() for trained in trained_runs}) == 1
+    if not source.has_test_set and not same_normals:
         raise InputError(f"`data` {source.name}: has no test set, and these runs held out other images; give `data`")
-    labels = source.labels(len(opened[0]))
-    warnings = warn_of(trained_runs, opened)
+    labels = source.labels(len(test_sets[0]))
+    warnings = warn_of_differences(trained_runs, test_sets)
     started = time.perf_counter()
-    scored = [score_images(trained, images) for trained, images in zip(trained_runs, opened, strict=True)]
+    by_run = [score_images(trained, images) for trained, images in zip(trained_runs, test_sets, strict=True)]
     seconds = time.perf_counter() - started
-    together = _fused(trained_runs, scored)
-    write_submission(out, together.score_N)
+    scores: Scores = by_run[0]
+    correlation, groups = None, []
+    if len(by_run) > 1:
+        correlation = rank_correlation([item.score_N for item in by_run])
+        groups = one_opinion(correlation)
+        scores = _fused(trained_runs, by_run, groups, same_normals)
+    write_submission(out, scores.score_N)
     if evidence is not None:
-        write_evidence(evidence, trained_runs[0], scored[0])
-    job = processes()
-    read_N = job.broadcast(read_submission(out, len(opened[0])) if job.main else together.score_N)
-    evaluation = None if labels is None else evaluate(read_N, labels)
-    prediction = Prediction(
-        out, paths, source.name, read_N, together.p_value_N, labels, source.labels_file, evaluation, seconds,
-        share=next((item.share for item in scored if item.share is not None), None), warnings=warnings,
+        write_evidence(evidence, trained_runs[0], by_run[0])
+    return Prediction(
+        out, paths, source.name, scores.score_N, scores.p_value_N, labels, source.labels_file,
+        share=next((item.share for item in by_run if item.share is not None), None),
+        evaluation=None if labels is None else evaluate(scores.score_N, labels), scoring_seconds=seconds,
+        correlation=correlation, groups=groups, warnings=warnings,
         normals=len(trained_runs[0].calibration.values_C[trained_runs[0].score_name]),
         development=not source.has_test_set,
     )  # fmt: skip
-    if len(trained_runs) == 1:
-        return prediction
-    return dataclasses.replace(prediction, correlation=together.correlation, groups=together.groups)
 
 
 def predict_shard(run: Path, where: str | None, out: Path, shard: tuple[int, int], device: Device = "auto") -> int:
-    """Score the i-th of n parts of a test set, i from 0, and write them for `merge_parts`; returns the images scored.
+    """Score part i of n of a test set, i from 0, and write it for `merge_parts`; returns the number of images.
 
     Parts are cut between batches, so that an image's score is the same, bit for bit, as in the whole. Raises InputError
     for a transductive run, which must see the whole set, and for a shard that is not there.
@@ -170,54 +153,71 @@ def predict_shard(run: Path, where: str | None, out: Path, shard: tuple[int, int
     if trained.config.scoring.transductive:
         raise InputError(f"`shard` {number}/{count}: {run} is transductive and must see the whole test set at once")
     images = trained.open_test(trained.open_source(where))
-    warn_of([trained], [images])
+    warn_of_differences([trained], [images])
     batches = list(in_batches(np.arange(len(images)), trained.scorer.batch_size))
-    mine = batches[number * len(batches) // count : (number + 1) * len(batches) // count]
-    if not mine:
+    of_shard = batches[number * len(batches) // count : (number + 1) * len(batches) // count]
+    if not of_shard:
         raise InputError(f"`shard` {number}/{count}: {len(images):,} images are only {len(batches)} batches; cut fewer")
-    rows = np.concatenate(mine)
+    rows = np.concatenate(of_shard)
     table = trained.scorer.table(images, rows, label=str(run))
+    # Names weights and images, so that parts of another run or test set are not merged with these.
     digest = hashlib.sha256(RunFolder(run).model.read_bytes() + images.fingerprint().encode()).hexdigest()[:12]
     scores = select(trained.calibration.scores(table), trained.score_name)
     write_part(out, int(rows[0]), scores, f"{len(images)}-{digest}")
     return len(rows)
 
 
-def warn_of(trained_runs: Sequence[TrainedRun], opened: Sequence[Images]) -> list[str]:
-    """Say aloud how the images differ from those that the runs were trained on; returns the lines."""
-    found: dict[str, None] = {}
-    for trained, images in zip(trained_runs, opened, strict=True):
-        if trained.appearance is not None:
-            found |= dict.fromkeys(f"{images.name}: {line}" for line in trained.appearance.differences(images))
-    for line in found:
+def score_images(trained: TrainedRun, images: Images) -> RunScores:
+    """One run's scores of all images, in the order of their IDs.
+
+    A transductive run learns from the unlabelled images too, and needs its training images for it. Raises InputError if
+    those are gone, or the scores rank nothing.
+    """
+    table = trained.scorer.table(images, np.arange(len(images)), label=trained.name)
+    score_N = select(trained.calibration.scores(table), trained.score_name)
+    check_scores(score_N, trained.name)
+    p_value_N = trained.calibration.p_value(trained.score_name, score_N)
+    if not trained.config.scoring.transductive:
+        return RunScores(trained.name, score_N, p_value_N, table)
+    training, splits = trained.open_training()
+    samples = Sample(training, splits.train), Sample(training, splits.calibration)
+    transducer = Transducer(trained.scorer, trained.config.seed)
+    # One process trains the discriminators: several would end in weights of their own.
+    job, boss_C = processes(), trained.calibration.values_C[trained.score_name]
+    transduction = job.broadcast(transducer(*samples, images, boss_C, score_N) if job.main else None)
+    assert transduction is not None  # noqa: S101 (the first process's)
+    return RunScores(trained.name, transduction.score_N, p_value_N, table, transduction.share)
+
+
+def warn_of_differences(trained_runs: Sequence[TrainedRun], test_sets: Sequence[Images]) -> list[str]:
+    """Log how the images differ from those that the runs were trained on; returns the lines, each once."""
+    lines = dict.fromkeys(
+        f"{images.name}: {difference}"
+        for trained, images in zip(trained_runs, test_sets, strict=True)
+        if trained.appearance is not None
+        for difference in trained.appearance.differences(images)
+    )
+    for line in lines:
         log.warning("Warning:  %s", line)
-    return list(found)
+    return list(lines)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Together:
-    """What one run, or several fused, make of the test set."""
-
-    score_N: np.ndarray
-    p_value_N: np.ndarray | None
-    correlation: np.ndarray | None = None
-    groups: list[list[int]] = dataclasses.field(default_factory=list)
-
-
-def _fused(trained_runs: Sequence[TrainedRun], scored: Sequence[Scored]) -> _Together:
-    """One score from all; p-values too, where the runs held out the same normals to calibrate."""
-    if len(trained_runs) == 1:
-        return _Together(scored[0].score_N, scored[0].p_value_N)
-    correlation = rank_correlation([item.score_N for item in scored])
-    groups = one_opinion(correlation)
-    score_N = fuse([item.nats_N for item in scored], groups)
-    normals = [item.normal_C for item in scored if item.normal_C is not None]
-    if len(normals) < len(scored) or len({trained.calibration_set() for trained in trained_runs}) > 1:
-        return _Together(score_N, None, correlation, groups)
-    return _Together(score_N, fused_p_values(score_N, normals, groups), correlation, groups)
+def _fused(
+    trained_runs: Sequence[TrainedRun], by_run: Sequence[RunScores], groups: list[list[int]], same_normals: bool
+) -> Scores:
+    """One score from all runs; p-values too, if the same normals calibrated every run and none is transductive."""
+    nats, normals = [], []
+    for trained, scores in zip(trained_runs, by_run, strict=True):
+        calibration, name = trained.calibration, trained.score_name
+        # A transductive score is in nats already, and the calibration normals have none.
+        nats.append(calibration.nats(name, scores.score_N) if scores.share is None else scores.score_N)
+        normals.append(calibration.values_C[name])
+    score_N, inductive = fuse(nats, groups), all(scores.share is None for scores in by_run)
+    return Scores("the runs", score_N, fused_p_values(score_N, normals, groups) if same_normals and inductive else None)
 
 
 def _check_names(out: Path, evidence: Path | None, runs: list[Path]) -> None:
+    """Raise InputError for files that cannot be written, before anything is scored."""
     if out.suffix != ".csv":
         raise InputError(f"`out` {out}: must end in .csv; the picture goes beside it as .png")
     if evidence is not None and evidence.suffix not in (".csv", ".npz"):
@@ -228,46 +228,20 @@ def _check_names(out: Path, evidence: Path | None, runs: list[Path]) -> None:
         raise InputError(f"`evidence` {evidence}: needs a single `run`; each run has evidence of its own")
 
 
-def score_images(trained: TrainedRun, images: Images) -> Scored:
-    """One run's scores of all images, in the order of their IDs."""
-    table = trained.scorer.table(images, np.arange(len(images)), label=trained.name)
-    name, calibration = trained.score_name, trained.calibration
-    score_N = select(calibration.scores(table), name)
-    check_scores(score_N, trained.name)
-    normal_C = calibration.values_C[name]
-    if trained.config.scoring.transductive:
-        return _transduced(trained, images, score_N, table)
-    return Scored(score_N, calibration.p_value(name, score_N), normal_C, calibration.nats(name, score_N), table)
-
-
-def _transduced(trained: TrainedRun, test: Images, score_N: np.ndarray, table: Table) -> Scored:
-    """The same with what the unlabelled test images say; needs the run's training images, to tell them from."""
-    config, scorer = trained.config, trained.scorer
-    training, splits = trained.open_training()
-    boss_C = trained.calibration.values_C[trained.score_name]
-    transducer = Transducer(scorer.model, scorer.device, scorer.precision, scorer.batch_size, config.seed)
-    job, known = processes(), (Sample(training, splits.train), Sample(training, splits.calibration))
-    done = job.broadcast(transducer(*known, test, boss_C, score_N) if job.main else None)
-    assert done is not None  # noqa: S101 (the first process's)
-    p_value_N = trained.calibration.p_value(trained.score_name, score_N)
-    return Scored(done.score_N, p_value_N, None, done.score_N, table, done.share)
-
-
-def write_evidence(path: Path, trained: TrainedRun, scored: Scored) -> None:
-    """Write the evidence behind the scores, a row an image: score, p_value, each number and each vector's columns.
+def write_evidence(path: Path, trained: TrainedRun, scores: RunScores) -> None:
+    """Write the evidence behind the scores, one row per image: score, p_value, and the columns of all evidence.
 
     As .csv every column has a name of its own; as .npz vectors stay whole, (N, D).
     """
     import pandas as pd
 
-    head = {"ID": np.arange(len(scored.score_N)), "score": scored.score_N, "p_value": scored.p_value_N}
-    with atomic_write(path) as aside:
+    columns: dict[str, Any] = {"ID": np.arange(len(scores.score_N)), "score": scores.score_N}
+    columns["p_value"] = scores.p_value_N
+    with atomic_write(path) as temporary:
         if path.suffix == ".npz":
-            with aside.open("wb") as file:
-                arrays: dict[str, Any] = {**head, **scored.table}
-                np.savez_compressed(file, **arrays)
+            with temporary.open("wb") as file:
+                np.savez_compressed(file, **(columns | dict(scores.table)))
             return
-        columns = dict(head)
-        for name, value in scored.table.items():
+        for name, value in scores.table.items():
             columns |= dict(zip(trained.column_names(name, value), np.reshape(value, (len(value), -1)).T, strict=True))
-        pd.DataFrame(columns).to_csv(aside, index=False)
+        pd.DataFrame(columns).to_csv(temporary, index=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from hw8.base.errors import InputError
-from hw8.base.files import atomic_write
+from hw8.base.files import atomic_write, write_text
 from hw8.base.tables import ids_in_order, numbers, read_table
 from hw8.scoring.tails import check_scores
 
@@ -18,10 +18,10 @@ def write_submission(path: Path, score_N: np.ndarray) -> None:
     are not finite or all the same.
     """
     check_scores(score_N, str(path))
-    with atomic_write(path) as aside:
+    with atomic_write(path) as temporary:
         rows = (f"{row},{score!r}" for row, score in enumerate(score_N.astype(float).tolist()))
-        aside.write_text("\n".join(["ID,score", *rows]) + "\n", encoding="utf-8")
-        if not np.array_equal(read_submission(aside, len(score_N)), score_N):
+        temporary.write_text("\n".join(["ID,score", *rows]) + "\n", encoding="utf-8")
+        if not np.array_equal(read_submission(temporary, len(score_N)), score_N):
             raise InputError(f"{path}: what was written does not read back the same; is the disk full or failing?")
 
 
@@ -43,7 +43,7 @@ def read_submission(path: Path, rows: int | None = None) -> np.ndarray:
 
 
 def write_part(path: Path, first: int, score_N: np.ndarray, whole: str) -> None:
-    """Write the scores of a part of a test set, whose first image is `first`, as `ID,score,whole`.
+    """Write the scores of one part of a test set, whose first image is `first`, as `ID,score,whole`.
 
     `whole` names what it is a part of: the number of images, a dash, and a digest of weights and images. Raises
     InputError for scores that are not finite.
@@ -51,15 +51,14 @@ def write_part(path: Path, first: int, score_N: np.ndarray, whole: str) -> None:
     bad = ~np.isfinite(score_N)
     if bad.any():
         raise InputError(f"{path}: {bad.sum():,} scores are not finite; the model is broken: train again")
-    with atomic_write(path) as aside:
-        rows = (f"{first + row},{score!r},{whole}" for row, score in enumerate(score_N.astype(float).tolist()))
-        aside.write_text("\n".join(["ID,score,whole", *rows]) + "\n", encoding="utf-8")
+    rows = (f"{first + row},{score!r},{whole}" for row, score in enumerate(score_N.astype(float).tolist()))
+    write_text(path, "\n".join(["ID,score,whole", *rows]) + "\n")
 
 
 def merge_parts(paths: Sequence[Path], out: Path) -> int:
-    """Put parts together to one submission, in whatever order they are given; returns its rows.
+    """Merge the parts of a submission, given in any order; returns the number of rows.
 
-    Raises InputError if a part is no such file or of another run or test set, or an image is missing or in two parts;
+    Raises InputError if a file is not a part or of another run or test set, or an image is missing or in two parts;
     then nothing is written.
     """
     if not paths:
@@ -78,8 +77,8 @@ def merge_parts(paths: Sequence[Path], out: Path) -> int:
     expected = 0
     for first, path, score_N in parts:
         if first != expected:
-            what = f"IDs {expected} to {first - 1} are missing" if first > expected else f"ID {first} is in two parts"
-            raise InputError(f"{path}: {what}; give every part once")
+            fault = f"IDs {expected} to {first - 1} are missing" if first > expected else f"ID {first} is in two parts"
+            raise InputError(f"{path}: {fault}; give every part once")
         expected += len(score_N)
     total = next(iter(wholes)).partition("-")[0]
     if total != str(expected):
@@ -89,10 +88,7 @@ def merge_parts(paths: Sequence[Path], out: Path) -> int:
 
 
 def check_submission(path: Path, rows: int) -> np.ndarray:
-    """The scores (rows,) of a submission that is fit to upload.
-
-    Raises InputError if it is not valid, or ranks nothing.
-    """
+    """The scores (rows,) of a submission fit to be uploaded. Raises InputError if it is not valid or ranks nothing."""
     score_N = read_submission(path, rows)
     check_scores(score_N, str(path))
     return score_N

@@ -1,9 +1,10 @@
-"""A whole training: data to run folder, then calibration and the held-out measurement."""
+"""Training a run: from images to a folder that scores others."""
 
 import contextlib
 import copy
 import dataclasses
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from hw8.base.lock import locked
 from hw8.base.processes import processes
 from hw8.config import RunConfig
 from hw8.data.arrays import Images
-from hw8.data.sources import open_source
+from hw8.data.sources import Source, open_source
 from hw8.data.splits import Splits, evenly_spaced, reference_rows, split_rows
-from hw8.evaluation.health import warnings
 from hw8.evaluation.held_out import HeldOut, evaluate_held_out
 from hw8.models import Model, create_model
+from hw8.runs.health import warnings
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.appearance import Appearance
 from hw8.scoring.calibration import Calibration, needed_evidence
@@ -34,9 +35,9 @@ from hw8.training.checkpoint import TrainingState
 from hw8.training.loop import Trainer, check_trainable
 from hw8.training.run_folder import RunFolder
 from hw8.training.schedule import paced
-from hw8.training.tracker import Tracker, tracked
+from hw8.training.tracker import tracked
 
-LOOKED_AT = 256
+LOOKED_AT = 256  # images, spread over the set, that are checked for being all the same: one batch
 
 log = logging.getLogger(__name__)
 
@@ -53,89 +54,98 @@ class FinishedTraining(TrainedRun):
 
 
 def train_run(config: RunConfig, out: Path | None = None, command: str = "") -> FinishedTraining:
-    """Train from the start into a new run folder. Raises InputError, or Interrupted with the work saved."""
+    """Train into a new run folder, `out` or runs/PRESET. Raises InputError, or Interrupted with the work saved."""
     source = open_source(config.data.source)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source.name))
-    trainer = _build(config, source.training(config.data.crop))
-    trainer.state.progress.command = command
-    folder = trainer.folder = RunFolder.choose(config, out)
-    try:
-        with locked(folder.path), _tracked(config, folder) as tracker:
-            folder.begin(config)
-            return _finish(trainer, folder, tracker)
-    finally:
-        if out is None:
-            folder.remove_empty()
+    return _train(config, source, None, out, command)
 
 
-def resume_run(path: Path, given: RunConfig | None = None) -> FinishedTraining:
+def resume_run(path: Path, settings: RunConfig | None = None) -> FinishedTraining:
     """Resume an interrupted run; it ends in the weights that it would have had.
 
-    `given` are the settings on the command line, which must be the run's own but for the tracker, so that a run can
-    be resumed without a service that is gone. Raises InputError or Interrupted.
+    `settings` are those on the command line, which must be the run's own except for the tracker, so that a run can be
+    resumed without a service that is gone. Raises InputError or Interrupted.
     """
     folder, config = RunFolder.open(path)
-    if given is not None:
-        config = dataclasses.replace(config, tracker=given.tracker)
-        _check_unchanged(given, config, path)
-    images = open_source(config.data.source).training(config.data.crop)
-    try:
-        trainer = _build(config, images)
-    except InputError as error:
-        raise InputError(f"{folder.config}: {error}") from None
-    trainer.folder = folder
-    with locked(folder.path), _tracked(config, folder) as tracker:
-        if processes().broadcast(folder.resume.exists()):
-            trainer.state.load(folder.resume)
-        return _finish(trainer, folder, tracker)
+    if settings is not None:
+        config = dataclasses.replace(config, tracker=settings.tracker)
+        _check_unchanged(settings, config, path)
+    return _train(config, open_source(config.data.source), folder)
+
+
+def _train(
+    config: RunConfig, source: Source, saved: RunFolder | None, out: Path | None = None, command: str = ""
+) -> FinishedTraining:
+    """The whole story of a run, in a new folder or in a `saved` one."""
+    images = source.training(config.data.crop)
+    splits = split_rows(len(images), config.data)
+    trainer = build(config, images, splits)
+    with _in_folder(trainer, config, saved, out, command) as folder:
+        fit(trainer, folder)
+        run = calibrate(trainer)
+        folder.save_model(run.to_bytes())  # before the measurement: a run that is stopped there can score
+        held_out_by_score = evaluate_held_out(run, images, splits.development, label="measuring")
+        summary = summarise(trainer, run, held_out_by_score)
+        folder.write_summary(summary)
+        held_out = held_out_by_score[run.score_name]
+        trainer.tracker.finish(_tracked_figures(held_out), trainer.state.progress.step)
+    return FinishedTraining(**vars(run), held_out=held_out, summary=summary, images=images, splits=splits)
 
 
 def train_images(config: RunConfig, images: Images, splits: Splits, kind: type[Trainer] = Trainer) -> TrainedRun:
     """Train on images in memory and calibrate; nothing is written or measured.
 
-    `splits` stand in for the cut that the settings ask for, and may share rows. Raises InputError or Interrupted.
+    `splits` replace the cut that the settings ask for, and may share rows. Raises InputError or Interrupted.
     """
-    trainer = _build(config, images, splits, kind)
+    trainer = build(config, images, splits, kind)
     trainer.fit()
-    return _calibrated(trainer)
+    return calibrate(trainer)
 
 
-def _finish(trainer: Trainer, folder: RunFolder, tracker: Tracker) -> FinishedTraining:
-    """Train what is left, calibrate, save, measure and summarise."""
-    trainer.tracker = tracker
-    tracker.remember()
-    hint = f"stopped with the work saved; go on with: {command('train', '--resume', folder.path)}"
-    with stopping_as_interrupted(hint):
-        _fit(trainer, folder)
-        run = _calibrated(trainer)
-        folder.save_model(run.to_bytes())
-        by_score = evaluate_held_out(run, trainer.images, trainer.splits.development, label="measuring")
-        summary = _summarise(trainer, run, by_score)
-        folder.write_summary(summary)
-        held_out = by_score[run.score_name]
-        tracker.finish(_tracked_figures(held_out), trainer.state.progress.step)
-    return FinishedTraining(
-        folder, run.config, run.scorer, run.calibration, run.appearance, run.side, run.channels,
-        held_out, summary, trainer.images, trainer.splits,
-    )  # fmt: skip
+@contextlib.contextmanager
+def _in_folder(
+    trainer: Trainer, config: RunConfig, saved: RunFolder | None, out: Path | None, command_line: str
+) -> Iterator[RunFolder]:
+    """Lock the run's folder and connect the tracker; then write a new run's settings, or load a saved one's state.
+
+    A new folder is removed if it is still empty at the end. An interruption says how to resume.
+    """
+    folder = saved or RunFolder.choose(config, out)
+    try:
+        with locked(folder.path), tracked(config, folder.path, dict(_flat(config))) as tracker:
+            if saved is None:
+                trainer.state.progress.command = command_line
+                folder.begin(config)
+            elif processes().broadcast(folder.resume.exists()):
+                trainer.state.load(folder.resume)
+            tracker.remember()
+            trainer.folder, trainer.tracker = folder, tracker
+            resume = command("train", "--resume", folder.path)
+            with stopping_as_interrupted(f"stopped with the work saved; go on with: {resume}"):
+                yield folder
+    finally:
+        if out is None:
+            folder.remove_empty()
 
 
-def _build(config: RunConfig, images: Images, splits: Splits | None = None, kind: type[Trainer] = Trainer) -> Trainer:
-    """A training that only lacks its folder, checked before anything is written."""
-    splits = splits or split_rows(len(images), config.data)
+def build(config: RunConfig, images: Images, splits: Splits, kind: type[Trainer] = Trainer) -> Trainer:
+    """A training that only lacks its folder, checked before anything is written. Raises InputError."""
     config = dataclasses.replace(config, train=paced(config.train, len(splits.train)))
     _check_varied(images)
     device = choose_device(config.device)
     keep_memory()
     precision = choose_precision(config.precision, device)
+    # Some operations have no deterministic form on a GPU.
     torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
     torch.manual_seed(config.seed)
     model = create_model(config.model.name, images.side, images.channels, config.model.options)
     model = channels_last(model.to(device))
     check_trainable(config, len(splits.train), device)
     _check_alike(images, precision, device)
+    # One seed gives other weights where PyTorch or the processor differs.
     processes().broadcast_tensors([*model.state_dict().values()])
     state = TrainingState(model, config.train, images.fingerprint())
+    # Two images show now, not after hours of training, whether the model gives the evidence that its score needs.
     evidence = Scorer(state.average, device, precision, 2).table(images, splits.train[:2])
     if config.scoring.transductive:
         check_can_transduce(model)
@@ -154,20 +164,16 @@ def _check_varied(images: Images) -> None:
 
 def _check_alike(images: Images, precision: str, device: torch.device) -> None:
     """Raise InputError unless all processes have the same images and arithmetic."""
-    seen = processes().all_gather((images.fingerprint(), precision, device.type))
-    if len(set(seen)) > 1:
-        kinds = ", ".join(sorted({f"{name} on {kind}" for _, name, kind in seen}))
+    by_rank = processes().all_gather((images.fingerprint(), precision, device.type))
+    if len(set(by_rank)) > 1:
+        kinds = ", ".join(sorted({f"{name} on {device_type}" for _, name, device_type in by_rank}))
         raise InputError(
             f"the processes differ in their images or arithmetic ({kinds}); give all the same, and `precision`"
         )
 
 
-def _tracked(config: RunConfig, folder: RunFolder) -> contextlib.AbstractContextManager[Tracker]:
-    return tracked(config, folder.path, dict(_flat(config)))
-
-
-def _fit(trainer: Trainer, folder: RunFolder) -> None:
-    """Train what is left. Raises InputError, which the summary of the run then tells, or Interrupted."""
+def fit(trainer: Trainer, folder: RunFolder) -> None:
+    """Train what is left. Raises InputError, which summary.json then holds as `failed`, or Interrupted."""
     config, images, splits = trainer.config, trainer.images, trainer.splits
     log.info(
         "%s: %s on %s images of %s, %s pixels; %s held out to calibrate, %s to measure; %s, %s",
@@ -176,48 +182,38 @@ def _fit(trainer: Trainer, folder: RunFolder) -> None:
     )  # fmt: skip
     try:
         trainer.fit()
-    except InputError as error:
+    except InputError as error:  # a loss that is not finite or does not move
         folder.write_summary(_described(trainer) | {"failed": str(error)})
         raise
 
 
-def _calibrated(trainer: Trainer) -> TrainedRun:
-    """The run: the best weights, and what normal images score that no weight has seen."""
-    config, images, splits = trainer.config, trainer.images, trainer.splits
-    scorer = Scorer(_best(trainer), trainer.device, trainer.precision, config.scoring.score_batch_size)
-    calibration = _calibrate(scorer, trainer)
+def calibrate(trainer: Trainer) -> TrainedRun:
+    """The run: its best weights, calibrated on normal images that no weight has seen. Raises InputError."""
+    images, splits, scoring = trainer.images, trainer.splits, trainer.config.scoring
+    scorer = Scorer(_best_model(trainer), trainer.device, trainer.precision, scoring.score_batch_size)
+    table = scorer.table(images, splits.calibration, label=trainer.label("calibrating"))
+    reference = scorer.table(images, reference_rows(splits)) if scoring.fit_on == "training" else None
+    calibration = Calibration.fit(table, scoring.parts, scoring.distance == "neighbours", reference, (scoring.score,))
+    check_scores(select(calibration.scores(table), scoring.score), trainer.name)
     appearance = Appearance.of(images, splits)
-    folder, config = trainer.folder, trainer.config
-    return TrainedRun(folder, config, scorer, calibration, appearance, images.side, images.channels)
+    return TrainedRun(trainer.folder, trainer.config, scorer, calibration, appearance, images.side, images.channels)
 
 
-def _best(trainer: Trainer) -> Model:
+def _best_model(trainer: Trainer) -> Model:
     """The averaged weights of the best epoch, as the first process saved or kept them."""
-    job = processes()
     if trainer.folder is None:
         assert trainer.best is not None  # noqa: S101 (every training has an epoch)
         return trainer.best
+    job = processes()
     best = trainer.folder.load_model(trainer.config).model if job.main else copy.deepcopy(trainer.state.average)
     best.load_state_dict(job.broadcast(best.state_dict()))
     return best
 
 
-def _calibrate(scorer: Scorer, trainer: Trainer) -> Calibration:
-    """Learn what evidence normal images give, from images that no weight has seen."""
-    table = scorer.table(trainer.images, trainer.splits.calibration, label=trainer.label("calibrating"))
-    scoring = trainer.config.scoring
-    reference = None
-    if scoring.fit_on == "training":
-        reference = scorer.table(trainer.images, reference_rows(trainer.splits))
-    calibration = Calibration.fit(table, scoring.parts, scoring.distance == "neighbours", reference, (scoring.score,))
-    check_scores(select(calibration.scores(table), scoring.score), trainer.name)
-    return calibration
-
-
-def _summarise(trainer: Trainer, run: TrainedRun, by_score: dict[str, HeldOut]) -> dict[str, Any]:
-    """What summary.json holds."""
+def summarise(trainer: Trainer, run: TrainedRun, held_out_by_score: dict[str, HeldOut]) -> dict[str, Any]:
+    """The content of summary.json."""
     progress, config = trainer.state.progress, trainer.config
-    held_out = by_score[config.scoring.score]
+    held_out = held_out_by_score[run.score_name]
     images, rows = trainer.images, trainer.splits.development
     return {
         **_described(trainer),
@@ -228,28 +224,19 @@ def _summarise(trainer: Trainer, run: TrainedRun, by_score: dict[str, HeldOut]) 
         "stopped_early": progress.stopped_early,
         "train_minutes": progress.seconds / 60,
         "images_per_second": float(np.median([row["images_per_second"] for row in progress.history])),
-        "score": config.scoring.score,
+        "score": run.score_name,
         "held_out": held_out.common.as_json(),
         "held_out_unseen": held_out.unseen.as_json(),
         "diagnosis": run.scorer.diagnose(images, rows),
-        "held_out_macro_auc_by_score": {name: item.common.macro.auc for name, item in by_score.items()},
-        "unseen_macro_auc_by_score": {name: item.unseen.macro.auc for name, item in by_score.items()},
+        "held_out_macro_auc_by_score": {name: item.common.macro.auc for name, item in held_out_by_score.items()},
+        "unseen_macro_auc_by_score": {name: item.unseen.macro.auc for name, item in held_out_by_score.items()},
         "warnings": warnings(config, progress.history, run.scorer, images, rows, held_out.common),
     }
 
 
-def _tracked_figures(held_out: HeldOut) -> dict[str, float]:
-    """What a tracker hears of the held-out measurement."""
-    found = {}
-    for part, table in (("held_out", held_out.common), ("unseen", held_out.unseen)):
-        found[f"{part}/macro_auc"] = table.macro.auc
-        found |= {f"{part}/{name}": kind.auc for name, kind in table.kinds.items()}
-    return found
-
-
 def _described(trainer: Trainer) -> dict[str, Any]:
     """What was trained, on what, where and by which command."""
-    config = trainer.config
+    config, splits = trainer.config, trainer.splits
     return {
         "preset": config.preset,
         "model": config.model.name,
@@ -261,9 +248,7 @@ def _described(trainer: Trainer) -> dict[str, Any]:
             "side": trainer.images.side,
             "fingerprint": trainer.state.fingerprint,
             "split_seed": config.data.split_seed,
-            "train": len(trainer.splits.train),
-            "calibration": len(trainer.splits.calibration),
-            "development": len(trainer.splits.development),
+            **{part: len(rows) for part, rows in vars(splits).items()},
         },
         "device": str(trainer.device),
         "precision": trainer.precision,
@@ -273,10 +258,18 @@ def _described(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-def _check_unchanged(given: RunConfig, saved: RunConfig, path: Path) -> None:
-    """Refuse settings given beside --resume that differ from the run's own. Raises InputError naming the first."""
-    pairs = zip(_flat(given), _flat(saved), strict=True)
-    for (name, new), (_, old) in pairs:
+def _tracked_figures(held_out: HeldOut) -> dict[str, float]:
+    """The held-out measurement as a tracker logs it."""
+    figures = {}
+    for part, table in (("held_out", held_out.common), ("unseen", held_out.unseen)):
+        figures[f"{part}/macro_auc"] = table.macro.auc
+        figures |= {f"{part}/{name}": kind.auc for name, kind in table.kinds.items()}
+    return figures
+
+
+def _check_unchanged(settings: RunConfig, saved: RunConfig, path: Path) -> None:
+    """Raise InputError, naming the first, for settings beside --resume that differ from the run's own."""
+    for (name, new), (_, old) in zip(_flat(settings), _flat(saved), strict=True):
         if new != old:
             raise InputError(
                 f"`resume` {path} goes on with the run's own settings, but {name} = {new!r} is given "
@@ -285,6 +278,7 @@ def _check_unchanged(given: RunConfig, saved: RunConfig, path: Path) -> None:
 
 
 def _flat(config: RunConfig) -> list[tuple[str, object]]:
+    """Every setting with its value, those of a section as SECTION.NAME."""
     return [
         (f"{section}.{name}" if isinstance(value, dict) else section, item)
         for section, value in dataclasses.asdict(config).items()

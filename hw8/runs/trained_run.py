@@ -12,10 +12,11 @@ from hw8.config import Device, RunConfig
 from hw8.data.arrays import Images, Selection
 from hw8.data.sources import Source, open_source
 from hw8.data.splits import Splits, split_rows
+from hw8.data.synthetic import Change
 from hw8.scoring.appearance import Appearance
 from hw8.scoring.calibration import Calibration, needed_evidence
 from hw8.scoring.evidence import select
-from hw8.scoring.inference import Change, Scorer
+from hw8.scoring.inference import Scorer
 from hw8.scoring.transductive import check_can_transduce
 from hw8.training.run_folder import RunFolder, SavedModel
 
@@ -62,25 +63,25 @@ class TrainedRun:
     @classmethod
     def _of(cls, folder: RunFolder | None, config: RunConfig, saved: SavedModel) -> "TrainedRun":
         keep_memory()
-        scoring, where = config.scoring, choose_device(config.device)
+        scoring, device = config.scoring, choose_device(config.device)
         name = "the run" if folder is None else str(folder.path)
         calibration = Calibration.from_tensors(saved.calibration, scoring.score, scoring.parts, name)
-        needed = needed_evidence(scoring.score, scoring.parts)
-        scorer = Scorer(saved.model, where, choose_precision(config.precision, where), scoring.score_batch_size, needed)
+        names = needed_evidence(scoring.score, scoring.parts)
+        precision = choose_precision(config.precision, device)
+        scorer = Scorer(saved.model, device, precision, scoring.score_batch_size, names)
         appearance = Appearance.from_tensors(saved.appearance)
         run = cls(folder, config, scorer, calibration, appearance, saved.side, saved.channels)
-        run.check()
+        run.check()  # a run of another version, or whose settings were edited, fails here and not amid a test set
         return run
 
     def to_bytes(self) -> bytes:
         """The content of model.safetensors."""
         appearance = {} if self.appearance is None else self.appearance.tensors()
-        return SavedModel(
-            self.scorer.model, self.side, self.channels, self.calibration.tensors(), appearance
-        ).to_bytes()
+        saved = SavedModel(self.scorer.model, self.side, self.channels, self.calibration.tensors(), appearance)
+        return saved.to_bytes()
 
     def check(self) -> None:
-        """Score one grey image. Raises InputError, naming the file, if weights, settings and calibration do not fit."""
+        """Score one grey image. Raises InputError, naming the run, if weights, settings and calibration do not fit."""
         grey_1HWC = np.full((1, self.side, self.side, self.channels), 128, np.uint8)
         try:
             if self.config.scoring.transductive:
@@ -88,29 +89,35 @@ class TrainedRun:
             scores = self.calibration.scores(self.scorer.reconstruct(grey_1HWC)[1])
             if not np.isfinite(select(scores, self.score_name)).all():
                 raise InputError("its scores are not finite; train again with a lower `lr`")
-        except (ValueError, TypeError, RuntimeError, IndexError, OverflowError) as error:
+        except (ValueError, RuntimeError) as error:  # of NumPy and PyTorch, for arrays of other shapes
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"{self.name}: its model cannot score with its config.yaml: {reason}") from None
 
     def score(self, images: Images, rows: np.ndarray, change: Change | None = None) -> dict[str, np.ndarray]:
-        """Every score of these rows, as `Scorer.table` takes them: float64 (len(rows),) each."""
+        """Every score of these rows, or of the images that `change` puts in their place: float64 (len(rows),) each."""
         return self.calibration.scores(self.scorer.table(images, rows, change))
-
-    def open_source(self, where: str | None) -> Source:
-        """The images at `where` or, if that is None, the run's own. Raises InputError if there are none."""
-        return open_source(self.config.data.source if where is None else where)
 
     def with_all_evidence(self) -> "TrainedRun":
         """The same run, whose tables hold all evidence of its model, needed for the score or not."""
         return dataclasses.replace(self, scorer=self.scorer.with_all_evidence())
 
-    def open_test(self, source: Source) -> Images:
-        """The test images as this run sees them or, of the run's own data without a test set, its development images.
+    def open_source(self, where: str | None) -> Source:
+        """The images at `where` or, if that is None, the run's own. Raises InputError if there are none."""
+        return open_source(self.config.data.source if where is None else where)
 
-        Raises InputError if their side or channels differ from its own.
+    def open_test(self, source: Source) -> Images:
+        """The test images, cropped as this run takes them. Raises InputError if side or channels differ from its own.
+
+        If the run's own data has no test set: its development images, which it was not trained or calibrated on.
         """
         if not source.has_test_set and source == self.open_source(None):
-            return self._open_development()
+            training, splits = self.open_training()
+            log.info(
+                "%s: has no test set; its %s development images, held out from training, are scored in its place",
+                self.config.data.source, f"{len(splits.development):,}",
+            )  # fmt: skip
+            development = Selection(training.array_NHWC, splits.development)
+            return Images(development, self.config.data.crop, f"{training.name} (development images)")
         images = source.testing(self.config.data.crop)
         if (images.side, images.channels) != (self.side, self.channels):
             raise InputError(
@@ -119,16 +126,6 @@ class TrainedRun:
             )
         return images
 
-    def _open_development(self) -> Images:
-        """The images that were held out to measure the run: normal ones, which it was not trained or calibrated on."""
-        training, splits = self.open_training()
-        log.info(
-            "%s: has no test set; its %s development images, held out from training, are scored in its place",
-            self.config.data.source, f"{len(splits.development):,}",
-        )  # fmt: skip
-        development = Selection(training.array_NHWC, splits.development)
-        return Images(development, self.config.data.crop, f"{training.name} (development images)")
-
     def open_training(self) -> tuple[Images, Splits]:
         """The images that the run was trained on, and their split. Raises InputError if they are no longer there."""
         if self.folder is None:
@@ -136,10 +133,7 @@ class TrainedRun:
         images = self.open_source(None).training(self.config.data.crop)
         if images.fingerprint() != self.folder.fingerprint():
             raise InputError(f"{images.name}: is not what {self.name} was trained on; put it back, or train again")
-        try:
-            return images, split_rows(len(images), self.config.data)
-        except InputError as error:
-            raise InputError(f"{self.folder.config}: {error}") from None
+        return images, split_rows(len(images), self.config.data)
 
     def calibration_set(self) -> tuple[object, ...]:
         """What decides which normals calibrated the run: two runs that agree in it used the same ones."""
@@ -151,7 +145,7 @@ class TrainedRun:
         """A name for each column of a piece of evidence, (N,) or (N, D)."""
         if value.ndim == 1:
             return [name]
-        known = self.scorer.model.components().get(name, ())
-        if len(known) == value.shape[1]:
-            return [f"{name}.{part.replace(' ', '_')}" for part in known]
-        return [f"{name}.{number}" for number in range(value.shape[1])]
+        labels = self.scorer.model.components().get(name, ())
+        if len(labels) != value.shape[1]:
+            labels = tuple(map(str, range(value.shape[1])))
+        return [f"{name}.{label.replace(' ', '_')}" for label in labels]

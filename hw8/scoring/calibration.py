@@ -13,16 +13,17 @@ import torch
 from hw8.base.errors import InputError, command
 from hw8.scoring.tails import Tail, conformal
 
-JOINT = "joint"
-FOLDS = 5
-SEED = 8
-FAR = 8.0
-ABSURD = 1e100
-NEIGHBOURS = 5
-LARGEST = 512
-LEAST_VARIANCE = 1e-6
-FIT = "fit."
-TWO_SIDED = "_two_sided"
+JOINT, TWO_SIDED = "joint", "_two_sided"  # the score of all parts together; the ending of a number's distance
+FIT = "fit."  # before the names of a fit's arrays in model.safetensors
+FOLDS = 5  # each image's distance is from a fit to four fifths; of two halves the fits would have half the images
+SEED = 8  # of the folds, which must be the same for every run
+CLIPPED_AT = 8.0  # scales, chosen by hand: of normal data nothing lies there, and one odd image of 1e6 stretches no fit
+NEIGHBOURS = 5  # chosen by hand: one is as noisy as that image, and fifty see no hole among the normals
+# Columns of a vector up to which its distance is computed unasked, chosen by hand: the time of each of the six fits
+# grows with their cube, and a few hundred calibration images know nothing of a longer vector's covariance.
+MOST_COLUMNS = 512
+LEAST_VARIANCE = 1e-6  # of the largest variance: smaller ones are rounding errors of evidence that never varies
+LEAST_SCALE = 1e-9  # a smaller interquartile range is that of counts that are mostly equal
 Table = Mapping[str, np.ndarray]
 
 
@@ -42,16 +43,16 @@ class Gaussian:
     def fit(cls, value_CD: np.ndarray, neighbours: bool = False) -> "Gaussian":
         """Median, interquartile range / 1.349, and a covariance shrunk towards a multiple of the identity.
 
-        The shrinkage is Ledoit and Wolf's (2004). Values are cut at 8 scales first, so that no single odd normal
+        The shrinkage is Ledoit and Wolf's (2004). Values are clipped at 8 scales first, so that no single odd normal
         image stretches it.
         """
         from sklearn.covariance import LedoitWolf
 
         low_D, location_D, high_D = np.percentile(value_CD, (25, 50, 75), axis=0)
         scale_D, spread_D = (high_D - low_D) / 1.349, value_CD.std(axis=0)
-        # Counts that are mostly zero have no interquartile range; what never varies is left in its own unit.
-        scale_D = np.where(scale_D > 1e-9, scale_D, np.where(spread_D > 1e-9, spread_D, 1.0))
-        standard_CD = ((value_CD - location_D) / scale_D).clip(-FAR, FAR)
+        # Counts that are mostly zero have no interquartile range; what never varies keeps its own unit.
+        scale_D = np.where(scale_D > LEAST_SCALE, scale_D, np.where(spread_D > LEAST_SCALE, spread_D, 1.0))
+        standard_CD = ((value_CD - location_D) / scale_D).clip(-CLIPPED_AT, CLIPPED_AT)
         covariance_DD = LedoitWolf(assume_centered=True).fit(standard_CD).covariance_
         # Evidence that never varies, such as a collapsed latent's, has no variance to divide by.
         variance_D, axes_DD = np.linalg.eigh(covariance_DD)
@@ -59,25 +60,14 @@ class Gaussian:
         fit = cls(location_D, scale_D, precision_DD, np.empty((0, len(location_D))))
         return dataclasses.replace(fit, reference_RD=fit.whitened(value_CD)) if neighbours else fit
 
-    def check(self, name: str) -> None:
-        """Raise ValueError unless the arrays fit together and a distance can be had of them."""
-        (size,) = self.location_D.shape if self.location_D.ndim == 1 else (0,)
-        shapes = self.scale_D.shape == (size,) and self.precision_DD.shape == (size, size)
-        if not size or not shapes or self.reference_RD.ndim != 2 or self.reference_RD.shape[1] != size:
-            raise ValueError(f"the shapes of {name} do not fit together")
-        try:
-            np.linalg.cholesky(self.precision_DD)
-        except np.linalg.LinAlgError:
-            raise ValueError(f"the precision of {name} is not positive definite") from None
-        if self.scale_D.min() <= 0:
-            raise ValueError(f"a scale of {name} is not positive")
-
     def standardise(self, value_ND: np.ndarray) -> np.ndarray:
-        """In units of the normals' spread, from their median: (N, D)."""
-        if value_ND.shape[1] != len(self.location_D):  # NumPy would spread a single column over all
-            raise ValueError(
-                f"evidence of {value_ND.shape[1]} columns, calibrated on {len(self.location_D)}; train again"
-            )
+        """In units of the normals' spread, from their median: (N, D). Raises ValueError for another number of columns.
+
+        A run of an earlier version may have had other evidence.
+        """
+        columns_now, columns_then = value_ND.shape[1], len(self.location_D)
+        if columns_now != columns_then:  # NumPy would spread a single column over all
+            raise ValueError(f"evidence of {columns_now} columns, calibrated on {columns_then}; train again")
         return (value_ND - self.location_D) / self.scale_D
 
     def whitened(self, value_ND: np.ndarray) -> np.ndarray:
@@ -108,10 +98,10 @@ def columns(table: Table, names: Sequence[str]) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """What is known of the normals: each score's values on them, in their order, (C,); the fits behind the distances.
+    """Each score's values on the calibration normals, in their order, (C,), and the fits behind the distances.
 
-    Numbers are scores as they stand. Every vector becomes its Mahalanobis distance. `joint` is the distance of all
-    `parts` together; a number among them has its own two-sided distance too, NAME_two_sided.
+    Evidence of one number per image is a score itself. Every vector becomes its Mahalanobis distance. `joint` is the
+    distance of all `parts` together; a number among them has its own two-sided distance too, NAME_two_sided.
     """
 
     values_C: dict[str, np.ndarray]
@@ -120,13 +110,9 @@ class Calibration:
 
     @classmethod
     def fit(
-        cls,
-        table: Table,
-        parts: Sequence[str] = (),
-        neighbours: bool = False,
-        reference: Table | None = None,
+        cls, table: Table, parts: Sequence[str] = (), neighbours: bool = False, reference: Table | None = None,
         needed: Sequence[str] = (),
-    ) -> "Calibration":
+    ) -> "Calibration":  # fmt: skip
         """Learn from the evidence of held-out normal images, (C,) or (C, D) each. Raises InputError for unknown parts.
 
         `neighbours` measures distances to the nearest normals, instead of to their middle. Vectors of more than 512
@@ -141,33 +127,26 @@ class Calibration:
         missing = [name for name in parts if name not in table]
         if missing:
             raise InputError(f"`parts` {' '.join(missing)}: this model does not give it; it gives {', '.join(table)}")
-        groups = {
-            name: names
-            for name, names in _groups(table, parts).items()
-            if name in (JOINT, *needed) or columns(table, names).shape[1] <= LARGEST
-        }
-        base = table if reference is None else reference
-        fits = {name: Gaussian.fit(columns(base, names), neighbours) for name, names in groups.items()}
-        found = {name: np.asarray(value, np.float64) for name, value in table.items() if np.ndim(value) == 1}
-        for name, names in groups.items():
+        values_C, fits = _numbers(table), {}
+        for name, names in _distances(table, parts).items():
             value_CD = columns(table, names)
-            found[name] = _out_of_fold(value_CD, neighbours) if reference is None else fits[name].distance(value_CD)
-        return cls(found, fits, tuple(parts))
+            if value_CD.shape[1] > MOST_COLUMNS and name not in (JOINT, *needed):
+                continue
+            fits[name] = Gaussian.fit(value_CD if reference is None else columns(reference, names), neighbours)
+            values_C[name] = _out_of_fold(value_CD, neighbours) if reference is None else fits[name].distance(value_CD)
+        return cls(values_C, fits, tuple(parts))
 
     def scores(self, table: Table) -> dict[str, np.ndarray]:
         """Every score that the table's evidence suffices for: float64 (N,) each, larger is less normal."""
-        found = {name: np.asarray(value, np.float64) for name, value in table.items() if np.ndim(value) == 1}
-        for name, names in _groups(table, self.parts).items():
-            if name in self.fits:
-                found[name] = self.fits[name].distance(columns(table, names))
-        return found
+        distances = {
+            name: self.fits[name].distance(columns(table, names))
+            for name, names in _distances(table, self.parts).items()
+            if name in self.fits
+        }
+        return _numbers(table) | distances
 
     def p_value(self, name: str, score_N: np.ndarray) -> np.ndarray:
-        """Conformal p-value (N,): share of normals at least as unlike, the image itself counted as one.
-
-        (1 + #{calibration scores >= score}) / (C + 1), Vovk 2005: flagging at p <= alpha flags at
-        most a share alpha of normal images on average.
-        """
+        """Conformal p-values of these scores (N,), see `conformal`."""
         return conformal(self.values_C[name], score_N)
 
     def nats(self, name: str, score_N: np.ndarray) -> np.ndarray:
@@ -176,51 +155,35 @@ class Calibration:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """What is saved in model.safetensors."""
-        found = {name: torch.from_numpy(value_C) for name, value_C in self.values_C.items()}
+        arrays = dict(self.values_C)
         for name, fit in self.fits.items():
-            for field, value in dataclasses.asdict(fit).items():
-                found[f"{FIT}{name}.{field}"] = torch.from_numpy(np.ascontiguousarray(value))
-        return found
+            arrays |= {f"{FIT}{name}.{field}": value for field, value in dataclasses.asdict(fit).items()}
+        return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()}
 
     @classmethod
     def from_tensors(
-        cls, tensors: dict[str, torch.Tensor], needed: str, parts: Sequence[str], where: str
+        cls, tensors: Mapping[str, torch.Tensor], score: str, parts: Sequence[str], run_name: str
     ) -> "Calibration":
-        """The saved calibration. Raises InputError if it is none, or has nothing for the score `needed` of `where`."""
+        """What `tensors` gave. Raises InputError, naming the run, if it is not that, or nothing of `score`."""
         if not tensors:
-            hint = f"go on with {command('train', '--resume', where)}"
-            raise InputError(f"{where}: its training is not finished; {hint}")
+            hint = f"go on with {command('train', '--resume', run_name)}"
+            raise InputError(f"{run_name}: its training is not finished; {hint}")
+        arrays = {name: value.double().numpy() for name, value in tensors.items()}
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise InputError(f"{run_name}: its calibration has numbers that are not finite; train again")
+        values_C = {name: array for name, array in arrays.items() if not name.startswith(FIT)}
+        if score not in values_C:
+            raise InputError(f"{run_name}: score {score!r} was not calibrated; it has {', '.join(sorted(values_C))}")
+        fields: dict[str, dict[str, np.ndarray]] = {}
+        for name, array in arrays.items():
+            if name.startswith(FIT):
+                fit_name, _, field = name.removeprefix(FIT).rpartition(".")
+                fields.setdefault(fit_name, {})[field] = array
         try:
-            arrays = {name: _as_float64(value) for name, value in tensors.items()}
-        except (ValueError, RuntimeError, NotImplementedError) as error:
-            raise InputError(f"{where}: its calibration cannot be used ({error}); train again") from None
-        values_C = {name: value for name, value in arrays.items() if not name.startswith(FIT)}
-        if needed not in values_C:
-            raise InputError(f"{where}: score {needed!r} was not calibrated; it has {', '.join(sorted(values_C))}")
-        fields = [field.name for field in dataclasses.fields(Gaussian)]
-        names = {name.removeprefix(FIT).rsplit(".", 1)[0] for name in arrays if name.startswith(FIT)}
-        try:
-            fits = {name: Gaussian(*(arrays[f"{FIT}{name}.{field}"] for field in fields)) for name in names}
-            for name, fit in fits.items():
-                fit.check(name)
-            for name, value_C in values_C.items():
-                if value_C.ndim != 1 or not len(value_C):
-                    raise ValueError(f"{name} has the shape {value_C.shape}")
-        except KeyError as error:
-            raise InputError(f"{where}: its calibration is incomplete ({error} is missing); train again") from None
-        except ValueError as error:
-            raise InputError(f"{where}: its calibration is damaged ({error}); train again") from None
+            fits = {fit_name: Gaussian(**arrays) for fit_name, arrays in fields.items()}
+        except TypeError as error:  # a field is missing
+            raise InputError(f"{run_name}: its calibration is incomplete ({error}); train again") from None
         return cls(values_C, fits, tuple(parts))
-
-
-def _as_float64(value: torch.Tensor) -> np.ndarray:
-    """A saved array; raises ValueError for one of complex or absurd numbers."""
-    if value.is_complex():
-        raise ValueError("it has complex numbers")
-    array: np.ndarray = value.double().numpy()
-    if not (np.abs(array) < ABSURD).all():  # nor is nan
-        raise ValueError("it has numbers that are not finite")
-    return array
 
 
 def needed_evidence(score: str, parts: Sequence[str]) -> tuple[str, ...]:
@@ -228,20 +191,26 @@ def needed_evidence(score: str, parts: Sequence[str]) -> tuple[str, ...]:
     return tuple(parts) if score == JOINT else (score.removesuffix(TWO_SIDED),)
 
 
-def _groups(table: Table, parts: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The distances that a table's evidence suffices for, and what each is made of."""
-    found: dict[str, tuple[str, ...]] = {name: (name,) for name, value in table.items() if np.ndim(value) == 2}
-    found |= {name + TWO_SIDED: (name,) for name in parts if name in table and np.ndim(table[name]) == 1}
+def _numbers(table: Table) -> dict[str, np.ndarray]:
+    """The evidence that is a score as it stands: one number per image."""
+    return {name: np.asarray(value, np.float64) for name, value in table.items() if np.ndim(value) == 1}
+
+
+def _distances(table: Table, parts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The distances that a table's evidence suffices for, and the evidence that each is made of."""
+    names_of: dict[str, tuple[str, ...]] = {name: (name,) for name, value in table.items() if np.ndim(value) == 2}
+    names_of |= {name + TWO_SIDED: (name,) for name in parts if name in table and np.ndim(table[name]) == 1}
     if parts and all(name in table for name in parts):
-        found[JOINT] = tuple(parts)
-    return found
+        names_of[JOINT] = tuple(parts)
+    return names_of
 
 
 def _out_of_fold(value_CD: np.ndarray, neighbours: bool) -> np.ndarray:
     """Distance of each row from a fit to the other folds: (C,)."""
+    # RandomState's stream is frozen (NEP 19): the folds, and with them the p-values, stay the same.
     fold_C = np.random.RandomState(SEED).permutation(len(value_CD)) % min(FOLDS, len(value_CD))
-    found_C = np.empty(len(value_CD))
+    distance_C = np.empty(len(value_CD))
     for fold in np.unique(fold_C):
         inside = fold_C == fold
-        found_C[inside] = Gaussian.fit(value_CD[~inside], neighbours).distance(value_CD[inside])
-    return found_C
+        distance_C[inside] = Gaussian.fit(value_CD[~inside], neighbours).distance(value_CD[inside])
+    return distance_C

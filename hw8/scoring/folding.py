@@ -13,20 +13,15 @@ def folded(model: Model) -> Model:
     """A copy of a trained model for evaluation, without the normalisations that follow a layer in a Sequential.
 
     y = gamma (W x + b - mean) / sqrt(variance + eps) + beta is a layer of weights gamma W / sqrt(variance + eps) (Jacob
-    2018, section 3.2). The rest is left as it is.
+    2018, section 3.2). Other layers are left as they are.
     """
-    found = copy.deepcopy(model).eval()
-    for module in list(found.modules()):
-        if isinstance(module, nn.Sequential):
-            _fold(module)
-    return found
-
-
-def _fold(layers: nn.Sequential) -> None:
-    for (name, layer), (after, norm) in pairwise(list(layers.named_children())):
-        if isinstance(norm, nn.BatchNorm2d) and isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            layers._modules[name] = fuse_conv_bn_eval(layer, norm, isinstance(layer, nn.ConvTranspose2d))
-            layers._modules[after] = nn.Identity()
-        elif isinstance(norm, nn.BatchNorm1d) and isinstance(layer, nn.Linear) and norm.affine:
-            layers._modules[name] = fuse_linear_bn_eval(layer, norm)
-            layers._modules[after] = nn.Identity()
+    model = copy.deepcopy(model).eval()
+    for layers in [module for module in model.modules() if isinstance(module, nn.Sequential)]:
+        for (name, layer), (after, norm) in pairwise(list(layers.named_children())):
+            if isinstance(norm, nn.BatchNorm2d) and isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                layers._modules[name] = fuse_conv_bn_eval(layer, norm, isinstance(layer, nn.ConvTranspose2d))
+                layers._modules[after] = nn.Identity()
+            elif isinstance(norm, nn.BatchNorm1d) and isinstance(layer, nn.Linear) and norm.affine:
+                layers._modules[name] = fuse_linear_bn_eval(layer, norm)
+                layers._modules[after] = nn.Identity()
+    return model

@@ -7,6 +7,8 @@ from scipy.stats import rankdata
 
 from hw8.scoring.tails import conformal, leave_one_out_nats
 
+# Rank correlation from which runs count as copies, chosen by hand between runs of one preset with other seeds, which
+# agree at .96 or .97 (docs/scoring.md) and must stay separate, and one run given twice, which agrees at 1.
 SAME = 0.99
 
 
@@ -15,11 +17,11 @@ def fuse(nats: Sequence[np.ndarray], groups: Sequence[Sequence[int]]) -> np.ndar
 
     Raw errors of unlike models have unlike units and must never be averaged.
     """
-    return np.sum([np.mean([nats[member] for member in group], axis=0) for group in groups], axis=0)
+    return np.sum([np.mean([nats[run] for run in group], axis=0) for group in groups], axis=0)
 
 
 def fused_p_values(score_N: np.ndarray, normals: Sequence[np.ndarray], groups: Sequence[Sequence[int]]) -> np.ndarray:
-    """Conformal p-values of fused scores (N,), by the same calibration normals as every run scores them, (C,) each."""
+    """Conformal p-values of fused scores (N,), from each run's scores (C,) of the same calibration normals."""
     return conformal(fuse([leave_one_out_nats(score_C) for score_C in normals], groups), score_N)
 
 
@@ -29,12 +31,12 @@ def rank_correlation(scores: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def one_opinion(correlation: np.ndarray) -> list[list[int]]:
-    """Runs by groups that agree: each joins the first group with a member it correlates with at .99 or more."""
+    """Runs in groups that agree: each joins the first group with a run it correlates with at .99 or more."""
     groups: list[list[int]] = []
     for run in range(len(correlation)):
-        home = next((group for group in groups if correlation[run, group].max() >= SAME), None)
-        if home is None:
+        agreeing = next((group for group in groups if correlation[run, group].max() >= SAME), None)
+        if agreeing is None:
             groups.append([run])
         else:
-            home.append(run)
+            agreeing.append(run)
     return groups

@@ -1,7 +1,7 @@
 """Scoring a stream of images: constant memory, whatever their number."""
 
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 import numpy as np
 import torch
@@ -11,36 +11,35 @@ from hw8.base.device import autocast, convolves
 from hw8.base.processes import processes
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import in_batches
+from hw8.data.synthetic import Change
 from hw8.models.output import Model
 from hw8.scoring.evidence import evidence
 from hw8.scoring.folding import folded
 
-Change = Callable[[np.ndarray], np.ndarray]
+# Images that a model is diagnosed on: one batch that fits every memory; shares of them are good to two percent.
+DIAGNOSED = 512
 
 
 class Scorer:
-    """A trained model on its device, turning uint8 images into evidence: all there is, or what `wanted` names."""
+    """A trained model on its device, turning uint8 images into evidence: all of it, or only `evidence_names`."""
 
     def __init__(
-        self,
-        model: Model,
-        device: torch.device,
-        precision: str,
-        batch_size: int,
-        wanted: Collection[str] | None = None,
-    ) -> None:
+        self, model: Model, device: torch.device, precision: str, batch_size: int,
+        evidence_names: Collection[str] | None = None,
+    ) -> None:  # fmt: skip
         self.model = model.to(device).eval()
         self._quick = folded(self.model)
         self._channels_last = convolves(model)
-        self.device, self.precision, self.batch_size, self.wanted = device, precision, batch_size, wanted
+        self.device, self.precision, self.batch_size = device, precision, batch_size
+        self.evidence_names = evidence_names
 
     def with_all_evidence(self) -> "Scorer":
-        """The same, giving all the evidence there is."""
+        """The same, giving all evidence."""
         return self.with_evidence(None)
 
-    def with_evidence(self, wanted: Collection[str] | None) -> "Scorer":
-        """The same, giving the evidence of these names alone."""
-        return Scorer(self.model, self.device, self.precision, self.batch_size, wanted)
+    def with_evidence(self, evidence_names: Collection[str] | None) -> "Scorer":
+        """The same, giving only the evidence of these names."""
+        return Scorer(self.model, self.device, self.precision, self.batch_size, evidence_names)
 
     @torch.inference_mode()
     def reconstruct(self, batch_BHWC: np.ndarray) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
@@ -48,10 +47,10 @@ class Scorer:
         x_NCHW = to_pixels(torch.from_numpy(batch_BHWC), self.device, self._channels_last)
         with autocast(self.precision, self.device):
             output = self._quick(x_NCHW)
-            found = evidence(self._quick, x_NCHW, output, self.wanted)
-        named = {name: value.cpu().numpy() for name, value in found.items()}
+            evidence_by_name = evidence(self._quick, x_NCHW, output, self.evidence_names)
+        arrays = {name: value.cpu().numpy() for name, value in evidence_by_name.items()}
         recon_NCHW = output.recon_NCHW
-        return None if recon_NCHW is None else recon_NCHW.permute(0, 2, 3, 1).cpu().numpy(), named
+        return None if recon_NCHW is None else recon_NCHW.permute(0, 2, 3, 1).cpu().numpy(), arrays
 
     def table(
         self, images: Images, rows: np.ndarray, change: Change | None = None, label: str | None = None
@@ -59,23 +58,23 @@ class Scorer:
         """The evidence of these rows, in their order: float32 (len(rows),) or (len(rows), D) each.
 
         `change` maps a batch of row numbers to images to score in their place (uint8, as `Images.read`
-        gives them). Several processes share the batches, and each gets the whole table.
+        gives them). Several processes share the batches, and each returns the whole table.
         `label` shows a progress bar of that name on standard error.
         """
         job, batches = processes(), list(in_batches(rows, self.batch_size))
         hidden = label is None or not job.main
-        mine: list[dict[str, np.ndarray]] = []
+        parts: list[dict[str, np.ndarray]] = []
         with tqdm(total=len(rows), desc=label, unit="img", disable=hidden, file=sys.stderr) as bar:
             for rows_B in job.shard(batches):
-                mine.append(self.reconstruct((change or images.read)(rows_B))[1])
+                parts.append(self.reconstruct((change or images.read)(rows_B))[1])
                 bar.update(min(len(rows_B) * job.count, len(rows) - bar.n))
-        shares = job.all_gather(mine)
-        parts = [shares[number % job.count][number // job.count] for number in range(len(batches))]
+        by_rank = job.all_gather(parts)
+        parts = [by_rank[number % job.count][number // job.count] for number in range(len(batches))]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     @torch.inference_mode()
     def diagnose(self, images: Images, rows: np.ndarray) -> dict[str, float]:
-        """What the model says of itself on up to 512 of these rows."""
-        x_NCHW = to_pixels(torch.from_numpy(images.read(rows[:512])), self.device)
+        """The model's diagnosis of itself on up to 512 of these rows."""
+        x_NCHW = to_pixels(torch.from_numpy(images.read(rows[:DIAGNOSED])), self.device)
         with autocast(self.precision, self.device):
             return self.model.diagnose(x_NCHW)

@@ -1,4 +1,4 @@
-"""Scores of unlike units in one: how improbable they are for a normal image, in nats."""
+"""How improbable a score is for a normal image: conformal p-values, and -log p with an exponential tail."""
 
 import dataclasses
 
@@ -6,9 +6,12 @@ import numpy as np
 
 from hw8.base.errors import InputError
 
-BODY = 0.9
-# The tail's mean excess, in robust standard deviations of the normals, at the least. An exponential's is 1.2 and a
-# normal's .47 of them; only ties, or a tail cut off short, come below a tenth, and would make any excess absurd.
+# Share of normal images that may be flagged as anomalous: the usual level of a test. Twice as large doubles the false
+# alarms; p-values below 1 / (C + 1) do not exist, so a much smaller one needs thousands of calibration images.
+ALPHA = 0.05
+BODY = 0.9  # share of the normals below the tail, chosen by hand: with 0.99, 400 normals would leave four to fit it to
+# Least mean excess of the tail, in robust standard deviations of the normals. An exponential's is 1.2 and a normal's
+# .47 of them; only ties, or a tail cut off short, come below a tenth, and would make any excess absurd.
 LEAST_EXCESS = 0.1
 
 
@@ -16,8 +19,8 @@ LEAST_EXCESS = 0.1
 class Tail:
     """-log p of normal images at each different score, with an exponential tail over the upper tenth (Pickands 1975).
 
-    Empirical p-values end at 1 / (C + 1), and whatever lies beyond would be equally strange; the tail goes on.
-    `value_U` are the different scores up to the tail, rising, and `nats_U` what they are worth; beyond the last of them
+    Empirical p-values end at 1 / (C + 1), and all scores beyond would be equally strange; the tail tells them apart.
+    `value_U` are the different scores up to the tail, rising, and `nats_U` their -log p; beyond the last of them
     the nats rise by 1 for each `excess`.
     """
 
@@ -28,17 +31,14 @@ class Tail:
     @classmethod
     def fit(cls, score_C: np.ndarray) -> "Tail":
         """Learn from the scores of normal images (C,)."""
-        return cls._of_sorted(np.sort(np.asarray(score_C, np.float64)))
-
-    @classmethod
-    def _of_sorted(cls, sorted_C: np.ndarray) -> "Tail":
+        sorted_C = np.sort(np.asarray(score_C, np.float64))
         count = len(sorted_C)
         threshold = sorted_C[int(np.ceil(BODY * (count - 1)))]
-        first_C = np.searchsorted(sorted_C, threshold, side="right")
-        value_U, place_U = np.unique(sorted_C[:first_C], return_index=True)
+        tail_start = np.searchsorted(sorted_C, threshold, side="right")
+        value_U, place_U = np.unique(sorted_C[:tail_start], return_index=True)
         # The share of normals at or above each score; half an image more keeps it between 0 and 1.
         nats_U = -np.log((count - place_U + 0.5) / (count + 1))
-        beyond = sorted_C[first_C:] - threshold
+        beyond = sorted_C[tail_start:] - threshold
         mean_excess = float(beyond.mean()) if len(beyond) else 0.0
         return cls(value_U, nats_U, max(mean_excess, LEAST_EXCESS * _spread(sorted_C)))
 
@@ -51,28 +51,44 @@ class Tail:
         return body_N / (1 + below_N) + beyond_N
 
 
+def _spread(sorted_C: np.ndarray) -> float:
+    """Interquartile range over 1.349, the standard deviation where half the scores are tied, 1 where all are."""
+    low, high = np.percentile(sorted_C, (25, 75))
+    return float((high - low) / 1.349 or sorted_C.std() or 1.0)
+
+
 def leave_one_out_nats(score_C: np.ndarray) -> np.ndarray:
-    """-log p of each normal image by a tail fitted to the others (C,), as a new image meets it.
+    """-log p of each normal image by a tail fitted to the others (C,), as it is computed for a new image.
 
     A tail is too kind to the images that it was fitted to: p-values from them would promise too much.
     """
-    order = np.argsort(score_C, kind="stable")
-    sorted_C = np.asarray(score_C, np.float64)[order]
-    found_C = np.empty(len(sorted_C))
-    for place, row in enumerate(order):
-        rest = Tail._of_sorted(np.delete(sorted_C, place))
-        found_C[row] = rest.nats(sorted_C[place : place + 1])[0]
-    return found_C
+    return np.array([Tail.fit(np.delete(score_C, row)).nats(score_C[row]) for row in range(len(score_C))])
 
 
 def conformal(score_C: np.ndarray, score_N: np.ndarray) -> np.ndarray:
-    """Conformal p-value (Vovk 2005): share of the normals (C,) at least as unlike, the image counted as one: (N,)."""
+    """Conformal p-value (Vovk 2005) of scores (N,): share of the normals (C,) at least as unlike, the image included.
+
+    (1 + #{calibration scores >= score}) / (C + 1): flagging at p <= alpha flags at most a share alpha of normal images
+    on average.
+    """
     larger_N = len(score_C) - np.searchsorted(np.sort(score_C), score_N, side="left")
     return (1 + larger_N) / (len(score_C) + 1)
 
 
+def is_flagged(p_value_N: np.ndarray, alpha: float = ALPHA) -> np.ndarray:
+    """Which images are flagged as anomalous: p <= alpha, bool (N,)."""
+    return p_value_N <= alpha
+
+
+def threshold(score_C: np.ndarray, alpha: float = ALPHA) -> float | None:
+    """The score above which images are flagged at `alpha`; None if so few normals (C,) give no p-value that small."""
+    ranks_C = np.arange(1, len(score_C) + 1)
+    allowed = int(is_flagged(ranks_C / (len(score_C) + 1), alpha).sum())
+    return float(np.sort(score_C)[-allowed]) if allowed else None
+
+
 def rarity(p_value: float, count: int) -> str:
-    """A conformal p-value from so many normal images, in words."""
+    """A conformal p-value from `count` normal images, in words."""
     beyond = round(p_value * (count + 1)) - 1
     if beyond < 1:
         return f"none of {count:,} normal images is as unlike"
@@ -80,14 +96,8 @@ def rarity(p_value: float, count: int) -> str:
     return f"{beyond:,} of {count:,} normal images ({beyond / count:.1%}) {verb} at least as unlike"
 
 
-def _spread(sorted_C: np.ndarray) -> float:
-    """Interquartile range over 1.349, the standard deviation where half the scores are tied, 1 where all are."""
-    low, high = np.percentile(sorted_C, (25, 75))
-    return float((high - low) / 1.349 or sorted_C.std() or 1.0)
-
-
 def check_scores(score_N: np.ndarray, name: str) -> None:
-    """Refuse scores that rank nothing. Raises InputError if any is not finite or all are the same."""
+    """Raise InputError for scores that rank nothing: if any is not finite, or all are the same."""
     bad = ~np.isfinite(score_N)
     if bad.any():
         raise InputError(

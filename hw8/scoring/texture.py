@@ -4,17 +4,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LUMA = (0.299, 0.587, 0.114)
-BANDS = 4
-LEVELS = 5
-# Of the pairs (i, j) of levels, one of each set that swapping and both signs make equal.
+LUMA = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601
+BANDS = 4  # octaves: of 64 pixels the coarsest band then has 8 a side; more bands would be a handful of pixels each
+LEVELS = 5  # of a quantised residual, -2 to 2, chosen by hand: seven would give 16 shares per histogram instead of 9
+# One pair (i, j) of levels from each set that swapping the two and changing both signs make equal.
 DIFFERENT = sorted({min(LEVELS * i + j, LEVELS * j + i, 24 - LEVELS * i - j, 24 - LEVELS * j - i)
                     for i in range(LEVELS) for j in range(LEVELS)})  # fmt: skip
-STEP = 4.0  # grey levels of one quantisation step of the luma's second difference
+# Grey levels of one quantisation step of the luma's second difference, chosen by hand: of 1, noise fills the outermost
+# levels; of 16, nearly all differences are 0. Colour differences are half as large.
+STEP = 4.0
 
 
 def opponent(x_NCHW: Tensor) -> Tensor:
-    """Luma, red less luma and blue less luma (ITU-R BT.601), or a grey image as it is: (N, C, H, W)."""
+    """Luma, red minus luma and blue minus luma, or a grey image unchanged: (N, C, H, W)."""
     if x_NCHW.shape[1] == 1:
         return x_NCHW
     luma = (x_NCHW * torch.tensor(LUMA, device=x_NCHW.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
@@ -24,10 +26,10 @@ def opponent(x_NCHW: Tensor) -> Tensor:
 def band_energies(x_NCHW: Tensor) -> Tensor:
     """Detail by size: log mean square of each Laplacian band (Burt and Adelson 1983), and how peaked it is.
 
-    Up to four bands for each opponent channel; and for each the log of squared mean magnitude over mean square.
+    Up to four bands of each opponent channel, and for each the log of the squared mean magnitude over the mean square:
     (N, bands * C * 2), of pixels in [-1, 1].
     """
-    found, current = [], opponent(x_NCHW)
+    statistics, current = [], opponent(x_NCHW)
     for _ in range(BANDS):
         if min(current.shape[2:]) < 2:
             break
@@ -35,27 +37,27 @@ def band_energies(x_NCHW: Tensor) -> Tensor:
         band = current - F.interpolate(coarse, current.shape[2:], mode="bilinear")
         energy = band.square().mean((2, 3)).clamp_min(1e-6).log()
         size = band.abs().mean((2, 3)).clamp_min(1e-4).log() * 2
-        found += [energy, size - energy]
+        statistics += [energy, size - energy]
         current = coarse
-    return torch.cat(found, dim=1)
+    return torch.cat(statistics, dim=1)
 
 
 def cooccurrence(x_NCHW: Tensor) -> Tensor:
-    """Which quantised high-pass residuals stand beside each other, as in steganalysis (SPAM, Pevny 2010).
+    """Which quantised high-pass residuals are neighbours, as in steganalysis (SPAM, Pevny 2010).
 
     Second and third differences along rows and columns of each opponent channel, in five levels; the joint histogram of
     neighbours along the same direction, averaged over both directions and made symmetric under swapping and sign;
     square roots of the shares, so that the spread hardly depends on the share. (N, 18 C), of pixels in [-1, 1].
     """
     grey_NCHW = opponent((x_NCHW + 1) * 127.5)
-    found = []
+    histograms = []
     for channel in range(grey_NCHW.shape[1]):
         plane_NHW = grey_NCHW[:, channel]
         step = STEP if channel == 0 else STEP / 2
         for order in (2, 3):
             both = [_pairs(plane_NHW.diff(order, axis), axis, step * (order - 1)) for axis in (1, 2)]
-            found.append((both[0] + both[1]) / 2)
-    return torch.cat(found, dim=1)
+            histograms.append((both[0] + both[1]) / 2)
+    return torch.cat(histograms, dim=1)
 
 
 def _pairs(residual_NHW: Tensor, axis: int, step: float) -> Tensor:

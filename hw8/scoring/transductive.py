@@ -21,23 +21,27 @@ from tqdm import tqdm
 from hw8.base.device import autocast, channels_last
 from hw8.base.errors import InputError
 from hw8.data.arrays import Images, to_pixels
-from hw8.data.loader import in_batches
+from hw8.data.loader import in_batches, training_batch
+from hw8.models.averaging import averaging_decay, update_average
 from hw8.models.output import Model
+from hw8.scoring.inference import Scorer
 from hw8.scoring.tails import Tail, conformal
-from hw8.training.averaging import averaging_decay, update_average
 
-FOLDS = 2
+# Steps, rate, bounds, share and z were chosen on simulated test sets, without labels (benchmarks/transduction.py;
+# docs/scoring.md has the figures). There the synthetic kinds are seen better by the boss than by the discriminators,
+# and these values cost the least. The rest was chosen by hand.
+FOLDS = 2  # more would train each discriminator on more of the test set, and take as many times as long
 STEPS = 500
-HALF_BATCH = 64
-LR = 3e-4  # on the simulated test sets 1e-3 learned less and 3e-3 nothing
-DECAY = 0.99
-SHIFT = 2
-# Chosen on simulated test sets, without labels (benchmarks/transduction.py): there the synthetic kinds are seen
-# better by the boss than by the discriminators, and these cost the least. The classifiers may only raise a score.
-BOUNDS = 0.0, 6.0
-LEAST_SHARE = 0.3
-# Standard errors by which test images must stand above held-out normals: one test set of normals in 700 does.
-SURE = 3.0
+HALF_BATCH = 64  # images of each kind per step
+LR = 3e-4  # 1e-3 learned less and 3e-3 nothing
+WARMUP = 50  # steps to the full rate: without them the first ones destroy the features it starts from
+WEIGHT_DECAY = 0.05
+DECAY = 0.99  # of the averaged weights, which remember about the last hundred steps
+SHIFT = 2  # pixels that an image is moved by at most, so that no pixel is learned by heart
+BOUNDS = 0.0, 6.0  # nats of the log likelihood ratio: not below 0, so that the discriminators may only raise a score
+LEAST_SHARE = 0.3  # of anomalies: a smaller one makes the ratio a steep function of the discriminators' noise
+LEAST_Z = 3.0  # standard errors of test images above held-out normals: 1 test set of normals in 700 exceeds it
+PLATT_C = 1e3  # inverse strength of the regression's penalty, so weak that one slope and one offset are free
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Ratios:
 
 
 class Discriminator(nn.Module):
-    """The recogniser's encoder, trained on, and the log-odds that an image is a test image: (N,)."""
+    """The recogniser's encoder, trained further, and the log-odds that an image is a test image: (N,)."""
 
     def __init__(self, features: nn.Module, width: int) -> None:
         super().__init__()
@@ -90,26 +94,23 @@ class Transducer:
     Raises InputError for another model.
     """
 
-    model: Model
-    device: torch.device
-    precision: str
-    batch_size: int
+    scorer: Scorer
     seed: int
     steps: int = STEPS
     lr: float = LR
 
     def __post_init__(self) -> None:
-        check_can_transduce(self.model)
+        check_can_transduce(self.scorer.model)
 
     @property
     def mirror(self) -> bool:
         """Whether mirror images of normal images are normal."""
-        return bool(getattr(self.model, "mirror", True))
+        return bool(getattr(self.scorer.model, "mirror", True))
 
     def __call__(
         self, normal: Sample, calibration: Sample, test: Images, boss_C: np.ndarray, boss_N: np.ndarray
     ) -> Transduction:
-        """Fuse what the discriminators say with scores of the calibration normals (C,) and of the test images (N,).
+        """Fuse the discriminators' ratios with scores of the calibration normals (C,) and of the test images (N,).
 
         The rule is fixed: the product of the p-to-e calibrator p^(-1/2) / 2 of the boss's p-value (Vovk and Wang 2021)
         and of the anomalies' likelihood ratio that the discriminators estimate, kept within bounds. Unless they
@@ -120,34 +121,37 @@ class Transducer:
             return Transduction(Tail.fit(boss_C).nats(boss_N) / 2, 0.0)
         return fuse(self.ratios(normal, calibration, test), boss_C, boss_N)
 
-    def ratios(self, normal: Sample, calibration: Sample, test: Images) -> "Ratios":
-        """Cross-fit a discriminator for each fold, and let it speak of the images that it did not see."""
+    def ratios(self, normal: Sample, calibration: Sample, test: Images) -> Ratios:
+        """Log density ratios by one discriminator for each fold, which has not seen the fold's images."""
         fold_N = np.random.default_rng([self.seed, 1]).permutation(len(test)) % FOLDS
         ratio_N, ratio_FC = np.empty(len(test)), np.empty((FOLDS, len(calibration.rows)))
-        total = FOLDS * self.steps
-        with tqdm(total=total, desc="transduction", unit="step", file=sys.stderr) as bar:
+        with tqdm(total=FOLDS * self.steps, desc="transduction", unit="step", file=sys.stderr) as bar:
             for fold in range(FOLDS):
-                seen, unseen = (np.flatnonzero(fold_N != fold), np.flatnonzero(fold_N == fold))
+                seen, unseen = np.flatnonzero(fold_N != fold), np.flatnonzero(fold_N == fold)
                 net = self._fit(normal, Sample(test, seen), fold, bar)
-                said_C, said_U = self._score(net, calibration), self._score(net, Sample(test, unseen))
-                slope, offset = platt(said_C, said_U)
-                ratio_FC[fold], ratio_N[unseen] = slope * said_C + offset, slope * said_U + offset
+                logit_C, logit_U = self._score(net, calibration), self._score(net, Sample(test, unseen))
+                slope, offset = platt(logit_C, logit_U)
+                ratio_FC[fold], ratio_N[unseen] = slope * logit_C + offset, slope * logit_U + offset
         return Ratios(ratio_FC, ratio_N, fold_N)
 
     def _fit(self, normal: Sample, other: Sample, fold: int, bar: "tqdm[Any]") -> nn.Module:
-        """Train a discriminator on halves of each kind; returns its averaged weights."""
-        features, heads = check_can_transduce(self.model)
+        """Train a discriminator on batches that are half of each kind; returns its averaged weights.
+
+        hw8/training/loop.py trains a model on one set; this loop has two sets, no epochs and nothing to resume.
+        """
+        device, precision = self.scorer.device, self.scorer.precision
+        features, heads = check_can_transduce(self.scorer.model)
         torch.manual_seed((self.seed << 8) + fold)
-        net = channels_last(Discriminator(features, heads.in_features).to(self.device)).train()
+        net = channels_last(Discriminator(features, heads.in_features).to(device)).train()
         average = copy.deepcopy(net).eval()
-        optimizer = torch.optim.AdamW(net.parameters(), self.lr, weight_decay=0.05)
+        optimizer = torch.optim.AdamW(net.parameters(), self.lr, weight_decay=WEIGHT_DECAY)
         rng = np.random.default_rng([self.seed, 2, fold])
+        target_N = torch.arange(2, device=device).repeat_interleave(HALF_BATCH).float()
         for step in range(self.steps):
             for group in optimizer.param_groups:
-                group["lr"] = self.lr * min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+                group["lr"] = self._learning_rate(step)
             x_NCHW = torch.cat([self._draw(sample, rng) for sample in (normal, other)])
-            target_N = torch.arange(2, device=self.device).repeat_interleave(HALF_BATCH).float()
-            with autocast(self.precision, self.device):
+            with autocast(precision, device):
                 logit_N = net(x_NCHW.contiguous(memory_format=torch.channels_last))
             F.binary_cross_entropy_with_logits(logit_N.float(), target_N).backward()
             optimizer.step()
@@ -156,13 +160,15 @@ class Transducer:
             bar.update()
         return average
 
+    def _learning_rate(self, step: int) -> float:
+        """Linear warm-up under half a cosine down to 0."""
+        return self.lr * min(1.0, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+
     def _draw(self, sample: Sample, rng: np.random.Generator) -> Tensor:
-        """Half a batch, each image mirrored by chance and moved by up to two pixels."""
-        batch_BHWC = sample.images.read(np.sort(rng.choice(sample.rows, HALF_BATCH)))
+        """Half a batch, each image mirrored by chance, and all of them moved by up to two pixels."""
+        rows = np.sort(rng.choice(sample.rows, HALF_BATCH))
         mirrored = rng.random(HALF_BATCH) < 0.5
-        if self.mirror:
-            batch_BHWC[mirrored] = batch_BHWC[mirrored, :, ::-1]
-        x_NCHW = to_pixels(torch.from_numpy(batch_BHWC), self.device)
+        x_NCHW = training_batch(sample.images, rows, self.scorer.device, mirrored if self.mirror else None)
         padded = F.pad(x_NCHW, (SHIFT,) * 4, mode="reflect")
         y, x = rng.integers(0, 2 * SHIFT + 1, 2)
         return padded[:, :, y : y + x_NCHW.shape[2], x : x + x_NCHW.shape[3]]
@@ -171,11 +177,11 @@ class Transducer:
     def _score(self, net: nn.Module, sample: Sample) -> np.ndarray:
         """Mean log-odds of each image and, if those are as normal, its mirror image: float64 (len(rows),)."""
         parts = []
-        for rows_B in in_batches(sample.rows, self.batch_size):
-            x_NCHW = to_pixels(torch.from_numpy(sample.images.read(rows_B)), self.device)
-            with autocast(self.precision, self.device):
-                said_B = (net(x_NCHW) + net(x_NCHW.flip(3))) / 2 if self.mirror else net(x_NCHW)
-            parts.append(said_B.float().cpu().double().numpy())
+        for rows_B in in_batches(sample.rows, self.scorer.batch_size):
+            x_NCHW = to_pixels(torch.from_numpy(sample.images.read(rows_B)), self.scorer.device)
+            with autocast(self.scorer.precision, self.scorer.device):
+                logit_B = (net(x_NCHW) + net(x_NCHW.flip(3))) / 2 if self.mirror else net(x_NCHW)
+            parts.append(logit_B.float().cpu().double().numpy())
         return np.concatenate(parts)
 
 
@@ -187,7 +193,7 @@ def check_can_transduce(model: Model) -> tuple[nn.Module, nn.Linear]:
     return features, heads
 
 
-def platt(said_C: np.ndarray, said_U: np.ndarray) -> tuple[float, float]:
+def platt(logit_C: np.ndarray, logit_U: np.ndarray) -> tuple[float, float]:
     """Slope >= 0 and offset that turn log-odds into log density ratios, test over normal (Platt 1999).
 
     Fitted between normals (C,) and test images (U,) that the discriminator did not see, each set weighing one half:
@@ -195,42 +201,35 @@ def platt(said_C: np.ndarray, said_U: np.ndarray) -> tuple[float, float]:
     """
     from sklearn.linear_model import LogisticRegression
 
-    x_M1 = np.concatenate([said_C, said_U])[:, None]
+    x_M1 = np.concatenate([logit_C, logit_U])[:, None]
     scale = max(float(x_M1.std()), 1e-9)
-    y_M = np.repeat([0, 1], [len(said_C), len(said_U)])
-    fit = LogisticRegression(class_weight="balanced", C=1e3).fit(x_M1 / scale, y_M)
+    y_M = np.repeat([0, 1], [len(logit_C), len(logit_U)])
+    fit = LogisticRegression(class_weight="balanced", C=PLATT_C).fit(x_M1 / scale, y_M)
     slope = float(fit.coef_[0, 0]) / scale
     return (slope, float(fit.intercept_[0])) if slope > 0 else (0.0, 0.0)
 
 
 def fuse(
-    ratios: Ratios,
-    boss_C: np.ndarray,
-    boss_N: np.ndarray,
-    bounds: tuple[float, float] = BOUNDS,
-    least_share: float = LEAST_SHARE,
-    least_z: float = SURE,
-) -> Transduction:
+    ratios: Ratios, boss_C: np.ndarray, boss_N: np.ndarray,
+    bounds: tuple[float, float] = BOUNDS, least_share: float = LEAST_SHARE, least_z: float = LEAST_Z,
+) -> Transduction:  # fmt: skip
     """The boss's e-value times the likelihood ratio, where the discriminators have something to say.
 
     `boss_C`, `boss_N`: the boss's scores of the calibration normals and of the test images. The log likelihood ratio
-    is kept within `bounds`, in nats, and the share of anomalies taken for `least_share` at the least. Unless test
-    images stand `least_z` standard errors above held-out normals, the boss's e-value stands alone.
+    is kept within `bounds`, in nats, and the share of anomalies is at least `least_share`. Unless test images stand
+    `least_z` standard errors above held-out normals, the boss's e-value stands alone.
     """
     p_N = np.empty(len(ratios.test_N))
     for fold, ratio_C in enumerate(ratios.calibration_FC):
         of_fold = ratios.fold_N == fold
         p_N[of_fold] = conformal(ratio_C, ratios.test_N[of_fold])
     # For normal images p is uniform, with a mean of 1/2 and a variance of 1/12.
-    sure = (0.5 - p_N.mean()) / np.sqrt((1 / len(boss_C) + 1 / len(p_N)) / 12)
+    z = (0.5 - p_N.mean()) / np.sqrt((1 / len(boss_C) + 1 / len(p_N)) / 12)
     nats_N = Tail.fit(boss_C).nats(boss_N) / 2
-    if sure < least_z:
+    if z < least_z:
         return Transduction(nats_N, 0.0)
     share = float(max(0.0, 1 - 2 * (p_N > 0.5).mean()))  # Storey 2002
-    return Transduction(nats_N + _anomalies(ratios.test_N, max(share, least_share), bounds), share)
-
-
-def _anomalies(ratio: np.ndarray, share: float, bounds: tuple[float, float]) -> np.ndarray:
-    """Log likelihood ratio of anomalies to normals, where the test set is a mixture with that share of anomalies."""
-    excess = (np.exp(ratio) - (1 - share)) / share
-    return np.log(np.maximum(excess, math.exp(bounds[0]))).clip(*bounds)
+    # The test density is (1 - share) normal + share anomalous; its ratio to the normals' gives the anomalies'.
+    mixed = max(share, least_share)
+    anomalous_N = (np.exp(ratios.test_N) - (1 - mixed)) / mixed
+    return Transduction(nats_N + np.log(np.maximum(anomalous_N, math.exp(bounds[0]))).clip(*bounds), share)

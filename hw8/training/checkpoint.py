@@ -14,8 +14,8 @@ from hw8.base.errors import InputError, first_words
 from hw8.base.files import atomic_write, open_regular
 from hw8.base.processes import processes
 from hw8.config import TrainConfig
+from hw8.models.averaging import averaging_decay, update_average
 from hw8.models.output import Model
-from hw8.training.averaging import averaging_decay, update_average
 from hw8.training.history import Row
 
 

@@ -45,7 +45,7 @@ def test_a_run_being_trained_is_not_resumed_by_a_second_process(quick, tmp_path,
         refusals.append(str(caught.value))
         raise InputError("seen enough")
 
-    monkeypatch.setattr("hw8.runs.train._fit", intrude)
+    monkeypatch.setattr("hw8.runs.train.fit", intrude)
     with pytest.raises(InputError, match="seen enough"):
         train_run(quick, tmp_path / "run")
     assert len(refusals) == 1

@@ -141,7 +141,7 @@ def session(file: Path):
 def by_hw8(path: Path, images_NHWC: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     """What hw8 in float32 makes of whole images: scores and p-values (N,), and the number of calibration images."""
     run = TrainedRun.load(path, "cpu")
-    scorer = Scorer(run.scorer.model, torch.device("cpu"), "fp32", 50, run.scorer.wanted)
+    scorer = Scorer(run.scorer.model, torch.device("cpu"), "fp32", 50, run.scorer.evidence_names)
     images = Images(images_NHWC, run.config.data.crop)
     score_N = run.calibration.scores(scorer.table(images, np.arange(len(images))))[run.score_name]
     normals = len(run.calibration.values_C[run.score_name])

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from hw8.base.errors import InputError
+from hw8.commands.predict import notes
 from hw8.compare.ablation import ablate
 from hw8.config import RunConfig, to_yaml
 from hw8.config.presets import changed, load_preset
@@ -93,11 +94,11 @@ def test_an_ensemble_says_how_far_its_members_agree(boss, second, tmp_path):
     tails = [Tail.fit(score_C) for score_C in normals]
     alone = [predict([run.folder.path], None, tmp_path / "one.csv").score_N for run in (boss, second)]
     np.testing.assert_allclose(done.score_N, sum(t.nats(s) for t, s in zip(tails, alone, strict=True)), rtol=1e-9)
-    assert any("rank correlation of" in note for note in done.notes())
+    assert any("rank correlation of" in note for note in notes(done))
     twice = predict([boss.folder.path, boss.folder.path, second.folder.path], None, tmp_path / "three.csv")
     assert twice.groups == [[0, 1], [2]]
     np.testing.assert_allclose(twice.score_N, done.score_N, rtol=1e-6)
-    assert any("counted once" in note for note in twice.notes())
+    assert any("counted once" in note for note in notes(twice))
 
 
 def test_evidence_is_kept_as_a_table(boss, tmp_path):
@@ -200,5 +201,5 @@ def test_transduction_is_named_and_repeats_itself(small, tmp_path, monkeypatch):
     predict([run.folder.path], None, tmp_path / "second.csv")
     assert (tmp_path / "first.csv").read_bytes() == (tmp_path / "second.csv").read_bytes()
     assert done.share is not None
-    assert any("looking at the unlabelled test images" in note for note in done.notes())
+    assert any("looking at the unlabelled test images" in note for note in notes(done))
     assert done.as_json()["transductive"] is True

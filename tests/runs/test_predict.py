@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hw8.base.errors import InputError
+from hw8.commands.predict import flagged
 from hw8.config import to_yaml
 from hw8.config.presets import changed
 from hw8.evaluation.metrics import evaluate
@@ -48,7 +49,7 @@ def test_an_ensemble_is_fused(quick, tmp_path):
     alone = [predict([run], None, tmp_path / "one.csv").score_N for run in runs]
     done = predict(runs, None, tmp_path / "both.csv")
     assert done.p_value_N is None
-    assert done.flagged() is None
+    assert flagged(done) is None
     for scores in alone:
         assert np.corrcoef(scores, done.score_N)[0, 1] > 0.5
 

@@ -190,12 +190,12 @@ def test_texture_does_not_change_when_the_image_is_mirrored_or_turned(faces):
         torch.testing.assert_close(texture.cooccurrence(changed), texture.cooccurrence(x), atol=2e-3, rtol=0)
 
 
-def test_only_what_is_wanted_is_computed(trained):
+def test_only_the_selected_evidence_is_computed(trained):
     rows = np.arange(4)
     scorer = trained.scorer
-    wanted = Scorer(scorer.model, CPU, scorer.precision, 4, ["texture", "l1"])
-    assert set(wanted.table(trained.images, rows)) == {"texture", "l1"}
-    everything = wanted.with_all_evidence().table(trained.images, rows)
+    selected = Scorer(scorer.model, CPU, scorer.precision, 4, ["texture", "l1"])
+    assert set(selected.table(trained.images, rows)) == {"texture", "l1"}
+    everything = selected.with_all_evidence().table(trained.images, rows)
     assert set(everything) > {"texture", "l1", "latent", "error_bands"}
 
 

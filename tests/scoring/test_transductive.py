@@ -10,29 +10,30 @@ from hw8.data.demo import demo_images
 from hw8.evaluation.metrics import roc_auc
 from hw8.models import create_model
 from hw8.scoring import transductive
+from hw8.scoring.inference import Scorer
 from hw8.scoring.transductive import Ratios, Sample, Transducer, fuse, platt
 
 CPU = torch.device("cpu")
 
 
-def simulated(rng: np.random.Generator, count: int, share: float, known: float = 1.0):
+def simulated(rng: np.random.Generator, count: int, share: float, knowledge: float = 1.0):
     """Scores of 300 calibration normals and `count` test images, of which a share are anomalies."""
     anomalous = rng.random(count) < share
     shift = np.where(anomalous, 2.0, 0.0)
     boss_C, boss_N = rng.normal(size=300), rng.normal(size=count) + shift / 2
-    said_FC, said_N = rng.normal(size=(2, 300)), rng.normal(size=count) + known * shift
+    logit_FC, logit_N = rng.normal(size=(2, 300)), rng.normal(size=count) + knowledge * shift
     fold_N = np.arange(count) % 2
-    return anomalous, said_FC, said_N, fold_N, boss_C, boss_N
+    return anomalous, logit_FC, logit_N, fold_N, boss_C, boss_N
 
 
-def transduced(rng: np.random.Generator, share: float, known: float = 1.0):
-    anomalous, said_FC, said_N, fold_N, boss_C, boss_N = simulated(rng, 2000, share, known)
-    ratio_FC, ratio_N = np.empty_like(said_FC), np.empty_like(said_N)
+def transduced(rng: np.random.Generator, share: float, knowledge: float = 1.0):
+    anomalous, logit_FC, logit_N, fold_N, boss_C, boss_N = simulated(rng, 2000, share, knowledge)
+    ratio_FC, ratio_N = np.empty_like(logit_FC), np.empty_like(logit_N)
     for fold in (0, 1):
-        slope, offset = platt(said_FC[fold], said_N[fold_N == fold])
+        slope, offset = platt(logit_FC[fold], logit_N[fold_N == fold])
         ratio_FC[fold], ratio_N[fold_N == fold] = (
-            slope * said_FC[fold] + offset,
-            slope * said_N[fold_N == fold] + offset,
+            slope * logit_FC[fold] + offset,
+            slope * logit_N[fold_N == fold] + offset,
         )
     return anomalous, boss_N, fuse(Ratios(ratio_FC, ratio_N, fold_N), boss_C, boss_N)
 
@@ -48,8 +49,8 @@ def test_without_anomalies_the_boss_stands_alone():
 
 def test_the_share_of_anomalies_is_estimated():
     for share in (0.0, 0.2, 0.5):
-        found = np.mean([transduced(np.random.default_rng(seed), share)[2].share for seed in range(20)])
-        assert share - 0.15 <= found <= share + 0.06
+        estimate = np.mean([transduced(np.random.default_rng(seed), share)[2].share for seed in range(20)])
+        assert share - 0.15 <= estimate <= share + 0.06
 
 
 @pytest.mark.parametrize("share", [0.05, 0.2, 0.5])
@@ -65,9 +66,9 @@ def test_what_the_test_set_says_adds_to_the_boss(share):
 
 def test_a_discriminator_that_learned_nothing_does_no_harm():
     for seed in range(10):
-        anomalous, boss_N, done = transduced(np.random.default_rng(seed), 0.3, known=0.0)
-        found = [roc_auc(score_N[~anomalous], score_N[anomalous]) for score_N in (done.score_N, boss_N)]
-        assert found[0] > found[1] - 0.02
+        anomalous, boss_N, done = transduced(np.random.default_rng(seed), 0.3, knowledge=0.0)
+        aucs = [roc_auc(score_N[~anomalous], score_N[anomalous]) for score_N in (done.score_N, boss_N)]
+        assert aucs[0] > aucs[1] - 0.02
 
 
 def test_log_odds_become_density_ratios():
@@ -86,14 +87,15 @@ def sets():
     return Sample(normal, np.arange(120)), Sample(normal, np.arange(120, 160)), Images(mixed.copy())
 
 
-def small_recogniser():
+def scorer() -> Scorer:
+    """A small recogniser's."""
     torch.manual_seed(0)
-    return create_model("recogniser", 16, 3, {"widths": [8, 16, 16, 32]})
+    return Scorer(create_model("recogniser", 16, 3, {"widths": [8, 16, 16, 32]}), CPU, "fp32", 64)
 
 
 def test_it_finds_what_is_not_in_the_training_set_without_a_label(sets):
     normal, calibration, test = sets
-    transducer = Transducer(small_recogniser(), CPU, "fp32", 64, seed=0, steps=25)
+    transducer = Transducer(scorer(), seed=0, steps=25)
     nothing = np.random.default_rng(0).normal(size=120)
     first, second = (transducer(normal, calibration, test, nothing[:40], nothing[40:]) for _ in range(2))
     np.testing.assert_array_equal(first.score_N, second.score_N)
@@ -118,9 +120,7 @@ def test_an_image_is_scored_only_by_a_discriminator_that_did_not_see_it(sets, mo
 
     monkeypatch.setattr(Transducer, "_fit", spy_fit)
     monkeypatch.setattr(Transducer, "_score", spy_score)
-    Transducer(small_recogniser(), CPU, "fp32", 64, 0, steps=1)(
-        normal, calibration, test, np.arange(40.0), np.arange(80.0)
-    )
+    Transducer(scorer(), 0, steps=1)(normal, calibration, test, np.arange(40.0), np.arange(80.0))
     assert [rows & others for rows, others in zip(seen, scored, strict=True)] == [set(), set()]
     assert set.union(*scored) == set(range(80))
 
@@ -135,7 +135,7 @@ def test_what_scores_is_the_average_over_the_steps(sets, monkeypatch):
         weights.append((net.head.weight.detach().clone(), average.head.weight.detach().clone(), decay))
 
     monkeypatch.setattr(transductive, "update_average", spy)
-    transducer = Transducer(small_recogniser(), CPU, "fp32", 64, 0, steps=4)
+    transducer = Transducer(scorer(), 0, steps=4)
     net = transducer._fit(normal, Sample(test, np.arange(80)), 0, tqdm(disable=True))
     expected = torch.zeros_like(weights[0][0])
     assert [decay for *_, decay in weights] == pytest.approx([1 / 10, 2 / 11, 3 / 12, 4 / 13])
@@ -148,7 +148,7 @@ def test_what_scores_is_the_average_over_the_steps(sets, monkeypatch):
 
 def test_a_single_test_image_gets_the_boss_score(sets):
     normal, calibration, test = sets
-    transducer = Transducer(small_recogniser(), CPU, "fp32", 64, 0, steps=1)
+    transducer = Transducer(scorer(), 0, steps=1)
     done = transducer(normal, calibration, Images(test.array_NHWC[:1]), np.arange(40.0), np.array([38.5]))
     assert done.share == 0
     assert np.isfinite(done.score_N).all()
@@ -156,4 +156,4 @@ def test_a_single_test_image_gets_the_boss_score(sets):
 
 def test_other_models_are_refused():
     with pytest.raises(InputError, match="starts from a recogniser's encoder"):
-        Transducer(create_model("conv", 64), CPU, "fp32", 64, 0)
+        Transducer(Scorer(create_model("conv", 64), CPU, "fp32", 64), 0)

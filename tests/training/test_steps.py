@@ -14,11 +14,12 @@ from hw8.config.presets import changed
 from hw8.data.arrays import to_pixels
 from hw8.data.loader import mirrored_rows
 from hw8.data.sources import open_source
+from hw8.data.splits import split_rows
 from hw8.models import create_model
+from hw8.models.averaging import averaging_decay
 from hw8.models.losses import reconstruction_loss
 from hw8.runs import train as session
 from hw8.training import loop
-from hw8.training.averaging import averaging_decay
 from hw8.training.checkpoint import TrainingState
 from hw8.training.loop import Trainer
 from hw8.training.schedule import learning_rate, paced
@@ -28,7 +29,8 @@ from hw8.training.schedule import learning_rate, paced
 def trainer(quick) -> Trainer:
     """A training that has made no step, on 320 images of 16 pixels."""
     config = dataclasses.replace(quick, precision="fp32")
-    return session._build(config, open_source(config.data.source).training())
+    images = open_source(config.data.source).training()
+    return session.build(config, images, split_rows(len(images), config.data))
 
 
 def test_the_gradient_is_cut_to_its_largest_norm(trainer, monkeypatch):

@@ -1,14 +1,17 @@
-"""Whether a training came to anything: what fails in silence, said aloud with its remedy."""
+"""Whether a training succeeded: a line, with its remedy, for each way of failing in silence."""
 
 import numpy as np
 
 from hw8.config import RunConfig
 from hw8.data.arrays import Images, scaled
+from hw8.data.splits import evenly_spaced
 from hw8.evaluation.metrics import Evaluation
 from hw8.scoring.inference import Scorer
 from hw8.training.history import Row
 
-LOOKED_AT = 256
+# Chosen by hand, far from what healthy trainings give: larger limits warn of those, smaller ones miss failures that are
+# not exact, since a collapsed model's outputs still differ in their last digits.
+LOOKED_AT = 256  # development images: one batch, in which a spread is good to a few percent
 SAME = 1e-3  # spread of a latent or a score, as a share of its size, that counts as none
 DEAD = 0.02  # spread of the reconstructions, as a share of the images', below which they show one picture
 LITTLE = 0.01  # fall of the held-out loss, as a share of its first value, that counts as none
@@ -20,24 +23,24 @@ def warnings(
     """A line for each way in which a finished training has failed in silence; none for a healthy one.
 
     Looks at the history, at the latents, reconstructions and scores of up to 256 of the development `rows`, and at the
-    held-out ROC-AUC. A loss that is no number or does not move at all stops a training before it comes here.
+    held-out ROC-AUC. A loss that is not finite or does not move at all stops a training before it comes here.
     """
-    batch_BHWC = images.read(rows[:: -(-len(rows) // LOOKED_AT)])
-    recon_BHWC, evidence = scorer.with_evidence(("latent", config.scoring.score)).reconstruct(batch_BHWC)
-    found = [
+    batch_BHWC, score = images.read(evenly_spaced(rows, LOOKED_AT)), config.scoring.score
+    recon_BHWC, evidence = scorer.with_evidence(("latent", score)).reconstruct(batch_BHWC)
+    lines = [
         _loss(history, config.train.lr),
         _latent(evidence["latent"]),
         None if recon_BHWC is None else _decoder(recon_BHWC, scaled(batch_BHWC)),
-        _scores(config.scoring.score, evidence.get(config.scoring.score)),
-        _chance(config.scoring.score, scores),
+        _scores(score, evidence.get(score)),
+        _chance(score, scores),
     ]
-    return [line for line in found if line is not None]
+    return [line for line in lines if line is not None]
 
 
 def _loss(history: list[Row], lr: float) -> str | None:
     losses = [row["held_out_loss"] for row in history]
-    fallen = (losses[0] - min(losses)) / max(abs(losses[0]), 1e-12)
-    if len(losses) < 2 or fallen >= LITTLE:
+    fall = (losses[0] - min(losses)) / max(abs(losses[0]), 1e-12)
+    if len(losses) < 2 or fall >= LITTLE:
         return None
     return (
         f"the held-out loss has hardly moved: {losses[0]:.4g} after the first epoch, {min(losses):.4g} at best; "
@@ -56,18 +59,17 @@ def _latent(latent_BD: np.ndarray) -> str | None:
 
 
 def _decoder(recon_BHWC: np.ndarray, x_BHWC: np.ndarray) -> str | None:
-    spread = np.sqrt(recon_BHWC.var(axis=0, dtype=np.float64).mean())
-    wanted = np.sqrt(x_BHWC.var(axis=0, dtype=np.float64).mean())
-    if spread > DEAD * wanted:
+    recon_spread, image_spread = (np.sqrt(x.var(axis=0, dtype=np.float64).mean()) for x in (recon_BHWC, x_BHWC))
+    if recon_spread > DEAD * image_spread:
         return None
     return (
-        f"the decoder is dead: it shows the same picture for every image (their spread is {spread:.2g}, the images' "
-        f"{wanted:.2g}); train with a lower learning rate, more epochs, or a larger latent"
+        f"the decoder is dead: it shows the same picture for every image (their spread is {recon_spread:.2g}, the "
+        f"images' {image_spread:.2g}); train with a lower learning rate, more epochs, or a larger latent"
     )
 
 
 def _scores(name: str, score_B: np.ndarray | None) -> str | None:
-    """Of numbers only: a distance of vectors is measured by the ROC-AUC."""
+    """Only for one number per image: a distance of vectors is measured by the ROC-AUC."""
     if score_B is None or score_B.ndim != 1 or score_B.std() > SAME * np.abs(score_B).mean():
         return None
     return f"the scores have collapsed: {name} is {score_B.mean():.4g} for every image; try another score or model"

@@ -10,10 +10,10 @@ from torch import nn
 from hw8.base.errors import InputError
 from hw8.config.presets import changed
 from hw8.data.labels import Labels
-from hw8.evaluation import health
 from hw8.evaluation.metrics import evaluate
 from hw8.models.blocks import Autoencoder
 from hw8.models.registry import MODELS
+from hw8.runs import health
 from hw8.runs.train import train_run
 from hw8.training import loop
 from hw8.training.run_folder import newest_run

@@ -5,15 +5,15 @@ from torch import nn
 
 
 def averaging_decay(step: int, longest: float) -> float:
-    """Decay at a step, `longest` in the end: short memory at first, so that early weights are forgotten."""
-    return min(longest, (1 + step) / (10 + step))
+    """Decay at a step, from 0.1 up to `longest`: short memory at first, so that early weights are forgotten."""
+    return min(longest, (1 + step) / (10 + step))  # TensorFlow's ExponentialMovingAverage has this ramp
 
 
 @torch.no_grad()
 def update_average(average: nn.Module, current: nn.Module, decay: float) -> None:
     """Move averaged weights and normalisation statistics towards the current ones, in place.
 
-    Other buffers (codebooks, centres, unit vectors, counters) mean nothing as an average, and are copied.
+    Other buffers (codebooks, centres, unit vectors, counters) are copied, since their average has no meaning.
     """
     old, new = average.state_dict(), current.state_dict()
     learned = {name for name, _ in current.named_parameters()}
