@@ -79,7 +79,7 @@ COLUMNS = (
     ),
     Column(
         "unseen_auc", "unseen", dropped=DROPPED_SECOND, of_run=lambda run: run.held_out.unseen.macro.auc,
-        meaning="the same against a second set of synthetic anomalies, which no model is trained on",
+        meaning="that against a second set of synthetic anomalies, of kinds that no model is trained on",
     ),
     Column(
         "macro_auc", "macro", dropped=ALWAYS, of_labels=lambda labelled: labelled.macro.auc,
@@ -103,7 +103,7 @@ COLUMNS = (
         "public", "public", "{:.5f}", dropped=ALWAYS,
         meaning="Kaggle's ROC-AUC of those of the preset's runs that were submitted, their mean",
     ),
-    Column("private", "private", "{:.5f}", dropped=ALWAYS, meaning="the same on the part of the test set kept back"),
+    Column("private", "private", "{:.5f}", dropped=ALWAYS, meaning="that on the other part of the test set"),
     Column("seeds", "seeds", "{:,.0f}"),
     Column("parameters", "parameters", "{:,.0f}", of_run=lambda run: run.summary.get("parameters")),
     Column("minutes", "minutes", "{:.2f}", dropped=ALWAYS, of_run=lambda run: run.minutes),
