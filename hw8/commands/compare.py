@@ -74,8 +74,10 @@ def main() -> None:
     from hw8.data.sources import open_source
     from hw8.report.comparison import Compared, write_comparison
 
-    source, folder = open_source(arguments.data), RUNS / arguments.out.name
-    contest = Contest(arguments.presets, arguments.seeds, source.name, arguments.epochs, folder)
+    folder = RUNS / arguments.out.name
+    contest = Contest(arguments.presets, arguments.seeds, arguments.data, arguments.epochs, folder)
+    source = open_source(arguments.data)
+    contest = dataclasses.replace(contest, data=source.name)
     labels, count = source.labels(), len(contest.entries())
     with tqdm(total=count, desc="compare", unit="run", file=sys.stderr) as bar:
 

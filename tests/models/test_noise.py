@@ -58,7 +58,7 @@ class TestCorruptions:
         assert getattr(model.to("meta"), name_of_noise).is_meta
 
     def test_noise_that_would_fill_the_memory_is_refused_before_it_is_drawn(self):
-        with pytest.raises(InputError, match="at most 500,000,000 are taken"):
+        with pytest.raises(InputError, match="at most 500,000,000 are allowed"):
             create_model("denoising", 32, 3, {"draws": 10**6})
 
     def test_the_input_is_corrupted_while_training_only(self):
