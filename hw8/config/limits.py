@@ -96,6 +96,6 @@ def _limits(annotation: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(annotation, FieldInfo):
         for limit in annotation.metadata:
             yield from ((name, getattr(limit, name)) for name in LIMITS if hasattr(limit, name))
-    # The entries of a tuple of four share one type, whose limits are told once.
+    # The entries of a tuple of four share one type, whose limits are listed once.
     for part in dict.fromkeys(get_args(annotation)):
         yield from _limits(part)

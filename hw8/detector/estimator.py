@@ -17,7 +17,7 @@ from hw8.data.rows import Layout, checked_shape
 from hw8.data.splits import LEAST_CALIBRATION
 from hw8.detector import run
 from hw8.models.blocks import DOWNSAMPLING
-from hw8.runs.predict import ALPHA
+from hw8.scoring.tails import ALPHA
 
 if TYPE_CHECKING:
     import pandas as pd

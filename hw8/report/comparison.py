@@ -19,9 +19,10 @@ from hw8.evaluation.classical import CLASSICAL, CROPS
 from hw8.report import plots
 from hw8.report.drawings import MAPPED, latent_map, training_curves
 from hw8.report.explanation import Explainer
-from hw8.report.gallery import MethodScores, cards, choose, gallery
+from hw8.report.gallery import cards, choose, gallery
 from hw8.report.pages import Figure, as_data, with_code, write_page
 from hw8.report.run_report import read_summary, warnings_of
+from hw8.runs.predict import Scores
 from hw8.runs.submission import read_submission
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.fusion import rank_correlation
@@ -48,7 +49,7 @@ class Compared:
 class Method:
     """What the page shows of a preset's first seed; its run is loaded once, for all of it, and not kept."""
 
-    scores: MethodScores
+    scores: Scores
     cards: list[dict[str, Any]]
     warnings: list[str]
     curve: Markup | None = None
@@ -62,13 +63,13 @@ class Method:
         folder = RunFolder(compared.folder / run_name((name, int(seeds.min()))))
         score_N = read_submission(folder.path / "scores.csv", None if labels is None else len(labels))
         if name in CLASSICAL:
-            scores = MethodScores(name, score_N, None)
+            scores = Scores(name, score_N, None)
             images = compared.source.testing(CROPS.get(name))
             return cls(scores, cards(scores, images, labels, None, choose(scores, labels, EACH, SPREAD)), [])
         trained = TrainedRun.load(folder.path)
         # The calibration knows scores before the transduction, and scores.csv holds those after it.
         p_value_N = None if is_transductive(name) else trained.calibration.p_value(trained.score_name, score_N)
-        scores = MethodScores(name, score_N, p_value_N)
+        scores = Scores(name, score_N, p_value_N)
         images = trained.open_test(compared.source)
         explainer = Explainer.for_images(trained, images)
         mapped = evenly_spaced(np.arange(len(images)), MAPPED)
@@ -127,7 +128,7 @@ def _cells(table: pd.DataFrame, shown: pd.DataFrame) -> list[list[tuple[str, Any
     return rows
 
 
-def _figures(table: pd.DataFrame, methods: list[MethodScores], labels: Labels | None) -> list[Figure]:
+def _figures(table: pd.DataFrame, methods: list[Scores], labels: Labels | None) -> list[Figure]:
     if table.empty:
         return []
     fair = table[~table["preset"].map(is_transductive).astype(bool)]
@@ -155,7 +156,7 @@ def _figures(table: pd.DataFrame, methods: list[MethodScores], labels: Labels | 
     return figures
 
 
-def _labelled_figures(methods: list[MethodScores], labels: Labels) -> list[Figure]:
+def _labelled_figures(methods: list[Scores], labels: Labels) -> list[Figure]:
     """ROC curves, one per method, of the mean over kinds and of each kind alone; and how well p-values hold."""
     colours = dict(zip([method.name for method in methods], plots.COLOURS, strict=False))
     normal_N = labels.label_N == 0

@@ -12,10 +12,9 @@ from hw8.data.arrays import Images, scaled
 from hw8.data.splits import evenly_spaced
 from hw8.report.figures import error_scale, save_figure, three_channels
 from hw8.report.plots import new_figure
-from hw8.runs.predict import ALPHA
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import TWO_SIDED, needed_evidence
-from hw8.scoring.tails import rarity
+from hw8.scoring.tails import ALPHA, rarity
 
 # Test images that set the colour scale of error maps: a million pixels, of which the largest 0.5% can be told well.
 SCALE_IMAGES = 256

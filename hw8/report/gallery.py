@@ -1,6 +1,5 @@
 """Which test images a page shows, and what it says of each."""
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from hw8.report.explanation import Explainer
 from hw8.report.figures import three_channels
 from hw8.report.plots import groups_of
 from hw8.report.sprites import data_uri, small, strip
-from hw8.runs.predict import ALPHA
+from hw8.runs.predict import Scores
 from hw8.runs.trained_run import TrainedRun
 
 BATCH = 256  # images explained at once: bounds the memory of their reconstructions
@@ -26,20 +25,7 @@ GROUPS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class MethodScores:
-    """A method's scores of the test set (N,), larger is more anomalous, and their p-values where there are any."""
-
-    name: str
-    score_N: np.ndarray
-    p_value_N: np.ndarray | None
-
-    def flagged(self) -> np.ndarray | None:
-        """Which images have p <= .05: bool (N,), None without p-values."""
-        return None if self.p_value_N is None else self.p_value_N <= ALPHA
-
-
-def choose(scores: MethodScores, labels: Labels | None, each: int, spread: int) -> dict[str, np.ndarray]:
+def choose(scores: Scores, labels: Labels | None, each: int, spread: int) -> dict[str, np.ndarray]:
     """Rows of the test set worth looking at, by group, each in the order of interest.
 
     The `each` most and least anomalous images and `spread` images at even ranks. With labels also false alarms, normal
@@ -61,7 +47,7 @@ def choose(scores: MethodScores, labels: Labels | None, each: int, spread: int) 
     return groups | {"spread": evenly_spaced(rising, spread)[::-1]}
 
 
-def mistakes(scores: MethodScores, labels: Labels | None) -> dict[str, int]:
+def mistakes(scores: Scores, labels: Labels | None) -> dict[str, int]:
     """How many false alarms and misses there are in the whole test set; empty without p-values or labels."""
     flagged_N = scores.flagged()
     if labels is None or flagged_N is None:
@@ -72,7 +58,7 @@ def mistakes(scores: MethodScores, labels: Labels | None) -> dict[str, int]:
     }
 
 
-def gallery(methods: list[tuple[MethodScores, list[dict[str, Any]]]], labels: Labels | None, **more: Any) -> Any:
+def gallery(methods: list[tuple[Scores, list[dict[str, Any]]]], labels: Labels | None, **more: Any) -> Any:
     """What the page's script shows and sorts: each method's cards, and what they are chosen from."""
     unlabelled = {"most", "least", "spread"}
     first = methods[0][0].score_N if methods else np.empty(0)
@@ -89,7 +75,7 @@ def gallery(methods: list[tuple[MethodScores, list[dict[str, Any]]]], labels: La
 
 
 def cards(
-    scores: MethodScores,
+    scores: Scores,
     images: Images,
     labels: Labels | None,
     explainer: Explainer | None,

@@ -14,10 +14,11 @@ from hw8.evaluation.metrics import evaluate
 from hw8.report import plots
 from hw8.report.drawings import MAPPED, latent_map, training_curves
 from hw8.report.explanation import Explainer
-from hw8.report.gallery import MethodScores, cards, choose, gallery
+from hw8.report.gallery import cards, choose, gallery
 from hw8.report.pages import Figure, as_data, write_page
-from hw8.runs.predict import ALPHA, score_images
+from hw8.runs.predict import Scores, score_images
 from hw8.runs.trained_run import TrainedRun
+from hw8.scoring import tails
 from hw8.scoring.calibration import Table
 from hw8.scoring.fusion import rank_correlation
 from hw8.training.run_folder import RunFolder
@@ -40,7 +41,7 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str) -> N
     predicted = score_images(all_evidence, images)
     name, summary = run.resolve().name, read_summary(RunFolder(run))
     test_set = source.name if source.has_test_set else f"development images of {source.name}, which has no test set"
-    method = MethodScores(name, predicted.score_N, predicted.p_value_N)
+    method = Scores(name, predicted.score_N, predicted.p_value_N)
     scores = trained.calibration.scores(predicted.table)
     evaluation = None if labels is None else evaluate(method.score_N, labels)
     explainer = Explainer.for_images(trained, images)
@@ -54,7 +55,7 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str) -> N
         warnings=warnings_of(summary),
         evaluation=evaluation,
         kinds=[] if evaluation is None else sorted(evaluation.kinds.items(), key=lambda item: -item[1].auc),
-        flagged=float((predicted.p_value_N <= ALPHA).mean()),
+        flagged=float(tails.is_flagged(predicted.p_value_N).mean()),
         figures=_figures(trained, RunFolder(run), method, scores, predicted.table, labels),
         evidence=_evidence_table(scores, summary, labels),
         reconstructs=any(card["wide"] for card in shown),
@@ -105,7 +106,7 @@ def _facts(
 def _figures(
     trained: TrainedRun,
     folder: RunFolder,
-    method: MethodScores,
+    method: Scores,
     scores: dict[str, np.ndarray],
     table: Table,
     labels: Labels | None,
@@ -120,9 +121,9 @@ def _figures(
         }
         figures.append(Figure("ROC curves", "Anomalies found against normal images flagged, by kind.", views))
     transductive = trained.config.scoring.transductive
-    threshold = None if transductive else _threshold(trained.calibration.values_C[trained.score_name])
+    limit = None if transductive else tails.threshold(trained.calibration.values_C[trained.score_name])
     score_name = "transductive" if transductive else trained.score_name
-    plot = plots.histogram(method.score_N, labels, threshold, score_name)
+    plot = plots.histogram(method.score_N, labels, limit, score_name)
     figures.append(Figure("Scores", "How the anomaly score is spread. Beyond the dotted line p <= .05.", {"": plot}))
     if method.p_value_N is not None:
         figures.append(_calibration(method.p_value_N, labels))
@@ -137,12 +138,6 @@ def _figures(
         matrix = plots.correlation(rank_correlation([scores[name] for name in names]), names)
         figures.append(Figure("Agreement of the evidence", "Rank correlation of every two scores.", {"": matrix}))
     return figures
-
-
-def _threshold(normal_C: np.ndarray) -> float | None:
-    """The lowest score with p <= .05; None if too few normals were held out for any score to have that."""
-    allowed = int(ALPHA * (len(normal_C) + 1)) - 1
-    return None if allowed < 0 else float(np.sort(normal_C)[::-1][allowed])
 
 
 def _calibration(p_value_N: np.ndarray, labels: Labels | None) -> Figure:

@@ -23,7 +23,6 @@ from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import Table
 from hw8.scoring.evidence import select
 from hw8.scoring.fusion import fuse, fused_p_values, one_opinion, rank_correlation
-from hw8.scoring.tails import ALPHA as ALPHA
 from hw8.scoring.tails import check_scores, is_flagged
 from hw8.scoring.transductive import Sample, Transducer
 from hw8.training.run_folder import RunFolder, newest_run
@@ -38,6 +37,10 @@ class Scores:
     name: str
     score_N: np.ndarray
     p_value_N: np.ndarray | None
+
+    def flagged(self) -> np.ndarray | None:
+        """Which images are flagged as anomalous: bool (N,); None without p-values."""
+        return None if self.p_value_N is None else is_flagged(self.p_value_N)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,24 +35,24 @@ def hw8(monkeypatch, capsys):
         program = Path(sys.executable).parent / "hw8" if start == "/usr/bin/hw8" else ROOT / "hw8" / "__main__.py"
         monkeypatch.setattr(sys, "argv", [str(program), *map(str, words)])
         monkeypatch.setattr(logging.getLogger(), "handlers", [])
-        found = 0
+        exit_code = 0
         try:
             main()
         except SystemExit as leaving:
-            found = int(leaving.code or 0)
-        told = capsys.readouterr()
-        assert found == code, told.err
-        return told.out, told.err
+            exit_code = int(leaving.code or 0)
+        captured = capsys.readouterr()
+        assert exit_code == code, captured.err
+        return captured.out, captured.err
 
     return called
 
 
 def process(*program: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, *map(str, program)]
-    done = subprocess.run(words, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
+    completed = subprocess.run(words, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    assert completed.returncode == code, completed.stderr
+    assert "Traceback" not in completed.stderr
+    return completed
 
 
 def test_help_lists_every_command_with_what_its_script_says_of_itself(hw8):
@@ -61,8 +61,8 @@ def test_help_lists_every_command_with_what_its_script_says_of_itself(hw8):
     assert list(COMMANDS) == SCRIPTS
     lines = [line.split(maxsplit=1) for line in shown.splitlines() if line.startswith("  ")]
     assert [name for name, _ in lines] == SCRIPTS
-    for name, said in lines:
-        assert importlib.import_module(f"hw8.commands.{name}").__doc__.splitlines()[0] == said
+    for name, description in lines:
+        assert importlib.import_module(f"hw8.commands.{name}").__doc__.splitlines()[0] == description
     assert "usage: hw8 COMMAND" in shown
 
 
@@ -74,8 +74,8 @@ def test_help_is_quick_and_loads_no_pytorch(tmp_path):
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     assert min(spent() for _ in range(3)) < 0.6, "seconds of processor time, which others at work do not change"
-    told = process("-X", "importtime", "-m", "hw8", "--help", cwd=tmp_path).stderr
-    assert not {"torch", "numpy", "pandas"} & {line.rpartition("|")[2].strip() for line in told.splitlines()}
+    imports = process("-X", "importtime", "-m", "hw8", "--help", cwd=tmp_path).stderr
+    assert not {"torch", "numpy", "pandas"} & {line.rpartition("|")[2].strip() for line in imports.splitlines()}
 
 
 def test_version(hw8, tmp_path):
@@ -107,18 +107,20 @@ def test_a_missing_or_late_command_is_refused(hw8):
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path):
     words = f"{sys.executable} -m hw8 --help | true"
-    done = subprocess.run(words, shell=True, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
-    assert done.stderr == ""
+    completed = subprocess.run(
+        words, shell=True, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+    )
+    assert completed.stderr == ""
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_commands_help_is_its_scripts(name, hw8, call):
     script = call(name, "--help").stdout
     for start, shown in (("/usr/bin/hw8", "hw8"), ("", "python -m hw8")):
-        found = hw8(name, "--help", start=start)[0]
-        assert found.startswith(f"usage: {shown} {name} ")
-        ours, its = ("".join(text.partition("\n\n")[2].split()) for text in (found, script))
-        assert ours == its, "".join(difflib.unified_diff([script], [found]))
+        ours = hw8(name, "--help", start=start)[0]
+        assert ours.startswith(f"usage: {shown} {name} ")
+        both = ["".join(text.partition("\n\n")[2].split()) for text in (ours, script)]
+        assert both[0] == both[1], "".join(difflib.unified_diff([script], [ours]))
 
 
 @pytest.mark.parametrize("name", ["download", "prepare"])
@@ -201,9 +203,9 @@ def test_settings_and_commands_of_a_message_are_spelled_for_the_shell(monkeypatc
 
 
 def test_no_message_spells_a_script_by_hand():
-    told = [path for path in (ROOT / "hw8").rglob("*.py") if "python scripts/" in path.read_text()]
-    told += [path for path in (ROOT / "scripts").glob("*.py") if "python scripts/" in path.read_text()]
-    assert sorted(path.name for path in told) == ["__main__.py", "benchmark.py", "spelling.py"]
+    paths = [path for path in (ROOT / "hw8").rglob("*.py") if "python scripts/" in path.read_text()]
+    paths += [path for path in (ROOT / "scripts").glob("*.py") if "python scripts/" in path.read_text()]
+    assert sorted(path.name for path in paths) == ["__main__.py", "benchmark.py", "spelling.py"]
 
 
 @pytest.mark.slow
@@ -211,8 +213,10 @@ def test_it_starts_in_several_processes_of_which_one_speaks(tmp_path):
     words = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d"]
     words += ["--rdzv-endpoint", "localhost:0", "-m", "--", "hw8"]
     words += ["predict", "--run", "gone"]
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, *words], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=120
     )
-    assert done.returncode != 0
-    assert done.stderr.count("error: gone: no run here (config.yaml is missing); python -m hw8 train makes one") == 1
+    assert completed.returncode != 0
+    assert (
+        completed.stderr.count("error: gone: no run here (config.yaml is missing); python -m hw8 train makes one") == 1
+    )

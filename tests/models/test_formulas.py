@@ -60,9 +60,9 @@ class TestVariational:
         model, x_NCHW, evidence_N = linear
         weights_KN = model.log_weights(x_NCHW, *model.encode(x_NCHW), model.noise_KD)
         torch.testing.assert_close(weights_KN, evidence_N.expand(8, -1), rtol=1e-3, atol=1e-2)
-        found = model.evidence(x_NCHW, model(x_NCHW))
+        values = model.evidence(x_NCHW, model(x_NCHW))
         for name in ("nelbo", "iwae"):
-            torch.testing.assert_close(-found[name], evidence_N, rtol=1e-3, atol=1e-2)
+            torch.testing.assert_close(-values[name], evidence_N, rtol=1e-3, atol=1e-2)
 
     def test_with_another_posterior_the_bounds_are_ordered(self, linear):
         model, x_NCHW, evidence_N = linear
@@ -80,8 +80,8 @@ class TestVariational:
         assert (elbo_N < evidence_N).all()
         assert (elbo_N < iwae_N).all()
         torch.testing.assert_close(iwae_N, evidence_N, rtol=0, atol=0.2)
-        found = model.evidence(x_NCHW, model(x_NCHW))
-        assert (found["iwae"] <= found["nelbo"] + 1e-4).all(), "IWAE is never below the ELBO of the same samples"
+        values = model.evidence(x_NCHW, model(x_NCHW))
+        assert (values["iwae"] <= values["nelbo"] + 1e-4).all(), "IWAE is never below the ELBO of the same samples"
 
     def test_training_loss_is_the_negative_elbo_in_the_losses_units(self):
         """MSE + 2 sigma^2 KL / D is the negative ELBO, up to its constant, times 2 sigma^2 / D."""

@@ -1,4 +1,4 @@
-"""One suite for the zoo: every registered model is found by itself."""
+"""One suite for the zoo: every registered model is tested without being listed."""
 
 import dataclasses
 import inspect
@@ -70,12 +70,12 @@ def test_loss_is_finite_and_every_parameter_learns(name, loss):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_built_and_run_twice_from_one_seed_it_is_the_same(name):
-    found = []
+    runs = []
     for _ in range(2):
         model = build(name, 32)
         trained = objective("mse", model(batch(32)), batch(32))
-        found.append((trained, *everything(model.eval(), batch(32)).values()))
-    for first, second in zip(*found, strict=True):
+        runs.append((trained, *everything(model.eval(), batch(32)).values()))
+    for first, second in zip(*runs, strict=True):
         torch.testing.assert_close(first, second, rtol=0, atol=0)
 
 
@@ -98,8 +98,8 @@ def test_in_evaluation_an_image_does_not_see_its_batch(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_diagnoses_are_finite_numbers(name):
-    found = build(name, 32).eval().diagnose(batch(32))
-    assert all(isinstance(value, int | float) and math.isfinite(value) for value in found.values())
+    diagnosis = build(name, 32).eval().diagnose(batch(32))
+    assert all(isinstance(value, int | float) and math.isfinite(value) for value in diagnosis.values())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -169,9 +169,9 @@ def test_every_preset_builds_and_gives_its_score(name):
     side = config.data.crop or 64
     torch.manual_seed(0)
     model = create_model(config.model.name, side, 3, config.model.options).eval()
-    found = everything(model, batch(side))
+    values = everything(model, batch(side))
     for needed in needed_evidence(config.scoring.score, config.scoring.parts):
-        assert torch.isfinite(select(found, needed)).all()
+        assert torch.isfinite(select(values, needed)).all()
 
 
 @pytest.mark.parametrize("name", heavy(NAMES, {"deep_svdd", "fcn"}))
@@ -187,14 +187,14 @@ def test_trained_it_beats_chance(name, small, tmp_path):
         train={"epochs": 4, "least_steps": 0, "batch_size": 32},
         scoring={"score": score},
     )
-    done = train_run(config, tmp_path / "run")
+    run = train_run(config, tmp_path / "run")
     source = open_source(str(small))
     images, labels = source.testing(), source.labels()
     assert labels is not None
-    score_N = done.score(images, np.arange(len(images)))[score]
+    score_N = run.score(images, np.arange(len(images)))[score]
     far = np.isin(labels.kind_N, ["cat", "cartoon"])
     assert roc_auc(score_N[labels.label_N == 0], score_N[far]) > 0.6
-    assert set(done.held_out.common.kinds) == set(CORRUPTIONS)
+    assert set(run.held_out.common.kinds) == set(CORRUPTIONS)
 
 
 @pytest.mark.parametrize("name", ["conv", "resnet", "course_cnn", "memae", "vqvae", "deep_svdd"])

@@ -69,8 +69,8 @@ def test_what_the_recogniser_misses(monkeypatch):
     model = create_model("recogniser", SIDE, 3, {"weight": weight}).train()
     amount_NP = torch.full((2, len(names)), 0.5)
     amount_NP[:, 1] = 0.21
-    done = Transformed(images(2), amount_NP, torch.tensor([0, 2]), torch.tensor([1, 0]))
-    monkeypatch.setattr(recogniser, "transform", lambda x_NCHW, chances: done)
+    transformed = Transformed(images(2), amount_NP, torch.tensor([0, 2]), torch.tensor([1, 0]))
+    monkeypatch.setattr(recogniser, "transform", lambda x_NCHW, chances: transformed)
     with torch.no_grad():
         model.heads.weight.zero_()
         model.heads.bias.zero_()
@@ -140,10 +140,10 @@ def test_the_auxiliary_error_is_weighted_by_the_main_one():
     main_N = (output.recon_NCHW - images()).square().flatten(1).mean(1)
     error_N = (second - images()).square().flatten(1).mean(1)
     torch.testing.assert_close(output.terms["auxiliary"], 0.5 * error_N * main_N / main_N.mean())
-    found = model.evidence(images(), output)
-    torch.testing.assert_close(found["auxiliary_mse"], error_N)
+    values = model.evidence(images(), output)
+    torch.testing.assert_close(values["auxiliary_mse"], error_N)
     both = ((second - images()).abs() + (output.recon_NCHW - images()).abs()).flatten(1).mean(1) / 2
-    torch.testing.assert_close(found["both_l1"], both)
+    torch.testing.assert_close(values["both_l1"], both)
 
 
 def test_the_classifier_names_images_real_and_near_misses_false():

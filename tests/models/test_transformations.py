@@ -31,11 +31,11 @@ def only(name: str, channels: int = 3, seed: int = 0):
     names = parameter_names(channels)
     x_NCHW = faces_like(600, channels)
     torch.manual_seed(seed)
-    done = transform(x_NCHW, Chances(0, 0.1, 0, 0))
-    alone = done.amount_NP.ne(0).sum(1).eq(1) & done.amount_NP[:, names.index(name)].ne(0)
-    alone &= done.amount_NP[:, names.index(name)].abs() > 0.2  # less may drown in rounding and clipping
+    result = transform(x_NCHW, Chances(0, 0.1, 0, 0))
+    alone = result.amount_NP.ne(0).sum(1).eq(1) & result.amount_NP[:, names.index(name)].ne(0)
+    alone &= result.amount_NP[:, names.index(name)].abs() > 0.2  # less may drown in rounding and clipping
     assert alone.any()
-    return x_NCHW[alone], done.x_NCHW[alone], done.amount_NP[alone, names.index(name)]
+    return x_NCHW[alone], result.x_NCHW[alone], result.amount_NP[alone, names.index(name)]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -44,42 +44,42 @@ def test_shapes_ranges_and_levels(channels, side):
     torch.manual_seed(0)
     x_NCHW = faces_like(40, channels, side)
     before = x_NCHW.clone()
-    done = transform(x_NCHW, Chances())
+    result = transform(x_NCHW, Chances())
     assert torch.equal(x_NCHW, before), "the target of the decoder must stay clean"
-    assert done.x_NCHW.shape == x_NCHW.shape
-    assert done.amount_NP.shape == (40, len(parameter_names(channels)))
-    assert done.x_NCHW.abs().max() <= 1
-    levels = (done.x_NCHW + 1) * 127.5
+    assert result.x_NCHW.shape == x_NCHW.shape
+    assert result.amount_NP.shape == (40, len(parameter_names(channels)))
+    assert result.x_NCHW.abs().max() <= 1
+    levels = (result.x_NCHW + 1) * 127.5
     torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
-    assert done.amount_NP.abs().max() <= 1
+    assert result.amount_NP.abs().max() <= 1
     for name in ONE_SIDED:
-        assert (done.amount_NP[:, parameter_names(channels).index(name)] >= 0).all()
-    assert 0 <= done.turn_N.min() <= done.turn_N.max() < QUARTERS
-    assert 0 <= done.damage_N.min() <= done.damage_N.max() < len(DAMAGES)
+        assert (result.amount_NP[:, parameter_names(channels).index(name)] >= 0).all()
+    assert 0 <= result.turn_N.min() <= result.turn_N.max() < QUARTERS
+    assert 0 <= result.damage_N.min() <= result.damage_N.max() < len(DAMAGES)
 
 
 def test_the_same_seed_does_the_same():
-    found = []
+    results = []
     for _ in range(2):
         torch.manual_seed(3)
-        found.append(transform(faces_like(), Chances()))
-    for first, second in zip(vars(found[0]).values(), vars(found[1]).values(), strict=True):
+        results.append(transform(faces_like(), Chances()))
+    for first, second in zip(vars(results[0]).values(), vars(results[1]).values(), strict=True):
         assert torch.equal(first, second)
 
 
 def test_no_chance_changes_nothing():
-    done = transform(faces_like(), NOTHING)
-    torch.testing.assert_close(done.x_NCHW, faces_like(), atol=1e-6, rtol=0)
-    assert not done.amount_NP.any()
-    assert not done.turn_N.any()
-    assert not done.damage_N.any()
+    result = transform(faces_like(), NOTHING)
+    torch.testing.assert_close(result.x_NCHW, faces_like(), atol=1e-6, rtol=0)
+    assert not result.amount_NP.any()
+    assert not result.turn_N.any()
+    assert not result.damage_N.any()
 
 
 def test_a_quarter_turn_keeps_every_pixel():
     torch.manual_seed(0)
-    done = transform(faces_like(), Chances(0, 0, 1, 0))
-    assert (done.turn_N > 0).all()
-    for image, changed, turn in zip(faces_like(), done.x_NCHW, done.turn_N, strict=True):
+    result = transform(faces_like(), Chances(0, 0, 1, 0))
+    assert (result.turn_N > 0).all()
+    for image, changed, turn in zip(faces_like(), result.x_NCHW, result.turn_N, strict=True):
         torch.testing.assert_close(changed, image.rot90(int(turn), (1, 2)), atol=1e-6, rtol=0)
 
 
@@ -103,13 +103,13 @@ def test_each_change_does_what_its_name_says(name):
 def test_damages_leave_the_rest_of_the_image():
     torch.manual_seed(0)
     x_NCHW = faces_like(60)
-    done = transform(x_NCHW, Chances(0, 0, 0, 1))
-    assert (done.damage_N > 0).all()
-    same_NHW = (done.x_NCHW - x_NCHW).abs().amax(1) < 1e-6
+    result = transform(x_NCHW, Chances(0, 0, 0, 1))
+    assert (result.damage_N > 0).all()
+    same_NHW = (result.x_NCHW - x_NCHW).abs().amax(1) < 1e-6
     for name in ("pasted", "shuffled", "covered"):
-        part = same_NHW[done.damage_N == DAMAGES.index(name)].float().mean((1, 2))
+        part = same_NHW[result.damage_N == DAMAGES.index(name)].float().mean((1, 2))
         assert part.min() > 0.7, name
-    blended = done.damage_N == DAMAGES.index("blended")
+    blended = result.damage_N == DAMAGES.index("blended")
     assert same_NHW[blended].float().mean() < 0.2
 
 
@@ -156,7 +156,7 @@ def test_evidence_is_the_same_with_and_without_the_map_of_the_forward_pass():
     x_NCHW = faces_like(4)
     with torch.no_grad():
         output = model(x_NCHW)
-        short, long = (model.evidence(x_NCHW, given) for given in (output, output._replace(map_NDhw=None)))
+        short, long = (model.evidence(x_NCHW, item) for item in (output, output._replace(map_NDhw=None)))
     assert short.keys() == long.keys()
     assert all(torch.equal(short[name], long[name]) for name in short)
 

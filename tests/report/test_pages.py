@@ -17,11 +17,11 @@ from hw8.evaluation.metrics import evaluate
 from hw8.explorer.catalogue import Catalogue
 from hw8.report import plots
 from hw8.report.comparison import Compared, write_comparison
-from hw8.report.gallery import MethodScores, choose
+from hw8.report.gallery import choose
 from hw8.report.pages import as_data, render
 from hw8.report.run_report import write_run_report
 from hw8.report.sprites import small
-from hw8.runs.predict import predict
+from hw8.runs.predict import Scores, predict
 from hw8.runs.submission import read_submission
 from hw8.runs.train import train_run
 from tests.helpers import heavy
@@ -151,7 +151,7 @@ def test_a_comparison_has_every_method_and_the_figures_of_its_files(small, tmp_p
 def test_choosing_without_p_values_ranks_all():
     score_N = np.arange(20.0)
     labels = Labels(np.array([0, 1] * 10), np.array(["normal", "odd"] * 10))
-    found = choose(MethodScores("a", score_N, None), labels, each=3, spread=4)
+    found = choose(Scores("a", score_N, None), labels, each=3, spread=4)
     assert found["most"].tolist() == [19, 18, 17]
     assert found["least"].tolist() == [0, 1, 2]
     assert found["false_alarms"].tolist() == [18, 16, 14]

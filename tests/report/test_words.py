@@ -15,9 +15,10 @@ from hw8.data.labels import Labels
 from hw8.report import plots
 from hw8.report.explanation import Explainer
 from hw8.report.figures import draw_scores
-from hw8.report.gallery import MethodScores, mistakes
+from hw8.report.gallery import mistakes
 from hw8.report.pages import with_code
 from hw8.report.run_report import _facts, warnings_of, write_run_report
+from hw8.runs.predict import Scores
 from hw8.runs.trained_run import TrainedRun
 
 METRICS = pd.DataFrame({"epoch": [1, 2], "train_loss": [2.0, 1.0], "held_out_loss": [2.5, 1.5]})
@@ -69,7 +70,7 @@ def test_the_picture_of_scores_leaves_none_out(tmp_path, monkeypatch):
 def test_mistakes_are_counted_in_full():
     labels = Labels(np.repeat([0, 1], [100, 60]), np.repeat(["normal", "odd"], [100, 60]))
     p_value_N = np.concatenate([np.full(7, 0.01), np.full(93, 0.5), np.full(20, 0.02), np.full(40, 0.3)])
-    ranking = MethodScores("a", -p_value_N, p_value_N)
+    ranking = Scores("a", -p_value_N, p_value_N)
     assert mistakes(ranking, labels) == {"false_alarms": 7, "misses": 40}
     assert mistakes(ranking, None) == mistakes(dataclasses.replace(ranking, p_value_N=None), labels) == {}
 
