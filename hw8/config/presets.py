@@ -239,11 +239,23 @@ def deep_svdd() -> RunConfig:
 def boss() -> RunConfig:
     """The best combination that uses no test labels: evidence of a recogniser and of the image's texture."""
     return changed(
-        RunConfig(),
+        RunConfig(unaligned="boss_views"),
         data={"flip": True},
         model={"name": "recogniser", "options": {}},
         train={"loss": "l1", "epochs": 30},
         scoring={"score": "joint", "parts": ("amounts", "changes", "texture")},
+    )
+
+
+@preset
+def boss_views() -> RunConfig:
+    """Dense views, every turn and shift of an image recognised: for objects that are not aligned."""
+    return changed(
+        RunConfig(),
+        data={"flip": True},
+        model={"name": "views", "options": {}},
+        train={"least_steps": 4000, "batch_size": 64},
+        scoring={"score": "views"},
     )
 
 
@@ -256,14 +268,14 @@ def boss_quick() -> RunConfig:
 @preset
 def boss_transductive() -> RunConfig:
     """`boss` that, when it scores a test set, also learns from its unlabelled images."""
-    return changed(boss(), scoring={"transductive": True})
+    return changed(dataclasses.replace(boss(), unaligned=""), scoring={"transductive": True})
 
 
 @preset
 def boss_digits() -> RunConfig:
     """`boss` for about a hundred small grey images that are not symmetric, for instance one handwritten digit."""
     return changed(
-        boss(),
+        dataclasses.replace(boss(), unaligned=""),
         data={"flip": False},
         model={"options": {"widths": [32, 64, 96, 128], "mirror": False}},
         scoring={"parts": ("amounts", "changes", "features", "latent"), "distance": "neighbours", "fit_on": "training"},

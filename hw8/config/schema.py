@@ -141,6 +141,9 @@ class RunConfig:
     tracker: Literal["tensorboard", "wandb", "mlflow"] = "tensorboard"
     """Where curves and pictures of held-out images go: always TensorBoard's events in the run folder; Weights &
     Biases or MLflow besides (pip install wandb or mlflow)."""
+    unaligned: Word = ""
+    """Preset whose settings replace this one's, where they were not changed, if the objects in the training images are
+    not aligned (see docs/scoring.md); empty for none."""
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)

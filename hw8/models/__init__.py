@@ -14,6 +14,7 @@ from hw8.models import (
     resnet,
     svdd,
     vae,
+    views,
     vqvae,
 )
 from hw8.models.output import Model, Output

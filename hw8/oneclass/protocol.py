@@ -179,7 +179,7 @@ def _trained(
     np.save(folder / "trainingset.npy", train_NHWC)
     run = train_run(changed(config, data={"source": str(folder)}), folder / "run")
     test = Images(test_NHWC, config.data.crop)
-    score_N = run.score(test, np.arange(len(test)))[config.scoring.score]
+    score_N = run.score(test, np.arange(len(test)))[run.score_name]
     return score_N, run.held_out, run.summary["epochs"]
 
 

@@ -25,6 +25,7 @@ from hw8.evaluation.held_out import HeldOut, evaluate_held_out
 from hw8.models import Model, create_model
 from hw8.runs.health import warnings
 from hw8.runs.trained_run import TrainedRun
+from hw8.runs.unaligned import settings_for
 from hw8.scoring.appearance import Appearance
 from hw8.scoring.calibration import Calibration, needed_evidence
 from hw8.scoring.evidence import select
@@ -79,6 +80,7 @@ def _train(
     """The whole story of a run, in a new folder or in a `saved` one."""
     images = source.training(config.data.crop)
     splits = split_rows(len(images), config.data)
+    config = settings_for(config, images, splits)
     trainer = build(config, images, splits)
     with _in_folder(trainer, config, saved, out, command) as folder:
         fit(trainer, folder)
@@ -97,7 +99,7 @@ def train_images(config: RunConfig, images: Images, splits: Splits, kind: type[T
 
     `splits` replace the cut that the settings ask for, and may share rows. Raises InputError or Interrupted.
     """
-    trainer = build(config, images, splits, kind)
+    trainer = build(settings_for(config, images, splits), images, splits, kind)
     trainer.fit()
     return calibrate(trainer)
 

@@ -131,7 +131,7 @@ def test_changed_leaves_the_rest_alone():
 def test_preset_names_are_unique_and_known():
     with pytest.raises(ValueError, match="registered twice"):
         preset(_named("fcn"))
-    with pytest.raises(InputError, match="`preset` nothing: unknown; there are .*boss_quick.* and 34 more"):
+    with pytest.raises(InputError, match="`preset` nothing: unknown; there are .*boss_quick.* and 35 more"):
         load_preset("nothing")
 
 

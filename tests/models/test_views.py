@@ -1,0 +1,83 @@
+"""Views of an image: turns keep its pixels, shifts reflect its edges, and the score is what the formula says."""
+
+import pytest
+import torch
+
+from hw8.models import create_model
+from hw8.models.views import SHIFTS, shifted, turned
+
+
+@pytest.fixture
+def x_NCHW():
+    return torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def test_each_image_is_turned_by_its_own_quarters(x_NCHW):
+    turn_N = torch.tensor([0, 1, 2, 3, 1, 0])
+    expected = torch.stack([image.rot90(int(quarters), (1, 2)) for image, quarters in zip(x_NCHW, turn_N, strict=True)])
+    assert torch.equal(turned(x_NCHW, turn_N), expected)
+
+
+def test_each_image_is_shifted_by_a_quarter_and_reflected(x_NCHW):
+    down_N, across_N = torch.tensor([1, 0, 2, 1, 0, 2]), torch.tensor([1, 1, 1, 0, 2, 0])
+    moved = shifted(x_NCHW, down_N, across_N)
+    assert torch.equal(moved[0], x_NCHW[0])
+    assert torch.equal(moved[1][:, 8:], x_NCHW[1][:, :-8])
+    assert torch.equal(moved[1][:, :8], x_NCHW[1][:, 1:9].flip(1))
+    assert torch.equal(moved[2][:, :-8], x_NCHW[2][:, 8:])
+    assert torch.equal(moved[3][:, :, 8:], x_NCHW[3][:, :, :-8])
+    assert torch.equal(moved[4][:, 8:, :-8], x_NCHW[4][:, :-8, 8:])
+
+
+@torch.no_grad()
+def test_the_score_is_minus_the_log_probability_of_the_right_answers_over_all_views(x_NCHW):
+    model = create_model("views", 32, 3, {}).eval()
+    evidence = model.evidence(x_NCHW, model(x_NCHW))
+    turns, shifts = [], []
+    for quarters in range(4):
+        for down, across in SHIFTS:
+            padded = torch.nn.functional.pad(x_NCHW.rot90(quarters, (2, 3)), (8, 8, 8, 8), mode="reflect")
+            view = padded[:, :, 8 + 8 * down : 40 + 8 * down, 8 + 8 * across : 40 + 8 * across]
+            turn, row, column = model.heads(model.features(view).mean((2, 3))).split((4, 3, 3), 1)
+            turns.append(-turn.log_softmax(1)[:, quarters])
+            shifts.append(-row.log_softmax(1)[:, down + 1] - column.log_softmax(1)[:, across + 1])
+    turn_N, shift_N = torch.stack(turns).mean(0), torch.stack(shifts).mean(0)
+    torch.testing.assert_close(evidence["turns"], turn_N, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(evidence["shifts"], shift_N, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(evidence["views"], turn_N + shift_N, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_the_held_out_loss_is_that_of_unshifted_turns(x_NCHW):
+    model = create_model("views", 32, 3, {}).eval()
+    expected = 0
+    for quarters in range(4):
+        logits = model.heads(model.features(x_NCHW.rot90(quarters, (2, 3))).mean((2, 3))).split((4, 3, 3), 1)
+        truths = (quarters, 1, 1)
+        expected = expected - sum(logit.log_softmax(1)[:, truth] for logit, truth in zip(logits, truths, strict=True))
+    torch.testing.assert_close(model(x_NCHW).terms["views"], expected / 4, rtol=1e-4, atol=1e-5)
+
+
+def test_large_images_are_seen_small():
+    model = create_model("views", 64, 1, {}).eval()
+    x_NCHW = torch.rand(2, 1, 64, 64) * 2 - 1
+    small_NCHW = torch.nn.functional.avg_pool2d(x_NCHW, 2)
+    of_small = create_model("views", 32, 1, {}, weights=model.state_dict()).eval()
+    torch.testing.assert_close(model(x_NCHW).terms["views"], of_small(small_NCHW).terms["views"])
+
+
+def test_images_upside_down_are_more_surprising_than_those_of_the_training():
+    torch.manual_seed(0)
+    model = create_model("views", 32, 1, {"widths": [8, 8, 8, 16]}).train()
+    sky_HW = torch.linspace(1, -1, 32).view(1, 1, 32, 1).expand(16, 1, 32, 32)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
+    for _ in range(40):
+        loss = model(sky_HW + 0.3 * torch.randn(16, 1, 32, 32)).terms["views"].mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    model.eval()
+    with torch.no_grad():
+        upright_NCHW = sky_HW + 0.3 * torch.randn(16, 1, 32, 32)
+        upright_N, reversed_N = (model.evidence(x, model(x))["views"] for x in (upright_NCHW, upright_NCHW.flip(2)))
+    assert reversed_N.min() > upright_N.max()

@@ -1,0 +1,63 @@
+"""A preset takes other settings where objects are not aligned, and leaves what a user changed."""
+
+import dataclasses
+
+import pytest
+
+from hw8.config.presets import changed, load_preset
+from hw8.data.arrays import Images
+from hw8.data.demo import demo_images
+from hw8.data.splits import split_rows
+from hw8.runs.train import train_images
+from hw8.runs.unaligned import settings_for
+from tests.unaligned import scattered
+
+
+def decided(config, image_NHWC):
+    return settings_for(config, Images(image_NHWC), split_rows(len(image_NHWC), config.data))
+
+
+@pytest.fixture(scope="module")
+def anywhere():
+    return scattered(500)
+
+
+def test_unaligned_images_get_the_settings_of_the_other_preset(anywhere):
+    found = decided(load_preset("boss_quick"), anywhere)
+    other = load_preset("boss_views")
+    assert (found.model, found.scoring, found.train) == (other.model, other.scoring, other.train)
+    assert (found.preset, found.unaligned) == ("boss_quick", "")
+
+
+def test_aligned_images_keep_the_preset():
+    config = load_preset("boss_quick")
+    assert decided(config, demo_images("normal", 500, 0)) == dataclasses.replace(config, unaligned="")
+
+
+def test_presets_without_another_measure_nothing(anywhere):
+    for name in ("conv", "boss_transductive", "boss_digits", "boss_views"):
+        assert decided(load_preset(name), anywhere) == load_preset(name)
+
+
+def test_what_was_changed_stays_changed(anywhere):
+    config = changed(load_preset("boss_quick"), train={"epochs": 3, "least_steps": 0}, data={"flip": False})
+    config = dataclasses.replace(config, seed=5)
+    found = decided(config, anywhere)
+    assert found.model.name == "views"
+    assert (found.train.epochs, found.train.least_steps, found.data.flip, found.seed) == (3, 0, False, 5)
+
+
+@pytest.mark.parametrize(
+    "section", [{"model": {"options": {"latent": 32}}}, {"scoring": {"score": "l1"}}, {"model": {"name": "conv"}}]
+)
+def test_another_model_or_score_is_kept(section, anywhere):
+    config = changed(load_preset("boss_quick"), **section)
+    assert decided(config, anywhere) == dataclasses.replace(config, unaligned="")
+
+
+def test_a_run_on_unaligned_images_scores_views(anywhere):
+    config = changed(load_preset("boss_quick"), train={"epochs": 1, "least_steps": 0})
+    images, splits = Images(anywhere), split_rows(500, config.data)
+    run = train_images(dataclasses.replace(config, device="cpu"), images, splits)
+    assert (run.score_name, run.config.model.name) == ("views", "views")
+    assert run.config.preset == "boss_quick"
