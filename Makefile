@@ -33,7 +33,7 @@ lint: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs site
-	@echo "Next:     open site/index.html"
+	@echo "Next:     $(BIN)/python -m webbrowser site/index.html"
 
 faults: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q tests/faults --ignore tests/faults/test_campaign.py

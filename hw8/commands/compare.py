@@ -14,6 +14,7 @@ import tyro
 
 from hw8.base.errors import InputError
 from hw8.commands.parsing import command_line, parse
+from hw8.commands.spelling import in_browser
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,4 +98,5 @@ def main() -> None:
         print(f"Failed:   {line}")
     if "failure" in rows and rows["failure"].notna().all():
         raise InputError("no run came to a result")
-    print(f"Wrote:    {arguments.out}.csv, .md, .html\nRuns:     {folder}\nNext:     open {arguments.out}.html")
+    page = arguments.out.with_suffix(".html")
+    print(f"Wrote:    {arguments.out}.csv, .md, .html\nRuns:     {folder}\nNext:     {in_browser(page)}")

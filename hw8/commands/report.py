@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from hw8.commands.parsing import command_line, parse
-from hw8.commands.spelling import spelled
+from hw8.commands.spelling import in_browser, spelled
 
 
 @dataclasses.dataclass
@@ -33,4 +33,5 @@ def main() -> None:
     write_run_report(folder, arguments.data, out, command_line())
     print(f"Wrote:    {out} ({out.stat().st_size / 1e6:.1f} MB, opens offline)")
     where = () if arguments.data is None else ("--data", arguments.data)
-    print(f"Next:     open {out} in a browser, or look further: {spelled('explore', '--run', folder, *where)}")
+    print(f"Look at:  {in_browser(out)}")
+    print(f"Next:     {spelled('explore', '--run', folder, *where)}")

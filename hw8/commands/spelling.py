@@ -18,6 +18,11 @@ def spelled(name: str, *words: object) -> str:
     return " ".join([_start(name), *(shlex.quote(str(word)) for word in words)])
 
 
+def in_browser(page: Path) -> str:
+    """The command that opens a page in a browser, on every system that has Python."""
+    return f"{interpreter()} -m webbrowser {shlex.quote(str(page))}"
+
+
 def for_shell(message: str) -> str:
     """A message of the rooms below with its settings and commands spelled for the command line."""
     return MARKED.sub(lambda match: _start(match[1]) + match[2] if match[1] else option(match[3]), message)
