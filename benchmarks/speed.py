@@ -314,7 +314,7 @@ def boss_profile(repeats: int) -> dict[str, float]:
         scorer = Scorer(model, device, precision, scoring.score_batch_size, evidence)
         return _seconds(lambda: scorer.table(images, rows), least=repeats, budget=0.0)
 
-    whole, latent = seconds(needed_evidence(scoring.score, scoring.parts)), seconds(("latent",))
+    whole, latent = seconds(needed_evidence(scoring.score, scoring.parts, scoring.fused)), seconds(("latent",))
     # Every scorer reconstructs, so that the latent alone is the time of reading, reconstruction and latent.
     texture = seconds(("texture",)) - latent
     reading = _seconds(lambda: [images.read(batch) for batch in epoch_batches(rows, 256, 0, 0)])

@@ -147,12 +147,13 @@ def of_calibration() -> dict[str, list[float]]:
         for seed, count in ((1, 60), (2, 25), (3, 90))
     ]
     found: dict[str, list[float]] = {}
-    for neighbours in (False, True):
+    fused = ("number", "vector")
+    for distance in ("mahalanobis", "neighbours", "euclidean"):
         for reference in (None, tables[2]):
-            fit = Calibration.fit(tables[0], ("number", "vector"), neighbours, reference)
-            case = f"neighbours {neighbours}, reference {reference is not None}"
+            fit = Calibration.fit(tables[0], ("number", "vector"), distance, reference, fused=fused)
+            case = f"{distance}, reference {reference is not None}"
             for name, score_N in fit.scores(tables[1]).items():
-                kept = Calibration.from_tensors(fit.tensors(), name, ("number", "vector"), "golden")
+                kept = Calibration.from_tensors(fit.tensors(), name, ("number", "vector"), "golden", fused)
                 found[f"{case}: {name}"] = [
                     *score_N[:4], score_N.mean(), fit.values_C[name].mean(), fit.p_value(name, score_N).mean(),
                     fit.nats(name, score_N).mean(), kept.scores(tables[1])[name].mean(),

@@ -64,6 +64,7 @@ NEAREST = {
                     "svdd",
                     "transformations",
                     "vae",
+                    "views",
                     "vqvae",
                 )
             ),

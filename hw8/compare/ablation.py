@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hw8.config import Distance
 from hw8.data.labels import Labels
 from hw8.data.splits import reference_rows
 from hw8.evaluation.held_out import Development, HeldOut
@@ -25,10 +26,10 @@ class Tables:
     labels: Labels | None
     reference: Table | None
 
-    def row(self, score: str, parts: Sequence[str], neighbours: bool) -> dict[str, float]:
+    def row(self, score: str, parts: Sequence[str], distance: Distance) -> dict[str, float]:
         """ROC-AUC of one score, whose calibration is fitted anew; the joint score is that of these parts."""
         evidence = {name: self.calibration[name] for name in (parts or [score])}
-        calibration = Calibration.fit(evidence, parts, neighbours, self.reference, (score,))
+        calibration = Calibration.fit(evidence, parts, distance, self.reference, (score,))
         held_out = HeldOut.of(self.development.mapped(calibration.scores), score)
         row = {"held_out": held_out.common.macro.auc, "unseen": held_out.unseen.macro.auc}
         if self.labels is not None:
@@ -45,19 +46,20 @@ def ablate(run: Path, where: str | None = None) -> pd.DataFrame:
     no such run, or it does not fit the data.
     """
     trained = TrainedRun.load(run)
-    parts, neighbours = trained.config.scoring.parts, trained.config.scoring.distance == "neighbours"
+    parts, distance = trained.config.scoring.parts, trained.config.scoring.distance
     tables = _measure(trained, where)
     names = [*tables.calibration]
-    rows = {name: tables.row(name, (), neighbours) for name in names}
+    rows = {name: tables.row(name, (), distance) for name in names}
     if parts:
-        other_distance = "Mahalanobis distance" if neighbours else "nearest neighbours"
-        rows[JOINT] = tables.row(JOINT, parts, neighbours)
-        rows[f"joint by {other_distance}"] = tables.row(JOINT, parts, not neighbours)
+        other: Distance = "neighbours" if distance == "mahalanobis" else "mahalanobis"
+        label = {"mahalanobis": "Mahalanobis distance", "neighbours": "nearest neighbours"}[other]
+        rows[JOINT] = tables.row(JOINT, parts, distance)
+        rows[f"joint by {label}"] = tables.row(JOINT, parts, other)
     for name in names if parts else ():
         if name not in parts:
-            rows[f"joint with {name}"] = tables.row(JOINT, (*parts, name), neighbours)
+            rows[f"joint with {name}"] = tables.row(JOINT, (*parts, name), distance)
     for name in parts if len(parts) > 1 else ():
-        rows[f"joint without {name}"] = tables.row(JOINT, [part for part in parts if part != name], neighbours)
+        rows[f"joint without {name}"] = tables.row(JOINT, [part for part in parts if part != name], distance)
     return pd.DataFrame.from_dict(rows, orient="index")
 
 

@@ -14,6 +14,7 @@ from hw8.config.limits import LARGEST_COUNT, Count, CountOrZero, NotNegative, Po
 RUNS = Path("runs")  # where runs are made and looked for unless another folder is named
 MOST_BRACKETS = 300  # in a config.yaml; presets have 2, so that many options still fit
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Distance = Literal["mahalanobis", "neighbours", "euclidean"]
 # Two parts are held out, so that at least a fifth of the images is left to learn from.
 HeldOutShare = Annotated[float, Field(gt=0, le=0.4)]
 
@@ -101,13 +102,16 @@ class ScoreConfig:
 
     score: Word = "l1"
     """Evidence that is the score: l1, mean absolute error of pixels in [-1, 1]; mse, mean squared error; rse, root of
-    the summed squared error (the course's); joint, the distance of all `parts` from normal images; or another one
+    the summed squared error (the course's); joint, the distance of all `parts` from normal images; fused, how
+    improbable the scores of `fused` are together; or another one
     that the model gives (see docs/methods.md and docs/scoring.md)."""
     parts: Annotated[tuple[Word, ...], Field(strict=False)] = ()  # not strict: YAML has lists only
     """Names of the evidence that the score `joint` combines."""
-    distance: Literal["mahalanobis", "neighbours"] = "mahalanobis"
-    """How the distance of vectors, and of `joint`, from normal is measured: by a fitted Gaussian, or to the nearest
-    calibration normals."""
+    fused: Annotated[tuple[Word, ...], Field(strict=False)] = ()
+    """Names of the scores whose -log p the score `fused` adds up (Fisher's rule)."""
+    distance: Distance = "mahalanobis"
+    """How the distance of vectors, and of `joint`, from normal is measured: by a fitted Gaussian; to the nearest
+    normals, in its units (neighbours); or to them in the vectors' own units (euclidean)."""
     fit_on: Literal["calibration", "training"] = "calibration"
     """Normals that distances are fitted to: the calibration split, or training images (better for small sets, if the
     model does not overfit its training images); p-values come from the calibration split either way."""
@@ -120,6 +124,8 @@ class ScoreConfig:
         one_sided = self.score.removesuffix("_two_sided")
         if one_sided not in (self.score, *self.parts):
             raise ValueError(f"score = {self.score!r}: needs {one_sided} among the parts")
+        if self.score == "fused" and not self.fused:
+            raise ValueError("fused = (): the score fused needs some")
         if self.score == "joint" and not self.parts:
             raise ValueError("parts = (): the score joint needs some")
         if len(set(self.parts)) < len(self.parts):

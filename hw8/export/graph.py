@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from hw8.data.arrays import to_pixels
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.calibration import NEIGHBOURS, Gaussian, needed_evidence
+from hw8.scoring.calibration import FUSED, NEIGHBOURS, Gaussian, needed_evidence
 from hw8.scoring.evidence import evidence, select
 from hw8.scoring.folding import folded
+from hw8.scoring.tails import Tail
 
 OPSET = 18  # ONNX 1.13, December 2022: what PyTorch's exporter is written for; an older one lacks operators it uses
 # Images of the example that is traced, and its pixels beyond the crop. Chosen by hand: the tracer could take sizes of 0
@@ -52,6 +53,30 @@ class Distance(nn.Module):
         return squared_NR.topk(nearest, dim=1, largest=False).values.sqrt().mean(1)
 
 
+class Nats(nn.Module):
+    """`Tail.nats` in tensors: -log p of scores (N,), interpolated between the normals' and linear beyond them."""
+
+    value_U: Tensor
+    nats_U: Tensor
+
+    def __init__(self, tail: Tail) -> None:
+        super().__init__()
+        self.register_buffer("value_U", torch.from_numpy(tail.value_U))
+        self.register_buffer("nats_U", torch.from_numpy(tail.nats_U))
+        self.excess, self.last = tail.excess, len(tail.value_U) - 1
+
+    def forward(self, score_N: Tensor) -> Tensor:
+        """Scores, float64 (N,), to -log p (N,)."""
+        upper_N = (self.value_U <= score_N.unsqueeze(1)).sum(1).clamp(max=self.last)
+        lower_N = (upper_N - 1).clamp(min=0)
+        low_N, high_N = self.value_U[lower_N], self.value_U[upper_N]
+        share_N = ((score_N - low_N) / (high_N - low_N).clamp(min=1e-300)).clamp(0, 1)
+        body_N = self.nats_U[lower_N] + share_N * (self.nats_U[upper_N] - self.nats_U[lower_N])
+        below_N = (self.value_U[0] - score_N).clamp(min=0) / self.excess
+        beyond_N = (score_N - self.value_U[self.last]).clamp(min=0) / self.excess
+        return body_N / (1 + below_N) + beyond_N
+
+
 class ScoreGraph(nn.Module):
     """All that a run does to whole images: centre crop, scaling of pixels, model in float32, evidence, calibration.
 
@@ -63,25 +88,38 @@ class ScoreGraph(nn.Module):
 
     def __init__(self, run: TrainedRun) -> None:
         super().__init__()
-        scoring, fit = run.config.scoring, run.calibration.fits.get(run.score_name)
+        scoring, calibration = run.config.scoring, run.calibration
         self.side, self.channels, self.crops = run.side, run.channels, run.config.data.crop is not None
         self.model = folded(run.scorer.model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        self.score, self.names = scoring.score, needed_evidence(scoring.score, scoring.parts)
-        self.distance = None if fit is None else Distance(fit)
-        self.register_buffer("value_C", torch.from_numpy(run.calibration.values_C[scoring.score]))
+        members = scoring.fused if scoring.score == FUSED else (scoring.score,)
+        self.names = needed_evidence(scoring.score, scoring.parts, scoring.fused)
+        self.parts = {score: needed_evidence(score, scoring.parts) for score in members}
+        fits = {name: Distance(fit) for name, fit in calibration.fits.items() if name in self.parts}
+        self.distances = nn.ModuleDict(fits)
+        tails = {name: Nats(Tail.fit(calibration.values_C[name])) for name in self.parts}
+        self.nats = nn.ModuleDict(tails if scoring.score == FUSED else {})
+        self.register_buffer("value_C", torch.from_numpy(calibration.values_C[scoring.score]))
         self.eval()
 
     def forward(self, images_NHWC: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 (N, H, W, C) to the score, float32 (N,), and its conformal p-value (Vovk 2005), float64 (N,)."""
         x_NCHW = to_pixels(self._centre(images_NHWC), channels_last=False)
         pieces = evidence(self.model, x_NCHW, self.model(x_NCHW), self.names)
-        if self.distance is None:
-            score_N = select(pieces, self.score).double()
+        scores = {name: self._score(name, pieces) for name in self.parts}
+        if self.nats:
+            score_N = torch.stack([self.nats[name](value_N) for name, value_N in scores.items()]).sum(0)
         else:
-            parts = [select(pieces, name).double() for name in self.names]
-            score_N = self.distance(torch.cat([part.unsqueeze(1) if part.ndim == 1 else part for part in parts], dim=1))
+            (score_N,) = scores.values()
         larger_N = (self.value_C >= score_N.unsqueeze(1)).sum(1)
         return score_N.float(), (1 + larger_N).double() / (self.value_C.shape[0] + 1)
+
+    def _score(self, name: str, pieces: Mapping[str, Tensor]) -> Tensor:
+        """One score, float64 (N,): a number of the evidence, or the distance of several pieces side by side."""
+        parts = [select(pieces, part).double() for part in self.parts[name]]
+        if name not in self.distances:
+            return parts[0]
+        columns = [part.unsqueeze(1) if part.ndim == 1 else part for part in parts]
+        return self.distances[name](torch.cat(columns, dim=1))
 
     def _centre(self, images_NHWC: Tensor) -> Tensor:
         """The centre crop that `Images.read` takes, if the run crops."""

@@ -90,8 +90,8 @@ class Explainer:
         scores = calibration.scores(table)
         score_B = scores[trained.score_name]
         p_value_B = calibration.p_value(trained.score_name, score_B)
-        parts = {}
-        for name in needed_evidence(trained.config.scoring.score, trained.config.scoring.parts):
+        scoring, parts = trained.config.scoring, {}
+        for name in needed_evidence(scoring.score, scoring.parts, scoring.fused):
             key = name + TWO_SIDED if name + TWO_SIDED in scores else name
             parts[name] = calibration.p_value(key, scores[key])
         leanings = self._leanings(table, len(batch_BHWC))

@@ -19,7 +19,7 @@ from hw8.report.pages import Figure, as_data, write_page
 from hw8.runs.predict import Scores, score_images
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring import tails
-from hw8.scoring.calibration import Table
+from hw8.scoring.calibration import FUSED, Table
 from hw8.scoring.fusion import rank_correlation
 from hw8.training.run_folder import RunFolder
 
@@ -88,9 +88,10 @@ def _facts(
     epochs = counted(summary.get("epochs", config.train.epochs), "epoch")
     machine = [str(hardware.get("processor", "unknown")), counted(hardware.get("threads", 1), "thread")]
     machine += [hardware["gpu"]] if hardware.get("gpu") else []
+    combined = scoring.fused if scoring.score == FUSED else scoring.parts
     facts = [
         ("preset", config.preset or config.model.name),
-        ("score", scoring.score + (f" of {', '.join(scoring.parts)}" if scoring.parts else "")),
+        ("score", scoring.score + (f" of {', '.join(combined)}" if combined else "")),
         ("test set", f"{test_set}, {count:,} images"),
         ("trained on", f"{config.data.source}, seed {config.seed}, {epochs}"),
         ("parameters", f"{summary.get('parameters', 0):,}"),

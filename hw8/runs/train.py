@@ -151,7 +151,7 @@ def build(config: RunConfig, images: Images, splits: Splits, kind: type[Trainer]
     evidence = Scorer(state.average, device, precision, 2).table(images, splits.train[:2])
     if config.scoring.transductive:
         check_can_transduce(model)
-    for name in needed_evidence(config.scoring.score, config.scoring.parts):
+    for name in needed_evidence(config.scoring.score, config.scoring.parts, config.scoring.fused):
         select(evidence, name)
     return kind(config, None, images, splits, state, precision)
 
@@ -195,7 +195,8 @@ def calibrate(trainer: Trainer) -> TrainedRun:
     scorer = Scorer(_best_model(trainer), trainer.device, trainer.precision, scoring.score_batch_size)
     table = scorer.table(images, splits.calibration, label=trainer.label("calibrating"))
     reference = scorer.table(images, reference_rows(splits)) if scoring.fit_on == "training" else None
-    calibration = Calibration.fit(table, scoring.parts, scoring.distance == "neighbours", reference, (scoring.score,))
+    needed = (scoring.score, *scoring.fused)
+    calibration = Calibration.fit(table, scoring.parts, scoring.distance, reference, needed, scoring.fused)
     check_scores(select(calibration.scores(table), scoring.score), trainer.name)
     appearance = Appearance.of(images, splits)
     return TrainedRun(trainer.folder, trainer.config, scorer, calibration, appearance, images.side, images.channels)

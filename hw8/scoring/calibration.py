@@ -11,9 +11,11 @@ import numpy as np
 import torch
 
 from hw8.base.errors import InputError, command
-from hw8.scoring.tails import Tail, conformal
+from hw8.config import Distance
+from hw8.scoring.tails import Tail, conformal, leave_one_out_nats
 
-JOINT, TWO_SIDED = "joint", "_two_sided"  # the score of all parts together; the ending of a number's distance
+# The score of all parts together, the score of several scores together, and the ending of a number's distance.
+JOINT, FUSED, TWO_SIDED = "joint", "fused", "_two_sided"
 FIT = "fit."  # before the names of a fit's arrays in model.safetensors
 FOLDS = 5  # each image's distance is from a fit to four fifths; of two halves the fits would have half the images
 SEED = 8  # of the folds, which must be the same for every run
@@ -40,14 +42,17 @@ class Gaussian:
     reference_RD: np.ndarray
 
     @classmethod
-    def fit(cls, value_CD: np.ndarray, neighbours: bool = False) -> "Gaussian":
+    def fit(cls, value_CD: np.ndarray, distance: Distance = "mahalanobis") -> "Gaussian":
         """Median, interquartile range / 1.349, and a covariance shrunk towards a multiple of the identity.
 
         The shrinkage is Ledoit and Wolf's (2004). Values are clipped at 8 scales first, so that no single odd normal
-        image stretches it.
+        image stretches it. For the distance `euclidean` values stay as they are.
         """
         from sklearn.covariance import LedoitWolf
 
+        if distance == "euclidean":
+            columns_D = value_CD.shape[1]
+            return cls(np.zeros(columns_D), np.ones(columns_D), np.eye(columns_D), value_CD)
         low_D, location_D, high_D = np.percentile(value_CD, (25, 50, 75), axis=0)
         scale_D, spread_D = (high_D - low_D) / 1.349, value_CD.std(axis=0)
         # Counts that are mostly zero have no interquartile range; what never varies keeps its own unit.
@@ -58,7 +63,7 @@ class Gaussian:
         variance_D, axes_DD = np.linalg.eigh(covariance_DD)
         precision_DD = (axes_DD / np.maximum(variance_D, LEAST_VARIANCE * max(1.0, variance_D[-1]))) @ axes_DD.T
         fit = cls(location_D, scale_D, precision_DD, np.empty((0, len(location_D))))
-        return dataclasses.replace(fit, reference_RD=fit.whitened(value_CD)) if neighbours else fit
+        return dataclasses.replace(fit, reference_RD=fit.whitened(value_CD)) if distance == "neighbours" else fit
 
     def standardise(self, value_ND: np.ndarray) -> np.ndarray:
         """In units of the normals' spread, from their median: (N, D). Raises ValueError for another number of columns.
@@ -107,16 +112,17 @@ class Calibration:
     values_C: dict[str, np.ndarray]
     fits: dict[str, Gaussian] = dataclasses.field(default_factory=dict)
     parts: tuple[str, ...] = ()
+    fused: tuple[str, ...] = ()
 
     @classmethod
     def fit(
-        cls, table: Table, parts: Sequence[str] = (), neighbours: bool = False, reference: Table | None = None,
-        needed: Sequence[str] = (),
+        cls, table: Table, parts: Sequence[str] = (), distance: Distance = "mahalanobis",
+        reference: Table | None = None, needed: Sequence[str] = (), fused: Sequence[str] = (),
     ) -> "Calibration":  # fmt: skip
         """Learn from the evidence of held-out normal images, (C,) or (C, D) each. Raises InputError for unknown parts.
 
-        `neighbours` measures distances to the nearest normals, instead of to their middle. Vectors of more than 512
-        columns get a distance only if they are `needed`.
+        `distance` is to the normals' middle or to the nearest of them. Vectors of more than 512 columns get a distance
+        only if they are `needed`. `fused` are the scores that the score of that name combines.
 
         A distance fitted to an image is too small for it: the values kept are each image's distance from a fit
         to the other four fifths. New images are compared with the fit to all, of which no theorem says that p-values
@@ -132,9 +138,15 @@ class Calibration:
             value_CD = columns(table, names)
             if value_CD.shape[1] > MOST_COLUMNS and name not in (JOINT, *needed):
                 continue
-            fits[name] = Gaussian.fit(value_CD if reference is None else columns(reference, names), neighbours)
-            values_C[name] = _out_of_fold(value_CD, neighbours) if reference is None else fits[name].distance(value_CD)
-        return cls(values_C, fits, tuple(parts))
+            fits[name] = Gaussian.fit(value_CD if reference is None else columns(reference, names), distance)
+            values_C[name] = _out_of_fold(value_CD, distance) if reference is None else fits[name].distance(value_CD)
+        unknown = [name for name in fused if name not in values_C]
+        if unknown:
+            raise InputError(f"`fused` {' '.join(unknown)}: no such score; there are {', '.join(values_C)}")
+        if fused:
+            # An image is left out of its own tail, since new images are not in it either.
+            values_C[FUSED] = np.sum([leave_one_out_nats(values_C[name]) for name in fused], axis=0)
+        return cls(values_C, fits, tuple(parts), tuple(fused))
 
     def scores(self, table: Table) -> dict[str, np.ndarray]:
         """Every score that the table's evidence suffices for: float64 (N,) each, larger is less normal."""
@@ -143,7 +155,10 @@ class Calibration:
             for name, names in _distances(table, self.parts).items()
             if name in self.fits
         }
-        return _numbers(table) | distances
+        scores = _numbers(table) | distances
+        if self.fused and all(name in scores for name in self.fused):
+            scores[FUSED] = np.sum([self.nats(name, scores[name]) for name in self.fused], axis=0)
+        return scores
 
     def p_value(self, name: str, score_N: np.ndarray) -> np.ndarray:
         """Conformal p-values of these scores (N,), see `conformal`."""
@@ -162,8 +177,9 @@ class Calibration:
 
     @classmethod
     def from_tensors(
-        cls, tensors: Mapping[str, torch.Tensor], score: str, parts: Sequence[str], run_name: str
-    ) -> "Calibration":
+        cls, tensors: Mapping[str, torch.Tensor], score: str, parts: Sequence[str], run_name: str,
+        fused: Sequence[str] = (),
+    ) -> "Calibration":  # fmt: skip
         """What `tensors` gave. Raises InputError, naming the run, if it is not that, or nothing of `score`."""
         if not tensors:
             hint = f"go on with {command('train', '--resume', run_name)}"
@@ -183,11 +199,13 @@ class Calibration:
             fits = {fit_name: Gaussian(**arrays) for fit_name, arrays in fields.items()}
         except TypeError as error:  # a field is missing
             raise InputError(f"{run_name}: its calibration is incomplete ({error}); train again") from None
-        return cls(values_C, fits, tuple(parts))
+        return cls(values_C, fits, tuple(parts), tuple(fused))
 
 
-def needed_evidence(score: str, parts: Sequence[str]) -> tuple[str, ...]:
+def needed_evidence(score: str, parts: Sequence[str], fused: Sequence[str] = ()) -> tuple[str, ...]:
     """Names of the evidence behind a score."""
+    if score == FUSED:
+        return tuple(dict.fromkeys(name for part in fused for name in needed_evidence(part, parts)))
     return tuple(parts) if score == JOINT else (score.removesuffix(TWO_SIDED),)
 
 
@@ -205,12 +223,12 @@ def _distances(table: Table, parts: Sequence[str]) -> dict[str, tuple[str, ...]]
     return names_of
 
 
-def _out_of_fold(value_CD: np.ndarray, neighbours: bool) -> np.ndarray:
+def _out_of_fold(value_CD: np.ndarray, distance: Distance) -> np.ndarray:
     """Distance of each row from a fit to the other folds: (C,)."""
     # RandomState's stream is frozen (NEP 19): the folds, and with them the p-values, stay the same.
     fold_C = np.random.RandomState(SEED).permutation(len(value_CD)) % min(FOLDS, len(value_CD))
     distance_C = np.empty(len(value_CD))
     for fold in np.unique(fold_C):
         inside = fold_C == fold
-        distance_C[inside] = Gaussian.fit(value_CD[~inside], neighbours).distance(value_CD[inside])
+        distance_C[inside] = Gaussian.fit(value_CD[~inside], distance).distance(value_CD[inside])
     return distance_C

@@ -122,9 +122,10 @@ def by_hand(
         own = model.evidence(x_NCHW, output)
     if score == "joint" and parts is None:
         parts = [*own, *(["l1"] if output.recon_NCHW is not None else [])]
-    scoring = ScoreConfig(score, parts=tuple(parts or ()), distance=distance)
+    fused = ("latent", *own) if score == "fused" else ()
+    scoring = ScoreConfig(score, parts=tuple(parts or ()), fused=fused, distance=distance)
     table = Scorer(model, torch.device("cpu"), "fp32", 64).table(images, np.arange(40, 80))
-    calibration = Calibration.fit(table, scoring.parts, distance == "neighbours", needed=(score,))
+    calibration = Calibration.fit(table, scoring.parts, distance, needed=(score,), fused=fused)
     config = RunConfig(model=ModelConfig(name, options or {}), data=DataConfig("gone", crop=side), scoring=scoring)
     folder = RunFolder(path)
     write_text(folder.config, to_yaml(config))
@@ -230,6 +231,18 @@ def test_every_model_is_exported_with_all_that_it_says(exported, tmp_path, name)
     score_N = session(result.out).run(None, {"images": cats})[0]
     # A distance of one number alone may be nearly zero, in units of the normals' spread.
     np.testing.assert_allclose(score_N, by_hw8(run, cats)[0], rtol=1e-3, atol=1e-3)
+
+
+def test_fused_scores(tmp_path):
+    widths = {"widths": [4, 4, 8, 8]}
+    run = by_hand(tmp_path / "run", "views", widths, "fused", side=32, distance="euclidean")
+    result = export_onnx(run)
+    images_NHWC = demo_images("normal", 30, seed=7)[:, 16:48, 16:48]
+    score_N, p_value_N = session(result.out).run(None, {"images": images_NHWC})
+    expected_N, expected_p_N, normals = by_hw8(run, images_NHWC)
+    # Where few normals lie, -log p is steep in the score, and magnifies rounding.
+    np.testing.assert_allclose(score_N, expected_N, rtol=1e-2)
+    np.testing.assert_allclose(p_value_N, expected_p_N, rtol=0, atol=1.01 / (normals + 1))
 
 
 @pytest.mark.slow

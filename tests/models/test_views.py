@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hw8.models import create_model
-from hw8.models.views import SHIFTS, shifted, turned
+from hw8.models.views import shifted, turned
 
 
 @pytest.fixture
@@ -35,12 +35,12 @@ def test_the_score_is_minus_the_log_probability_of_the_right_answers_over_all_vi
     evidence = model.evidence(x_NCHW, model(x_NCHW))
     turns, shifts = [], []
     for quarters in range(4):
-        for down, across in SHIFTS:
+        for step in (-1, 0, 1):
             padded = torch.nn.functional.pad(x_NCHW.rot90(quarters, (2, 3)), (8, 8, 8, 8), mode="reflect")
-            view = padded[:, :, 8 + 8 * down : 40 + 8 * down, 8 + 8 * across : 40 + 8 * across]
+            view = padded[:, :, 8 + 8 * step : 40 + 8 * step, 8 + 8 * step : 40 + 8 * step]
             turn, row, column = model.heads(model.features(view).mean((2, 3))).split((4, 3, 3), 1)
             turns.append(-turn.log_softmax(1)[:, quarters])
-            shifts.append(-row.log_softmax(1)[:, down + 1] - column.log_softmax(1)[:, across + 1])
+            shifts.append(-row.log_softmax(1)[:, step + 1] - column.log_softmax(1)[:, step + 1])
     turn_N, shift_N = torch.stack(turns).mean(0), torch.stack(shifts).mean(0)
     torch.testing.assert_close(evidence["turns"], turn_N, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(evidence["shifts"], shift_N, rtol=1e-4, atol=1e-5)
@@ -56,6 +56,17 @@ def test_the_held_out_loss_is_that_of_unshifted_turns(x_NCHW):
         truths = (quarters, 1, 1)
         expected = expected - sum(logit.log_softmax(1)[:, truth] for logit, truth in zip(logits, truths, strict=True))
     torch.testing.assert_close(model(x_NCHW).terms["views"], expected / 4, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_the_latent_of_an_image_is_its_four_turns_whatever_the_batch(x_NCHW):
+    model = create_model("views", 32, 3, {}).eval()
+    latent_ND = model(x_NCHW).latent_ND
+    assert latent_ND.shape == (6, 4 * 128)
+    torch.testing.assert_close(latent_ND.view(6, 4, 128).norm(dim=2), torch.ones(6, 4))
+    torch.testing.assert_close(model(x_NCHW[3:4]).latent_ND, latent_ND[3:4], rtol=1e-4, atol=1e-5)
+    second_ND = model.features(x_NCHW.rot90(1, (2, 3))).mean((2, 3))
+    torch.testing.assert_close(latent_ND[:, 128:256], second_ND / second_ND.norm(dim=1, keepdim=True))
 
 
 def test_large_images_are_seen_small():

@@ -59,5 +59,5 @@ def test_a_run_on_unaligned_images_scores_views(anywhere):
     config = changed(load_preset("boss_quick"), train={"epochs": 1, "least_steps": 0})
     images, splits = Images(anywhere), split_rows(500, config.data)
     run = train_images(dataclasses.replace(config, device="cpu"), images, splits)
-    assert (run.score_name, run.config.model.name) == ("views", "views")
+    assert (run.score_name, run.config.model.name) == ("fused", "views")
     assert run.config.preset == "boss_quick"

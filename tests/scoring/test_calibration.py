@@ -6,6 +6,7 @@ import pytest
 from hw8.base.errors import InputError
 from hw8.scoring.calibration import Calibration, Gaussian, needed_evidence
 from hw8.scoring.fusion import fuse, one_opinion, rank_correlation
+from hw8.scoring.tails import Tail, leave_one_out_nats
 
 
 def draw(rng: np.random.Generator, count: int, shift: float = 0.0) -> dict[str, np.ndarray]:
@@ -94,10 +95,10 @@ def test_unlike_images_are_flagged_in_any_direction():
         assert (calibration.p_value("joint", found["joint"]) <= 0.05).mean() > 0.9
 
 
-@pytest.mark.parametrize("neighbours", [False, True])
-def test_saved_and_loaded_it_gives_the_same_scores(neighbours):
+@pytest.mark.parametrize("distance", ["mahalanobis", "neighbours", "euclidean"])
+def test_saved_and_loaded_it_gives_the_same_scores(distance):
     rng = np.random.default_rng(0)
-    calibration = Calibration.fit(draw(rng, 100), ["l1", "texture"], neighbours)
+    calibration = Calibration.fit(draw(rng, 100), ["l1", "texture"], distance)
     loaded = Calibration.from_tensors(calibration.tensors(), "joint", ["l1", "texture"], "runs/x")
     table = draw(rng, 20)
     expected, found = calibration.scores(table), loaded.scores(table)
@@ -120,8 +121,8 @@ def test_neighbours_see_a_hole_in_the_middle_that_a_gaussian_does_not():
     angle = rng.uniform(0, 2 * np.pi, 400)
     ring = np.stack([np.cos(angle), np.sin(angle)], axis=1) * rng.normal(5, 0.1, (400, 1))
     middle = {"amounts": np.zeros((1, 2))}
-    for neighbours, flagged in ((False, False), (True, True)):
-        calibration = Calibration.fit({"amounts": ring}, (), neighbours)
+    for distance, flagged in (("mahalanobis", False), ("neighbours", True), ("euclidean", True)):
+        calibration = Calibration.fit({"amounts": ring}, (), distance)
         p = calibration.p_value("amounts", calibration.scores(middle)["amounts"])
         assert (p[0] < 0.05) == flagged
 
@@ -131,6 +132,45 @@ def test_an_incomplete_calibration_is_refused():
     del tensors["fit.joint.scale_D"]
     with pytest.raises(InputError, match=r"its calibration is incomplete .*scale_D.*train again"):
         Calibration.from_tensors(tensors, "joint", ["l1"], "runs/x")
+
+
+def test_fused_scores_add_up_how_improbable_each_is_and_leave_each_image_out_of_its_own_tail():
+    rng = np.random.default_rng(0)
+    table = draw(rng, 60)
+    calibration = Calibration.fit(table, fused=("l1", "amounts"))
+    nats = [leave_one_out_nats(calibration.values_C[name]) for name in ("l1", "amounts")]
+    np.testing.assert_allclose(calibration.values_C["fused"], nats[0] + nats[1])
+    scores = calibration.scores(draw(rng, 9))
+    expected = sum(Tail.fit(calibration.values_C[name]).nats(scores[name]) for name in ("l1", "amounts"))
+    np.testing.assert_allclose(scores["fused"], expected)
+    tensors = calibration.tensors()
+    loaded = Calibration.from_tensors(tensors, "fused", (), "runs/x", ("l1", "amounts"))
+    np.testing.assert_array_equal(
+        loaded.scores(draw(np.random.default_rng(1), 5))["fused"],
+        calibration.scores(draw(np.random.default_rng(1), 5))["fused"],
+    )
+
+
+def test_fused_p_values_keep_their_level():
+    rng, flagged = np.random.default_rng(0), []
+    for _ in range(40):
+        reference = draw(rng, 300)
+        calibration = Calibration.fit(draw(rng, 60), distance="euclidean", reference=reference, fused=("l1", "amounts"))
+        p_N = calibration.p_value("fused", calibration.scores(draw(rng, 200))["fused"])
+        flagged.append((p_N <= 0.1).mean())
+    assert 0.07 < np.mean(flagged) < 0.115
+
+
+def test_unknown_fused_scores_are_named():
+    with pytest.raises(InputError, match="`fused` kl: no such score; there are l1, amounts, texture"):
+        Calibration.fit(draw(np.random.default_rng(0), 50), fused=("kl",))
+
+
+def test_euclidean_distances_are_to_the_nearest_normals_in_their_own_units():
+    value_CD = np.array([[0.0, 0], [0, 1], [100, 0]])
+    assert Gaussian.fit(value_CD, "euclidean").distance(np.array([[0.0, 0.5]])) == pytest.approx(
+        (0.5 + 0.5 + np.hypot(100, 0.5)) / 3
+    )
 
 
 def test_unknown_parts_are_named():
@@ -148,6 +188,7 @@ def test_what_is_needed_for_a_score():
     assert needed_evidence("joint", ["a", "b"]) == ("a", "b")
     assert needed_evidence("l1", ()) == ("l1",)
     assert needed_evidence("l1_two_sided", ["l1"]) == ("l1",)
+    assert needed_evidence("fused", ["a", "b"], ["joint", "l1", "a"]) == ("a", "b", "l1")
 
 
 def test_members_that_agree_count_once():
