@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from hw8.base.text import counted
 from hw8.commands.parsing import parse
 from hw8.commands.spelling import spelled
 from hw8.config import Device
 
 if TYPE_CHECKING:
-    from hw8.runs.predict import Prediction
+    from hw8.runs.predict import Discovery, Prediction
 
 
 @dataclasses.dataclass
@@ -31,6 +32,8 @@ class Arguments:
     """File to write. Default: submissions/RUN.csv."""
     evidence: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """File for the evidence behind the scores, .csv or .npz."""
+    fdr: Annotated[float | None, tyro.conf.arg(metavar="RATE")] = None
+    """Also flag images by their false discovery rate: of those flagged, this share is normal at most, on average."""
     shard: Annotated[str | None, tyro.conf.arg(metavar="I/N")] = None
     """Score only the I-th of N parts of the test set, I from 0, for the command merge; needs a single --run."""
     device: Device = "auto"
@@ -49,8 +52,8 @@ def _score_shard(arguments: Arguments) -> str:
     words = (arguments.shard or "").split("/")
     if len(words) != 2 or not all(word.isascii() and word.isdigit() and len(word) < 10 for word in words):
         raise InputError(f"--shard {arguments.shard}: must be I/N, for instance 0/8")
-    if len(arguments.runs) > 1 or arguments.evidence:
-        raise InputError(f"--shard {arguments.shard}: takes a single --run and no --evidence")
+    if len(arguments.runs) > 1 or arguments.evidence or arguments.fdr is not None:
+        raise InputError(f"--shard {arguments.shard}: takes a single --run, and neither --evidence nor --fdr")
     run = arguments.runs[0] if arguments.runs else newest_run()
     number, count = map(int, words)
     out = arguments.out or Path("submissions") / f"{run.resolve().name}.{number}-of-{count}.csv"
@@ -110,6 +113,16 @@ def flagged(prediction: "Prediction") -> str | None:
     return f"{prediction.flagged_share:.1%} of the images at p <= {ALPHA} (of normal images alone: {ALPHA:.0%})"
 
 
+def discovered(discovery: "Discovery", normals: int) -> str:
+    """A line on the images flagged at a false discovery rate, and on why there may be none."""
+    if discovery.count:
+        return f"{counted(discovery.count, 'image')} at a false discovery rate of {discovery.rate:g}: {discovery.path}"
+    return (
+        f"none at a false discovery rate of {discovery.rate:g}: {normals:,} calibration images give no p-value below "
+        f"{1 / (normals + 1):.4f}, and few anomalies in a large test set need smaller ones"
+    )
+
+
 def main() -> None:
     """Parse, predict, and print where the file is and what it is worth."""
     arguments = parse(Arguments, __doc__ or "")
@@ -122,7 +135,9 @@ def main() -> None:
         if text := _score_shard(arguments):
             print(text)
         return
-    prediction = predict(list(arguments.runs), arguments.data, arguments.out, arguments.device, arguments.evidence)
+    prediction = predict(
+        list(arguments.runs), arguments.data, arguments.out, arguments.device, arguments.evidence, arguments.fdr
+    )
     if not processes().main:
         return
     picture = prediction.out.with_suffix(".png")
@@ -139,4 +154,6 @@ def main() -> None:
         print(f"Evidence: {arguments.evidence}")
     if line := flagged(prediction):
         print(f"Flagged:  {line}")
+    if prediction.discovery is not None:
+        print(f"          {discovered(prediction.discovery, prediction.normals)}")
     print(f"Next:     {_next_command(prediction)}")

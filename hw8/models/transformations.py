@@ -79,6 +79,17 @@ def transform(x_NCHW: Tensor, chances: Chances) -> Transformed:
     return Transformed(_rounded(y_NCHW), amount_NP, turn_N, damage_N)
 
 
+def varied(x_NCHW: Tensor) -> Tensor:
+    """Each image zoomed, shifted, tilted and toned at random, neither turned nor damaged: the same thing seen anew."""
+    count, device = len(x_NCHW), x_NCHW.device
+    amount = dict.fromkeys(("gamma", *TEXTURE), torch.zeros(count, device=device))
+    amount |= {name: torch.rand(count, device=device) * 2 - 1 for name in (*GEOMETRY, "brightness", "contrast")}
+    if x_NCHW.shape[1] == len(WARM):
+        amount |= {name: torch.rand(count, device=device) * 2 - 1 for name in COLOUR}
+    upright_N = torch.zeros(count, dtype=torch.long, device=device)
+    return _toned(_moved(x_NCHW.clone(), amount, upright_N, upright_N > 0), amount)
+
+
 def mirror_signs(channels: int) -> Tensor:
     """Factor (P,) that each amount takes when the image is mirrored left to right."""
     return torch.tensor([-1.0 if name in MIRRORED else 1.0 for name in parameter_names(channels)])

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from hw8.models.blocks import FourWidths, Layers, ResidualBlock, in_float32
 from hw8.models.output import Model, Output
 from hw8.models.registry import model_options, register_model
-from hw8.models.transformations import QUARTERS
+from hw8.models.transformations import QUARTERS, varied
 
 # Largest side of a view in pixels: larger images are shrunk by whole factors first. Turns and shifts are still told
 # apart there, and at 64 pixels a view would take four times as long.
@@ -42,27 +42,22 @@ class ViewRecogniser(Model):
     def forward(self, x_NCHW: Tensor) -> Output:
         """The loss `views`, per image: cross-entropies of turn and shifts, summed, the mean over the four turns.
 
-        While training each turn is shifted at random; in evaluation none is. The latent (N, 4 D) is the features of
-        the four turns side by side, each of length 1.
+        While training each image is varied and each turn shifted at random; in evaluation none is. The latent
+        (N, 4 D) is the features of the four turns side by side, each of length 1.
         """
         small_NCHW = self._shrunk(x_NCHW)
-        row_N = torch.arange(x_NCHW.shape[0], device=x_NCHW.device)
-        losses, features = [], []
-        for number in range(QUARTERS):
-            if self.training:
-                # Every part of the batch holds all turns: else its statistics in BatchNorm would reveal the turn.
-                turn_N = (row_N + number) % QUARTERS
-                down_N, across_N = torch.randint_like(row_N, len(STEPS)), torch.randint_like(row_N, len(STEPS))
-            else:
-                turn_N, down_N, across_N = (
-                    torch.full_like(row_N, number),
-                    torch.ones_like(row_N),
-                    torch.ones_like(row_N),
-                )
-            surprise_N2, feature_ND = self._surprise(small_NCHW, turn_N, down_N, across_N)
-            losses.append(surprise_N2.sum(1))
-            features.append(F.normalize(feature_ND, dim=1))
-        return Output(None, torch.cat(features, 1), {"views": torch.stack(losses).mean(0)})
+        if self.training:
+            with in_float32(x_NCHW):
+                # A few thousand images would else be learned by heart in 50 epochs.
+                turns_MCHW = turns(varied(small_NCHW.float()))
+            down_M, across_M = (torch.randint(len(STEPS), (len(turns_MCHW),), device=x_NCHW.device) for _ in range(2))
+            logit_MK, feature_MD = self._recognise(shifted(turns_MCHW, down_M, across_M))
+        else:
+            logit_MK, feature_MD = self._recognise(turns(small_NCHW))
+            down_M = across_M = torch.ones_like(logit_MK[:, 0], dtype=torch.long)
+        loss_QN = surprises(logit_MK, down_M, across_M).sum(2)
+        latent_QND = F.normalize(feature_MD, dim=1).unflatten(0, (QUARTERS, -1))
+        return Output(None, latent_QND.movedim(0, 1).flatten(1), {"views": loss_QN.mean(0)})
 
     def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
         """-log p of the right turn, of the right shifts, and of both: `turns`, `shifts`, `views`, (N,) each.
@@ -70,26 +65,20 @@ class ViewRecogniser(Model):
         Means over twelve views: each turn unshifted, and shifted by a quarter both down and across, back and forth.
         (All 36 cost three times as much, and rank as these do.)
         """
-        small_NCHW, zero_N = self._shrunk(x_NCHW), torch.zeros(x_NCHW.shape[0], dtype=torch.long, device=x_NCHW.device)
-        surprises = [
-            self._surprise(small_NCHW, zero_N + quarters, zero_N + step, zero_N + step)[0]
-            for quarters in range(QUARTERS)
-            for step in range(len(STEPS))
-        ]
-        turns_N, shifts_N = torch.stack(surprises).mean(0).unbind(1)
+        turns_MCHW, by_step = turns(self._shrunk(x_NCHW)), []
+        for step in range(len(STEPS)):
+            step_M = torch.full_like(turns_MCHW[:, 0, 0, 0], step, dtype=torch.long)
+            logit_MK, _ = self._recognise(shifted(turns_MCHW, step_M, step_M))
+            by_step.append(surprises(logit_MK, step_M, step_M).mean(0))
+        turns_N, shifts_N = torch.stack(by_step).mean(0).unbind(1)
         return {"turns": turns_N, "shifts": shifts_N, "views": turns_N + shifts_N}
 
-    def _surprise(self, x_NCHW: Tensor, turn_N: Tensor, down_N: Tensor, across_N: Tensor) -> tuple[Tensor, Tensor]:
-        """-log p of the turn and of the two shifts of a view of each image (N, 2), and its pooled features (N, D)."""
-        map_NDhw = self.features(shifted(turned(x_NCHW, turn_N), down_N, across_N))
-        with in_float32(x_NCHW):
-            feature_ND = map_NDhw.float().mean((2, 3))
-            logits = self.heads(feature_ND).split((QUARTERS, len(STEPS), len(STEPS)), dim=1)
-            turn, down, across = (
-                -logit.log_softmax(1).gather(1, truth_N.unsqueeze(1))[:, 0]
-                for logit, truth_N in zip(logits, (turn_N, down_N, across_N), strict=True)
-            )
-            return torch.stack([turn, down + across], 1), feature_ND
+    def _recognise(self, view_MCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of turn and shifts (M, 10) of views, and their pooled features (M, D)."""
+        map_MDhw = self.features(view_MCHW)
+        with in_float32(view_MCHW):
+            feature_MD = map_MDhw.float().mean((2, 3))
+            return self.heads(feature_MD), feature_MD
 
     def _shrunk(self, x_NCHW: Tensor) -> Tensor:
         """The images at the side of views."""
@@ -102,10 +91,23 @@ class ViewRecogniser(Model):
         return {name: value.mean().item() for name, value in own.items()}
 
 
-def turned(x_NCHW: Tensor, turn_N: Tensor) -> Tensor:
-    """Each image turned to the left by its number of quarters, pixels unchanged."""
-    every_QNCHW = torch.stack([x_NCHW.rot90(quarters, (2, 3)) for quarters in range(QUARTERS)])
-    return every_QNCHW[turn_N, torch.arange(x_NCHW.shape[0], device=x_NCHW.device)]
+def turns(x_NCHW: Tensor) -> Tensor:
+    """All images, then all of them turned to the left by one, two and three quarters, pixels unchanged: (4 N, C, H, W).
+
+    A batch holds all turns alike, so that its statistics in BatchNorm do not reveal one.
+    """
+    return torch.cat([x_NCHW.rot90(quarters, (2, 3)) for quarters in range(QUARTERS)])
+
+
+def surprises(logit_MK: Tensor, down_M: Tensor, across_M: Tensor) -> Tensor:
+    """-log p of the right turn, and of both right shifts, of all turns of images: (4, N, 2)."""
+    turn_MK, *shifts = (part_MK.log_softmax(1) for part_MK in logit_MK.split((QUARTERS, len(STEPS), len(STEPS)), dim=1))
+    turn_QNK = turn_MK.unflatten(0, (QUARTERS, -1))
+    turn_QN = torch.stack([turn_QNK[quarters, :, quarters] for quarters in range(QUARTERS)])
+    down_M, across_M = (
+        part_MK.gather(1, step_M.unsqueeze(1))[:, 0] for part_MK, step_M in zip(shifts, (down_M, across_M), strict=True)
+    )
+    return -torch.stack([turn_QN, (down_M + across_M).unflatten(0, (QUARTERS, -1))], dim=2)
 
 
 def shifted(x_NCHW: Tensor, down_N: Tensor, across_N: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hw8.base.errors import InputError
-from hw8.base.files import atomic_write
+from hw8.base.files import atomic_write, write_text
 from hw8.base.processes import processes
 from hw8.config import Device
 from hw8.data.arrays import Images
@@ -23,7 +23,7 @@ from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import Table
 from hw8.scoring.evidence import select
 from hw8.scoring.fusion import fuse, fused_p_values, one_opinion, rank_correlation
-from hw8.scoring.tails import check_scores, is_flagged
+from hw8.scoring.tails import benjamini_hochberg, check_scores, is_flagged
 from hw8.scoring.transductive import Sample, Transducer
 from hw8.training.run_folder import RunFolder, newest_run
 
@@ -56,6 +56,15 @@ class RunScores(Scores):
 
 
 @dataclasses.dataclass(frozen=True)
+class Discovery:
+    """The file of the images flagged at a false discovery rate, and how many there are."""
+
+    rate: float
+    path: Path
+    count: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Prediction:
     """A written submission, and what it is worth where labels are known.
 
@@ -78,6 +87,7 @@ class Prediction:
     warnings: list[str]
     normals: int
     development: bool
+    discovery: Discovery | None = None
 
     @property
     def flagged_share(self) -> float | None:
@@ -96,23 +106,28 @@ class Prediction:
             "rank_correlation": None if self.correlation is None else self.correlation.tolist(),
             "transductive": self.share is not None,
             "estimated_share": self.share,
+            "flagged_at_fdr": None if self.discovery is None else self.discovery.count,
             "warnings": self.warnings,
             **({} if self.evaluation is None else self.evaluation.as_json()),
         }
 
 
 def predict(
-    runs: list[Path], where: str | None, out: Path | None, device: Device = "auto", evidence: Path | None = None
-) -> Prediction:
+    runs: list[Path], where: str | None, out: Path | None, device: Device = "auto", evidence: Path | None = None,
+    fdr: float | None = None,
+) -> Prediction:  # fmt: skip
     """Score a test set with the runs (none: the newest) and write `ID,score` to `out`.
 
     `where` defaults to the data of the first run, `out` to submissions/NAME.csv. Several runs are fused by
     `hw8.scoring.fusion.fuse`. `evidence` is a .csv or .npz file for the evidence behind the scores of a single run.
+    `fdr` is a false discovery rate in (0, 1), at which a file beside `out` names the flagged images.
     Raises InputError, before any file is written unless the disk itself fails.
     """
     paths = runs or [newest_run()]
     out = out or Path("submissions") / ("+".join(path.resolve().name for path in paths) + ".csv")
     _check_names(out, evidence, paths)
+    if fdr is not None and not 0 < fdr < 1:
+        raise InputError(f"`fdr` {fdr:g}: the share of flagged images that may be normal lies between 0 and 1")
     trained_runs = [TrainedRun.load(run, device) for run in paths]
     source = trained_runs[0].open_source(where)
     test_sets = [trained.open_test(source) for trained in trained_runs]
@@ -130,7 +145,12 @@ def predict(
         correlation = rank_correlation([item.score_N for item in by_run])
         groups = one_opinion(correlation)
         scores = _fused(trained_runs, by_run, groups, same_normals)
+    if fdr is not None and scores.p_value_N is None:
+        raise InputError(f"`fdr` {fdr:g}: these runs have no p-values together; give one `run`")
     write_submission(out, scores.score_N)
+    discovery = None
+    if fdr is not None and scores.p_value_N is not None:
+        discovery = write_discoveries(out.with_suffix(".flagged.csv"), scores.p_value_N, fdr)
     if evidence is not None:
         write_evidence(evidence, trained_runs[0], by_run[0])
     return Prediction(
@@ -139,7 +159,7 @@ def predict(
         evaluation=None if labels is None else evaluate(scores.score_N, labels), scoring_seconds=seconds,
         correlation=correlation, groups=groups, warnings=warnings,
         normals=len(trained_runs[0].calibration.values_C[trained_runs[0].score_name]),
-        development=not source.has_test_set,
+        development=not source.has_test_set, discovery=discovery,
     )  # fmt: skip
 
 
@@ -229,6 +249,14 @@ def _check_names(out: Path, evidence: Path | None, runs: list[Path]) -> None:
         raise InputError(f"`evidence` {evidence}: is the submission's own name; choose another")
     if evidence is not None and len(runs) > 1:
         raise InputError(f"`evidence` {evidence}: needs a single `run`; each run has evidence of its own")
+
+
+def write_discoveries(path: Path, p_value_N: np.ndarray, rate: float) -> Discovery:
+    """Write `ID,p_value` of the images flagged at a false discovery rate, the most anomalous first."""
+    rows = np.flatnonzero(benjamini_hochberg(p_value_N, rate))
+    rows = rows[np.argsort(p_value_N[rows], kind="stable")]
+    write_text(path, "\n".join(["ID,p_value", *(f"{row},{float(p_value_N[row])!r}" for row in rows)]) + "\n")
+    return Discovery(rate, path, len(rows))
 
 
 def write_evidence(path: Path, trained: TrainedRun, scores: RunScores) -> None:

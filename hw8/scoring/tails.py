@@ -80,6 +80,20 @@ def is_flagged(p_value_N: np.ndarray, alpha: float = ALPHA) -> np.ndarray:
     return p_value_N <= alpha
 
 
+def benjamini_hochberg(p_value_N: np.ndarray, rate: float) -> np.ndarray:
+    """Which images are flagged so that at most a share `rate` of those flagged are normal, on average: bool (N,).
+
+    The k smallest p-values are flagged, k the largest with p_(k) <= rate k / N (Benjamini and Hochberg 1995). Conformal
+    p-values share their calibration images; the promise holds for them too (Bates 2023, theorem 2).
+    """
+    order_N = np.argsort(p_value_N, kind="stable")
+    rank_N = np.arange(1, len(p_value_N) + 1)
+    count = int(np.max(rank_N[p_value_N[order_N] <= rate * rank_N / len(rank_N)], initial=0))
+    flagged_N = np.zeros(len(p_value_N), bool)
+    flagged_N[order_N[:count]] = True
+    return flagged_N
+
+
 def threshold(score_C: np.ndarray, alpha: float = ALPHA) -> float | None:
     """The score above which images are flagged at `alpha`; None if so few normals (C,) give no p-value that small."""
     ranks_C = np.arange(1, len(score_C) + 1)

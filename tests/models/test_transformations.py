@@ -14,6 +14,7 @@ from hw8.models.transformations import (
     mirror_signs,
     parameter_names,
     transform,
+    varied,
 )
 
 NOTHING = Chances(untouched=0, graded=0, turned=0, damaged=0)
@@ -180,3 +181,22 @@ def test_what_it_says_of_a_mirror_image_is_the_mirror_of_what_it_says():
         mirrored["changes"], here["changes"][:, [0, 3, 2, 1, *range(4, 10)]], atol=1e-5, rtol=1e-4
     )
     torch.testing.assert_close(mirrored["features"], here["features"], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_varied_image_is_another_view_of_the_same_upright_thing(channels):
+    torch.manual_seed(0)
+    x_NCHW = faces_like(40, channels)
+    before = x_NCHW.clone()
+    again, y_NCHW = varied(x_NCHW), varied(x_NCHW)
+    assert torch.equal(x_NCHW, before)
+    assert y_NCHW.shape == x_NCHW.shape
+    changed_N = (y_NCHW - x_NCHW).abs().mean((1, 2, 3))
+    assert (changed_N > 0.02).all()
+    assert (y_NCHW - again).abs().mean((1, 2, 3)).min() > 0.02
+
+    def likeness(quarters: int) -> torch.Tensor:
+        pairs = zip(y_NCHW.flatten(1), x_NCHW.rot90(quarters, (2, 3)).flatten(1), strict=True)
+        return torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in pairs])
+
+    assert torch.stack([likeness(quarters) for quarters in range(4)]).argmax(0).eq(0).float().mean() > 0.9

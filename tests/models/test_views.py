@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hw8.models import create_model
-from hw8.models.views import shifted, turned
+from hw8.models.views import shifted, turns
 
 
 @pytest.fixture
@@ -12,10 +12,9 @@ def x_NCHW():
     return torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
-def test_each_image_is_turned_by_its_own_quarters(x_NCHW):
-    turn_N = torch.tensor([0, 1, 2, 3, 1, 0])
-    expected = torch.stack([image.rot90(int(quarters), (1, 2)) for image, quarters in zip(x_NCHW, turn_N, strict=True)])
-    assert torch.equal(turned(x_NCHW, turn_N), expected)
+def test_every_image_is_turned_to_all_sides(x_NCHW):
+    expected = [image.rot90(quarters, (1, 2)) for quarters in range(4) for image in x_NCHW]
+    assert torch.equal(turns(x_NCHW), torch.stack(expected))
 
 
 def test_each_image_is_shifted_by_a_quarter_and_reflected(x_NCHW):
@@ -67,6 +66,18 @@ def test_the_latent_of_an_image_is_its_four_turns_whatever_the_batch(x_NCHW):
     torch.testing.assert_close(model(x_NCHW[3:4]).latent_ND, latent_ND[3:4], rtol=1e-4, atol=1e-5)
     second_ND = model.features(x_NCHW.rot90(1, (2, 3))).mean((2, 3))
     torch.testing.assert_close(latent_ND[:, 128:256], second_ND / second_ND.norm(dim=1, keepdim=True))
+
+
+def test_images_are_varied_in_training_alone(x_NCHW, monkeypatch):
+    model = create_model("views", 32, 3, {})
+    monkeypatch.setattr("hw8.models.views.varied", torch.zeros_like)
+    seen = []
+    model.features.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].abs().max().item()))
+    model.eval()(x_NCHW)
+    assert min(seen) > 0
+    seen.clear()
+    model.train()(x_NCHW)
+    assert seen == [0]
 
 
 def test_large_images_are_seen_small():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hw8.base.errors import InputError
+from hw8.base.tables import read_table
 from hw8.commands.predict import flagged
 from hw8.config import to_yaml
 from hw8.config.presets import changed
@@ -15,6 +16,7 @@ from hw8.report.tables import auc_table
 from hw8.runs.predict import predict, predict_shard
 from hw8.runs.submission import merge_parts, read_submission
 from hw8.runs.train import train_run
+from hw8.scoring.tails import benjamini_hochberg
 from hw8.training.run_folder import SavedModel, newest_run
 
 
@@ -31,6 +33,20 @@ def test_scores_every_test_image_of_the_runs_own_data(trained, tmp_path):
     assert found["macro_auc"] == done.evaluation.macro.auc
     assert json.loads(json.dumps(found)) == found
     assert found["flagged_at_p05"] == (done.p_value_N <= 0.05).mean()
+
+
+def test_images_flagged_at_a_false_discovery_rate_stand_in_a_file(trained, tmp_path):
+    done = predict([trained.folder.path], None, tmp_path / "scores.csv", fdr=0.5)
+    assert done.p_value_N is not None
+    assert done.discovery is not None
+    table = read_table(tmp_path / "scores.flagged.csv", ("ID", "p_value"))
+    rows = [int(row) for row in table["ID"]]
+    assert sorted(rows) == np.flatnonzero(benjamini_hochberg(done.p_value_N, 0.5)).tolist()
+    assert [float(value) for value in table["p_value"]] == sorted(done.p_value_N[rows])
+    assert done.as_json()["flagged_at_fdr"] == done.discovery.count == len(rows) > 0
+    with pytest.raises(InputError, match="lies between 0 and 1"):
+        predict([trained.folder.path], None, tmp_path / "none.csv", fdr=1.0)
+    assert not (tmp_path / "none.csv").exists()
 
 
 def test_without_labels_it_still_writes(trained, demo, tmp_path):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw8.scoring.fusion import fuse, fused_p_values
-from hw8.scoring.tails import Tail, conformal, leave_one_out_nats, rarity
+from hw8.scoring.tails import Tail, benjamini_hochberg, conformal, leave_one_out_nats, rarity
 
 
 def test_nats_are_minus_log_p_and_go_on_beyond_the_last_normal():
@@ -80,3 +80,30 @@ def test_rarity_in_words():
     assert rarity(1 / 201, 200) == "none of 200 normal images is as unlike"
     assert rarity(2 / 201, 200) == "1 of 200 normal images (0.5%) is at least as unlike"
     assert rarity(51 / 1001, 1000) == "50 of 1,000 normal images (5.0%) are at least as unlike"
+
+
+def test_benjamini_hochberg_by_hand():
+    """At rate .2 the k-th smallest of five may be .04 k: the third passes, and takes the second with it."""
+    p_value_N = np.array([0.9, 0.01, 0.12, 0.5, 0.11])
+    assert benjamini_hochberg(p_value_N, 0.2).tolist() == [False, True, True, False, True]
+    assert benjamini_hochberg(p_value_N, 0.1).tolist() == [False, True, False, False, False]
+    assert not benjamini_hochberg(p_value_N, 0.04).any()
+    assert benjamini_hochberg(np.array([]), 0.1).shape == (0,)
+
+
+@pytest.mark.parametrize("anomalies", [0, 20, 100])
+def test_the_false_discovery_rate_is_kept(anomalies):
+    """Of 200 images, 400 trials: the mean share of normals among the flagged is at most the rate times their share."""
+    rng = np.random.default_rng(anomalies)
+    shares, powers = [], []
+    for _ in range(400):
+        score_N = rng.normal(size=200)
+        score_N[:anomalies] += 4
+        flagged = benjamini_hochberg(conformal(rng.normal(size=400), score_N), 0.1)
+        shares.append(flagged[anomalies:].sum() / max(flagged.sum(), 1))
+        powers.append(flagged[:anomalies].mean() if anomalies else 1)
+    promised = 0.1 * (200 - anomalies) / 200
+    assert np.mean(shares) < promised + 3 * np.std(shares) / 20
+    if anomalies:  # of normals alone hardly any is flagged: no p-value is below 1/401
+        assert np.mean(shares) > promised / 3
+    assert np.mean(powers) > 0.8
