@@ -13,7 +13,7 @@ def main() -> None:
     from hw8.base.processes import processes
     from hw8.base.text import counted
     from hw8.data.sources import open_source
-    from hw8.report.figures import draw_reconstructions
+    from hw8.report.figures import draw_images, draw_reconstructions
     from hw8.report.tables import auc_table
     from hw8.runs.train import resume_run, train_run
 
@@ -35,6 +35,11 @@ def main() -> None:
     )
     for line in summary["warnings"]:
         print(f"Warning:  {line}")
+    suspects = run.suspects
+    if len(suspects.row_S):
+        draw_images(folder / "suspects.png", run.images, suspects.row_S)
+        some = f"{len(suspects.row_S):,} of {counted(suspects.count, 'image')}"
+        print(f"Suspects: {some} look unlike the rest; if they are not normal, remove them: {folder / 'suspects.png'}")
     # Without a test set there is nothing to predict, but a report shows the images held out from training.
     following = ("predict", "--run") if open_source(run.config.data.source).has_test_set else ("report",)
     print(f"Run:      {folder}\nPictures: {picture}\nNext:     {spelled(*following, folder)}")

@@ -17,6 +17,7 @@ from hw8.runs.trained_run import TrainedRun
 NORMALS = 5  # images beside one synthetic anomaly of each kind: enough to see what a good reconstruction is
 # The colour scale of error maps ends at this quantile: the few largest errors would leave the rest dark.
 BRIGHTEST = 0.995
+SHOWN, ACROSS = 60, 10  # images of a picture of images, and of each of its lines
 
 
 def draw_reconstructions(path: Path, run: TrainedRun, images: Images, rows: np.ndarray, score: str) -> None:
@@ -66,6 +67,22 @@ def draw_scores(path: Path, score_N: np.ndarray, labels: Labels | None) -> None:
             curves = roc_curves(score_N, labels)
             draw_roc(axes[1], curves, colours_of(list(curves), labels), log=False)
         save_figure(figure, path)
+
+
+def draw_images(path: Path, images: Images, rows: np.ndarray) -> None:
+    """The first 60 of these images, ten in a line, each above its row in the file."""
+    rows = rows[:SHOWN]
+    lines = -(-len(rows) // ACROSS)
+    figure = new_figure(ACROSS, 1.2 * lines)
+    places = figure.subplots(lines, ACROSS, squeeze=False).flat[: len(rows)]
+    for axes, row, image_HWC in zip(places, rows, images.read(rows), strict=True):
+        axes.imshow(three_channels(image_HWC))
+        axes.set_xlabel(f"{row}", fontsize=8)
+    for axes in figure.axes:
+        axes.set_xticks([], [])
+        axes.set_yticks([], [])
+        axes.spines[:].set_visible(False)
+    save_figure(figure, path)
 
 
 def three_channels(image_HWC: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ from hw8.data.splits import Splits, evenly_spaced, reference_rows, split_rows
 from hw8.evaluation.held_out import HeldOut, evaluate_held_out
 from hw8.models import Model, create_model
 from hw8.runs.health import warnings
+from hw8.runs.suspects import Suspects, find_suspects
 from hw8.runs.trained_run import TrainedRun
 from hw8.runs.unaligned import settings_for
 from hw8.scoring.appearance import Appearance
@@ -49,6 +50,7 @@ class FinishedTraining(TrainedRun):
 
     folder: RunFolder
     held_out: HeldOut
+    suspects: Suspects
     summary: dict[str, Any]
     images: Images
     splits: Splits
@@ -86,12 +88,16 @@ def _train(
         fit(trainer, folder)
         run = calibrate(trainer)
         folder.save_model(run.to_bytes())  # before the measurement: a run that is stopped there can score
+        suspects = find_suspects(run, images)
+        suspects.write(folder)
         held_out_by_score = evaluate_held_out(run, images, splits.development, label="measuring")
-        summary = summarise(trainer, run, held_out_by_score)
+        summary = summarise(trainer, run, held_out_by_score) | {"suspects": suspects.as_json()}
         folder.write_summary(summary)
         held_out = held_out_by_score[run.score_name]
         trainer.tracker.finish(_tracked_figures(held_out), trainer.state.progress.step)
-    return FinishedTraining(**vars(run), held_out=held_out, summary=summary, images=images, splits=splits)
+    return FinishedTraining(
+        **vars(run), held_out=held_out, suspects=suspects, summary=summary, images=images, splits=splits
+    )
 
 
 def train_images(config: RunConfig, images: Images, splits: Splits, kind: type[Trainer] = Trainer) -> TrainedRun:

@@ -11,6 +11,7 @@ from nbclient import NotebookClient
 from tests.docs.pages import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "quickstart.ipynb"
+PRESET = "return PRESETS[name]()"
 COUNTS = "TRAIN_COUNT, TEST_COUNT = 4000, 2000"
 LARGEST = 400_000  # bytes
 FOR_A_CELL = 500  # seconds
@@ -27,19 +28,23 @@ def pictures(cell) -> int:
     return sum(any(kind.startswith("image/") for kind in output.get("data", {})) for output in cell.outputs)
 
 
-def with_fewer_demo_images(folder: Path) -> Path:
-    """A copy of hw8 whose demo data are a quarter of what they are, and a tenth to score."""
+def quick(folder: Path) -> Path:
+    """A copy of hw8 with a quarter of the demo images, a tenth of them to score, whose epochs may be short."""
     shutil.copytree(ROOT / "hw8", folder / "hw8", ignore=shutil.ignore_patterns("__pycache__"))
-    path = folder / "hw8" / "data" / "demo.py"
-    text = path.read_text()
-    assert text.count(COUNTS) == 1
-    path.write_text(text.replace(COUNTS, "TRAIN_COUNT, TEST_COUNT = 1000, 200"))
+    for name, old, new in (
+        ("demo", COUNTS, "TRAIN_COUNT, TEST_COUNT = 1000, 200"),
+        ("presets", PRESET, 'return changed(PRESETS[name](), train={"least_steps": 0})'),
+    ):
+        path = next((folder / "hw8").rglob(f"{name}.py"))
+        text = path.read_text()
+        assert text.count(old) == 1
+        path.write_text(text.replace(old, new))
     return folder
 
 
 @pytest.mark.slow
 def test_it_runs(tmp_path, tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(with_fewer_demo_images(tmp_path_factory.mktemp("fewer"))))
+    monkeypatch.setenv("PYTHONPATH", str(quick(tmp_path_factory.mktemp("quick"))))
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     kept = [(said(cell), pictures(cell)) for cell in notebook.cells if cell.cell_type == "code"]
     client = NotebookClient(

@@ -1,0 +1,52 @@
+"""Training images that look unlike the rest are named, and hardly any of a clean set."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from hw8.config.presets import changed
+from hw8.report.figures import draw_images
+from hw8.runs.suspects import NAMED, limit
+from hw8.runs.train import train_run
+
+
+def test_of_an_exponential_tail_the_named_share_is_beyond_the_limit():
+    """Above its median an exponential falls by half every log 2."""
+    quantiles = -np.log(1 - (np.arange(100_000) + 0.5) / 100_000)
+    assert limit(quantiles) == pytest.approx(-np.log(NAMED), rel=1e-3)
+
+
+@pytest.mark.parametrize(("share", "most"), [(0.01, 1.1), (0.05, 1.6), (0.1, 2.8)])
+def test_anomalies_among_the_calibration_images_move_it_little(share, most):
+    normal = np.random.default_rng(0).exponential(size=4000)
+    count = int(share * len(normal))
+    mixed = np.concatenate([normal[count:], np.full(count, 1e6)])
+    assert limit(normal) < limit(mixed) < most * limit(normal)
+
+
+def test_images_of_black_and_white_noise_among_the_faces_are_named(small, quick, tmp_path):
+    faces = np.load(small / "trainingset.npy")
+    planted = [7, 60, 101]
+    faces[planted] = 255 * np.random.default_rng(0).integers(0, 2, (3, *faces.shape[1:]), np.uint8)
+    (tmp_path / "data").mkdir()
+    np.save(tmp_path / "data" / "trainingset.npy", faces)
+    run = train_run(changed(quick, data={"source": str(tmp_path / "data")}), tmp_path / "run")
+    assert sorted(run.suspects.row_S[:3]) == planted
+    assert len(run.suspects.row_S) <= 3 + 0.02 * len(faces)
+    table = pd.read_csv(tmp_path / "run" / "suspects.csv")
+    assert table["ID"].tolist() == run.suspects.row_S.tolist()
+    assert (np.diff(table["score"]) <= 0).all()
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["suspects"] == {"images": len(faces), "suspects": len(table), "rows": table["ID"].tolist()}
+    draw_images(tmp_path / "suspects.png", run.images, run.suspects.row_S)
+    with Image.open(tmp_path / "suspects.png") as picture:
+        assert picture.width > 8 * picture.height
+        assert np.asarray(picture).std() > 1
+
+
+def test_a_clean_set_has_hardly_any(trained):
+    assert len(trained.suspects.row_S) <= 0.02 * len(trained.images)
+    assert (trained.folder.path / "suspects.csv").exists() == (len(trained.suspects.row_S) > 0)
