@@ -1,4 +1,4 @@
-# make baseline   environment, training on generated faces, submission file, table of ROC-AUC
+# make baseline   environment, two trainings on generated faces, submission files, table of ROC-AUC
 # make test       environment, tests (about 3 minutes)
 # make test-all   the same, then the slow tests: more models, more processes, broken files (about 12 minutes in all)
 # make lint       environment, linter, formatter's check, types
@@ -15,8 +15,13 @@ BIN := $(VENV)/bin
 
 baseline: $(VENV)/.installed
 	@out=runs/baseline; n=1; while [ -e $$out ]; do n=$$((n + 1)); out=runs/baseline-$$n; done; \
-	$(BIN)/python scripts/train.py --preset fcn_crop --data demo --out $$out && \
-	$(BIN)/python scripts/predict.py --run $$out
+	plain=submissions/reconstruction_error.csv; \
+	$(BIN)/python scripts/train.py --preset fcn_crop --data demo --out $$out/reconstruction_error && \
+	$(BIN)/python scripts/predict.py --run $$out/reconstruction_error --out $$plain >/dev/null && \
+	$(BIN)/python scripts/train.py --data demo --epochs 6 --out $$out/boss_quick && \
+	$(BIN)/python scripts/predict.py --run $$out/boss_quick --out submissions/boss_quick.csv && \
+	$(BIN)/python scripts/evaluate.py $$plain submissions/boss_quick.csv --labels data/demo/testing_labels.csv && \
+	echo "Next:     $(BIN)/python scripts/report.py $$out/boss_quick"
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -m "not slow" -n auto --maxprocesses 4 --dist loadfile

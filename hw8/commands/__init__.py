@@ -4,7 +4,7 @@
 
 import importlib
 
-# What `hw8 --help` lists: written here, since importing sixteen modules for their first lines would take seconds.
+# What `hw8 --help` lists: written here, since importing seventeen modules for their first lines would take seconds.
 # A test compares these with the first lines of the modules.
 COMMANDS = {
     "ablate": "Measure what each piece of a run's evidence is worth: alone, left out of the joint score, added to it.",
@@ -12,7 +12,7 @@ COMMANDS = {
     "check": "Check a submission file as Kaggle does: header, every ID once and in order, finite scores, row count.",
     "compare": "Train and score several presets with several seeds, and put them in one table.",
     "download_data": "Download data, check it, and put it where training looks for it. The same command resumes after a break.",
-    "evaluate": "Measure a submission file against labels: ROC-AUC by kind, with confidence intervals.",
+    "evaluate": "Measure submission files against labels: ROC-AUC by kind, of one file with confidence intervals.",
     "explain": "Say why one test image has its score: which evidence is how unusual, its reconstruction and its error map.",
     "explore": "Serve a local page to look through a test set by any score, and to try images of your own. Ctrl-C ends it.",
     "export": "Write a run as one file that scores images without hw8 or PyTorch: uint8 images in, score and p-value out.",
@@ -20,6 +20,7 @@ COMMANDS = {
     "oneclass": "Measure a preset by the one-class protocol: each class in turn is normal, all others are anomalies.",
     "predict": "Score a test set with a run, or with several fused into one, and write the Kaggle file.",
     "prepare_data": "Turn a folder of pictures into the array files that hw8 trains on.",
+    "presets": "List the presets, a line each: what it is, and what it reached on real faces in how many minutes.",
     "report": "Write a page about a run: curves, calibration, and a gallery of what it finds and misses, to be opened offline.",
     "submit": "Submit a file to Kaggle through its official client, within five a day, and keep a ledger of scores.",
     "train": "Train an autoencoder on normal images and measure it on images held out from them.",

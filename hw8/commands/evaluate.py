@@ -1,8 +1,9 @@
-"""Measure a submission file against labels: ROC-AUC by kind, with confidence intervals."""
+"""Measure submission files against labels: ROC-AUC by kind, of one file with confidence intervals."""
 
 import dataclasses
 import json
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -13,25 +14,37 @@ from hw8.commands.parsing import parse
 class Arguments:
     """The command line of scripts/evaluate.py."""
 
-    file: tyro.conf.Positional[Path]
-    """Submission: ID,score."""
+    files: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILE ...")]
+    """Submission: ID,score. Several stand side by side in one table."""
     labels: Path
     """Labels: ID,label[,kind], label 0 normal and 1 anomalous."""
     json: bool = False
-    """Print one JSON object and nothing else."""
+    """Print one JSON object and nothing else; of several files, one object for each by its name."""
 
 
 def main() -> None:
     """Parse, evaluate and print."""
     arguments = parse(Arguments, __doc__ or "")
+    from hw8.base.errors import InputError
     from hw8.data.labels import read_labels
     from hw8.evaluation.metrics import evaluate
-    from hw8.report.tables import auc_table
+    from hw8.report.tables import auc_table, side_by_side
     from hw8.runs.submission import read_submission
 
-    score_N = read_submission(arguments.file)
-    evaluation = evaluate(score_N, read_labels(arguments.labels, len(score_N)))
-    if arguments.json:
+    if not arguments.files:
+        raise InputError("no file is given; see --help")
+    stems = {path.stem for path in arguments.files}
+    evaluations = {}
+    for path in arguments.files:
+        score_N = read_submission(path)
+        name = path.stem if len(stems) == len(arguments.files) else str(path)
+        evaluations[name] = evaluate(score_N, read_labels(arguments.labels, len(score_N)))
+    evaluation, *others = evaluations.values()
+    if arguments.json and others:
+        print(json.dumps({name: item.as_json() for name, item in evaluations.items()}))
+    elif arguments.json:
         print(json.dumps(evaluation.as_json()))
+    elif others:
+        print(side_by_side(evaluations, "ROC-AUC"))
     else:
-        print(auc_table(evaluation, f"ROC-AUC of {arguments.file}"))
+        print(auc_table(evaluation, f"ROC-AUC of {arguments.files[0]}"))

@@ -33,6 +33,9 @@ BRIGHTNESS = 0.25  # in pixel values of [-1, 1]: 32 grey levels of 255
 SATURATION = 0.6  # log of the factor
 WARMTH = 0.12  # in pixel values of [-1, 1]: 15 grey levels of 255
 GAMMA = 0.4  # log of the exponent: 49%
+# Largest amount of a variation. Of 1, after 300,000 views, the held-out loss of turns and shifts is higher than without
+# any (airplane .559 for .549, cat 1.03 for .99); without any the training loss falls far below the held-out one.
+VARIED = 0.5
 NOISE = 0.15  # standard deviation in pixel values of [-1, 1]: 19 grey levels of 255
 
 
@@ -80,13 +83,11 @@ def transform(x_NCHW: Tensor, chances: Chances) -> Transformed:
 
 
 def varied(x_NCHW: Tensor) -> Tensor:
-    """Each image zoomed, shifted, tilted and toned at random, neither turned nor damaged: the same thing seen anew."""
-    count, device = len(x_NCHW), x_NCHW.device
-    amount = dict.fromkeys(("gamma", *TEXTURE), torch.zeros(count, device=device))
-    amount |= {name: torch.rand(count, device=device) * 2 - 1 for name in (*GEOMETRY, "brightness", "contrast")}
-    if x_NCHW.shape[1] == len(WARM):
-        amount |= {name: torch.rand(count, device=device) * 2 - 1 for name in COLOUR}
-    upright_N = torch.zeros(count, dtype=torch.long, device=device)
+    """Each image zoomed, shifted, tilted and toned a little at random, neither turned nor damaged: seen anew."""
+    names = (*GEOMETRY, "brightness", "contrast", *(COLOUR if x_NCHW.shape[1] == len(WARM) else ()))
+    amount_PN = (torch.rand(len(names), len(x_NCHW), device=x_NCHW.device) * 2 - 1) * VARIED
+    amount = dict(zip(names, amount_PN, strict=True)) | {"gamma": torch.zeros_like(amount_PN[0])}
+    upright_N = torch.zeros_like(amount_PN[0], dtype=torch.long)
     return _toned(_moved(x_NCHW.clone(), amount, upright_N, upright_N > 0), amount)
 
 

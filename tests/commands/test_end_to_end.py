@@ -81,6 +81,11 @@ def test_the_whole_road(small, call, tmp_path):
     assert both[0] == both[1]
     assert "submissions/fcn-2.csv" in call("predict").stdout
     call("predict", "--run", "runs/fcn", "runs/fcn-2", "--out", "both.csv")
+    words = ["evaluate", found["out"], "both.csv", "--labels", small / "testing_labels.csv"]
+    table = {line.split("  ")[0]: line.split() for line in call(*words).stdout.splitlines()}
+    assert table["kind"][-2:] == ["fcn", "both"]
+    assert table["cat"][-2] == f"{measured['kinds']['cat']['auc']:.3f}"
+    assert json.loads(call(*words, "--json").stdout)["fcn"] == measured
     assert "runs/repeated" in call("train", "--config", "runs/fcn/config.yaml", "--out", "runs/repeated").stdout
     assert (tmp_path / "runs" / "repeated" / "model.safetensors").read_bytes() == both[0]
 

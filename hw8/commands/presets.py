@@ -1,0 +1,54 @@
+"""List the presets, a line each: what it is, and what it reached on real faces in how many minutes."""
+
+import dataclasses
+import json as json_format
+
+from hw8.commands.parsing import parse
+
+# Macro ROC-AUC on the labelled real faces, a mean of three seeds, and median minutes of training, as in
+# docs/benchmarks/facebench.csv (course_cnn and course_vae: one seed) and, for the boss presets, in README.md.
+MEASURED = {
+    "conv": (0.629, 1.4), "fcn": (0.642, 0.9), "fcn_crop": (0.691, 0.4), "resnet": (0.672, 1.2),
+    "resnet_mse": (0.668, 1.1), "centre": (0.668, 0.5), "fcn_bce": (0.691, 0.5), "conv_bce": (0.665, 0.6),
+    "resnet_bce": (0.666, 1.1), "denoise_gaussian": (0.667, 0.6), "denoise_gaussian_bce": (0.665, 0.6),
+    "denoise_salt_pepper": (0.667, 0.6), "denoise_mask": (0.667, 0.6), "denoise_blocks": (0.669, 0.6),
+    "denoise_dropout": (0.666, 0.6), "vae": (0.664, 0.6), "vae_bce": (0.527, 0.6), "multi_encoder": (0.670, 1.0),
+    "resnet_auxiliary": (0.675, 1.1), "classifier": (0.709, 1.5), "classifier_noise": (0.612, 1.7),
+    "memae": (0.619, 0.5), "memae_sparse": (0.621, 0.6), "vqvae": (0.638, 0.4), "aae": (0.663, 0.6),
+    "deep_svdd": (0.696, 0.3), "course_fcn": (0.568, 1.5), "course_cnn": (0.531, 3.0), "course_vae": (0.407, 4.4),
+    "boss": (0.796, 5.9), "boss_quick": (0.782, 2.9),
+}  # fmt: skip
+
+
+@dataclasses.dataclass
+class Arguments:
+    """The command line of scripts/presets.py."""
+
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+
+def main() -> None:
+    """Print the presets, those with the highest figure first."""
+    arguments = parse(Arguments, __doc__ or "")
+    from hw8.base.text import aligned
+    from hw8.commands.spelling import spelled
+    from hw8.config.presets import DEFAULT_PRESET, PRESETS
+
+    descriptions = {name: (load.__doc__ or "").split("\n")[0] for name, load in PRESETS.items()}
+    if arguments.json:
+        listed = {
+            name: {"description": text, "macro_auc": MEASURED.get(name, (None, None))[0]}
+            for name, text in descriptions.items()
+        }
+        print(json_format.dumps(listed))
+        return
+    rows = [("preset", "AUC", "minutes", "")]
+    for name in sorted(descriptions, key=lambda name: -MEASURED.get(name, (0, 0))[0]):
+        auc, minutes = MEASURED.get(name, (None, None))
+        figures = ("", "") if auc is None else (f"{auc:.3f}".lstrip("0"), f"{minutes:.1f}")
+        rows.append((name, *figures, descriptions[name]))
+    lines = aligned([row[:3] for row in rows])
+    print("\n".join(f"{line.ljust(len(lines[0]))}  {row[3]}".rstrip() for line, row in zip(lines, rows, strict=True)))
+    print("AUC: macro ROC-AUC on 4,750 real faces with four kinds of anomaly; minutes: of training, on 2 cores")
+    print(f"Next:     {spelled('train', '--preset', DEFAULT_PRESET)}")

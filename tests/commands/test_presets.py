@@ -1,0 +1,47 @@
+"""The list of presets, and where its figures come from."""
+
+import csv
+import json
+import re
+import statistics
+
+import pytest
+
+from hw8.commands import presets
+from hw8.config.presets import PRESETS
+from tests.docs.pages import ROOT
+
+
+def test_every_preset_has_a_line(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["scripts/presets.py"])
+    presets.main()
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.split()[0] for line in lines[1:-2]]
+    assert sorted(names) == sorted(PRESETS)
+    assert names[:2] == ["boss", "boss_quick"]
+    assert lines[1].split()[1:3] == [".796", "5.9"]
+    assert lines[-1] == "Next:     python scripts/train.py --preset boss_quick"
+
+
+def test_as_json(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["scripts/presets.py", "--json"])
+    presets.main()
+    listed = json.loads(capsys.readouterr().out)
+    assert set(listed) == set(PRESETS)
+    assert listed["fcn_crop"]["macro_auc"] == 0.691
+    assert listed["boss_digits"]["macro_auc"] is None
+
+
+def test_the_figures_are_those_of_the_documentation():
+    with (ROOT / "docs" / "benchmarks" / "facebench.csv").open() as file:
+        runs = [row for row in csv.DictReader(file) if row["preset"] in presets.MEASURED]
+    for name in {row["preset"] for row in runs}:
+        own = [row for row in runs if row["preset"] == name]
+        auc, minutes = (statistics.mean, statistics.median)
+        assert auc(float(row["macro_auc"]) for row in own) == pytest.approx(presets.MEASURED[name][0], abs=6e-4)
+        assert minutes(float(row["minutes"]) for row in own) == pytest.approx(presets.MEASURED[name][1], abs=0.06)
+    readme = (ROOT / "README.md").read_text()
+    for name in set(presets.MEASURED) - {row["preset"] for row in runs}:
+        row = next(line for line in readme.splitlines() if line.startswith(f"| `{name}` |"))
+        figures = [float(word) for word in re.findall(r"\d*\.\d+", row)]
+        assert set(presets.MEASURED[name]) <= set(figures), row
