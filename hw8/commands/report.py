@@ -16,6 +16,8 @@ class Arguments:
 
     folder: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="RUN")] = None
     """Folder of a finished run. Default: the run finished last."""
+    run: Path | None = None
+    """The same as RUN."""
     data: Annotated[str | None, tyro.conf.arg(metavar="WHERE")] = None
     """Folder or named source of the test images. Default: the data of the run."""
     out: Path | None = None
@@ -25,10 +27,13 @@ class Arguments:
 def main() -> None:
     """Parse, write the page, and print where it is."""
     arguments = parse(Arguments, __doc__ or "")
+    from hw8.base.errors import InputError
     from hw8.report.run_report import write_run_report
     from hw8.training.run_folder import newest_run
 
-    folder = arguments.folder or newest_run()
+    if arguments.folder and arguments.run:
+        raise InputError(f"--run {arguments.run}: the run {arguments.folder} is given already; give one")
+    folder = arguments.folder or arguments.run or newest_run()
     out = arguments.out or Path("submissions") / f"{folder.resolve().name}.html"
     write_run_report(folder, arguments.data, out, command_line())
     print(f"Wrote:    {out} ({out.stat().st_size / 1e6:.1f} MB, opens offline)")

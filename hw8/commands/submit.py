@@ -36,6 +36,8 @@ class Arguments:
     """Images in the test set; the homework's by default."""
     yes: tyro.conf.FlagCreatePairsOff[bool] = False
     """Do not ask before sending."""
+    dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Check everything, say what would be sent, and send nothing."""
     force: tyro.conf.FlagCreatePairsOff[bool] = False
     """Send it even if today's five submissions are used."""
     timeout: float = 300.0
@@ -82,6 +84,9 @@ def _submit(arguments: Arguments) -> None:
     kaggle.check_budget(entries, new.competition, now, arguments.force)
     for line in kaggle.warnings(entries, new):
         print(f"Warning:  {for_shell(line)}")
+    if arguments.dry_run:
+        print(f"Nothing was sent; it would go to {new.competition} as: {new.message}")
+        return
     if not arguments.yes:
         _confirm(new.competition)
     answer = kaggle.submit(new, ledger, arguments.timeout, arguments.force)

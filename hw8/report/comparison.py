@@ -100,6 +100,7 @@ def write_comparison(compared: Compared, out: Path, command: str) -> None:
         out.with_suffix(".html"),
         "comparison.html.j2",
         title=f"Comparison on {compared.source.name}",
+        sections=[("leaderboard", "Leaderboard"), ("plots", "Curves"), ("gallery", "Gallery")],
         lines=[with_code(line) for line in [*head(command, compared.rows), *notes(compared.rows, table)]],
         warnings=[line for method in methods for line in method.warnings],
         meaning=meanings(table),

@@ -25,6 +25,12 @@ from hw8.training.run_folder import RunFolder
 
 # Cards of each group, and of the spread over all ranks. Chosen by hand: the page of any test set stays small.
 EACH, SPREAD = 48, 96
+STRIP = 6  # most anomalous images at the head of the page: one line of a laptop's screen
+SCORES = "Scores"
+SECTIONS = {
+    "most": "Most anomalous", "scores": SCORES, "plots": "Curves", "gallery": "Gallery", "evidence": "Evidence",
+    "facts": "Facts",
+}  # fmt: skip
 
 
 def write_run_report(run: Path, where: str | None, out: Path, command: str) -> None:
@@ -45,6 +51,7 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str) -> N
     scores = trained.calibration.scores(predicted.table)
     evaluation = None if labels is None else evaluate(method.score_N, labels)
     explainer = Explainer.for_images(trained, images)
+    figures = _figures(trained, RunFolder(run), method, scores, predicted.table, labels)
     shown = cards(method, images, labels, explainer, choose(method, labels, EACH, SPREAD), all_evidence)
     write_page(
         out,
@@ -56,7 +63,10 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str) -> N
         evaluation=evaluation,
         kinds=[] if evaluation is None else sorted(evaluation.kinds.items(), key=lambda item: -item[1].auc),
         flagged=float(tails.is_flagged(predicted.p_value_N).mean()),
-        figures=_figures(trained, RunFolder(run), method, scores, predicted.table, labels),
+        sections=SECTIONS.items(),
+        strip=sorted(shown, key=lambda card: card["rank"])[:STRIP],
+        scores=[figure for figure in figures if figure.title == SCORES],
+        figures=[figure for figure in figures if figure.title != SCORES],
         evidence=_evidence_table(scores, summary, labels),
         reconstructs=any(card["wide"] for card in shown),
         gallery=as_data(gallery([(method, shown)], labels, columns=sorted(scores))),
@@ -125,7 +135,7 @@ def _figures(
     limit = None if transductive else tails.threshold(trained.calibration.values_C[trained.score_name])
     score_name = "transductive" if transductive else trained.score_name
     plot = plots.histogram(method.score_N, labels, limit, score_name)
-    figures.append(Figure("Scores", "How the anomaly score is spread. Beyond the dotted line p <= .05.", {"": plot}))
+    figures.append(Figure(SCORES, "How the anomaly score is spread. Beyond the dotted line p <= .05.", {"": plot}))
     if method.p_value_N is not None:
         figures.append(_calibration(method.p_value_N, labels))
     curve = training_curves(folder, method.name)

@@ -34,7 +34,9 @@ def read_submission(path: Path, rows: int | None = None) -> np.ndarray:
     table = read_table(path, ("ID", "score"))
     score_N = numbers(path, table, "score")
     if rows is not None and len(score_N) != rows:
-        raise InputError(f"{path}: has {len(score_N):,} rows, but the test set has {rows:,} images; score that one")
+        raise InputError(
+            f"{path}: has {len(score_N):,} rows, but the test set has {rows:,} images; score that one, or give `rows`"
+        )
     order = ids_in_order(path, table)
     moved = order != np.arange(len(order))
     if moved.any():

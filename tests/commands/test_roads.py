@@ -95,7 +95,7 @@ def test_new_pictures_are_scored_with_the_run_that_is_there(call, tmp_path):
     assert said.endswith("Next:     python scripts/predict.py --run 'runs/a b' --data new-images\n")
     words = shlex.split(said.splitlines()[-1].removeprefix("Next:     python scripts/predict.py"))
     assert json.loads(call("predict", *words, "--json").stdout)["rows"] == 5
-    reported = call("report", "runs/a b", "--data", "new-images").stdout
+    reported = call("report", "--run", "runs/a b", "--data", "new-images").stdout
     assert reported.endswith("python scripts/explore.py --run 'runs/a b' --data new-images\n")
     line = call("predict", "--data", "old", code=2).line
     assert "holds pictures" in line

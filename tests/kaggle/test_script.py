@@ -13,6 +13,10 @@ from stand_in import HEAD, ROWS, call, command, entry, keep
 def test_the_script_submits_refreshes_and_lists(client, file):
     words = ("submissions/first.csv", "-m", "first", "--rows", ROWS)
     assert "there is no terminal to confirm the submission on; add --yes" in call(*words, code=2).stderr
+    dry = call(*words, "--dry-run").stdout
+    assert "0 of 5 submissions used today" in dry
+    assert dry.endswith("Nothing was sent; it would go to ml2023spring-hw8 as: first\n")
+    assert client.got() == []
     process = call(*words, "--yes")
     assert "0 of 5 submissions used today" in process.stdout
     assert "Kaggle:   Successfully submitted to ML2023Spring-HW8" in process.stdout
