@@ -36,17 +36,16 @@ def measure(arguments: Arguments) -> dict[str, Any]:
     if not (ROOT / "benchmarks" / "speed.py").is_file():
         raise InputError("benchmarks/ is not installed with hw8; run python scripts/benchmark.py in a checkout of it")
     sys.path.insert(0, str(ROOT))  # benchmarks/ stands beside scripts/, outside of the package
-    from tqdm import tqdm
-
     from benchmarks import speed
     from hw8.base.device import keep_memory
     from hw8.base.environment import describe_environment
+    from hw8.base.progress import progress_bar
 
     keep_memory()  # as training and scoring do
     repeats = arguments.repeats
     results: dict[str, Any] = {"environment": describe_environment(), "precision": speed.OURS}
     total = 2 * len(speed.CASES) * len(speed.SETTINGS) + len(PRESETS) + 3
-    with tqdm(total=total, desc="benchmark", unit="part", file=sys.stderr) as bar:
+    with progress_bar(total, "benchmark", "part") as bar:
 
         def advance(result: Any) -> Any:
             bar.update()

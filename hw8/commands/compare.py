@@ -6,7 +6,6 @@ and .md) hold what is finished so far; the page (.html) is written at the end.
 
 import dataclasses
 import logging
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,8 +65,7 @@ def with_kaggle_scores(rows: "pd.DataFrame", folder: Path) -> "pd.DataFrame":
 def main() -> None:
     """Parse, compare, write and print."""
     arguments = parse(Arguments, __doc__ or "")
-    from tqdm import tqdm
-
+    from hw8.base.progress import progress_bar
     from hw8.compare.leaderboard import Contest, compare
     from hw8.compare.standings import failures
     from hw8.compare.tables import write_leaderboard
@@ -80,7 +78,7 @@ def main() -> None:
     source = open_source(arguments.data)
     contest = dataclasses.replace(contest, data=source.name)
     labels, count = source.labels(), len(contest.entries())
-    with tqdm(total=count, desc="compare", unit="run", file=sys.stderr) as bar:
+    with progress_bar(count, "compare", "run") as bar:
 
         def write(rows: "pd.DataFrame") -> str:
             return write_leaderboard(with_kaggle_scores(rows, folder), arguments.out, command_line(), folder, labels)

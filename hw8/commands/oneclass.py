@@ -49,8 +49,7 @@ def main() -> None:
     from hw8.oneclass.sources import open_labelled
 
     source = open_labelled(arguments.source, arguments.side)
-    from tqdm import tqdm
-
+    from hw8.base.progress import progress_bar
     from hw8.oneclass.protocol import Plan, default_preset, load_method, measure, without_mirroring
     from hw8.oneclass.published import comparison, figures
 
@@ -60,7 +59,7 @@ def main() -> None:
     plan = Plan(source, config, arguments.seeds, arguments.classes, arguments.epochs, arguments.out)
     for note in source.notes:
         print(f"{source.name}: {note}", file=sys.stderr)
-    with tqdm(total=len(plan.normal()) * len(plan.seeds), desc="one-class", unit="class", file=sys.stderr) as bar:
+    with progress_bar(len(plan.normal()) * len(plan.seeds), "one-class", "class") as bar:
 
         def advance(line: str) -> None:
             bar.write(line, file=sys.stderr)

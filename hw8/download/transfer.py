@@ -5,17 +5,16 @@ import dataclasses
 import http.client
 import logging
 import re
-import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from hw8.base.errors import InputError, printable
+from hw8.base.progress import progress_bar
 
 if TYPE_CHECKING:
     import requests
-    from tqdm import tqdm
 
 log = logging.getLogger(__name__)
 # Connections per call and seconds between two of them: chosen by hand, so that a network that is away for some seconds
@@ -28,8 +27,6 @@ CHUNK = 1 << 14
 LOOPBACK = ("127.0.0.1", "localhost", "::1")  # where plain HTTP is taken: it does not leave this machine
 BUSY = (408, 429, 500, 502, 503, 504)  # HTTP statuses after which the same request may succeed
 LONGEST = 200  # characters quoted of an error
-# Seconds between two updates of the progress bar: on a terminal, and in a log file, where each is a line.
-BAR_TERMINAL, BAR_LOG = 0.1, 15.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +95,11 @@ def _receive(address: str, file: RemoteFile, part: Path) -> None:
         start = _first_byte(response, file, part)
         # A connection that breaks is reported below, with the bytes that have come.
         broken = contextlib.suppress(requests.exceptions.ChunkedEncodingError)
-        with part.open("ab" if start else "wb") as out, progress_bar(file, start) as bar, broken:
+        with (
+            part.open("ab" if start else "wb") as out,
+            progress_bar(file.size, file.name, "B", initial=start, unit_scale=True) as bar,
+            broken,
+        ):
             for chunk in response.iter_content(CHUNK):
                 out.write(chunk)
                 bar.update(len(chunk))
@@ -152,13 +153,3 @@ def _first_byte(response: "requests.Response", file: RemoteFile, part: Path) -> 
             f"(Content-Length {printable(length, LONGEST)}); nothing was taken: download it from elsewhere with `url`"
         )
     return start
-
-
-def progress_bar(file: RemoteFile, start: int = 0) -> "tqdm[Any]":
-    """Progress in bytes, with their rate and the time left, on standard error."""
-    from tqdm import tqdm
-
-    interval = BAR_TERMINAL if sys.stderr.isatty() else BAR_LOG
-    return tqdm(
-        total=file.size, initial=start, desc=file.name, unit="B", unit_scale=True, mininterval=interval, file=sys.stderr
-    )

@@ -2,14 +2,13 @@
 
 import dataclasses
 import functools
-import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from hw8.base.processes import processes
+from hw8.base.progress import progress_bar
 from hw8.data.arrays import Images
 from hw8.data.corruptions import CORRUPTIONS
 from hw8.data.labels import NORMAL, Labels
@@ -52,7 +51,7 @@ class Development:
         changed_rows = evenly_spaced(rows, PER_KIND)
         total = len(rows) + len(changed_rows) * (len(CORRUPTIONS) + len(UNSEEN))
         hidden = label is None or not processes().main
-        with tqdm(total=total, desc=label, unit="img", disable=hidden, file=sys.stderr) as bar:
+        with progress_bar(total, label, "img", hidden) as bar:
 
             def changed(kind: str) -> Named:
                 values = measure(images, changed_rows, functools.partial(_corrupt, kind, images, rows))

@@ -1,13 +1,13 @@
 """A folder of pictures as the array files that hw8 trains on: found, split, decoded and written."""
 
 import dataclasses
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from hw8.base.errors import printable
 from hw8.base.interrupts import stopping_as_interrupted
+from hw8.base.progress import progress_bar
 from hw8.base.text import aligned
 from hw8.data.picture_folder import find_pictures
 from hw8.prepare.files import LABELS, SKIPPED, TESTING, TESTING_FILES, TRAINING, all_or_none, write_images, write_tables
@@ -24,7 +24,6 @@ def prepare(images: Path, out: Path, settings: Preparation) -> Parts:
     little to train or test on, a wrong labels.csv, no space on the disk, or another process at work in `out`; and
     Interrupted after Ctrl-C, with nothing written.
     """
-    from tqdm import tqdm
 
     folder = find_pictures(images)
     if settings.unlabelled:
@@ -34,10 +33,9 @@ def prepare(images: Path, out: Path, settings: Preparation) -> Parts:
         planned = split(recognise(folder), settings.test_share, settings.seed)
     test_names = [name for name, _ in planned.testing]
     total = len(planned.training) + len(test_names)
-    pause = 0.1 if sys.stderr.isatty() else 15.0  # seconds between two lines: logs need fewer than a terminal
     interruptible = stopping_as_interrupted(f"interrupted: nothing was written to {out}")
     with interruptible, all_or_none(out) as temporary:
-        with tqdm(total=total, desc="pictures", unit="img", mininterval=pause, file=sys.stderr) as bar:
+        with progress_bar(total, "pictures", "img") as bar:
             train_rows, train_hash_N = write_images(temporary / TRAINING, planned.training, folder, settings, bar)
             test_rows, test_hash_N = write_images(temporary / TESTING, test_names, folder, settings, bar)
         parts = dataclasses.replace(

@@ -1,14 +1,13 @@
 """Scoring a stream of images: constant memory, whatever their number."""
 
-import sys
 from collections.abc import Collection
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from hw8.base.device import autocast, convolves
 from hw8.base.processes import processes
+from hw8.base.progress import progress_bar
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import in_batches
 from hw8.data.synthetic import Change
@@ -64,7 +63,7 @@ class Scorer:
         job, batches = processes(), list(in_batches(rows, self.batch_size))
         hidden = label is None or not job.main
         parts: list[dict[str, np.ndarray]] = []
-        with tqdm(total=len(rows), desc=label, unit="img", disable=hidden, file=sys.stderr) as bar:
+        with progress_bar(len(rows), label, "img", hidden) as bar:
             for rows_B in job.shard(batches):
                 parts.append(self.reconstruct((change or images.read)(rows_B))[1])
                 bar.update(min(len(rows_B) * job.count, len(rows) - bar.n))

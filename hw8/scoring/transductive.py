@@ -9,7 +9,6 @@ score of an image depends on the others, and means nothing for a new image alone
 import copy
 import dataclasses
 import math
-import sys
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from tqdm import tqdm
 
 from hw8.base.device import autocast, channels_last
 from hw8.base.errors import InputError
+from hw8.base.progress import progress_bar
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import in_batches, training_batch
 from hw8.models.averaging import averaging_decay, update_average
@@ -125,7 +125,7 @@ class Transducer:
         """Log density ratios by one discriminator for each fold, which has not seen the fold's images."""
         fold_N = np.random.default_rng([self.seed, 1]).permutation(len(test)) % FOLDS
         ratio_N, ratio_FC = np.empty(len(test)), np.empty((FOLDS, len(calibration.rows)))
-        with tqdm(total=FOLDS * self.steps, desc="transduction", unit="step", file=sys.stderr) as bar:
+        with progress_bar(FOLDS * self.steps, "transduction", "step") as bar:
             for fold in range(FOLDS):
                 seen, unseen = np.flatnonzero(fold_N != fold), np.flatnonzero(fold_N == fold)
                 net = self._fit(normal, Sample(test, seen), fold, bar)

@@ -3,7 +3,6 @@
 import copy
 import math
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,6 +15,7 @@ from hw8.base.device import autocast, convolves
 from hw8.base.errors import InputError, Interrupted, command
 from hw8.base.interrupts import stop_signals
 from hw8.base.processes import processes
+from hw8.base.progress import progress_bar
 from hw8.config import RunConfig
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import batch_count, epoch_batches, in_batches, mirrored_rows, training_batch
@@ -232,9 +232,8 @@ class Trainer:
         count = len(self.splits.train)
         epoch, position = self._position()
         trained = count * epoch + sum(map(len, self._batches(epoch)[:position]))
-        seconds = 0.1 if sys.stderr.isatty() else 15.0  # between two updates: in a log file each is a line
         total, hidden = count * self.config.train.epochs, self.label("training") is None or not self.job.main
-        return tqdm(total=total, initial=trained, unit="img", mininterval=seconds, smoothing=0.05, disable=hidden)
+        return progress_bar(total, None, "img", hidden, initial=trained, smoothing=0.05)
 
     def _position(self) -> tuple[int, int]:
         """Finished epochs, and finished steps of the next one."""

@@ -306,8 +306,8 @@ def test_no_more_is_taken_than_the_file_has(serve, out, monkeypatch):
     largest = 0
     plain = transfer.progress_bar
 
-    def watching(*words):
-        bar = plain(*words)
+    def watching(*words, **options):
+        bar = plain(*words, **options)
         update = bar.update
 
         def look(count):
@@ -478,7 +478,7 @@ def test_a_folder_that_cannot_be_made_is_named(serve, tmp_path):
 
 
 def test_a_full_disk_is_one_line_and_keeps_the_part(serve, out, monkeypatch):
-    def full(*words):
+    def full(*words, **options):
         raise OSError(28, "No space left on device")
 
     start_with(out, BODY[:1000])
