@@ -23,6 +23,9 @@ class _Lines(tqdm):  # type: ignore[type-arg]
 
         return write
 
+    def moveto(self, n: int) -> None:
+        """Stay where the file is: a bar within another has lines of its own."""
+
 
 def progress_bar(total: int, label: str | None, unit: str, hidden: bool = False, **options: Any) -> "tqdm[Any]":
     """A bar of `total` units on standard error, with their rate and the time left; `options` are tqdm's own."""

@@ -29,6 +29,18 @@ def test_a_file_gets_lines_without_carriage_returns(monkeypatch):
     assert text.endswith("\n")
 
 
+def test_a_bar_within_another_has_lines_of_its_own(monkeypatch):
+    file = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", file)
+    with progress_bar(2, "runs", "run") as outer:
+        for _ in range(2):
+            written(file, monkeypatch)
+            outer.update()
+    assert "\x1b" not in file.getvalue()
+    assert "\r" not in file.getvalue()
+    assert len([line for line in file.getvalue().splitlines() if line.startswith("scoring: 100%")]) == 2
+
+
 def test_a_terminal_gets_one_line(monkeypatch):
     text = written(Terminal(), monkeypatch)
     assert text.count("\r") > 1
