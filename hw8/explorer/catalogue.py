@@ -140,6 +140,7 @@ class Catalogue:
             "p": explanation.p_value,
             "rarity": explanation.rarity,
             "parts": explanation.parts,
+            "shares": explanation.shares,
             "leanings": explanation.leanings,
             "pictures": [(part, data_uri(picture)) for part, picture in pictures(explanation)],
             "nearest": [data_uri(three_channels(image)) for image in nearest],

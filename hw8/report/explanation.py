@@ -13,7 +13,7 @@ from hw8.data.splits import evenly_spaced
 from hw8.report.figures import error_scale, save_figure, three_channels
 from hw8.report.plots import new_figure
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.calibration import TWO_SIDED, needed_evidence
+from hw8.scoring.calibration import JOINT, TWO_SIDED, needed_evidence
 from hw8.scoring.tails import ALPHA, rarity
 
 # Test images that set the colour scale of error maps: a million pixels, of which the largest 0.5% can be told well.
@@ -26,7 +26,8 @@ LARGEST_DEVIATIONS = 6
 class Explanation:
     """One image's score and the evidence behind it.
 
-    `parts`: p-value of each piece of evidence alone. `leanings`: named measurements that are furthest from the normals'
+    `parts`: p-value of each piece of evidence alone. `shares`: how much each adds to the squared joint distance, in
+    sum 1; empty of other scores. `leanings`: named measurements that are furthest from the normals'
     median, in units of the normals' spread. `error_HW`: squared error summed over channels, None without a
     reconstruction; `scale` is the same for every image of the data set. `normals` is the number of calibration images
     behind the p-values.
@@ -36,6 +37,7 @@ class Explanation:
     score: float
     p_value: float
     parts: dict[str, float]
+    shares: dict[str, float]
     leanings: dict[str, float]
     image_HWC: np.ndarray
     recon_HWC: np.ndarray | None
@@ -52,7 +54,8 @@ class Explanation:
         """The explanation in words."""
         parts = sorted(self.parts.items(), key=lambda item: item[1])
         lines = [f"{self.name}: score {self.score:.4g}; {self.rarity} (p = {self.p_value:.4f})"]
-        lines += aligned([(f"  {name}", f"p = {p:.4f}") for name, p in parts], left=2)
+        shares = {name: f"{share:.0%} of the squared distance" for name, share in self.shares.items()}
+        lines += aligned([(f"  {name}", f"p = {p:.4f}", shares.get(name, "")) for name, p in parts], left=2)
         if self.leanings:
             lines.append("what stands out, in units of the normals' spread:")
             lines += aligned([(f"  {name}", f"{value:+.1f}") for name, value in self.leanings.items()])
@@ -95,6 +98,7 @@ class Explainer:
             key = name + TWO_SIDED if name + TWO_SIDED in scores else name
             parts[name] = calibration.p_value(key, scores[key])
         leanings = self._leanings(table, len(batch_BHWC))
+        shares = calibration.shares(table) if scoring.score == JOINT else {}
         explanations = []
         for row, (name, image_HWC) in enumerate(zip(names, batch_BHWC, strict=True)):
             recon_HWC = None if recon_BHWC is None else recon_BHWC[row]
@@ -102,8 +106,9 @@ class Explainer:
             p_values = {part: float(p_B[row]) for part, p_B in parts.items()}
             explanations.append(
                 Explanation(
-                    name, float(score_B[row]), float(p_value_B[row]), p_values, leanings[row], image_HWC, recon_HWC,
-                    error_HW, self.scale, self.normals,
+                    name, float(score_B[row]), float(p_value_B[row]), p_values,
+                    {part: float(share_B[row]) for part, share_B in shares.items()},
+                    leanings[row], image_HWC, recon_HWC, error_HW, self.scale, self.normals,
                 )
             )  # fmt: skip
         return explanations

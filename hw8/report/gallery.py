@@ -115,10 +115,11 @@ def _pictures(
     # Rounded to what the page shows; full precision would only make it longer.
     for explanation in explainer.explain(batch_BHWC, [""] * len(batch_BHWC)):
         parts = {name: round(p, 5) for name, p in explanation.parts.items()}
+        shares = {name: round(share, 3) for name, share in explanation.shares.items()}
         leanings = {name: round(value, 2) for name, value in explanation.leanings.items()}
         wide = explanation.recon_HWC is not None
         source = data_uri(small(strip(explanation)))
-        pictures.append({"src": source, "wide": wide, "parts": parts, "leanings": leanings})
+        pictures.append({"src": source, "wide": wide, "parts": parts, "shares": shares, "leanings": leanings})
     if all_evidence is not None:
         calibration = all_evidence.calibration
         for name, score_B in calibration.scores(all_evidence.scorer.reconstruct(batch_BHWC)[1]).items():

@@ -79,6 +79,14 @@ class Gaussian:
         """Standardised and decorrelated: (N, D), whose lengths are Mahalanobis distances."""
         return self.standardise(value_ND) @ np.linalg.cholesky(self.precision_DD)
 
+    def contributions(self, value_ND: np.ndarray) -> np.ndarray:
+        """What each column adds to the squared Mahalanobis distance z'Pz: z_i (Pz)_i, (N, D), whose sum is the square.
+
+        A column adds less than nothing where it is as the others, by their correlation, let expect.
+        """
+        standard_ND = self.standardise(value_ND)
+        return standard_ND * (standard_ND @ self.precision_DD)
+
     def distance(self, value_ND: np.ndarray) -> np.ndarray:
         """Mahalanobis distance (1936) from the normals' median: (N,). In one dimension, both tails are far.
 
@@ -159,6 +167,15 @@ class Calibration:
         if self.fused and all(name in scores for name in self.fused):
             scores[FUSED] = np.sum([self.nats(name, scores[name]) for name in self.fused], axis=0)
         return scores
+
+    def shares(self, table: Table) -> dict[str, np.ndarray]:
+        """The share of each part in the squared joint distance (N,), all of which sum to 1; empty of other scores."""
+        if JOINT not in self.fits or len(self.fits[JOINT].reference_RD):
+            return {}
+        added_ND = self.fits[JOINT].contributions(columns(table, self.parts))
+        widths = [columns(table, [name]).shape[1] for name in self.parts]
+        added_PN = [added.sum(axis=1) for added in np.split(added_ND, np.cumsum(widths)[:-1], axis=1)]
+        return {name: added_N / np.sum(added_PN, axis=0) for name, added_N in zip(self.parts, added_PN, strict=True)}
 
     def p_value(self, name: str, score_N: np.ndarray) -> np.ndarray:
         """Conformal p-values of these scores (N,), see `conformal`."""

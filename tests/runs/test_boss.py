@@ -128,6 +128,10 @@ def test_an_explanation_names_the_evidence(boss, small, tmp_path):
     found = explain(boss.folder.path, None, int(np.flatnonzero(kinds == "cat")[0]))
     assert set(found.parts) == {"amounts", "changes", "texture"}
     assert 0 < found.p_value <= 1
+    assert set(found.shares) == set(found.parts)
+    assert sum(found.shares.values()) == pytest.approx(1)
+    assert max(found.shares.values()) > 0.4
+    assert any("% of the squared distance" in line for line in found.lines())
     assert found.leanings
     assert found.error_HW is not None
     assert found.error_HW.shape == (16, 16)

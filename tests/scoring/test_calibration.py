@@ -201,3 +201,19 @@ def test_members_that_agree_count_once():
     groups = one_opinion(correlation)
     assert groups == [[0, 1], [2]]
     np.testing.assert_allclose(fuse([first, first, other], groups), first + other)
+
+
+def test_shares_of_the_parts_add_up_to_the_squared_distance():
+    rng = np.random.default_rng(0)
+    table = {"a": rng.normal(size=(300, 2)), "b": rng.normal(size=300)}
+    table["b"] += table["a"][:, 0]
+    calibration = Calibration.fit(table, ("a", "b"))
+    fit, new = calibration.fits["joint"], {"a": np.array([[3.0, 0.0], [0.0, 0.0]]), "b": np.array([0.0, 4.0])}
+    z_ND = fit.standardise(np.column_stack([new["a"], new["b"]]))
+    squared_N = calibration.scores(new)["joint"] ** 2
+    by_hand = [z[2] * (fit.precision_DD[2] @ z) for z in z_ND]
+    np.testing.assert_allclose(calibration.shares(new)["b"] * squared_N, by_hand)
+    np.testing.assert_allclose(calibration.shares(new)["a"] + calibration.shares(new)["b"], 1)
+    assert calibration.shares(new)["b"][1] > 0.9
+    assert Calibration.fit(table, ("a", "b"), "neighbours").shares(new) == {}
+    assert Calibration.fit(table).shares(new) == {}

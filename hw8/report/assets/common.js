@@ -7,24 +7,28 @@ const element = (name, attributes = {}, ...children) => {
 };
 const number = (value, digits = 3) => (Math.abs(value) >= 1000 ? value.toFixed(0) : Number(value.toPrecision(digits)).toString());
 
-function bars(title, entries, width, mild, text) {
+// Where `signed`, bars of negative values point to the left.
+function bars(title, entries, width, mild, text, signed = false) {
   const rows = entries.flatMap(([name, value]) => {
-    const bar = element("i", mild(value) ? { class: "mild" } : {});
+    const bar = element("i", { class: `${mild(value) ? "mild" : ""} ${value < 0 ? "below" : ""}` });
     bar.style.width = `${Math.min(100, width(value))}%`;
     return [element("span", {}, name), element("div", {}, bar), element("span", {}, text(value))];
   });
-  return [element("h3", {}, title), element("div", { class: "bars" }, ...rows)];
+  return [element("h3", {}, title), element("div", { class: signed ? "bars signed" : "bars" }, ...rows)];
 }
 
 // What is known of an image: how unusual each piece of evidence is, and what stands out.
 function reasons(found) {
   const parts = Object.entries(found.parts || {}).sort((a, b) => a[1] - b[1]);
+  const shares = Object.entries(found.shares || {}).sort((a, b) => b[1] - a[1]);
   const leanings = Object.entries(found.leanings || {});
   return [
     ...(parts.length ? bars("How unusual is the evidence (p-value)", parts, (p) => -Math.log10(p) * 33, (p) => p > 0.05,
       (p) => number(p)) : []),
-    ...(leanings.length ? bars("What stands out, in units of the normals' spread", leanings, (z) => Math.abs(z) * 12,
-      (z) => Math.abs(z) < 2, (z) => (z > 0 ? "+" : "") + number(z)) : []),
+    ...(shares.length ? bars("What the score is made of: shares of the squared distance", shares, (share) => Math.abs(share) * 50,
+      (share) => share < 0.1, (share) => `${Math.round(100 * share)}%`, true) : []),
+    ...(leanings.length ? bars("What stands out, in units of the normals' spread", leanings, (z) => Math.abs(z) * 6,
+      (z) => Math.abs(z) < 2, (z) => (z > 0 ? "+" : "") + number(z), true) : []),
   ];
 }
 
