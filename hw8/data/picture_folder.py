@@ -1,11 +1,15 @@
-"""The pictures in a folder and its subfolders, recognised by the ends of their names."""
+"""The pictures in a folder and its subfolders, recognised by the ends of their names, and read as arrays."""
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from hw8.base.errors import InputError, printable
 from hw8.base.text import counted
+from hw8.data.pictures import Crop, read_pictures
 
 # The usual ends of names of the formats that hw8.data.pictures reads.
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
@@ -75,3 +79,29 @@ def find_pictures(root: Path) -> PictureFolder:
     # Folder by folder: the order decides the images' IDs and the split, which must not change.
     folder.names.sort(key=lambda name: name.split("/"))
     return folder
+
+
+def read_images(
+    pictures: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], side: int = 64, channels: int = 3,
+    crop: Crop = "centre",
+) -> np.ndarray:  # fmt: skip
+    """Read picture files as images: uint8 (N, side, side, channels), as `AnomalyDetector` and ONNX files take them.
+
+    `pictures` is a folder, whose pictures are read in the order of their names, subfolders included, or a list of
+    files. Each picture is turned upright as its EXIF data says, its transparent parts become white, `crop` makes a
+    square of it (`centre` keeps the centre square, `pad` adds bars, `stretch` distorts), and Lanczos scales that.
+    Raises InputError, a ValueError, naming the first file that cannot be read, or if there is none.
+    """
+    if isinstance(pictures, str | os.PathLike):
+        root = Path(pictures)
+        names = find_pictures(root).names
+    else:
+        root, names = Path(), [os.fspath(path) for path in pictures]
+    images = []
+    for name, image in zip(names, read_pictures(root, names, side, channels, crop), strict=True):
+        if isinstance(image, str):
+            raise InputError(f"{printable(str(root / name))}: {image}; remove it, or give another")
+        images.append(image)
+    if not images:
+        raise InputError(f"{root}: no pictures to read; give a folder or a list of picture files")
+    return np.stack(images)

@@ -1,0 +1,41 @@
+"""Pictures of a folder, or of a list of files, as one array."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import hw8
+from hw8.base.errors import InputError
+from hw8.data.demo import demo_images
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "more").mkdir()
+    for name, image_HWC in zip(("b.png", "a.png", "more/c.png"), demo_images("normal", 3, seed=0), strict=True):
+        Image.fromarray(image_HWC).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("not a picture")
+    return tmp_path
+
+
+def test_a_folder_is_read_in_the_order_of_its_names(folder):
+    images = hw8.read_images(folder)
+    assert images.dtype == np.uint8
+    normal = demo_images("normal", 3, seed=0)
+    np.testing.assert_array_equal(images, normal[[1, 0, 2]])
+    assert hw8.read_images(str(folder), side=16, channels=1).shape == (3, 16, 16, 1)
+
+
+def test_a_list_is_read_in_its_own_order(folder):
+    images = hw8.read_images([folder / "b.png", str(folder / "a.png")])
+    np.testing.assert_array_equal(images, demo_images("normal", 3, seed=0)[:2])
+
+
+def test_what_cannot_be_read_is_named(folder):
+    (folder / "d.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    with pytest.raises(InputError, match=r"d\.png: (not a picture|damaged)"):
+        hw8.read_images(folder)
+    with pytest.raises(InputError, match="no pictures to read"):
+        hw8.read_images([])
+    with pytest.raises(InputError, match="no folder that can be read"):
+        hw8.read_images(folder / "gone")
