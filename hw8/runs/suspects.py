@@ -9,6 +9,7 @@ import numpy as np
 from hw8.base.files import write_text
 from hw8.data.arrays import Images
 from hw8.runs.trained_run import TrainedRun
+from hw8.scoring.calibration import needed_evidence
 from hw8.scoring.evidence import select
 from hw8.training.run_folder import RunFolder
 
@@ -39,7 +40,9 @@ class Suspects:
 
 def find_suspects(run: TrainedRun, images: Images) -> Suspects:
     """Score all images that the run was trained, calibrated and measured on, and name those beyond the limit."""
-    table = run.scorer.table(images, np.arange(len(images)), label="suspects")
+    scoring = run.config.scoring
+    scorer = run.scorer.with_evidence(needed_evidence(scoring.score, scoring.parts, scoring.fused))
+    table = scorer.table(images, np.arange(len(images)), label="suspects")
     score_N = select(run.calibration.scores(table), run.score_name)
     row_S = np.flatnonzero(score_N > limit(run.calibration.values_C[run.score_name]))
     row_S = row_S[np.argsort(-score_N[row_S], kind="stable")]
