@@ -18,7 +18,7 @@ baseline: $(VENV)/.installed
 	plain=submissions/reconstruction_error.csv; \
 	$(BIN)/python scripts/train.py --preset fcn_crop --data demo --out $$out/reconstruction_error && \
 	$(BIN)/python scripts/predict.py --run $$out/reconstruction_error --out $$plain >/dev/null && \
-	$(BIN)/python scripts/train.py --data demo --epochs 6 --out $$out/boss_quick && \
+	$(BIN)/python scripts/train.py --data demo --epochs 4 --out $$out/boss_quick && \
 	$(BIN)/python scripts/predict.py --run $$out/boss_quick --out submissions/boss_quick.csv && \
 	$(BIN)/python scripts/evaluate.py $$plain submissions/boss_quick.csv --labels data/demo/testing_labels.csv && \
 	echo "Next:     $(BIN)/python scripts/report.py $$out/boss_quick"
