@@ -20,16 +20,16 @@ def golden_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("run")
 
 
-def test_the_golden_run_gives_its_scores_andjson_keys(golden_run, call):
+def test_the_golden_run_gives_its_scores_and_json_keys(golden_run, call):
     keys = json.loads((GOLDEN / "keys.json").read_text())
     done = call("predict", "--run", golden_run, "--out", "scores.csv", "--json", "--device", "cpu")
-    assert json_keys(done.stdout) == keys["predict"]
+    assert set(keys["predict"]) <= set(json_keys(done.stdout))
     known_N, score_N = (
         np.loadtxt(path, delimiter=",", skiprows=1)[:, 1] for path in (GOLDEN / "scores.csv", Path("scores.csv"))
     )
     np.testing.assert_allclose(score_N, known_N, rtol=1e-5)
     done = call("evaluate", "scores.csv", "--labels", "images/testing_labels.csv", "--json")
-    assert json_keys(done.stdout) == keys["evaluate"]
+    assert set(keys["evaluate"]) <= set(json_keys(done.stdout))
 
 
 def test_the_golden_estimator_gives_its_scores():
@@ -49,5 +49,5 @@ def test_the_golden_run_is_resumed(golden_run, call):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_option_is_gone(name, call, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
-    known = json.loads((GOLDEN / "options.json").read_text())[name]
+    known = json.loads((GOLDEN / "options.json").read_text()).get(name, [])  # none of a command that is new
     assert set(known) <= set(options(call(name, "--help").stdout))

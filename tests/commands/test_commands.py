@@ -73,7 +73,7 @@ def test_help_is_quick_and_loads_no_pytorch(tmp_path):
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    assert min(spent() for _ in range(3)) < 0.6, "seconds of processor time, which others at work do not change"
+    assert min(spent() for _ in range(3)) < 1, "seconds of processor time: 0.4 alone, twice as many beside other work"
     imports = process("-X", "importtime", "-m", "hw8", "--help", cwd=tmp_path).stderr
     assert not {"torch", "numpy", "pandas"} & {line.rpartition("|")[2].strip() for line in imports.splitlines()}
 
