@@ -30,6 +30,5 @@ class _Lines(tqdm):  # type: ignore[type-arg]
 def progress_bar(total: int, label: str | None, unit: str, hidden: bool = False, **options: Any) -> "tqdm[Any]":
     """A bar of `total` units on standard error, with their rate and the time left; `options` are tqdm's own."""
     kind, seconds = (tqdm, 0.1) if sys.stderr.isatty() else (_Lines, IN_A_FILE)
-    return kind(
-        total=total, desc=label, unit=unit, disable=hidden, file=sys.stderr, mininterval=seconds, **options
-    )  # fmt: skip
+    options |= {"total": total, "desc": label, "unit": unit, "disable": hidden, "mininterval": seconds}
+    return kind(file=sys.stderr, **options)

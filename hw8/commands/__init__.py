@@ -4,7 +4,7 @@
 
 import importlib
 
-# What `hw8 --help` lists: written here, since importing seventeen modules for their first lines would take seconds.
+# What `hw8 --help` lists: written here, since importing every module for its first line would take seconds.
 # A test compares these with the first lines of the modules.
 COMMANDS = {
     "ablate": "Measure what each piece of a run's evidence is worth: alone, left out of the joint score, added to it.",

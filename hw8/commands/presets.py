@@ -38,7 +38,8 @@ def main() -> None:
     descriptions = {name: (load.__doc__ or "").split("\n")[0] for name, load in PRESETS.items()}
     if arguments.json:
         listed = {
-            name: {"description": text, "macro_auc": MEASURED.get(name, (None, None))[0]}
+            name: {"description": text}
+            | dict(zip(("macro_auc", "minutes"), MEASURED.get(name, (None, None)), strict=True))
             for name, text in descriptions.items()
         }
         print(json_format.dumps(listed))

@@ -48,7 +48,7 @@ class ViewRecogniser(Model):
         small_NCHW = self._shrunk(x_NCHW)
         if self.training:
             with in_float32(x_NCHW):
-                # A few thousand images would else be learned by heart in 50 epochs.
+                # Against learning a few thousand images by heart.
                 turns_MCHW = turns(varied(small_NCHW.float()))
             down_M, across_M = (torch.randint(len(STEPS), (len(turns_MCHW),), device=x_NCHW.device) for _ in range(2))
             logit_MK, feature_MD = self._recognise(shifted(turns_MCHW, down_M, across_M))

@@ -16,7 +16,7 @@ from hw8.training.run_folder import RunFolder
 # Of clean images about this share is named, where scores fall off as an exponential or faster: a person can look at a
 # hundred of the homework's 100,000.
 NAMED = 1e-3
-UPPER = 0.8  # the quantile that the fall is read off: a tenth of anomalies among the images moves it little
+UPPER = 0.8  # the quantile that the fall is read off: a tenth of anomalies among the images raises the limit by half
 
 
 @dataclasses.dataclass(frozen=True)
