@@ -84,7 +84,7 @@ def benjamini_hochberg(p_value_N: np.ndarray, rate: float) -> np.ndarray:
     """Which images are flagged so that at most a share `rate` of those flagged are normal, on average: bool (N,).
 
     The k smallest p-values are flagged, k the largest with p_(k) <= rate k / N (Benjamini and Hochberg 1995). Conformal
-    p-values share their calibration images; the promise holds for them too (Bates 2023, theorem 2).
+    p-values share their calibration images; the promise holds for split conformal ones too (Bates 2023).
     """
     order_N = np.argsort(p_value_N, kind="stable")
     rank_N = np.arange(1, len(p_value_N) + 1)
