@@ -269,7 +269,7 @@ def private_peak_mb(process: subprocess.Popen[str]) -> float:
 def test_memory_does_not_grow_with_the_number_of_images(demo, tmp_path):
     faces = np.load(demo / "trainingset.npy")
     peaks = []
-    for name, copies in (("few", 2), ("many", 14)):
+    for name, copies in (("few", 2), ("many", 26)):
         (tmp_path / name).mkdir()
         shape = (len(faces) * copies, *faces.shape[1:])
         file = np.lib.format.open_memmap(tmp_path / name / "trainingset.npy", "w+", np.uint8, shape)
@@ -284,8 +284,9 @@ def test_memory_does_not_grow_with_the_number_of_images(demo, tmp_path):
         peaks.append(private_peak_mb(process))
         assert process.returncode == 0
         (tmp_path / name / "trainingset.npy").unlink()
-    assert peaks[1] - peaks[0] < 25, (
-        f"private memory grew from {peaks[0]:.0f} to {peaks[1]:.0f} MB for 59 MB more images"
+    # One process differs from the next by up to 35 MB, whatever it reads.
+    assert peaks[1] - peaks[0] < 60, (
+        f"private memory grew from {peaks[0]:.0f} to {peaks[1]:.0f} MB for 118 MB more images"
     )
     assert peaks[1] < 1500
 
