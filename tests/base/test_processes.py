@@ -111,11 +111,9 @@ def test_the_same_global_batch_gives_the_same_curve_and_weights(work, name, coun
     assert json.loads((together / "summary.json").read_text())["processes"] == count
 
 
-def test_a_shared_batch_has_the_gradient_of_the_whole(tmp_path):
-    command = launched(2, "tests/training/shared_batch.py")
-    result = subprocess.run(command, env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert result.stdout.count("the same") == 2
+def test_a_shared_batch_has_the_gradient_of_the_whole(tmp_path, job):
+    out, _ = job.run(2, "tests/training/shared_batch.py", cwd=tmp_path)
+    assert out.count("the same") == 2
 
 
 @pytest.mark.slow

@@ -233,12 +233,17 @@ def test_every_model_is_exported_with_all_that_it_says(exported, tmp_path, name)
     np.testing.assert_allclose(score_N, by_hw8(run, cats)[0], rtol=1e-3, atol=1e-3)
 
 
-def test_fused_scores(tmp_path):
-    widths = {"widths": [4, 4, 8, 8]}
-    run = by_hand(tmp_path / "run", "views", widths, "fused", side=32, distance="euclidean")
-    result = export_onnx(run)
+@pytest.mark.parametrize("exporting", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["graph", "file"])
+def test_fused_scores(tmp_path, exporting):
+    """The graph in PyTorch, and the file."""
+    run = by_hand(tmp_path / "run", "views", {"widths": [4, 4, 8, 8]}, "fused", side=32, distance="euclidean")
     images_NHWC = demo_images("normal", 30, seed=7)[:, 16:48, 16:48]
-    score_N, p_value_N = session(result.out).run(None, {"images": images_NHWC})
+    if exporting:
+        score_N, p_value_N = session(export_onnx(run).out).run(None, {"images": images_NHWC})
+    else:
+        with torch.no_grad():
+            outputs = ScoreGraph(TrainedRun.load(run, "cpu"))(torch.from_numpy(images_NHWC))
+        score_N, p_value_N = (output.numpy() for output in outputs)
     expected_N, expected_p_N, normals = by_hw8(run, images_NHWC)
     # Where few normals lie, -log p is steep in the score, and magnifies rounding.
     np.testing.assert_allclose(score_N, expected_N, rtol=1e-2)

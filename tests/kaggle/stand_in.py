@@ -164,7 +164,7 @@ def command(*words: object) -> list[str]:
     return [sys.executable, str(SCRIPT), *map(str, words)]
 
 
-def call(*words: object, code: int = 0, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+def called(*words: object, code: int = 0, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     process = subprocess.run(command(*words), capture_output=True, text=True, timeout=120, input=stdin or "")
     assert process.returncode == code, process.stderr
     if code == 2:

@@ -1,4 +1,4 @@
-"""scripts/submit.py as it is called."""
+"""scripts/submit.py as it is called: by `call` in this process, by `called` in one of its own."""
 
 import os
 import signal
@@ -7,34 +7,34 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from stand_in import HEAD, ROWS, call, command, entry, keep
+from stand_in import HEAD, ROWS, called, command, entry, keep
 
 
-def test_the_script_submits_refreshes_and_lists(client, file):
+def test_the_script_submits_refreshes_and_lists(client, file, call):
     words = ("submissions/first.csv", "-m", "first", "--rows", ROWS)
-    assert "there is no terminal to confirm the submission on; add --yes" in call(*words, code=2).stderr
-    dry = call(*words, "--dry-run").stdout
+    assert "there is no terminal to confirm the submission on; add --yes" in call("submit", *words, code=2).stderr
+    dry = call("submit", *words, "--dry-run").stdout
     assert "0 of 5 submissions used today" in dry
     assert dry.endswith("Nothing was sent; it would go to ml2023spring-hw8 as: first\n")
     assert client.got() == []
-    process = call(*words, "--yes")
+    process = call("submit", *words, "--yes")
     assert "0 of 5 submissions used today" in process.stdout
     assert "Kaggle:   Successfully submitted to ML2023Spring-HW8" in process.stdout
-    process = call(*words[:1], "--message=-h", *words[3:], "--yes")
+    process = call("submit", *words[:1], "--message=-h", *words[3:], "--yes")
     assert "Warning:  submissions/first.csv: the same file was submitted on 20" in process.stdout
     assert client.got()[1][3] == "-h"
     date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
     client.lists(f"{HEAD}\n5,first.csv,{date},first,SubmissionStatus.COMPLETE,0.84012,\n")
-    process = call("--refresh")
+    process = call("submit", "--refresh")
     assert "complete, public 0.84012, private -" in process.stdout
-    assert call("--list").stdout.count("submissions/first.csv") == 2
+    assert call("submit", "--list").stdout.count("submissions/first.csv") == 2
 
 
-def test_a_refresh_before_the_first_submission_does_no_harm(client, file):
+def test_a_refresh_before_the_first_submission_does_no_harm(client, file, call):
     client.lists("No submissions found\n")
-    assert call("--refresh").stdout == "No submissions yet\nRefresh:  nothing new\n"
-    assert call("--list").stdout == "No submissions yet\n"
-    call(file, "-m", "first", "--rows", ROWS, "--yes")
+    assert call("submit", "--refresh").stdout == "No submissions yet\nRefresh:  nothing new\n"
+    assert call("submit", "--list").stdout == "No submissions yet\n"
+    call("submit", file, "-m", "first", "--rows", ROWS, "--yes")
 
 
 @pytest.mark.slow
@@ -65,8 +65,8 @@ def test_the_script_asks_first(client, file, monkeypatch):
         (("--refresh", "--timeout", "inf"), "--timeout inf: must be more than 0"),
     ],
 )
-def test_bad_usage_is_one_line(client, words, line):
-    assert line in call(*words, code=2).stderr
+def test_bad_usage_is_one_line(client, words, line, call):
+    assert line in call("submit", *words, code=2).stderr
 
 
 @pytest.mark.slow
@@ -74,7 +74,7 @@ def test_help_is_quick():
     times = []
     for _ in range(3):
         started = time.perf_counter()
-        call("--help")
+        called("--help")
         times.append(time.perf_counter() - started)
     assert min(times) < 1.5
 
@@ -88,7 +88,7 @@ def test_killed_in_between_the_upload_counts(client, file):
     assert len(client.got()) == 1
     assert client.statuses() == ["sending"]
     client.behave("good")
-    process = call(*words)
+    process = called(*words)
     assert "is still being sent, or never finished; counted until --refresh" in process.stdout
     assert "1 of 5 submissions used today" in process.stdout
     assert client.statuses() == ["sending", "sent"]
