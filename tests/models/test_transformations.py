@@ -27,10 +27,10 @@ def faces_like(count: int = 8, channels: int = 3, side: int = 32) -> torch.Tenso
     return (large * 255).round() / 127.5 - 1
 
 
-def only(name: str, channels: int = 3, seed: int = 0):
+def only(name: str, channels: int = 3, seed: int = 0, x_NCHW: torch.Tensor | None = None):
     """Images changed in one way alone, by redrawing until the chances hit nothing else."""
     names = parameter_names(channels)
-    x_NCHW = faces_like(600, channels)
+    x_NCHW = faces_like(600, channels) if x_NCHW is None else x_NCHW
     torch.manual_seed(seed)
     result = transform(x_NCHW, Chances(0, 0.1, 0, 0))
     alone = result.amount_NP.ne(0).sum(1).eq(1) & result.amount_NP[:, names.index(name)].ne(0)
@@ -99,6 +99,41 @@ def test_each_change_does_what_its_name_says(name):
     if name == "sharpness":
         rough = [z.diff(dim=3).square().mean((1, 2, 3)) for z in (x, y)]
         assert torch.equal((rough[1] - rough[0]).sign(), amount.sign())
+
+
+def ramps() -> torch.Tensor:
+    """Images whose first channel is half of x, the second half of y, both from -1 to 1: they show where pixels go."""
+    line = (torch.arange(64) + 0.5) / 32 - 1
+    y_HW, x_HW = torch.meshgrid(line, line, indexing="ij")
+    return torch.stack([x_HW, y_HW, torch.zeros(64, 64)]).div(2).expand(300, -1, -1, -1).clone()
+
+
+@pytest.mark.parametrize(
+    ("name", "strength"),
+    [("zoom", 0.2), ("aspect", 0.12), ("shift_x", 0.12), ("shift_y", 0.12), ("tilt", 0.25), ("contrast", 0.35),
+     ("brightness", 0.25), ("saturation", 0.6), ("warmth", 0.12), ("gamma", 0.4)],
+)  # fmt: skip
+def test_each_change_is_as_strong_as_its_unit_says(name, strength):
+    """The unit of each is in hw8/models/transformations.py; measured on images that are changed by known formulas."""
+    x, y, amount = only(name, x_NCHW=ramps())
+    inner = slice(16, 48)  # nothing is reflected or clipped there
+    x, y = x[:, :, inner, inner], y[:, :, inner, inner]
+    across = (y[:, 0, 16, 31] - y[:, 0, 16, 0]) / (x[:, 0, 16, 31] - x[:, 0, 16, 0])
+    down = (y[:, 1, 31, 16] - y[:, 1, 0, 16]) / (x[:, 1, 31, 16] - x[:, 1, 0, 16])
+    skew = (y[:, 1, 16, 31] - y[:, 1, 16, 0]) / (x[:, 0, 16, 31] - x[:, 0, 16, 0])
+    measured = {
+        "zoom": lambda: -(across * down).log() / 2,
+        "aspect": lambda: (across / down).log() / 2,
+        "shift_x": lambda: (y - x)[:, 0].mean((1, 2)) * 2,
+        "shift_y": lambda: (y - x)[:, 1].mean((1, 2)) * 2,
+        "tilt": skew.asin,
+        "contrast": across.log,
+        "brightness": lambda: (y - x).mean((1, 2, 3)),
+        "saturation": lambda: ((y[:, 0] - y[:, 1]).std((1, 2)) / (x[:, 0] - x[:, 1]).std((1, 2))).log(),
+        "warmth": lambda: (y - x)[:, 0].mean((1, 2)),
+        "gamma": lambda: ((y[:, 2] + 1) / 2).log().div(math.log(0.5)).log().mean((1, 2)),
+    }[name]()
+    torch.testing.assert_close(measured, strength * amount, atol=0.03 * strength + 0.012, rtol=0)
 
 
 def test_damages_leave_the_rest_of_the_image():
