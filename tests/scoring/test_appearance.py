@@ -38,14 +38,19 @@ def test_a_test_set_half_of_which_is_anomalous_is_nothing_to_speak_of(known):
         (lambda a: a // 255, "pixels reach only 1 of 255"),
         (lambda a: a // 2 + 128, "darkest pixel is"),
         (lambda a: np.repeat(a[:1], 200, 0), "copies of another one of them"),
+        (lambda a: np.concatenate([a[:170], np.repeat(a[:1], 30, 0)]), "15% of the 200 images looked at are copies"),
         (lambda a: TRAIN[:200], "100% of the 200 images are among the training images"),
         (lambda a: np.concatenate([TRAIN[:20], a[:180]]), "10% of the 200 images are among the training images"),
         (lambda a: np.full_like(a, 200), "contrast is 0 of 255"),
     ],
-    ids=["reversed", "range", "brightened", "copies", "training set", "partly", "blank"],
+    ids=["reversed", "range", "brightened", "copies", "some copies", "training set", "partly", "blank"],
 )
 def test_what_does_not_look_like_training_images_is_named(known, change, words):
     assert words in said(known, change(FACES))
+
+
+def test_a_few_copies_are_nothing_to_speak_of(known):
+    assert said(known, np.concatenate([FACES[:185], np.repeat(FACES[:1], 15, 0)])) == ""
 
 
 def test_part_of_the_training_images_is_enough_to_know_them():
