@@ -218,3 +218,12 @@ def test_a_folded_model_says_the_same(name):
         torch.testing.assert_close(found.recon_NCHW, expected.recon_NCHW, rtol=1e-3, atol=1e-4)
     norms = [sum("BatchNorm" in type(module).__name__ for module in m.modules()) for m in (model, quick)]
     assert norms[1] < norms[0] or norms[0] == 0
+
+
+def test_grey_images_have_no_opponent_colour():
+    """The luma of BT.601 is the grey value itself, as its weights sum to 1; of colours it is .299, .587 and .114."""
+    grey_NCHW = torch.linspace(-1, 1, 9).view(1, 1, 3, 3).expand(1, 3, 3, 3)
+    expected = torch.cat([grey_NCHW[:, :1], torch.zeros(1, 2, 3, 3)], dim=1)
+    torch.testing.assert_close(texture.opponent(grey_NCHW), expected, atol=1e-6, rtol=0)
+    luma_N = texture.opponent(torch.eye(3).view(3, 3, 1, 1))[:, 0, 0, 0]
+    torch.testing.assert_close(luma_N, torch.tensor([0.299, 0.587, 0.114]))
