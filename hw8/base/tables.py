@@ -1,13 +1,11 @@
 """Small CSV files read as text, with one line for whatever is wrong in them."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hw8.base.errors import InputError, first_words
-from hw8.base.files import open_regular
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,14 +23,14 @@ def read_table(path: Path, required: tuple[str, ...], optional: tuple[str, ...] 
     import pandas as pd
 
     try:
-        with open_regular(path) as file:
-            if os.fstat(file.fileno()).st_size > LARGEST:
-                raise ValueError(f"larger than {LARGEST:,} bytes")
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"larger than {LARGEST:,} bytes")
+        with path.open("rb") as file:
             table = pd.read_csv(file, dtype=str, keep_default_na=False, skip_blank_lines=False)
         if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus fields for an index
             raise ValueError("its rows have more fields than its header")
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or 'no such file'}); check the name") from None
+        raise InputError(f"{path}: cannot be read ({first_words(error)}); check the name") from None
     except ValueError as error:
         raise InputError(f"{path}: not a CSV file ({first_words(error)}); write it again") from None
     columns = list(table.columns)

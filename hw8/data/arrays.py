@@ -9,7 +9,6 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from hw8.base.errors import InputError, first_words
-from hw8.base.files import open_regular
 from hw8.data.shards import Shards, shard_paths
 
 if TYPE_CHECKING:
@@ -132,7 +131,7 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
 def _map(path: Path) -> np.ndarray:
     """The array in a file, checked."""
     try:
-        with open_regular(path) as file:
+        with path.open("rb") as file:
             shape, fortran, dtype = read_header(file)
             offset = file.tell()
     except FileNotFoundError:
