@@ -39,9 +39,8 @@ def load_preset(name: str) -> RunConfig:
 
 def unknown_preset(name: str, others: Mapping[str, str] | None = None) -> InputError:
     """The error for an unknown name, where `others` maps further names that would do to their descriptions."""
-    descriptions = {preset: (load.__doc__ or "").split("\n")[0] for preset, load in PRESETS.items()} | dict(
-        others or {}
-    )
+    descriptions = {preset: (load.__doc__ or "").split("\n")[0] for preset, load in PRESETS.items()}
+    descriptions |= others or {}
     similar = difflib.get_close_matches(name, descriptions, SHORT_LIST, SIMILAR)
     listed = [*similar, *(preset for preset in COMMON if preset not in similar)][:SHORT_LIST]
     there_are = f"there are {', '.join(listed)} and {len(descriptions) - len(listed)} more"
