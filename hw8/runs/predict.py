@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from hw8.base.errors import InputError
-from hw8.base.files import atomic_write, write_text
+from hw8.base.files import atomic_write
 from hw8.base.processes import processes
+from hw8.base.tables import write_table
 from hw8.config import Device
 from hw8.data.arrays import Images
 from hw8.data.labels import Labels
@@ -255,7 +256,7 @@ def write_discoveries(path: Path, p_value_N: np.ndarray, rate: float) -> Discove
     """Write `ID,p_value` of the images flagged at a false discovery rate, the most anomalous first."""
     rows = np.flatnonzero(benjamini_hochberg(p_value_N, rate))
     rows = rows[np.argsort(p_value_N[rows], kind="stable")]
-    write_text(path, "\n".join(["ID,p_value", *(f"{row},{float(p_value_N[row])!r}" for row in rows)]) + "\n")
+    write_table(path, ("ID", "p_value"), zip(rows.tolist(), p_value_N[rows].tolist(), strict=True))
     return Discovery(rate, path, len(rows))
 
 

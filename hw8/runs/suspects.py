@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hw8.base.files import write_text
+from hw8.base.tables import write_table
 from hw8.data.arrays import Images
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import needed_evidence
@@ -34,8 +34,8 @@ class Suspects:
     def write(self, folder: RunFolder) -> None:
         """Write suspects.csv, `ID,score`, where there are any: an ID is a row of trainingset.npy."""
         if len(self.row_S):
-            rows = (f"{row},{float(score)!r}" for row, score in zip(self.row_S, self.score_S, strict=True))
-            write_text(folder.path / "suspects.csv", "\n".join(["ID,score", *rows]) + "\n")
+            rows = zip(self.row_S.tolist(), self.score_S.tolist(), strict=True)
+            write_table(folder.path / "suspects.csv", ("ID", "score"), rows)
 
 
 def find_suspects(run: TrainedRun, images: Images) -> Suspects:
