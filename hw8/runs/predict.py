@@ -129,7 +129,15 @@ def predict(
     _check_names(out, evidence, paths)
     if fdr is not None and not 0 < fdr < 1:
         raise InputError(f"`fdr` {fdr:g}: the share of flagged images that may be normal lies between 0 and 1")
-    trained_runs = [TrainedRun.load(run, device) for run in paths]
+    return predict_with([TrainedRun.load(run, device) for run in paths], where, out, evidence, fdr)
+
+
+def predict_with(
+    trained_runs: Sequence[TrainedRun], where: str | None, out: Path, evidence: Path | None = None,
+    fdr: float | None = None,
+) -> Prediction:  # fmt: skip
+    """`predict` with runs that are loaded, or were trained just now."""
+    paths = [Path(trained.name) for trained in trained_runs]
     source = trained_runs[0].open_source(where)
     test_sets = [trained.open_test(source) for trained in trained_runs]
     same_normals = len({trained.calibration_set() for trained in trained_runs}) == 1

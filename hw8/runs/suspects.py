@@ -9,8 +9,6 @@ import numpy as np
 from hw8.base.tables import write_table
 from hw8.data.arrays import Images
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.calibration import needed_evidence
-from hw8.scoring.evidence import select
 from hw8.training.run_folder import RunFolder
 
 # Of clean images about this share is named, where scores fall off as an exponential or faster: a person can look at a
@@ -40,10 +38,7 @@ class Suspects:
 
 def find_suspects(run: TrainedRun, images: Images) -> Suspects:
     """Score all images that the run was trained, calibrated and measured on, and name those beyond the limit."""
-    scoring = run.config.scoring
-    scorer = run.scorer.with_evidence(needed_evidence(scoring.score, scoring.parts, scoring.fused))
-    table = scorer.table(images, np.arange(len(images)), label="suspects")
-    score_N = select(run.calibration.scores(table), run.score_name)
+    score_N = run.with_needed_evidence().score(images, np.arange(len(images)), label="suspects")[run.score_name]
     row_S = np.flatnonzero(score_N > limit(run.calibration.values_C[run.score_name]))
     row_S = row_S[np.argsort(-score_N[row_S], kind="stable")]
     return Suspects(row_S, score_N[row_S], len(images))
