@@ -20,7 +20,7 @@ HOMEWORK = Path("data")
 HOMEWORK_IMAGES = {TRAINING: 100_000, TESTING: 19_636}  # of the course's files
 DEMO = Path("data/demo")
 LFW = Path("data/lfw")
-NAMED = ("demo", "hw8", "lfw")
+NAMED_SOURCES = ("demo", "hw8", "lfw")
 LOOKED_AT = 1000  # names in a folder without arrays: enough to see whether it holds pictures, in a moment
 
 
@@ -108,7 +108,7 @@ def open_source(where: str | None) -> Source:
     if not os.path.isdir(where):  # noqa: PTH112 (Path.is_dir raises OSError for a name that is too long)
         raise InputError(
             f"`data` {where}: no such folder; give one with {TRAINING} and {TESTING}, "
-            f"or a named source: {', '.join(NAMED)}"
+            f"or a named source: {', '.join(NAMED_SOURCES)}"
         )
     return Source(where, Path(where))
 

@@ -132,9 +132,6 @@ def export_onnx(run: Path, out: Path | None = None, check: bool = True) -> Expor
 
 def _check_exportable(run: TrainedRun) -> None:
     """Raise InputError for a run that no graph of single images can stand for."""
-    crop, side = run.config.data.crop, run.side
-    if crop not in (None, side):
-        raise InputError(f"{run.name}/config.yaml: crop = {crop}, but the model takes images of {side}x{side}")
     if run.config.scoring.transductive:
         raise InputError(
             f"`run` {run.name}: is transductive: its scores come from a whole test set at once, and an exported graph "

@@ -119,7 +119,8 @@ def _measure(plan: Plan, ledger: Path, advance: Callable[[str], object]) -> Resu
     results: dict[int, dict[str, Row]] = {seed: {} for seed in plan.seeds}
     for seed in plan.seeds:
         cut, config = plan.source.cut(seed), _settings(plan, seed)  # one cut at a time is held in memory
-        fingerprint = _fingerprint(cut, config)
+        decisive = json.dumps([VERSION, cut.fingerprint(), to_yaml(config)])
+        fingerprint = hashlib.sha256(decisive.encode()).hexdigest()[:16]
         missing = [name for name in plan.normal() if (fingerprint, name) not in finished]
         if any((str(seed), name) in with_any_settings for name in missing):
             log.warning("%s: has results of seed %d of other settings or data; measured anew", ledger, seed)
@@ -152,10 +153,6 @@ def _settings(plan: Plan, seed: int) -> RunConfig:
     """The settings with a seed and, if `plan.epochs` is set, exactly so many epochs."""
     config = dataclasses.replace(plan.config, seed=seed)
     return config if plan.epochs is None else changed(config, train={"epochs": plan.epochs, "least_steps": 0})
-
-
-def _fingerprint(cut: LabelledSet, config: RunConfig) -> str:
-    return hashlib.sha256(json.dumps([VERSION, cut.fingerprint(), to_yaml(config)]).encode()).hexdigest()[:16]
 
 
 def _one(cut: LabelledSet, normal: str, config: RunConfig, folder: Path) -> Row:

@@ -13,7 +13,7 @@ from hw8.training.run_folder import RunFolder
 
 # Of clean images about this share is named, where scores fall off as an exponential or faster: a person can look at a
 # hundred of the homework's 100,000.
-NAMED = 1e-3
+SUSPECT_SHARE = 1e-3
 UPPER = 0.8  # the quantile that the fall is read off: a tenth of anomalies among the images raises the limit by half
 
 
@@ -45,10 +45,10 @@ def find_suspects(run: TrainedRun, images: Images) -> Suspects:
 
 
 def limit(score_C: np.ndarray) -> float:
-    """The score that a share `NAMED` of normal images exceeds, if it falls off exponentially above the median.
+    """The score that a share `SUSPECT_SHARE` of normal images exceeds, if it falls off exponentially above the median.
 
     The fall is read off the median and the upper quantile of calibration scores (C,), a tenth of which may be of
     anomalies too: a fit to the upper end would follow them.
     """
     middle, upper = np.quantile(score_C, (0.5, UPPER))
-    return float(middle + (upper - middle) * math.log(0.5 / NAMED) / math.log(0.5 / (1 - UPPER)))
+    return float(middle + (upper - middle) * math.log(0.5 / SUSPECT_SHARE) / math.log(0.5 / (1 - UPPER)))
