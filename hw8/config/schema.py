@@ -1,6 +1,7 @@
 """Every setting of a run: one dataclass per concern, each field with its meaning, unit and limits."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -162,7 +163,9 @@ def to_yaml(config: RunConfig) -> str:
     """The run's settings as YAML text, sections in the order of RunConfig."""
     import yaml
 
-    return yaml.safe_dump(_with_lists(dataclasses.asdict(config)), sort_keys=False)
+    # Through JSON, which makes lists of tuples: YAML has no plain form for those.
+    values = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    return yaml.safe_dump(values, sort_keys=False)
 
 
 def read_config(path: Path) -> RunConfig:
@@ -204,12 +207,3 @@ def _fields(values: Any, name: str) -> dict[str, Any]:
     if not isinstance(values, dict) or not all(isinstance(field, str) for field in values):
         raise InputError(f"{name} = {shown(values)}: must map field names to values")
     return values
-
-
-def _with_lists(value: Any) -> Any:
-    """Lists in place of tuples, for which YAML has no plain form."""
-    if isinstance(value, dict):
-        return {key: _with_lists(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_with_lists(item) for item in value]
-    return value

@@ -37,8 +37,7 @@ class Results:
 
     def spread(self) -> float:
         """The largest of the seeds' mean AUCs less the smallest."""
-        means = self.seed_means().values()
-        return max(means) - min(means)
+        return float(np.ptp(list(self.seed_means().values())))
 
     def class_means(self) -> dict[str, float]:
         """The mean AUC over seeds, for each class."""

@@ -147,9 +147,9 @@ class TrainedRun:
 
     def calibration_set(self) -> tuple[object, ...]:
         """What decides which normals calibrated the run: two runs that agree in it used the same ones."""
-        data = self.config.data
-        shares = data.calibration_share, data.development_share, data.held_out_minimum, data.held_out_maximum
-        return data.source, data.split_seed, *shares, len(self.calibration.values_C[self.score_name])
+        # All settings of the data but those of what the model sees of an image.
+        cut = dataclasses.replace(self.config.data, crop=None, flip=False)
+        return cut, len(self.calibration.values_C[self.score_name])
 
     def column_names(self, name: str, value: np.ndarray) -> list[str]:
         """A name for each column of a piece of evidence, (N,) or (N, D)."""
