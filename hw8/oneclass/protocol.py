@@ -151,8 +151,7 @@ def _check_classes(plan: Plan, cut: LabelledSet) -> None:
 
 def _settings(plan: Plan, seed: int) -> RunConfig:
     """The settings with a seed and, if `plan.epochs` is set, exactly so many epochs."""
-    config = dataclasses.replace(plan.config, seed=seed)
-    return config if plan.epochs is None else changed(config, train={"epochs": plan.epochs, "least_steps": 0})
+    return changed(plan.config, seed=seed, train={"epochs": plan.epochs, "least_steps": 0} if plan.epochs else {})
 
 
 def _one(cut: LabelledSet, normal: str, config: RunConfig, folder: Path) -> Row:
