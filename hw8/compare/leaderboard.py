@@ -190,13 +190,13 @@ def _fit(source: Source, name: str, seed: int, folder: Path) -> tuple[Measured, 
     # Cut as for presets: neither the rows that measure nor those that calibrate are fitted to.
     splits = split_rows(len(images), RunConfig().data)
     started = time.perf_counter()
-    scorer = fit_classical(name, images, splits.train, seed)
+    score = fit_classical(name, images, splits.train, seed)
     fitted = time.perf_counter()
-    score_N = scorer.score(test, np.arange(len(test)))["score"]
+    score_N = score(test, np.arange(len(test)), None)["score"]
     rate = len(test) / (time.perf_counter() - fitted)
     check_scores(score_N, name)
     write_submission(folder / "scores.csv", score_N)
-    held_out = evaluate_held_out(scorer, images, splits.development)["score"]
+    held_out = evaluate_held_out(score, images, splits.development)["score"]
     labels = source.labels(len(test))
     evaluation = None if labels is None else evaluate(score_N, labels)
     return Measured(held_out, name, (fitted - started) / 60, rate), evaluation

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Protocol
 
 import numpy as np
 
@@ -26,17 +25,9 @@ ArraysByName = Mapping[str, np.ndarray]  # one row per image
 Measure = Callable[[Images, np.ndarray, Change | None], ArraysByName]
 
 
-class HasScores(Protocol):
-    """A trained run or a baseline: named scores of images, larger is less normal."""
-
-    def score(self, images: Images, rows: np.ndarray, change: Change | None = None) -> ArraysByName:
-        """Scores of these rows: (len(rows),) each."""
-        ...
-
-
 @dataclasses.dataclass(frozen=True)
 class Development:
-    """ArraysByName arrays of the development normals, and of the anomalies of both sets, one kind after the other."""
+    """Arrays by name of the development normals, and of the anomalies of both sets, one kind after the other."""
 
     normal: ArraysByName
     common: ArraysByName
@@ -86,11 +77,12 @@ class HeldOut:
         )
 
 
-def evaluate_held_out(
-    scorer: HasScores, images: Images, rows: np.ndarray, label: str | None = None
-) -> dict[str, HeldOut]:
-    """What each score is worth on the development rows, by name; `label` shows a progress bar of that name."""
-    scores = Development.measure(scorer.score, images, rows, label)
+def evaluate_held_out(score: Measure, images: Images, rows: np.ndarray, label: str | None = None) -> dict[str, HeldOut]:
+    """What each score is worth on the development rows, by name.
+
+    `score` is that of a trained run or a baseline: larger is less normal. `label` shows a progress bar of that name.
+    """
+    scores = Development.measure(score, images, rows, label)
     return {name: HeldOut.of(scores, name) for name in scores.normal}
 
 
@@ -104,6 +96,6 @@ def _evaluate(normal_M: np.ndarray, anomalous_N: np.ndarray, kinds: Collection[s
 
 
 def _joined(kinds: Iterable[ArraysByName]) -> ArraysByName:
-    """ArraysByName arrays of several kinds, one kind after the other."""
+    """Arrays by name of several kinds, one kind after the other."""
     parts = list(kinds)
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

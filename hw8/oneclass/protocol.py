@@ -161,9 +161,9 @@ def _one(cut: LabelledSet, normal: str, config: RunConfig, folder: Path) -> Row:
     if config.preset in CLASSICAL:
         images, test = (Images(image_NHWC, CROPS.get(config.preset)) for image_NHWC in (train_NHWC, cut.test_NHWC))
         splits = split_rows(len(images), config.data)
-        scorer = fit_classical(config.preset, images, splits.train, config.seed)
-        score_N = scorer.score(test, np.arange(len(test)))["score"]
-        held_out, epochs = evaluate_held_out(scorer, images, splits.development)["score"], 0
+        score = fit_classical(config.preset, images, splits.train, config.seed)
+        score_N = score(test, np.arange(len(test)), None)["score"]
+        held_out, epochs = evaluate_held_out(score, images, splits.development)["score"], 0
     else:
         np.save(folder / "trainingset.npy", train_NHWC)
         run = train_run(changed(config, data={"source": str(folder)}), folder / "run")

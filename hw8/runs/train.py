@@ -90,7 +90,7 @@ def _train(
         folder.save_model(run.to_bytes())  # before the measurement: a run that is stopped there can score
         suspects = find_suspects(run, images)
         suspects.write(folder)
-        held_out_by_score = evaluate_held_out(run, images, splits.development, label="measuring")
+        held_out_by_score = evaluate_held_out(run.score, images, splits.development, label="measuring")
         summary = summarise(trainer, run, held_out_by_score) | {"suspects": suspects.as_json()}
         folder.write_summary(summary)
         held_out = held_out_by_score[run.score_name]

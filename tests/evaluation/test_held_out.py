@@ -26,7 +26,7 @@ class Spread:
 
 def test_common_and_unseen_kinds_are_measured_each_on_its_own(faces):
     rows = np.arange(0, 40)
-    held_out = evaluate_held_out(Spread(), faces, rows)["spread"]
+    held_out = evaluate_held_out(Spread().score, faces, rows)["spread"]
     assert set(held_out.common.kinds) == set(CORRUPTIONS)
     assert set(held_out.unseen.kinds) == set(UNSEEN)
     normal = Spread().score(faces, rows)["spread"]
