@@ -88,7 +88,7 @@ class Layout:
             if not self.whole and high > 1 and whole:
                 raise ValueError(problem)
             return
-        if not _within(X_ND, black, white) or (white == 255 and high <= 1 and not whole):
+        if not _within(low, high, black, white) or (white == 255 and high <= 1 and not whole):
             raise ValueError(problem)
         if black == -1 and low >= 0 and self.dark > MIDDLE:
             if len(X_ND) > 1:
@@ -101,13 +101,14 @@ def _pixel_range(X_ND: np.ndarray) -> tuple[float, float] | None:
     """The first of the common pixel ranges that contains all values, or None."""
     if X_ND.dtype == np.uint8:
         return PIXEL_RANGES[-1]
-    return next((pixels for pixels in PIXEL_RANGES if _within(X_ND, *pixels)), None)
+    low, high = float(X_ND.min()), float(X_ND.max())
+    return next((pixels for pixels in PIXEL_RANGES if _within(low, high, *pixels)), None)
 
 
-def _within(X_ND: np.ndarray, black: float, white: float) -> bool:
-    """Whether all numbers lie in the range, but for rounding errors."""
+def _within(low: float, high: float, black: float, white: float) -> bool:
+    """Whether numbers from `low` to `high` lie in the range, but for rounding errors."""
     tolerance = TOLERANCE * (white - black)
-    return bool(X_ND.min() >= black - tolerance and X_ND.max() <= white + tolerance)
+    return black - tolerance <= low and high <= white + tolerance
 
 
 def _robust_range(X_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

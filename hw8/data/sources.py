@@ -92,7 +92,7 @@ def open_source(where: str | None) -> Source:
             where, reason = "hw8", "the homework in data/"
         log.info("`data` %s: %s", where, reason)
     if where in ("demo", "lfw"):
-        from hw8.data import demo, lfw  # SciPy, which they import, would slow every command
+        from hw8.data import demo, lfw  # here, since they import SciPy, which would slow every command
 
         write, folder = (demo.write_demo, DEMO) if where == "demo" else (lfw.write_lfw, LFW)
         job = processes()  # of which one writes the folder while the others wait
