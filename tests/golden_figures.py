@@ -270,7 +270,7 @@ def of_training() -> dict[str, list[float]]:
         rows = trainer.splits.development
         for name, score_N in run.score(data, rows).items():
             found[f"{loss}: {name}"] = checksums(torch.from_numpy(score_N))
-        worth = evaluate_held_out(run, data, rows)[run.score_name]
+        worth = evaluate_held_out(run.score, data, rows)[run.score_name]
         found[f"{loss}: held-out"] = [worth.common.macro.auc, worth.common.macro.low, worth.unseen.macro.high]
         diagnosed = Scorer(trainer.state.average, CPU, "fp32", 16).diagnose(data, rows) if flip else {}
         found[f"{loss}: diagnosed"] = list(diagnosed.values())

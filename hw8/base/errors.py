@@ -45,8 +45,11 @@ def printable(text: str, longest: int | None = None) -> str:
 
 
 def first_words(error: BaseException, longest: int = 120) -> str:
-    """Return the beginning of an error's message on one line, to be quoted in an InputError."""
-    return " ".join(str(error).split())[:longest]
+    """Return the beginning of an error's message on one line, to be quoted in an InputError; of an OSError its cause.
+
+    The path and the number that an OSError's message has besides would stand in the line a second time.
+    """
+    return " ".join(str(getattr(error, "strerror", None) or error).split())[:longest]
 
 
 def shown(value: object, longest: int = 80) -> str:

@@ -1,14 +1,12 @@
 """Files and folders that appear whole or not at all: written beside their place, then renamed."""
 
 import contextlib
-import errno
 import os
 import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from hw8.base.errors import InputError
 from hw8.base.processes import processes
@@ -69,17 +67,8 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading. Raises OSError if it is missing, a folder, or a pipe, which would be waited for."""
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-    return path.open("rb")
-
-
 def read_text(path: Path) -> str:
     """Return the content of a text file. Raises OSError, or ValueError if it is over 100,000 bytes or not UTF-8."""
-    with open_regular(path) as file:
-        content = file.read(LARGEST_TEXT + 1)
-    if len(content) > LARGEST_TEXT:
+    if path.stat().st_size > LARGEST_TEXT:
         raise ValueError(f"larger than {LARGEST_TEXT:,} bytes")
-    return content.decode("utf-8")
+    return path.read_text(encoding="utf-8")

@@ -1,13 +1,14 @@
-"""Small CSV files read as text, with one line for whatever is wrong in them."""
+"""Small CSV files: written whole, and read as text, with one line for whatever is wrong in them."""
 
-import os
+import csv
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hw8.base.errors import InputError, first_words
-from hw8.base.files import open_regular
+from hw8.base.files import atomic_write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,14 +26,14 @@ def read_table(path: Path, required: tuple[str, ...], optional: tuple[str, ...] 
     import pandas as pd
 
     try:
-        with open_regular(path) as file:
-            if os.fstat(file.fileno()).st_size > LARGEST:
-                raise ValueError(f"larger than {LARGEST:,} bytes")
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"larger than {LARGEST:,} bytes")
+        with path.open("rb") as file:
             table = pd.read_csv(file, dtype=str, keep_default_na=False, skip_blank_lines=False)
         if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus fields for an index
             raise ValueError("its rows have more fields than its header")
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or 'no such file'}); check the name") from None
+        raise InputError(f"{path}: cannot be read ({first_words(error)}); check the name") from None
     except ValueError as error:
         raise InputError(f"{path}: not a CSV file ({first_words(error)}); write it again") from None
     columns = list(table.columns)
@@ -42,6 +43,12 @@ def read_table(path: Path, required: tuple[str, ...], optional: tuple[str, ...] 
     if table.empty:
         raise InputError(f"{path}: holds no rows; write it again")
     return table
+
+
+def write_table(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a CSV file, whole or not at all; floats have the digits with which they read back the same."""
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([columns, *rows])
 
 
 def numbers(path: Path, table: "pd.DataFrame", column: str) -> np.ndarray:

@@ -36,7 +36,7 @@ def main() -> None:
     """Parse, download, and print where the data are."""
     arguments = parse(Arguments, __doc__ or "")
     from hw8.data.lfw import write_lfw  # these two import NumPy, which would slow --help
-    from hw8.data.sources import NAMED
+    from hw8.data.sources import NAMED_SOURCES
 
     if arguments.url is not None and (arguments.what == "lfw" or arguments.source == "kaggle"):
         raise InputError(f"--url {arguments.url}: is for the homework from its home; omit it")
@@ -52,5 +52,5 @@ def main() -> None:
             download.download_files(out, arguments.url or download.HOME)
     print(f"Wrote:    {out}")
     # A path that might be taken for a named source or an option is written so that it is taken for a folder.
-    folder = f"./{out}" if str(out) in NAMED or str(out).startswith("-") else str(out)
+    folder = f"./{out}" if str(out) in NAMED_SOURCES or str(out).startswith("-") else str(out)
     print(f"Next:     {spelled('train', '--data', 'hw8' if arguments.what == 'hw8' and out == HOMEWORK else folder)}")

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from hw8.base.environment import describe_environment
-from hw8.base.errors import InputError, Interrupted
+from hw8.base.errors import InputError, Interrupted, first_words
 from hw8.base.files import read_text, write_text
 from hw8.base.lock import locked
 from hw8.base.memory import PeakMemory, release_memory
@@ -26,7 +26,7 @@ from hw8.data.splits import split_rows
 from hw8.evaluation.classical import CLASSICAL, CROPS, described, fit_classical
 from hw8.evaluation.held_out import evaluate_held_out
 from hw8.evaluation.metrics import Evaluation, evaluate
-from hw8.runs.predict import predict
+from hw8.runs.predict import predict_with
 from hw8.runs.submission import read_submission, write_submission
 from hw8.runs.train import resume_run, train_run
 from hw8.scoring.tails import check_scores
@@ -86,7 +86,7 @@ def compare(contest: Contest, advance: Callable[[pd.DataFrame], object] = lambda
                 raise Interrupted(f"stopped with {count} and the work saved; the same command resumes it") from None
             except Exception as error:  # whatever stops one preset, the others are still worth running
                 kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
-                failure = kind + " ".join(str(error).split())[:300]
+                failure = kind + first_words(error, 300)
                 log.warning("%s: %s", run_name(entry), failure)
                 rows[entry] = {"preset": entry[0], "seed": entry[1], "failure": failure, "settings": settings}
             advance(_table(rows))
@@ -177,7 +177,7 @@ def _train(settings: dict[str, Any], folder: Path) -> tuple[Measured, Evaluation
         words = ["hw8", "train", "--preset", config.preset, "--seed", config.seed, "--data", config.data.source]
         words += [] if config.train.least_steps else ["--epochs", config.train.epochs]
         trained = train_run(config, folder, shlex.join(map(str, words)))
-    prediction = predict([folder], None, folder / "scores.csv")
+    prediction = predict_with([trained.with_needed_evidence()], None, folder / "scores.csv")
     summary, rate = trained.summary, len(prediction.score_N) / prediction.scoring_seconds
     run = Measured(trained.held_out, summary["score"], summary["train_minutes"], rate, summary)
     return run, prediction.evaluation
@@ -190,13 +190,13 @@ def _fit(source: Source, name: str, seed: int, folder: Path) -> tuple[Measured, 
     # Cut as for presets: neither the rows that measure nor those that calibrate are fitted to.
     splits = split_rows(len(images), RunConfig().data)
     started = time.perf_counter()
-    scorer = fit_classical(name, images, splits.train, seed)
+    score = fit_classical(name, images, splits.train, seed)
     fitted = time.perf_counter()
-    score_N = scorer.score(test, np.arange(len(test)))["score"]
+    score_N = score(test, np.arange(len(test)), None)["score"]
     rate = len(test) / (time.perf_counter() - fitted)
     check_scores(score_N, name)
     write_submission(folder / "scores.csv", score_N)
-    held_out = evaluate_held_out(scorer, images, splits.development)["score"]
+    held_out = evaluate_held_out(score, images, splits.development)["score"]
     labels = source.labels(len(test))
     evaluation = None if labels is None else evaluate(score_N, labels)
     return Measured(held_out, name, (fitted - started) / 60, rate), evaluation

@@ -17,17 +17,6 @@ from hw8.config.schema import (
 )
 
 __all__ = [
-    "RUNS",
-    "SECTIONS",
-    "DataConfig",
-    "Device",
-    "Distance",
-    "ModelConfig",
-    "RunConfig",
-    "ScoreConfig",
-    "TrainConfig",
-    "from_mapping",
-    "from_yaml",
-    "read_config",
-    "to_yaml",
-]
+    "RUNS", "SECTIONS", "DataConfig", "Device", "Distance", "ModelConfig", "RunConfig", "ScoreConfig", "TrainConfig",
+    "from_mapping", "from_yaml", "read_config", "to_yaml",
+]  # fmt: skip

@@ -19,7 +19,6 @@ STRICT = ConfigDict(strict=True, allow_inf_nan=False, extra="forbid")
 LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 # Far above any real setting; past 10**18 or so NumPy and PyTorch fail with overflow errors of their own.
 LARGEST_COUNT = 10**9
-LONGEST_WORD = 4096  # characters: the longest path that Linux takes
 
 
 def _printable(text: str) -> str:
@@ -34,7 +33,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what both NumPy and PyTorch take
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Word = Annotated[str, Field(max_length=LONGEST_WORD), AfterValidator(_printable)]
+Word = Annotated[str, AfterValidator(_printable)]
 
 
 @dataclass_transform(frozen_default=True)

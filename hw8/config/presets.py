@@ -8,7 +8,7 @@ from typing import Any
 
 from hw8.base.errors import InputError, nearest
 from hw8.base.text import aligned
-from hw8.config import RunConfig
+from hw8.config import SECTIONS, RunConfig
 
 PRESETS: dict[str, Callable[[], RunConfig]] = {}
 SHORT_LIST = 5  # presets listed with a line each after an unknown name: one screen with the error, chosen by hand
@@ -39,9 +39,8 @@ def load_preset(name: str) -> RunConfig:
 
 def unknown_preset(name: str, others: Mapping[str, str] | None = None) -> InputError:
     """The error for an unknown name, where `others` maps further names that would do to their descriptions."""
-    descriptions = {preset: (load.__doc__ or "").split("\n")[0] for preset, load in PRESETS.items()} | dict(
-        others or {}
-    )
+    descriptions = {preset: (load.__doc__ or "").split("\n")[0] for preset, load in PRESETS.items()}
+    descriptions |= others or {}
     similar = difflib.get_close_matches(name, descriptions, SHORT_LIST, SIMILAR)
     listed = [*similar, *(preset for preset in COMMON if preset not in similar)][:SHORT_LIST]
     there_are = f"there are {', '.join(listed)} and {len(descriptions) - len(listed)} more"
@@ -51,10 +50,11 @@ def unknown_preset(name: str, others: Mapping[str, str] | None = None) -> InputE
     )
 
 
-def changed(config: RunConfig, **sections: dict[str, Any]) -> RunConfig:
-    """A copy of `config` with fields of some sections changed: changed(base, train={"epochs": 3})."""
-    parts = {name: dataclasses.replace(getattr(config, name), **fields) for name, fields in sections.items()}
-    return dataclasses.replace(config, **parts)
+def changed(config: RunConfig, **fields: Any) -> RunConfig:
+    """A copy of `config` with some fields changed, of a section by their names: changed(base, train={"epochs": 3})."""
+    for name in fields.keys() & SECTIONS:
+        fields[name] = dataclasses.replace(getattr(config, name), **fields[name])
+    return dataclasses.replace(config, **fields)
 
 
 @preset
@@ -268,14 +268,15 @@ def boss_quick() -> RunConfig:
 @preset
 def boss_transductive() -> RunConfig:
     """`boss` that, when it scores a test set, also learns from its unlabelled images."""
-    return changed(dataclasses.replace(boss(), unaligned=""), scoring={"transductive": True})
+    return changed(boss(), unaligned="", scoring={"transductive": True})
 
 
 @preset
 def boss_digits() -> RunConfig:
     """`boss` for about a hundred small grey images that are not symmetric, for instance one handwritten digit."""
     return changed(
-        dataclasses.replace(boss(), unaligned=""),
+        boss(),
+        unaligned="",
         data={"flip": False},
         model={"options": {"widths": [32, 64, 96, 128], "mirror": False}},
         scoring={"parts": ("amounts", "changes", "features", "latent"), "distance": "neighbours", "fit_on": "training"},

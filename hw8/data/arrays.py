@@ -4,12 +4,11 @@ import hashlib
 import math
 import shlex
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hw8.base.errors import InputError, first_words
-from hw8.base.files import open_regular
 from hw8.data.shards import Shards, shard_paths
 
 if TYPE_CHECKING:
@@ -118,22 +117,13 @@ def open_images(path: Path, crop: int | None = None) -> Images:
     return Images(Shards(arrays), crop, str(path))
 
 
-def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Read the header of a .npy file: its shape, whether it is in Fortran order, and its dtype.
-
-    The file is left where the data begin. Raises ValueError for anything but such a header.
-    """
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(file)
-    return np.lib.format.read_array_header_2_0(file)
-
-
 def _map(path: Path) -> np.ndarray:
     """The array in a file, checked."""
     try:
-        with open_regular(path) as file:
-            shape, fortran, dtype = read_header(file)
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, fortran, dtype = read(file)
             offset = file.tell()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; see data/README.md for what goes there") from None

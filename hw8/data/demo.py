@@ -21,6 +21,7 @@ import numpy as np
 
 from hw8.base.errors import InputError
 from hw8.base.files import atomic_folder, read_text, write_text
+from hw8.base.tables import write_table
 from hw8.data.labels import NORMAL
 from hw8.data.portraits import SIDE, Camera, Scene, draw_cartoon, draw_cat, draw_person
 
@@ -103,5 +104,5 @@ def write_test_set(folder: Path, images_by_kind: dict[str, np.ndarray], rng: np.
     kind_N = np.repeat(list(images_by_kind), [len(images) for images in images_by_kind.values()])
     order = rng.permutation(len(kind_N))
     np.save(folder / "testingset.npy", np.concatenate(list(images_by_kind.values()))[order])
-    rows = [f"{row},{int(kind != NORMAL)},{kind}" for row, kind in enumerate(kind_N[order])]
-    write_text(folder / "testing_labels.csv", "\n".join(["ID,label,kind", *rows]) + "\n")
+    rows = ((row, int(kind != NORMAL), kind) for row, kind in enumerate(kind_N[order]))
+    write_table(folder / "testing_labels.csv", ("ID", "label", "kind"), rows)

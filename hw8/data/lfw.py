@@ -36,8 +36,16 @@ def write_lfw(folder: Path, seed: int = 0) -> Path:
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise InputError(f"{folder}: holds something else; move it away, or choose another `out`")
     faces_NHWC, name_N = _fetch_faces()
+    rng = np.random.default_rng([VERSION, seed])
+    people = rng.permutation(np.unique(name_N))
+    test_N = np.isin(name_N, people[: round(HELD_OUT * len(people))])
+    anomalous = [kind for kind in KINDS if kind != NORMAL]
     with atomic_folder(folder) as temporary:
-        _write_files(temporary, faces_NHWC, name_N, seed)
+        np.save(temporary / "trainingset.npy", faces_NHWC[~test_N])
+        images = {NORMAL: faces_NHWC[test_N]}
+        for place, kind in enumerate(anomalous):
+            images[kind] = demo_images(kind, (int(test_N.sum()) + place) // len(anomalous), seed + 1)
+        write_test_set(temporary, images, rng)
         write_text(temporary / file.name, json.dumps(recipe) + "\n")
         if read_recipe(file) != recipe:  # unless another process was faster
             temporary.replace(folder)
@@ -65,15 +73,3 @@ def _fetch_faces() -> tuple[np.ndarray, np.ndarray]:
     for row, face_HWC in enumerate(people.images):  # one by one: the floats alone are 650 MB
         faces_NHWC[row] = np.rint(face_HWC * scale)
     return faces_NHWC, people.target_names[people.target]
-
-
-def _write_files(folder: Path, faces_NHWC: np.ndarray, name_N: np.ndarray, seed: int) -> None:
-    rng = np.random.default_rng([VERSION, seed])
-    people = rng.permutation(np.unique(name_N))
-    test_N = np.isin(name_N, people[: round(HELD_OUT * len(people))])
-    np.save(folder / "trainingset.npy", faces_NHWC[~test_N])
-    anomalous = [kind for kind in KINDS if kind != NORMAL]
-    images = {NORMAL: faces_NHWC[test_N]}
-    for place, kind in enumerate(anomalous):
-        images[kind] = demo_images(kind, (int(test_N.sum()) + place) // len(anomalous), seed + 1)
-    write_test_set(folder, images, rng)

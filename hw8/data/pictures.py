@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import math
 import os
 import threading
 import warnings
@@ -26,6 +27,9 @@ LARGEST_BYTES = 1_000_000_000
 LARGEST_PIXELS = 100_000_000
 # What JPEG allows. Scaling a picture of a few endless rows takes minutes.
 LARGEST_SIDE = 65_535
+# Side of the square images that pictures become. Chosen by hand: a thousand RGB images of this side take 3 GB of disk,
+# and models here are made for far smaller ones.
+LARGEST_SQUARE = 1024
 # Larger pictures are converted and shrunk in strips of so many pixels, which bounds the memory of the copies. Chosen by
 # hand: a photograph of 4 megapixels is converted whole, since strips are slower.
 STRIP_PIXELS = 4_000_000
@@ -40,16 +44,6 @@ QUEUED = 2
 GAP = 4
 
 _alone = threading.Lock()
-# What undoes each value of the EXIF orientation (Exif 2.3, tag 0x0112); 1 is upright.
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def read_picture(path: Path, side: int, channels: int, crop: Crop) -> np.ndarray:
@@ -67,7 +61,7 @@ def read_picture(path: Path, side: int, channels: int, crop: Crop) -> np.ndarray
         # Opened as a file: given a path, Pillow maps some TIFF files into memory, and then turns them wrongly.
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as picture:
             _check_size(picture)
-            with _alone if _pixels(picture) > ALONE_PIXELS else contextlib.nullcontext():
+            with _alone if math.prod(picture.size) > ALONE_PIXELS else contextlib.nullcontext():
                 picture.draft(None, (GAP * side, GAP * side))  # a JPEG decodes to a half, a quarter or an eighth
                 return squared(_shrunk(picture, side, channels), side, crop)
     except InputError:
@@ -153,7 +147,7 @@ def _padded(picture: Image.Image, side: int, channels: int) -> np.ndarray:
 
 
 def _check_size(picture: Image.Image) -> None:
-    if _pixels(picture) > LARGEST_PIXELS:
+    if math.prod(picture.size) > LARGEST_PIXELS:
         raise InputError(f"over {LARGEST_PIXELS:,} pixels")
     if max(picture.size) > LARGEST_SIDE:
         raise InputError(f"over {LARGEST_SIDE:,} pixels a side")
@@ -161,13 +155,9 @@ def _check_size(picture: Image.Image) -> None:
         raise InputError(f"under {SMALLEST_SIDE} pixels a side")
 
 
-def _pixels(picture: Image.Image) -> int:
-    return picture.width * picture.height
-
-
 def _shrunk(picture: Image.Image, side: int, channels: int) -> Image.Image:
     """The picture as `flattened` returns it; a large one is converted in strips and shrunk by a whole factor."""
-    if _pixels(picture) <= STRIP_PIXELS:
+    if math.prod(picture.size) <= STRIP_PIXELS:
         return flattened(picture, channels)
     picture.load()
     value_range, factor = _value_range(picture), max(1, min(picture.size) // (GAP * side))
@@ -183,9 +173,12 @@ def _shrunk(picture: Image.Image, side: int, channels: int) -> Image.Image:
 
 
 def _upright(flat: Image.Image, picture: Image.Image) -> Image.Image:
-    """`flat` turned as the EXIF data of `picture` says: copies of a picture lose these data."""
-    turn = _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
-    return flat if turn is None else flat.transpose(turn)
+    """`flat` turned as the EXIF data of `picture` says: copies of a picture lose some of these data."""
+    orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    flat.info.clear()  # else Pillow would write the other data anew, which fails where they are damaged
+    flat.getexif()[ExifTags.Base.Orientation] = orientation
+    ImageOps.exif_transpose(flat, in_place=True)
+    return flat
 
 
 def _value_range(picture: Image.Image) -> tuple[np.float32, np.float32]:

@@ -52,24 +52,20 @@ class Layout:
                     stacklevel=3,
                 )
         if shape is None or isinstance(shape, str):
-            return cls._of_vectors(X_ND)
+            side = max(SMALLEST_SIDE, math.isqrt(features - 1) + 1)
+            return cls(side, 1, *_robust_range(X_ND), vector=True)
         side, channels = checked_shape(shape, features)
         black_D, white_D = _robust_range(X_ND.reshape(-1, 1)) if pixels is None else np.array(pixels)[:, None]
         whole = not (X_ND % 1).any()
         return cls(side, channels, black_D, white_D, whole=whole, dark=float((X_ND.min(axis=1) < 0).mean()))
 
-    @classmethod
-    def _of_vectors(cls, X_ND: np.ndarray) -> "Layout":
-        side = max(SMALLEST_SIDE, math.isqrt(X_ND.shape[1] - 1) + 1)
-        return cls(side, 1, *_robust_range(X_ND), vector=True)
-
     def images(self, X_ND: np.ndarray) -> np.ndarray:
         """Return the rows as images: uint8 (N, side, side, channels). Raises ValueError for pixels of another range."""
         shape = (len(X_ND), self.side, self.side, self.channels)
         if not self.vector:
-            self._check_pixels(X_ND)
             if X_ND.dtype == np.uint8 and self.white_D[0] == 255:
                 return X_ND.reshape(shape)
+            self._check_pixels(X_ND)
         pixel_NP = np.full((len(X_ND), self.side**2 * self.channels), GREY, np.uint8)
         rows = max(1, CONVERTED // X_ND.shape[1])
         for start in range(0, len(X_ND), rows):
@@ -82,8 +78,6 @@ class Layout:
         """Raise ValueError for pixels in another range than the training images had; warn if that is only likely."""
         black, white = float(self.black_D[0]), float(self.white_D[0])
         common = (black, white) in PIXEL_RANGES
-        if common and X_ND.dtype == np.uint8 and white == 255:
-            return
         low, high, whole = float(X_ND.min()), float(X_ND.max()), not (X_ND % 1).any()
         fitted = f"[{black:g}, {white:g}]" if common else f"{black:g} to {white:g}"
         problem = (
@@ -94,9 +88,7 @@ class Layout:
             if not self.whole and high > 1 and whole:
                 raise ValueError(problem)
             return
-        tolerance = TOLERANCE * (white - black)
-        beyond = low < black - tolerance or high > white + tolerance
-        if beyond or (white == 255 and high <= 1 and not whole):
+        if not _within(low, high, black, white) or (white == 255 and high <= 1 and not whole):
             raise ValueError(problem)
         if black == -1 and low >= 0 and self.dark > MIDDLE:
             if len(X_ND) > 1:
@@ -110,11 +102,13 @@ def _pixel_range(X_ND: np.ndarray) -> tuple[float, float] | None:
     if X_ND.dtype == np.uint8:
         return PIXEL_RANGES[-1]
     low, high = float(X_ND.min()), float(X_ND.max())
-    for black, white in PIXEL_RANGES:
-        tolerance = TOLERANCE * (white - black)
-        if black - tolerance <= low and high <= white + tolerance:
-            return black, white
-    return None
+    return next((pixels for pixels in PIXEL_RANGES if _within(low, high, *pixels)), None)
+
+
+def _within(low: float, high: float, black: float, white: float) -> bool:
+    """Whether numbers from `low` to `high` lie in the range, but for rounding errors."""
+    tolerance = TOLERANCE * (white - black)
+    return black - tolerance <= low and high <= white + tolerance
 
 
 def _robust_range(X_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 import logging
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from hw8.base.errors import InputError, command
@@ -20,7 +19,7 @@ HOMEWORK = Path("data")
 HOMEWORK_IMAGES = {TRAINING: 100_000, TESTING: 19_636}  # of the course's files
 DEMO = Path("data/demo")
 LFW = Path("data/lfw")
-NAMED = ("demo", "hw8", "lfw")
+NAMED_SOURCES = ("demo", "hw8", "lfw")
 LOOKED_AT = 1000  # names in a folder without arrays: enough to see whether it holds pictures, in a moment
 
 
@@ -92,14 +91,12 @@ def open_source(where: str | None) -> Source:
         if _exists(HOMEWORK / TRAINING):
             where, reason = "hw8", "the homework in data/"
         log.info("`data` %s: %s", where, reason)
-    if where == "demo":
-        from hw8.data.demo import write_demo
+    if where in ("demo", "lfw"):
+        from hw8.data import demo, lfw  # here, since they import SciPy, which would slow every command
 
-        return Source("demo", _on_rank_0(write_demo, DEMO))
-    if where == "lfw":
-        from hw8.data.lfw import write_lfw
-
-        return Source("lfw", _on_rank_0(write_lfw, LFW))
+        write, folder = (demo.write_demo, DEMO) if where == "demo" else (lfw.write_lfw, LFW)
+        job = processes()  # of which one writes the folder while the others wait
+        return Source(where, job.broadcast(write(folder) if job.main else folder))
     if where == "hw8":
         if not _exists(HOMEWORK / TRAINING):
             hint = f"get it with: {command('download_data', 'hw8')}"
@@ -108,15 +105,9 @@ def open_source(where: str | None) -> Source:
     if not os.path.isdir(where):  # noqa: PTH112 (Path.is_dir raises OSError for a name that is too long)
         raise InputError(
             f"`data` {where}: no such folder; give one with {TRAINING} and {TESTING}, "
-            f"or a named source: {', '.join(NAMED)}"
+            f"or a named source: {', '.join(NAMED_SOURCES)}"
         )
     return Source(where, Path(where))
-
-
-def _on_rank_0(write: Callable[[Path], Path], folder: Path) -> Path:
-    """Let one process write the folder while the others wait."""
-    job = processes()
-    return job.broadcast(write(folder) if job.main else folder)
 
 
 def _exists(path: Path) -> bool:

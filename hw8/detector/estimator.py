@@ -158,10 +158,6 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         """-1 for images that are flagged as anomalous, 1 for others: int (N,). Raises ValueError."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def fit_predict(self, X: Any, y: object = None) -> np.ndarray:
-        """Fit, and predict the same images: int (N,). Raises ValueError."""
-        return 1 - 2 * self.fit(X, y).labels_
-
     def score_frame(self, X: Any, ids: Iterable[Any] | None = None) -> "pd.DataFrame":
         """A table with one row per image: ID, score (larger is more anomalous), and p_value.
 

@@ -49,15 +49,18 @@ def settings(detector: "AnomalyDetector", layout: Layout, count: int, level: flo
     if layout.vector:  # an image of few numbers: all of them can be compared
         config = changed(
             load_preset("fcn"),
+            precision="fp32",
             model={"options": {"widths": [64], "latent": 8}},
             scoring={"score": "joint", "parts": ("latent", "l1"), "distance": "neighbours", "fit_on": "training"},
         )
-        config = dataclasses.replace(config, precision="fp32")
     crop = config.data.crop
     # Enough held-out images, if there are, for a p-value as small as the level.
     share = min(LARGEST_CALIBRATION_SHARE, (math.ceil(1 / level) - 1) / count)
+    own = {name: value for name in ("device", "precision") if (value := getattr(detector, name)) != "auto"}
     config = changed(
         config,
+        seed=seed,
+        **own,
         data={
             "source": None,
             "crop": crop if crop and crop <= layout.side else None,
@@ -65,12 +68,11 @@ def settings(detector: "AnomalyDetector", layout: Layout, count: int, level: flo
         },
         scoring={"score": detector.score_name or config.scoring.score, "score_batch_size": BATCH_SIZE},
     )
-    if detector.epochs is not None:
-        # NumPy's whole numbers, which a grid search passes, are not YAML's.
-        epochs = int(detector.epochs) if isinstance(detector.epochs, Integral) else detector.epochs
-        config = changed(config, train={"epochs": epochs, "least_steps": 0})
-    own = {name: value for name in ("device", "precision") if (value := getattr(detector, name)) != "auto"}
-    return dataclasses.replace(config, seed=seed, **own)
+    if detector.epochs is None:
+        return config
+    # NumPy's whole numbers, which a grid search passes, are not YAML's.
+    epochs = int(detector.epochs) if isinstance(detector.epochs, Integral) else detector.epochs
+    return changed(config, train={"epochs": epochs, "least_steps": 0})
 
 
 def split(count: int, config: RunConfig) -> Splits:

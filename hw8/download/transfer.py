@@ -86,9 +86,6 @@ def _receive(address: str, file: RemoteFile, part: Path) -> None:
     """
     import requests
 
-    if size_of(part) > file.size:
-        log.warning("%s: is longer than %s; starting again", part, file.name)
-        part.unlink()
     if size_of(part) == file.size:
         return
     with requests.Session() as session, _request(session, address, size_of(part)) as response:

@@ -3,7 +3,6 @@
 Each is fitted on the training part alone, on at most 8,000 images of it, drawn by seed.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from hw8.data.arrays import Images, scaled
 from hw8.data.loader import in_batches
 from hw8.data.synthetic import Change
+from hw8.evaluation.held_out import Measure
 
 FIT_IMAGES = 8000  # chosen by hand: a support vector machine's time grows with their square
 COMPONENTS = 50  # chosen by hand: distances in thousands of pixels are dominated by noise, in a handful by brightness
@@ -34,22 +34,19 @@ def described() -> dict[str, str]:
     return {name: (fit.__doc__ or "").split("\n")[0] for name, fit in CLASSICAL.items()}
 
 
-@dataclasses.dataclass(frozen=True)
-class ClassicalScorer:
-    """A fitted baseline that scores images as `hw8.runs.trained_run.TrainedRun` does."""
+def fit_classical(name: str, images: Images, rows: np.ndarray, seed: int) -> Measure:
+    """Fit a registered baseline on these training rows; return what scores images as `TrainedRun.score` does.
 
-    detect: Score
-
-    def score(self, images: Images, rows: np.ndarray, change: Change | None = None) -> dict[str, np.ndarray]:
-        """The `score` of these rows, or of the images that `change` puts in their place: float64 (len(rows),)."""
-        batches = [_flat((change or images.read)(rows_B)) for rows_B in in_batches(rows, BATCH)]
-        return {"score": np.concatenate([self.detect(x_BP) for x_BP in batches])}
-
-
-def fit_classical(name: str, images: Images, rows: np.ndarray, seed: int) -> ClassicalScorer:
-    """Fit a registered baseline on these training rows."""
+    It gives one score, named `score`: float64 (N,).
+    """
     fit_rows = np.sort(np.random.default_rng(seed).permutation(rows)[:FIT_IMAGES])
-    return ClassicalScorer(CLASSICAL[name](_flat(images.read(fit_rows)), seed))
+    detect = CLASSICAL[name](_flat(images.read(fit_rows)), seed)
+
+    def score(images: Images, rows: np.ndarray, change: Change | None = None) -> dict[str, np.ndarray]:
+        batches = (_flat((change or images.read)(rows_B)) for rows_B in in_batches(rows, BATCH))
+        return {"score": np.concatenate([detect(x_BP) for x_BP in batches])}
+
+    return score
 
 
 def _flat(batch_BHWC: np.ndarray) -> np.ndarray:

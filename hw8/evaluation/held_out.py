@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Protocol
 
 import numpy as np
 
@@ -21,26 +20,18 @@ from hw8.evaluation.metrics import Evaluation, evaluate
 # 8,000 images.
 PER_KIND = 500
 SEED = 8  # of the changes, the same for every run, so that runs are compared on the same anomalies
-Named = Mapping[str, np.ndarray]  # arrays by name, one row per image
+ArraysByName = Mapping[str, np.ndarray]  # one row per image
 # From rows of images, or the images that a change puts in their place, to named arrays in the order of the rows.
-Measure = Callable[[Images, np.ndarray, Change | None], Named]
-
-
-class HasScores(Protocol):
-    """A trained run or a baseline: named scores of images, larger is less normal."""
-
-    def score(self, images: Images, rows: np.ndarray, change: Change | None = None) -> Named:
-        """Scores of these rows: (len(rows),) each."""
-        ...
+Measure = Callable[[Images, np.ndarray, Change | None], ArraysByName]
 
 
 @dataclasses.dataclass(frozen=True)
 class Development:
-    """Named arrays of the development normals, and of the anomalies of both sets, one kind after the other."""
+    """Arrays by name of the development normals, and of the anomalies of both sets, one kind after the other."""
 
-    normal: Named
-    common: Named
-    unseen: Named
+    normal: ArraysByName
+    common: ArraysByName
+    unseen: ArraysByName
 
     @classmethod
     def measure(cls, measure: Measure, images: Images, rows: np.ndarray, label: str | None = None) -> "Development":
@@ -53,8 +44,8 @@ class Development:
         hidden = label is None or not processes().main
         with progress_bar(total, label, "img", hidden) as bar:
 
-            def changed(kind: str) -> Named:
-                values = measure(images, changed_rows, functools.partial(_corrupt, kind, images, rows))
+            def changed(kind: str) -> ArraysByName:
+                values = measure(images, changed_rows, functools.partial(corrupt, kind, images, pool=rows, seed=SEED))
                 bar.update(len(changed_rows))
                 return values
 
@@ -62,7 +53,7 @@ class Development:
             bar.update(len(rows))
             return cls(normal, _joined(map(changed, CORRUPTIONS)), _joined(map(changed, UNSEEN)))
 
-    def mapped(self, change: Callable[[Named], Named]) -> "Development":
+    def mapped(self, change: Callable[[ArraysByName], ArraysByName]) -> "Development":
         """The same with each part changed, for instance from evidence to scores."""
         return Development(change(self.normal), change(self.common), change(self.unseen))
 
@@ -86,11 +77,12 @@ class HeldOut:
         )
 
 
-def evaluate_held_out(
-    scorer: HasScores, images: Images, rows: np.ndarray, label: str | None = None
-) -> dict[str, HeldOut]:
-    """What each score is worth on the development rows, by name; `label` shows a progress bar of that name."""
-    scores = Development.measure(scorer.score, images, rows, label)
+def evaluate_held_out(score: Measure, images: Images, rows: np.ndarray, label: str | None = None) -> dict[str, HeldOut]:
+    """What each score is worth on the development rows, by name.
+
+    `score` is that of a trained run or a baseline: larger is less normal. `label` shows a progress bar of that name.
+    """
+    scores = Development.measure(score, images, rows, label)
     return {name: HeldOut.of(scores, name) for name in scores.normal}
 
 
@@ -103,11 +95,7 @@ def _evaluate(normal_M: np.ndarray, anomalous_N: np.ndarray, kinds: Collection[s
     return evaluate(np.concatenate([normal_M, anomalous_N]), labels, np.concatenate([images, *[copies] * len(kinds)]))
 
 
-def _joined(kinds: Iterable[Named]) -> Named:
-    """Named arrays of several kinds, one kind after the other."""
+def _joined(kinds: Iterable[ArraysByName]) -> ArraysByName:
+    """Arrays by name of several kinds, one kind after the other."""
     parts = list(kinds)
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _corrupt(kind: str, images: Images, pool: np.ndarray, rows_B: np.ndarray) -> np.ndarray:
-    return corrupt(kind, images, rows_B, pool, SEED)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hw8.base.errors import InputError, printable
+from hw8.base.errors import InputError, first_words, printable
 from hw8.base.files import atomic_write
 from hw8.data.arrays import Images
 from hw8.data.sources import DEMO, HOMEWORK
@@ -132,9 +132,6 @@ def export_onnx(run: Path, out: Path | None = None, check: bool = True) -> Expor
 
 def _check_exportable(run: TrainedRun) -> None:
     """Raise InputError for a run that no graph of single images can stand for."""
-    crop, side = run.config.data.crop, run.side
-    if crop not in (None, side):
-        raise InputError(f"{run.name}/config.yaml: crop = {crop}, but the model takes images of {side}x{side}")
     if run.config.scoring.transductive:
         raise InputError(
             f"`run` {run.name}: is transductive: its scores come from a whole test set at once, and an exported graph "
@@ -147,7 +144,7 @@ def _converted(run: TrainedRun) -> bytes:
     try:
         return to_onnx(ScoreGraph(run), _metadata(run))
     except Exception as error:  # PyTorch's exporter and ONNX have no common exception
-        reason = " ".join(str(error).split())[:160]
+        reason = first_words(error, 160)
         raise InputError(f"`run` {run.name}: PyTorch cannot export its model ({reason})") from None
 
 
@@ -182,7 +179,7 @@ def compare(path: Path, run: TrainedRun, images: Images, kind: str) -> Agreement
     try:
         score_N, p_value_N = run_file(path, images.read_whole(rows))
     except Exception as error:  # onnxruntime's exceptions have no common base
-        reason = " ".join(str(error).split())[:160]
+        reason = first_words(error, 160)
         raise InputError(f"`run` {run.name}: onnxruntime cannot run the exported graph ({reason})") from None
     calibration, scorer = run.calibration, run.scorer
     exact = Scorer(scorer.model, torch.device("cpu"), "fp32", CHECKED, scorer.evidence_names)

@@ -6,19 +6,6 @@ from hw8.kaggle.scores import listing, refresh, scores_of_run
 from hw8.kaggle.submitting import budget, check_budget, draft, submit, warnings
 
 __all__ = [
-    "COMPETITION",
-    "LEDGER",
-    "RULES_PAGE",
-    "Entry",
-    "Ledger",
-    "budget",
-    "check_budget",
-    "download_archive",
-    "draft",
-    "find_client",
-    "listing",
-    "refresh",
-    "scores_of_run",
-    "submit",
-    "warnings",
-]
+    "COMPETITION", "LEDGER", "RULES_PAGE", "Entry", "Ledger", "budget", "check_budget", "download_archive", "draft",
+    "find_client", "listing", "refresh", "scores_of_run", "submit", "warnings",
+]  # fmt: skip

@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from hw8.base.errors import InputError, shown
-from hw8.base.files import atomic_write
+from hw8.base.tables import write_table
 
 LEDGER = Path("submissions/ledger.csv")
 SENDING, SENT, COMPLETE, ERROR, FAILED = STATUSES = ("sending", "sent", "complete", "error", "failed")
@@ -98,16 +98,12 @@ class Ledger:
             entries = self.entries()
             before = list(entries)
             yield entries
-            if entries != before:
-                self._write(entries)
-
-    def _write(self, entries: list[Entry]) -> None:
-        try:
-            with atomic_write(self.path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerows([COLUMNS, *map(dataclasses.astuple, entries)])
-        except InputError as error:
-            raise InputError(str(error).replace("`out`", "another `ledger`")) from None
+            if entries == before:
+                return
+            try:
+                write_table(self.path, COLUMNS, map(dataclasses.astuple, entries))
+            except InputError as error:
+                raise InputError(str(error).replace("`out`", "another `ledger`")) from None
 
 
 def as_score(text: str) -> str:

@@ -22,7 +22,7 @@ from hw8.config.presets import PRESETS, changed, load_preset, unknown_preset
 from hw8.data.arrays import Images
 from hw8.data.splits import SMALLEST, split_rows
 from hw8.evaluation.classical import CLASSICAL, CROPS, described, fit_classical
-from hw8.evaluation.held_out import HeldOut, evaluate_held_out
+from hw8.evaluation.held_out import evaluate_held_out
 from hw8.evaluation.metrics import roc_auc
 from hw8.oneclass.labelled_set import LabelledSet
 from hw8.oneclass.results import MEASURED, Results, Row, read_ledger, write_ledger
@@ -119,7 +119,8 @@ def _measure(plan: Plan, ledger: Path, advance: Callable[[str], object]) -> Resu
     results: dict[int, dict[str, Row]] = {seed: {} for seed in plan.seeds}
     for seed in plan.seeds:
         cut, config = plan.source.cut(seed), _settings(plan, seed)  # one cut at a time is held in memory
-        fingerprint = _fingerprint(cut, config)
+        decisive = json.dumps([VERSION, cut.fingerprint(), to_yaml(config)])
+        fingerprint = hashlib.sha256(decisive.encode()).hexdigest()[:16]
         missing = [name for name in plan.normal() if (fingerprint, name) not in finished]
         if any((str(seed), name) in with_any_settings for name in missing):
             log.warning("%s: has results of seed %d of other settings or data; measured anew", ledger, seed)
@@ -150,45 +151,28 @@ def _check_classes(plan: Plan, cut: LabelledSet) -> None:
 
 def _settings(plan: Plan, seed: int) -> RunConfig:
     """The settings with a seed and, if `plan.epochs` is set, exactly so many epochs."""
-    config = dataclasses.replace(plan.config, seed=seed)
-    return config if plan.epochs is None else changed(config, train={"epochs": plan.epochs, "least_steps": 0})
-
-
-def _fingerprint(cut: LabelledSet, config: RunConfig) -> str:
-    return hashlib.sha256(json.dumps([VERSION, cut.fingerprint(), to_yaml(config)]).encode()).hexdigest()[:16]
+    return changed(plan.config, seed=seed, train={"epochs": plan.epochs, "least_steps": 0} if plan.epochs else {})
 
 
 def _one(cut: LabelledSet, normal: str, config: RunConfig, folder: Path) -> Row:
-    """Learn a class, score the test images, and return the measured columns of a row."""
+    """Learn a class, by a classical baseline or a run in `folder`; return the measured columns of a row."""
     start = time.perf_counter()
     train_NHWC = cut.image_NHWC[cut.class_N.astype(str) == normal]
-    learn = _classical if config.preset in CLASSICAL else _trained
-    score_N, held_out, epochs = learn(train_NHWC, cut.test_NHWC, config, folder)
+    if config.preset in CLASSICAL:
+        images, test = (Images(image_NHWC, CROPS.get(config.preset)) for image_NHWC in (train_NHWC, cut.test_NHWC))
+        splits = split_rows(len(images), config.data)
+        score = fit_classical(config.preset, images, splits.train, config.seed)
+        score_N = score(test, np.arange(len(test)), None)["score"]
+        held_out, epochs = evaluate_held_out(score, images, splits.development)["score"], 0
+    else:
+        np.save(folder / "trainingset.npy", train_NHWC)
+        run = train_run(changed(config, data={"source": str(folder)}), folder / "run")
+        test = Images(cut.test_NHWC, config.data.crop)
+        score_N = run.score(test, np.arange(len(test)))[run.score_name]
+        held_out, epochs = run.held_out, run.summary["epochs"]
     check_scores(score_N, f"{cut.name}: class {printable(normal, 80)}")
     normal_N = cut.test_class_N.astype(str) == normal
     aucs = (roc_auc(score_N[normal_N], score_N[~normal_N]), held_out.common.macro.auc, held_out.unseen.macro.auc)
     values = [*(f"{auc:.6f}" for auc in aucs), f"{time.perf_counter() - start:.1f}"]
     counts = {"epochs": epochs, "train_images": len(train_NHWC), "test_images": len(score_N)}
     return dict(zip(MEASURED, values, strict=True)) | {name: str(count) for name, count in counts.items()}
-
-
-def _trained(
-    train_NHWC: np.ndarray, test_NHWC: np.ndarray, config: RunConfig, folder: Path
-) -> tuple[np.ndarray, HeldOut, int]:
-    """Train a preset; return the test images' scores, the held-out measurement, and the number of epochs."""
-    np.save(folder / "trainingset.npy", train_NHWC)
-    run = train_run(changed(config, data={"source": str(folder)}), folder / "run")
-    test = Images(test_NHWC, config.data.crop)
-    score_N = run.score(test, np.arange(len(test)))[run.score_name]
-    return score_N, run.held_out, run.summary["epochs"]
-
-
-def _classical(
-    train_NHWC: np.ndarray, test_NHWC: np.ndarray, config: RunConfig, _folder: Path
-) -> tuple[np.ndarray, HeldOut, int]:
-    """Fit a classical baseline, which needs no folder and has no epochs."""
-    images, test = (Images(image_NHWC, CROPS.get(config.preset)) for image_NHWC in (train_NHWC, test_NHWC))
-    splits = split_rows(len(images), config.data)
-    scorer = fit_classical(config.preset, images, splits.train, config.seed)
-    score_N = scorer.score(test, np.arange(len(test)))["score"]
-    return score_N, evaluate_held_out(scorer, images, splits.development)["score"], 0

@@ -1,16 +1,13 @@
 """Results of the one-class protocol: the ledger of finished classes, their means, and their table."""
 
-import csv
 import dataclasses
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hw8.base.files import write_text
-from hw8.base.tables import numbers, read_table
+from hw8.base.tables import numbers, read_table, write_table
 from hw8.base.text import aligned
 
 MEASURED = ("auc", "held_out_auc", "unseen_auc", "seconds")
@@ -40,8 +37,7 @@ class Results:
 
     def spread(self) -> float:
         """The largest of the seeds' mean AUCs less the smallest."""
-        means = self.seed_means().values()
-        return max(means) - min(means)
+        return float(np.ptp(list(self.seed_means().values())))
 
     def class_means(self) -> dict[str, float]:
         """The mean AUC over seeds, for each class."""
@@ -87,8 +83,4 @@ def read_ledger(path: Path) -> list[Row]:
 
 def write_ledger(path: Path, rows: Sequence[Row]) -> None:
     """Write the whole ledger, atomically."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    write_table(path, COLUMNS, ([row[column] for column in COLUMNS] for row in rows))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from hw8.base.errors import InputError
 from hw8.data.arrays import SMALLEST_SIDE
-from hw8.data.pictures import squared
+from hw8.data.pictures import LARGEST_SQUARE, squared
 from hw8.oneclass.files import read_cifar10, read_idx, read_npz
 from hw8.oneclass.labelled_set import LabelledSet, check_memory
 from hw8.oneclass.pictures import read_class_folders
@@ -19,7 +19,6 @@ DIGITS = "digits"
 # The default side is a multiple of this: convolutional models halve an image four times.
 SIDE_STEP = 16
 LEAST_SIDE = 32  # of the default side in pixels: smaller images are padded or enlarged to that of CIFAR-10
-LARGEST_SIDE = 1024  # as for prepared pictures
 # At most one pixel in so many of the new side is padding, as from 28 to 32. Smaller images are scaled: with more
 # padding, the border would be much of what a model learns.
 LARGEST_PADDING = 8
@@ -36,8 +35,8 @@ def open_labelled(where: str, side: int | None = None) -> LabelledSet:
     `side` of the images in pixels; by default the next multiple of 16, at least 32. Raises InputError for a set that is
     missing, damaged, pickled or too large, or has fewer than two classes.
     """
-    if side is not None and not SMALLEST_SIDE <= side <= LARGEST_SIDE:
-        raise InputError(f"`side` {side}: must be {SMALLEST_SIDE} to {LARGEST_SIDE} pixels")
+    if side is not None and not SMALLEST_SIDE <= side <= LARGEST_SQUARE:
+        raise InputError(f"`side` {side}: must be {SMALLEST_SIDE} to {LARGEST_SQUARE} pixels")
     is_digits = where == DIGITS and not Path(where).exists()
     labelled = _digits() if is_digits else _read(Path(where), side)
     if len(labelled.classes()) < 2:

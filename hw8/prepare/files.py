@@ -1,12 +1,11 @@
 """The files of a prepared folder: images, which picture each of them is, labels, and skipped pictures."""
 
 import contextlib
-import csv
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from hw8.base.errors import InputError, printable
 from hw8.base.lock import locked
+from hw8.base.tables import write_table
 from hw8.data.labels import NORMAL
 from hw8.data.picture_folder import PictureFolder
 from hw8.data.pictures import read_pictures
@@ -48,25 +48,15 @@ def all_or_none(out: Path) -> Iterator[Path]:
         try:
             with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=out, ignore_cleanup_errors=True) as temporary:
                 yield Path(temporary)
-                _move(Path(temporary), out)
+                written = [path for name in FILES if (path := Path(temporary, name)).exists()]
+                for path in written:  # all are on the disk, which may take seconds, before the first is moved
+                    with path.open("rb+") as file:
+                        os.fsync(file.fileno())
+                for path in written:
+                    path.replace(out / path.name)
         except OSError as error:
             reason = error.strerror
             raise InputError(f"{out}: could not be written ({reason}); free some space or choose another") from None
-
-
-def _move(temporary: Path, out: Path) -> None:
-    """Flush the files to the disk and move them; after an error or Ctrl-C none of them is in `out`."""
-    names = [name for name in FILES if (temporary / name).exists()]
-    try:
-        for name in names:
-            with (temporary / name).open("rb+") as file:
-                os.fsync(file.fileno())
-        for name in names:
-            (temporary / name).replace(out / name)
-    except BaseException:
-        for name in names:
-            (out / name).unlink(missing_ok=True)
-        raise
 
 
 def write_images(
@@ -106,18 +96,13 @@ def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
 def write_tables(out: Path, parts: Parts) -> None:
     """Write which picture each image is, the labels of the test set, and what was skipped, as far as there are any."""
     if parts.training:
-        _write_table(out / TRAINING_FILES, ("ID", "file"), enumerate(map(printable, parts.training)))
+        write_table(out / TRAINING_FILES, ("ID", "file"), enumerate(map(printable, parts.training)))
     if parts.testing:
         names = [printable(name) for name, _ in parts.testing]
-        _write_table(out / TESTING_FILES, ("ID", "file"), enumerate(names))
+        write_table(out / TESTING_FILES, ("ID", "file"), enumerate(names))
     if parts.labelled:
         labels = [(row, int(kind != NORMAL), kind) for row, (_, kind) in enumerate(parts.testing)]
-        _write_table(out / LABELS, ("ID", "label", "kind"), labels)
+        write_table(out / LABELS, ("ID", "label", "kind"), labels)
     if parts.folder.skipped:
         skipped = [(printable(name), reason) for name, reason in sorted(parts.folder.skipped.items())]
-        _write_table(out / SKIPPED, ("file", "reason"), skipped)
-
-
-def _write_table(path: Path, header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+        write_table(out / SKIPPED, ("file", "reason"), skipped)

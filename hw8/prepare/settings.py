@@ -4,10 +4,8 @@ import dataclasses
 
 from hw8.base.errors import InputError
 from hw8.data.arrays import SMALLEST_SIDE
-from hw8.data.pictures import Crop
+from hw8.data.pictures import LARGEST_SQUARE, Crop
 
-# Chosen by hand: a thousand RGB images of this side take 3 GB of disk, and models here are made for far smaller ones.
-LARGEST_SIDE = 1024
 # Chosen by hand: more threads than any machine has processors only take memory.
 MOST_WORKERS = 256
 
@@ -32,7 +30,7 @@ class Preparation:
     """Threads that decode; the files are the same with any number. Default: one for each processor."""
 
     def __post_init__(self) -> None:
-        limits = {"side": (SMALLEST_SIDE, LARGEST_SIDE), "seed": (0, 2**32 - 1), "workers": (1, MOST_WORKERS)}
+        limits = {"side": (SMALLEST_SIDE, LARGEST_SQUARE), "seed": (0, 2**32 - 1), "workers": (1, MOST_WORKERS)}
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from hw8.base.errors import InputError
-from hw8.base.files import atomic_write, write_text
+from hw8.base.files import atomic_write
 from hw8.base.processes import processes
+from hw8.base.tables import write_table
 from hw8.config import Device
 from hw8.data.arrays import Images
 from hw8.data.labels import Labels
@@ -128,7 +129,15 @@ def predict(
     _check_names(out, evidence, paths)
     if fdr is not None and not 0 < fdr < 1:
         raise InputError(f"`fdr` {fdr:g}: the share of flagged images that may be normal lies between 0 and 1")
-    trained_runs = [TrainedRun.load(run, device) for run in paths]
+    return predict_with([TrainedRun.load(run, device) for run in paths], where, out, evidence, fdr)
+
+
+def predict_with(
+    trained_runs: Sequence[TrainedRun], where: str | None, out: Path, evidence: Path | None = None,
+    fdr: float | None = None,
+) -> Prediction:  # fmt: skip
+    """`predict` with runs that are loaded, or were trained just now."""
+    paths = [Path(trained.name) for trained in trained_runs]
     source = trained_runs[0].open_source(where)
     test_sets = [trained.open_test(source) for trained in trained_runs]
     same_normals = len({trained.calibration_set() for trained in trained_runs}) == 1
@@ -255,7 +264,7 @@ def write_discoveries(path: Path, p_value_N: np.ndarray, rate: float) -> Discove
     """Write `ID,p_value` of the images flagged at a false discovery rate, the most anomalous first."""
     rows = np.flatnonzero(benjamini_hochberg(p_value_N, rate))
     rows = rows[np.argsort(p_value_N[rows], kind="stable")]
-    write_text(path, "\n".join(["ID,p_value", *(f"{row},{float(p_value_N[row])!r}" for row in rows)]) + "\n")
+    write_table(path, ("ID", "p_value"), zip(rows.tolist(), p_value_N[rows].tolist(), strict=True))
     return Discovery(rate, path, len(rows))
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from hw8.base.errors import InputError
-from hw8.base.files import atomic_write, write_text
-from hw8.base.tables import ids_in_order, numbers, read_table
+from hw8.base.files import atomic_write
+from hw8.base.tables import ids_in_order, numbers, read_table, write_table
 from hw8.scoring.tails import check_scores
 
 
@@ -53,8 +53,8 @@ def write_part(path: Path, first: int, score_N: np.ndarray, whole: str) -> None:
     bad = ~np.isfinite(score_N)
     if bad.any():
         raise InputError(f"{path}: {bad.sum():,} scores are not finite; the model is broken: train again")
-    rows = (f"{first + row},{score!r},{whole}" for row, score in enumerate(score_N.astype(float).tolist()))
-    write_text(path, "\n".join(["ID,score,whole", *rows]) + "\n")
+    rows = ((row, score, whole) for row, score in enumerate(score_N.tolist(), first))
+    write_table(path, ("ID", "score", "whole"), rows)
 
 
 def merge_parts(paths: Sequence[Path], out: Path) -> int:

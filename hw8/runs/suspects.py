@@ -6,16 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from hw8.base.files import write_text
+from hw8.base.tables import write_table
 from hw8.data.arrays import Images
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.calibration import needed_evidence
-from hw8.scoring.evidence import select
 from hw8.training.run_folder import RunFolder
 
 # Of clean images about this share is named, where scores fall off as an exponential or faster: a person can look at a
 # hundred of the homework's 100,000.
-NAMED = 1e-3
+SUSPECT_SHARE = 1e-3
 UPPER = 0.8  # the quantile that the fall is read off: a tenth of anomalies among the images raises the limit by half
 
 
@@ -34,26 +32,23 @@ class Suspects:
     def write(self, folder: RunFolder) -> None:
         """Write suspects.csv, `ID,score`, where there are any: an ID is a row of trainingset.npy."""
         if len(self.row_S):
-            rows = (f"{row},{float(score)!r}" for row, score in zip(self.row_S, self.score_S, strict=True))
-            write_text(folder.path / "suspects.csv", "\n".join(["ID,score", *rows]) + "\n")
+            rows = zip(self.row_S.tolist(), self.score_S.tolist(), strict=True)
+            write_table(folder.path / "suspects.csv", ("ID", "score"), rows)
 
 
 def find_suspects(run: TrainedRun, images: Images) -> Suspects:
     """Score all images that the run was trained, calibrated and measured on, and name those beyond the limit."""
-    scoring = run.config.scoring
-    scorer = run.scorer.with_evidence(needed_evidence(scoring.score, scoring.parts, scoring.fused))
-    table = scorer.table(images, np.arange(len(images)), label="suspects")
-    score_N = select(run.calibration.scores(table), run.score_name)
+    score_N = run.with_needed_evidence().score(images, np.arange(len(images)), label="suspects")[run.score_name]
     row_S = np.flatnonzero(score_N > limit(run.calibration.values_C[run.score_name]))
     row_S = row_S[np.argsort(-score_N[row_S], kind="stable")]
     return Suspects(row_S, score_N[row_S], len(images))
 
 
 def limit(score_C: np.ndarray) -> float:
-    """The score that a share `NAMED` of normal images exceeds, if it falls off exponentially above the median.
+    """The score that a share `SUSPECT_SHARE` of normal images exceeds, if it falls off exponentially above the median.
 
     The fall is read off the median and the upper quantile of calibration scores (C,), a tenth of which may be of
     anomalies too: a fit to the upper end would follow them.
     """
     middle, upper = np.quantile(score_C, (0.5, UPPER))
-    return float(middle + (upper - middle) * math.log(0.5 / NAMED) / math.log(0.5 / (1 - UPPER)))
+    return float(middle + (upper - middle) * math.log(0.5 / SUSPECT_SHARE) / math.log(0.5 / (1 - UPPER)))

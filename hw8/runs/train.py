@@ -18,6 +18,7 @@ from hw8.base.interrupts import stopping_as_interrupted
 from hw8.base.lock import locked
 from hw8.base.processes import processes
 from hw8.config import RunConfig
+from hw8.config.presets import changed
 from hw8.data.arrays import Images
 from hw8.data.sources import Source, open_source
 from hw8.data.splits import Splits, evenly_spaced, reference_rows, split_rows
@@ -59,8 +60,7 @@ class FinishedTraining(TrainedRun):
 def train_run(config: RunConfig, out: Path | None = None, command: str = "") -> FinishedTraining:
     """Train into a new run folder, `out` or runs/PRESET. Raises InputError, or Interrupted with the work saved."""
     source = open_source(config.data.source)
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source.name))
-    return _train(config, source, None, out, command)
+    return _train(changed(config, data={"source": source.name}), source, None, out, command)
 
 
 def resume_run(path: Path, settings: RunConfig | None = None) -> FinishedTraining:
@@ -90,7 +90,7 @@ def _train(
         folder.save_model(run.to_bytes())  # before the measurement: a run that is stopped there can score
         suspects = find_suspects(run, images)
         suspects.write(folder)
-        held_out_by_score = evaluate_held_out(run, images, splits.development, label="measuring")
+        held_out_by_score = evaluate_held_out(run.score, images, splits.development, label="measuring")
         summary = summarise(trainer, run, held_out_by_score) | {"suspects": suspects.as_json()}
         folder.write_summary(summary)
         held_out = held_out_by_score[run.score_name]

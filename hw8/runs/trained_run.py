@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from hw8.base.device import choose_device, choose_precision, keep_memory
-from hw8.base.errors import InputError
+from hw8.base.errors import InputError, first_words
 from hw8.config import Device, RunConfig
 from hw8.data.arrays import Images, Selection
 from hw8.data.sources import Source, open_source
@@ -66,11 +66,10 @@ class TrainedRun:
         scoring, device = config.scoring, choose_device(config.device)
         name = "the run" if folder is None else str(folder.path)
         calibration = Calibration.from_tensors(saved.calibration, scoring.score, scoring.parts, name, scoring.fused)
-        names = needed_evidence(scoring.score, scoring.parts, scoring.fused)
         precision = choose_precision(config.precision, device)
-        scorer = Scorer(saved.model, device, precision, scoring.score_batch_size, names)
+        scorer = Scorer(saved.model, device, precision, scoring.score_batch_size)
         appearance = Appearance.from_tensors(saved.appearance)
-        run = cls(folder, config, scorer, calibration, appearance, saved.side, saved.channels)
+        run = cls(folder, config, scorer, calibration, appearance, saved.side, saved.channels).with_needed_evidence()
         run.check()  # a run of another version, or whose settings were edited, fails here and not amid a test set
         return run
 
@@ -90,16 +89,27 @@ class TrainedRun:
             if not np.isfinite(select(scores, self.score_name)).all():
                 raise InputError("its scores are not finite; train again with a lower `lr`")
         except (ValueError, RuntimeError) as error:  # of NumPy and PyTorch, for arrays of other shapes
-            reason = " ".join(str(error).split())[:200]
+            reason = first_words(error, 200)
             raise InputError(f"{self.name}: its model cannot score with its config.yaml: {reason}") from None
 
-    def score(self, images: Images, rows: np.ndarray, change: Change | None = None) -> dict[str, np.ndarray]:
-        """Every score of these rows, or of the images that `change` puts in their place: float64 (len(rows),) each."""
-        return self.calibration.scores(self.scorer.table(images, rows, change))
+    def score(
+        self, images: Images, rows: np.ndarray, change: Change | None = None, label: str | None = None
+    ) -> dict[str, np.ndarray]:
+        """Every score of these rows, or of the images that `change` puts in their place: float64 (len(rows),) each.
+
+        `label` shows a progress bar of that name on standard error.
+        """
+        return self.calibration.scores(self.scorer.table(images, rows, change, label))
 
     def with_all_evidence(self) -> "TrainedRun":
         """The same run, whose tables hold all evidence of its model, needed for the score or not."""
         return dataclasses.replace(self, scorer=self.scorer.with_all_evidence())
+
+    def with_needed_evidence(self) -> "TrainedRun":
+        """The same run, whose tables hold only what its score needs, as those of a run that was loaded."""
+        scoring = self.config.scoring
+        names = needed_evidence(scoring.score, scoring.parts, scoring.fused)
+        return dataclasses.replace(self, scorer=self.scorer.with_evidence(names))
 
     def open_source(self, where: str | None) -> Source:
         """The images at `where` or, if that is None, the run's own. Raises InputError if there are none."""
@@ -137,9 +147,9 @@ class TrainedRun:
 
     def calibration_set(self) -> tuple[object, ...]:
         """What decides which normals calibrated the run: two runs that agree in it used the same ones."""
-        data = self.config.data
-        shares = data.calibration_share, data.development_share, data.held_out_minimum, data.held_out_maximum
-        return data.source, data.split_seed, *shares, len(self.calibration.values_C[self.score_name])
+        # All settings of the data but those of what the model sees of an image.
+        cut = dataclasses.replace(self.config.data, crop=None, flip=False)
+        return cut, len(self.calibration.values_C[self.score_name])
 
     def column_names(self, name: str, value: np.ndarray) -> list[str]:
         """A name for each column of a piece of evidence, (N,) or (N, D)."""

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from hw8.base.errors import InputError, first_words
-from hw8.base.files import atomic_write, open_regular
+from hw8.base.files import atomic_write
 from hw8.base.processes import processes
 from hw8.config import TrainConfig
 from hw8.models.averaging import averaging_decay, update_average
@@ -90,7 +90,7 @@ class TrainingState:
 def _read(path: Path) -> dict[str, Any]:
     """The content of the file: plain values and tensors, never code (weights_only)."""
     try:
-        with open_regular(path) as file, warnings.catch_warnings(action="ignore"):  # of pickles by others than torch
+        with path.open("rb") as file, warnings.catch_warnings(action="ignore"):  # of pickles by others than torch
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file fails inside the reader in more ways than it documents
         # PyTorch's own words for an unsafe pickle explain how to load it nevertheless.

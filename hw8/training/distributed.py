@@ -9,11 +9,12 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hw8.base.processes import processes
+from hw8.models.output import Model
 
 NORMALISATION = ("running_mean", "running_var", "num_batches_tracked")  # buffers of a batch normalisation
 
 
-def exchange(model: nn.Module, loss: Tensor, stop: bool) -> tuple[Tensor, bool]:
+def exchange(model: Model, loss: Tensor, stop: bool) -> tuple[Tensor, bool]:
     """Sum the gradients of all processes in place; return the sum of their losses, and whether any wants to stop.
 
     One all_reduce carries all of it. Buffers that are learned from a batch (codebooks, centres) are broadcast from
@@ -27,7 +28,8 @@ def exchange(model: nn.Module, loss: Tensor, stop: bool) -> tuple[Tensor, bool]:
     total = job.all_reduce(torch.cat([*(g.flatten() for g in gradients), loss.view(1), flag]))
     for gradient, part in zip(gradients, total.split([*map(Tensor.numel, gradients), 2]), strict=False):
         gradient.copy_(part.view_as(gradient))
-    job.broadcast_tensors([b for name, b in model.named_buffers() if name.rsplit(".", 1)[-1] not in NORMALISATION])
+    learned = [name for name in sorted(model.learned_buffers()) if name.rsplit(".", 1)[-1] not in NORMALISATION]
+    job.broadcast_tensors([model.get_buffer(name) for name in learned])
     return total[-2], bool(total[-1] > 0)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hw8.base.device import channels_last
 from hw8.base.errors import InputError, command, first_words
-from hw8.base.files import atomic_write, open_regular, read_text, write_text
+from hw8.base.files import atomic_write, read_text, write_text
 from hw8.base.lock import is_left_over
 from hw8.base.processes import processes
 from hw8.config import RUNS, RunConfig, read_config, to_yaml
@@ -80,8 +80,7 @@ class RunFolder:
     def load_model(self, config: RunConfig) -> "SavedModel":
         """Load model.safetensors, the model on the CPU. Raises InputError if it is missing or does not fit `config`."""
         try:
-            with open_regular(self.model) as file:
-                content = file.read()
+            content = self.model.read_bytes()
         except FileNotFoundError:
             if reason := _read_summary(self.summary).get("failed"):
                 raise InputError(f"{self.path}: its training failed: {reason}") from None

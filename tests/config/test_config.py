@@ -97,7 +97,6 @@ def test_a_copy_is_checked_too():
         ("colour: red\n", "colour = 'red': unknown; known: preset, seed"),
         ("train: 5\n", "train = 5: must map"),
         ("train: {5: 1}\n", "train = {5: 1}: must map"),
-        ("seed: &a 1\ndata: {split_seed: *a}\n", "it has an alias"),
         ("- 1\n", "must map field names"),
         ("train: {epochs: -1}\n", r"train\.epochs = -1: Input should be greater than or equal to 1"),
         ("seed: [1\n", "not YAML"),

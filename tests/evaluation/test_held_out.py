@@ -26,11 +26,11 @@ class Spread:
 
 def test_common_and_unseen_kinds_are_measured_each_on_its_own(faces):
     rows = np.arange(0, 40)
-    found = evaluate_held_out(Spread(), faces, rows)["spread"]
-    assert set(found.common.kinds) == set(CORRUPTIONS)
-    assert set(found.unseen.kinds) == set(UNSEEN)
+    held_out = evaluate_held_out(Spread().score, faces, rows)["spread"]
+    assert set(held_out.common.kinds) == set(CORRUPTIONS)
+    assert set(held_out.unseen.kinds) == set(UNSEEN)
     normal = Spread().score(faces, rows)["spread"]
-    for table, kinds in ((found.common, CORRUPTIONS), (found.unseen, UNSEEN)):
+    for table, kinds in ((held_out.common, CORRUPTIONS), (held_out.unseen, UNSEEN)):
         for kind in kinds:
             changed = corrupt(kind, faces, rows, rows, SEED).reshape(len(rows), -1).std(axis=1).astype(float)
             assert table.kinds[kind].auc == pytest.approx(roc_auc(normal, changed)), kind
@@ -51,18 +51,18 @@ def test_copies_are_made_of_images_spread_over_all_of_them():
 
 @pytest.mark.parametrize("spread", [0.3, 1.0])
 def test_intervals_allow_for_copies_of_one_image_varying_together(spread):
-    """The standard error said is within 15% of the real one (300 draws); without clusters it is several times it."""
+    """The expected standard error is within 15% of the real one (300 draws); without clusters it is far larger."""
     rng = np.random.default_rng(0)
-    found = []
+    intervals = []
     for _ in range(300):
         normal = rng.normal(size=60)
         copies = [normal + 0.1 * kind + spread * rng.normal(size=60) for kind in range(4)]
-        found.append(_evaluate(normal, np.concatenate(copies), list("abcd")).macro)
-    real = np.std([item.auc for item in found])
-    said = np.mean([item.high - item.low for item in found]) / 2 / 1.96
-    assert said == pytest.approx(real, rel=0.15)
-    truth = np.mean([item.auc for item in found])
-    assert 0.92 <= np.mean([item.low <= truth <= item.high for item in found]) <= 0.98
+        intervals.append(_evaluate(normal, np.concatenate(copies), list("abcd")).macro)
+    real = np.std([item.auc for item in intervals])
+    expected = np.mean([item.high - item.low for item in intervals]) / 2 / 1.96
+    assert expected == pytest.approx(real, rel=0.15)
+    truth = np.mean([item.auc for item in intervals])
+    assert 0.92 <= np.mean([item.low <= truth <= item.high for item in intervals]) <= 0.98
 
 
 def test_a_little_better_than_chance_is_not_called_chance():
@@ -70,8 +70,8 @@ def test_a_little_better_than_chance_is_not_called_chance():
     rng = np.random.default_rng(1)
     normal = rng.normal(size=200)
     copies = np.concatenate([normal + 0.1 + 0.05 * rng.normal(size=200) for _ in range(9)])
-    found = HeldOut.of(Development({"s": normal}, {"s": copies}, {"s": copies[: 200 * len(UNSEEN)]}), "s")
-    assert 0.5 < found.common.macro.low < found.common.macro.auc < 0.54
+    held_out = HeldOut.of(Development({"s": normal}, {"s": copies}, {"s": copies[: 200 * len(UNSEEN)]}), "s")
+    assert 0.5 < held_out.common.macro.low < held_out.common.macro.auc < 0.54
 
 
 def test_rows_of_images_of_their_own_have_delongs_interval():
@@ -79,5 +79,5 @@ def test_rows_of_images_of_their_own_have_delongs_interval():
     kind_N = np.repeat(["normal", "a", "b"], [30, 20, 10])
     labels = Labels((kind_N != "normal").astype(int), kind_N)
     score_N = rng.normal(labels.label_N)
-    found, named = evaluate(score_N, labels), evaluate(score_N, labels, np.arange(60)[::-1])
-    assert (named.macro.low, named.overall.high) == pytest.approx((found.macro.low, found.overall.high))
+    plain, of_images = evaluate(score_N, labels), evaluate(score_N, labels, np.arange(60)[::-1])
+    assert (of_images.macro.low, of_images.overall.high) == pytest.approx((plain.macro.low, plain.overall.high))

@@ -17,13 +17,13 @@ def labelled(normals: int, **kinds: int) -> Labels:
 def test_hand_table():
     """Normals 1 2 3, kind a: 2 4, kind b: 0. Pairs won: a 1.5/3 and 3/3, b 0/3."""
     labels = labelled(3, a=2, b=1)
-    found = evaluate(np.array([1.0, 2.0, 3.0, 2.0, 4.0, 0.0]), labels)
-    assert found.kinds["a"].auc == pytest.approx(4.5 / 6)
-    assert found.kinds["b"].auc == 0
-    assert found.macro.auc == pytest.approx((4.5 / 6 + 0) / 2)
-    assert found.overall.auc == pytest.approx(4.5 / 9)
-    assert found.fpr95 == 1
-    assert (found.normals, found.kinds["a"].n, found.kinds["b"].n, found.overall.n) == (3, 2, 1, 3)
+    evaluation = evaluate(np.array([1.0, 2.0, 3.0, 2.0, 4.0, 0.0]), labels)
+    assert evaluation.kinds["a"].auc == pytest.approx(4.5 / 6)
+    assert evaluation.kinds["b"].auc == 0
+    assert evaluation.macro.auc == pytest.approx((4.5 / 6 + 0) / 2)
+    assert evaluation.overall.auc == pytest.approx(4.5 / 9)
+    assert evaluation.fpr95 == 1
+    assert (evaluation.normals, evaluation.kinds["a"].n, evaluation.kinds["b"].n, evaluation.overall.n) == (3, 2, 1, 3)
 
 
 scores = st.lists(st.integers(0, 6), min_size=2, max_size=40)
@@ -33,20 +33,20 @@ scores = st.lists(st.integers(0, 6), min_size=2, max_size=40)
 def test_agrees_with_scikit_learn_including_ties(normal, anomalous):
     score_N = np.array([*normal, *anomalous], float)
     labels = labelled(len(normal), odd=len(anomalous))
-    found = evaluate(score_N, labels)
-    assert found.overall.auc == pytest.approx(roc_auc_score(labels.label_N, score_N))
-    assert found.macro.auc == pytest.approx(found.overall.auc)
-    assert found.average_precision == pytest.approx(average_precision_score(labels.label_N, score_N))
+    evaluation = evaluate(score_N, labels)
+    assert evaluation.overall.auc == pytest.approx(roc_auc_score(labels.label_N, score_N))
+    assert evaluation.macro.auc == pytest.approx(evaluation.overall.auc)
+    assert evaluation.average_precision == pytest.approx(average_precision_score(labels.label_N, score_N))
     fpr, tpr, _ = roc_curve(labels.label_N, score_N, drop_intermediate=False)
-    assert found.fpr95 == pytest.approx(fpr[np.argmax(tpr >= 0.95 - 1e-12)])
-    assert 0 <= found.overall.low <= found.overall.auc <= found.overall.high <= 1
+    assert evaluation.fpr95 == pytest.approx(fpr[np.argmax(tpr >= 0.95 - 1e-12)])
+    assert 0 <= evaluation.overall.low <= evaluation.overall.auc <= evaluation.overall.high <= 1
 
 
 def test_macro_is_the_mean_of_the_kinds():
     rng = np.random.default_rng(0)
     labels = labelled(50, a=10, b=70)
-    found = evaluate(rng.normal(size=130) + (labels.kind_N == "b"), labels)
-    assert found.macro.auc == pytest.approx(np.mean([item.auc for item in found.kinds.values()]))
+    evaluation = evaluate(rng.normal(size=130) + (labels.kind_N == "b"), labels)
+    assert evaluation.macro.auc == pytest.approx(np.mean([item.auc for item in evaluation.kinds.values()]))
 
 
 @pytest.mark.parametrize("kinds", [{"a": 60}, {"a": 60, "b": 20}])
@@ -57,8 +57,8 @@ def test_intervals_cover_the_truth(kinds):
     truth = 0.7602499  # chance that N(1, 1) exceeds N(0, 1)
     inside = 0
     for _ in range(600):
-        found = evaluate(rng.normal(size=len(labels)) + labels.label_N, labels).macro
-        inside += found.low <= truth <= found.high
+        interval = evaluate(rng.normal(size=len(labels)) + labels.label_N, labels).macro
+        inside += interval.low <= truth <= interval.high
     assert 0.925 <= inside / 600 <= 0.975
 
 
@@ -69,18 +69,18 @@ def test_variance_is_delongs_by_the_pairwise_definition():
     variance = wins.mean(1).var(ddof=1) / 30 + wins.mean(0).var(ddof=1) / 20
     auc = wins.mean()
     half = 1.959964 * np.sqrt(variance) / (auc * (1 - auc))
-    found = evaluate(np.concatenate([normal, anomalous]), labelled(30, a=20)).overall
+    interval = evaluate(np.concatenate([normal, anomalous]), labelled(30, a=20)).overall
     logit = np.log(auc / (1 - auc))
-    assert found.auc == pytest.approx(auc)
-    assert found.low == pytest.approx(1 / (1 + np.exp(-(logit - half))), rel=1e-6)
-    assert found.high == pytest.approx(1 / (1 + np.exp(-(logit + half))), rel=1e-6)
+    assert interval.auc == pytest.approx(auc)
+    assert interval.low == pytest.approx(1 / (1 + np.exp(-(logit - half))), rel=1e-6)
+    assert interval.high == pytest.approx(1 / (1 + np.exp(-(logit + half))), rel=1e-6)
 
 
 def test_perfect_separation_is_not_certainty():
-    found = evaluate(np.arange(60.0), labelled(30, a=30)).overall
-    assert found.auc == 1
-    assert found.high == 1
-    assert found.low == pytest.approx(0.9)
+    interval = evaluate(np.arange(60.0), labelled(30, a=30)).overall
+    assert interval.auc == 1
+    assert interval.high == 1
+    assert interval.low == pytest.approx(0.9)
 
 
 @settings(max_examples=30)

@@ -14,13 +14,15 @@ def test_the_difference_is_that_of_the_macro_figures():
     rng = np.random.default_rng(0)
     ours = [rng.normal(SHIFT) for _ in range(3)]
     theirs = [rng.normal(SHIFT) for _ in range(2)]
-    found = paired_difference(ours, theirs, LABELS)
+    difference = paired_difference(ours, theirs, LABELS)
     means = [np.mean([evaluate(score, LABELS).macro.auc for score in scores]) for scores in (ours, theirs)]
-    assert found.value == pytest.approx(means[0] - means[1])
-    low, high = found.interval()
-    assert low < found.value < high
+    assert difference.value == pytest.approx(means[0] - means[1])
+    low, high = difference.interval()
+    assert low < difference.value < high
     other = paired_difference(theirs, ours, LABELS)
-    assert (other.value, other.error, other.freedom) == pytest.approx((-found.value, found.error, found.freedom))
+    assert (other.value, other.error, other.freedom) == pytest.approx(
+        (-difference.value, difference.error, difference.freedom)
+    )
 
 
 def test_images_that_are_hard_for_both_cancel_out():
@@ -78,5 +80,5 @@ def test_seeds_that_differ_widen_the_interval():
 
 def test_equal_scores_are_a_tie_without_width():
     score = np.random.default_rng(4).normal(SHIFT)
-    found = paired_difference([score], [score], LABELS)
-    assert found.interval() == (0, 0)
+    difference = paired_difference([score], [score], LABELS)
+    assert difference.interval() == (0, 0)

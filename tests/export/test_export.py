@@ -384,14 +384,9 @@ def without_settings(folder: RunFolder, config: RunConfig) -> None:
     folder.config.unlink()
 
 
-def with_another_crop(folder: RunFolder, config: RunConfig) -> None:
-    folder.config.write_text(to_yaml(changed(config, data={"crop": 32})))
-
-
 @pytest.mark.parametrize(
     ("broken", "words"),
     [
-        (with_another_crop, r"config\.yaml: crop = 32, but the model takes images of 16x16"),
         (unfinished, "its training is not finished"),
         (truncated, r"model\.safetensors: cannot be loaded"),
         (without_settings, "no run here"),

@@ -435,23 +435,6 @@ def test_an_interruption_leaves_nothing(root, out, monkeypatch):
     assert not out.exists()
 
 
-def test_an_interruption_between_two_files_leaves_none(root, out, monkeypatch):
-    move = Path.replace
-
-    def interrupted(path: Path, target: Path) -> Path:
-        if path.name == "trainingset.npy":
-            raise KeyboardInterrupt
-        return move(path, target)
-
-    labelled(root)
-    out.mkdir()
-    (out / "mine.txt").write_text("stays")
-    monkeypatch.setattr(Path, "replace", interrupted)
-    with pytest.raises(Interrupted):
-        prepare(root, out, QUICK)
-    assert held(out) == {"mine.txt"}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_stops_at_once(root, out, number):

@@ -48,17 +48,17 @@ def second(small, tmp_path_factory) -> FinishedTraining:
 def test_it_learns_to_recognise_and_finds_far_anomalies(demo, tmp_path):
     run = train_run(settings(demo, epochs=40), tmp_path / "boss")
     assert run.summary["diagnosis"]["turns_recognised"] > 0.85  # saying "none" is right for 62%
-    done = predict([run.folder.path], None, tmp_path / "scores.csv")
-    assert done.evaluation is not None
-    assert min(done.evaluation.kinds[kind].auc for kind in ("cat", "cartoon")) > 0.75
+    prediction = predict([run.folder.path], None, tmp_path / "scores.csv")
+    assert prediction.evaluation is not None
+    assert min(prediction.evaluation.kinds[kind].auc for kind in ("cat", "cartoon")) > 0.75
     assert run.held_out.unseen.macro.auc > 0.6
 
 
 def test_it_beats_chance_after_a_minute_of_a_lecture(boss, tmp_path):
     """Two epochs of 300 images of 16 pixels."""
-    done = predict([boss.folder.path], None, tmp_path / "scores.csv")
-    assert done.evaluation is not None
-    assert min(done.evaluation.kinds[kind].auc for kind in ("cat", "cartoon")) > 0.6
+    prediction = predict([boss.folder.path], None, tmp_path / "scores.csv")
+    assert prediction.evaluation is not None
+    assert min(prediction.evaluation.kinds[kind].auc for kind in ("cat", "cartoon")) > 0.6
     assert set(boss.summary["unseen_macro_auc_by_score"]) > {"joint", "amounts", "changes", "texture"}
     assert boss.held_out.unseen.macro.auc > 0.55
 
@@ -84,30 +84,30 @@ def test_labels_touch_nothing(boss, small, tmp_path):
 
 
 def test_an_ensemble_says_how_far_its_members_agree(boss, second, tmp_path):
-    done = predict([boss.folder.path, second.folder.path], None, tmp_path / "both.csv")
-    assert done.correlation is not None
-    assert 0.1 < done.correlation[0, 1] < 0.99
-    assert done.groups == [[0], [1]]
+    prediction = predict([boss.folder.path, second.folder.path], None, tmp_path / "both.csv")
+    assert prediction.correlation is not None
+    assert 0.1 < prediction.correlation[0, 1] < 0.99
+    assert prediction.groups == [[0], [1]]
     members = [TrainedRun.load(run.folder.path) for run in (boss, second)]
     normals = [member.calibration.values_C["joint"] for member in members]
-    np.testing.assert_array_equal(done.p_value_N, fused_p_values(done.score_N, normals, done.groups))
+    np.testing.assert_array_equal(prediction.p_value_N, fused_p_values(prediction.score_N, normals, prediction.groups))
     tails = [Tail.fit(score_C) for score_C in normals]
     alone = [predict([run.folder.path], None, tmp_path / "one.csv").score_N for run in (boss, second)]
-    np.testing.assert_allclose(done.score_N, sum(t.nats(s) for t, s in zip(tails, alone, strict=True)), rtol=1e-9)
-    assert any("rank correlation of" in note for note in notes(done))
+    np.testing.assert_allclose(prediction.score_N, sum(t.nats(s) for t, s in zip(tails, alone, strict=True)), rtol=1e-9)
+    assert any("rank correlation of" in note for note in notes(prediction))
     twice = predict([boss.folder.path, boss.folder.path, second.folder.path], None, tmp_path / "three.csv")
     assert twice.groups == [[0, 1], [2]]
-    np.testing.assert_allclose(twice.score_N, done.score_N, rtol=1e-6)
+    np.testing.assert_allclose(twice.score_N, prediction.score_N, rtol=1e-6)
     assert any("counted once" in note for note in notes(twice))
 
 
 def test_evidence_is_kept_as_a_table(boss, tmp_path):
     for name in ("e.csv", "e.npz"):
-        done = predict([boss.folder.path], None, tmp_path / "s.csv", evidence=tmp_path / name)
+        prediction = predict([boss.folder.path], None, tmp_path / "s.csv", evidence=tmp_path / name)
     table = pd.read_csv(tmp_path / "e.csv")
     assert list(table.columns[:3]) == ["ID", "score", "p_value"]
     assert {"amounts.zoom", "amounts.warmth", "changes.turned_180", "changes.blended", "texture.0"} < set(table.columns)
-    np.testing.assert_allclose(table["score"], done.score_N, rtol=1e-6)
+    np.testing.assert_allclose(table["score"], prediction.score_N, rtol=1e-6)
     arrays = np.load(tmp_path / "e.npz")
     assert arrays["amounts"].shape == (120, 13)
     np.testing.assert_allclose(arrays["amounts"][:, 0], table["amounts.zoom"], rtol=1e-5)
@@ -125,19 +125,19 @@ def test_bad_evidence_files_are_refused_before_anything_is_written(boss, tmp_pat
 
 def test_an_explanation_names_the_evidence(boss, small, tmp_path):
     kinds = pd.read_csv(small / "testing_labels.csv")["kind"].to_numpy()
-    found = explain(boss.folder.path, None, int(np.flatnonzero(kinds == "cat")[0]))
-    assert set(found.parts) == {"amounts", "changes", "texture"}
-    assert 0 < found.p_value <= 1
-    assert set(found.shares) == set(found.parts)
-    assert sum(found.shares.values()) == pytest.approx(1)
-    assert max(found.shares.values()) > 0.4
-    assert any("% of the squared distance" in line for line in found.lines())
-    assert found.leanings
-    assert found.error_HW is not None
-    assert found.error_HW.shape == (16, 16)
-    assert found.scale == explain(boss.folder.path, None, 0).scale, "one colour scale for the whole data set"
-    assert found.rarity in found.lines()[0]
-    draw_explanation(tmp_path / "e.png", found)
+    explanation = explain(boss.folder.path, None, int(np.flatnonzero(kinds == "cat")[0]))
+    assert set(explanation.parts) == {"amounts", "changes", "texture"}
+    assert 0 < explanation.p_value <= 1
+    assert set(explanation.shares) == set(explanation.parts)
+    assert sum(explanation.shares.values()) == pytest.approx(1)
+    assert max(explanation.shares.values()) > 0.4
+    assert any("% of the squared distance" in line for line in explanation.lines())
+    assert explanation.leanings
+    assert explanation.error_HW is not None
+    assert explanation.error_HW.shape == (16, 16)
+    assert explanation.scale == explain(boss.folder.path, None, 0).scale, "one colour scale for the whole data set"
+    assert explanation.rarity in explanation.lines()[0]
+    draw_explanation(tmp_path / "e.png", explanation)
     assert (tmp_path / "e.png").stat().st_size > 5000
     with pytest.raises(InputError, match=r"`id` 120: .* has images 0 to 119"):
         explain(boss.folder.path, None, 120)
@@ -149,9 +149,9 @@ def test_an_ablation_says_what_each_part_is_worth(boss, tmp_path):
     assert {"l1", "texture", "joint", "joint without texture", "joint with l1", "joint by nearest neighbours"} <= set(
         table.index
     )
-    done = predict([boss.folder.path], None, tmp_path / "s.csv")
-    assert done.evaluation is not None
-    assert table.loc["joint", "macro"] == pytest.approx(done.evaluation.macro.auc, abs=1e-3)
+    prediction = predict([boss.folder.path], None, tmp_path / "s.csv")
+    assert prediction.evaluation is not None
+    assert table.loc["joint", "macro"] == pytest.approx(prediction.evaluation.macro.auc, abs=1e-3)
     assert table.loc["joint", "unseen"] == pytest.approx(boss.held_out.unseen.macro.auc, abs=1e-3)
     assert table.loc["amounts", "held_out"] == pytest.approx(
         boss.summary["held_out_macro_auc_by_score"]["amounts"], abs=1e-3
@@ -162,10 +162,10 @@ def test_an_ablation_says_what_each_part_is_worth(boss, tmp_path):
 def test_an_ablation_keeps_the_runs_own_distances(small, tmp_path):
     scoring = {"distance": "neighbours", "fit_on": "training", "parts": ("amounts", "latent")}
     run = train_run(changed(settings(small, epochs=1), scoring=scoring), tmp_path / "run")
-    done = predict([run.folder.path], None, tmp_path / "s.csv")
-    assert done.evaluation is not None
+    prediction = predict([run.folder.path], None, tmp_path / "s.csv")
+    assert prediction.evaluation is not None
     table = ablate(run.folder.path)
-    assert table.loc["joint", "macro"] == pytest.approx(done.evaluation.macro.auc, abs=1e-3)
+    assert table.loc["joint", "macro"] == pytest.approx(prediction.evaluation.macro.auc, abs=1e-3)
     assert "joint by Mahalanobis distance" in table.index
 
 
@@ -201,9 +201,9 @@ def test_transduction_is_named_and_repeats_itself(small, tmp_path, monkeypatch):
     monkeypatch.setattr(transductive.Transducer.__init__, "__defaults__", (15, transductive.LR))
     config = settings(small, "boss_transductive", epochs=1)
     run = train_run(config, tmp_path / "run")
-    done = predict([run.folder.path], None, tmp_path / "first.csv")
+    prediction = predict([run.folder.path], None, tmp_path / "first.csv")
     predict([run.folder.path], None, tmp_path / "second.csv")
     assert (tmp_path / "first.csv").read_bytes() == (tmp_path / "second.csv").read_bytes()
-    assert done.share is not None
-    assert any("looking at the unlabelled test images" in note for note in notes(done))
-    assert done.as_json()["transductive"] is True
+    assert prediction.share is not None
+    assert any("looking at the unlabelled test images" in note for note in notes(prediction))
+    assert prediction.as_json()["transductive"] is True

@@ -50,9 +50,9 @@ class Picture(nn.Module):
 def test_a_collapsed_latent_and_a_dead_decoder_are_named(quick, tmp_path, monkeypatch):
     monkeypatch.setitem(MODELS, "blind", lambda side, channels: Autoencoder(Blind(), Picture(side)))
     config = changed(quick, model={"name": "blind", "options": {}})
-    done = train_run(config, tmp_path / "run")
+    run = train_run(config, tmp_path / "run")
     saved = json.loads((tmp_path / "run" / "summary.json").read_text())["warnings"]
-    assert saved == done.summary["warnings"]
+    assert saved == run.summary["warnings"]
     assert any(line.startswith("the latent has collapsed") and "lower learning rate" in line for line in saved)
     assert any(line.startswith("the decoder is dead") for line in saved)
 

@@ -22,28 +22,28 @@ from hw8.training.run_folder import SavedModel, newest_run
 
 def test_scores_every_test_image_of_the_runs_own_data(trained, tmp_path):
     out = tmp_path / "scores.csv"
-    done = predict([trained.folder.path], None, out)
+    prediction = predict([trained.folder.path], None, out)
     assert len(read_submission(out, 120)) == 120
-    assert done.evaluation is not None
-    assert done.labels is not None
-    assert evaluate(read_submission(out), done.labels) == done.evaluation
-    assert done.evaluation.macro.auc > 0.55
-    found = done.as_json()
-    assert found["rows"] == 120
-    assert found["macro_auc"] == done.evaluation.macro.auc
-    assert json.loads(json.dumps(found)) == found
-    assert found["flagged_at_p05"] == (done.p_value_N <= 0.05).mean()
+    assert prediction.evaluation is not None
+    assert prediction.labels is not None
+    assert evaluate(read_submission(out), prediction.labels) == prediction.evaluation
+    assert prediction.evaluation.macro.auc > 0.55
+    values = prediction.as_json()
+    assert values["rows"] == 120
+    assert values["macro_auc"] == prediction.evaluation.macro.auc
+    assert json.loads(json.dumps(values)) == values
+    assert values["flagged_at_p05"] == (prediction.p_value_N <= 0.05).mean()
 
 
 def test_images_flagged_at_a_false_discovery_rate_stand_in_a_file(trained, tmp_path):
-    done = predict([trained.folder.path], None, tmp_path / "scores.csv", fdr=0.5)
-    assert done.p_value_N is not None
-    assert done.discovery is not None
+    prediction = predict([trained.folder.path], None, tmp_path / "scores.csv", fdr=0.5)
+    assert prediction.p_value_N is not None
+    assert prediction.discovery is not None
     table = read_table(tmp_path / "scores.flagged.csv", ("ID", "p_value"))
     rows = [int(row) for row in table["ID"]]
-    assert sorted(rows) == np.flatnonzero(benjamini_hochberg(done.p_value_N, 0.5)).tolist()
-    assert [float(value) for value in table["p_value"]] == sorted(done.p_value_N[rows])
-    assert done.as_json()["flagged_at_fdr"] == done.discovery.count == len(rows) > 0
+    assert sorted(rows) == np.flatnonzero(benjamini_hochberg(prediction.p_value_N, 0.5)).tolist()
+    assert [float(value) for value in table["p_value"]] == sorted(prediction.p_value_N[rows])
+    assert prediction.as_json()["flagged_at_fdr"] == prediction.discovery.count == len(rows) > 0
     with pytest.raises(InputError, match="lies between 0 and 1"):
         predict([trained.folder.path], None, tmp_path / "none.csv", fdr=1.0)
     assert not (tmp_path / "none.csv").exists()
@@ -52,9 +52,9 @@ def test_images_flagged_at_a_false_discovery_rate_stand_in_a_file(trained, tmp_p
 def test_without_labels_it_still_writes(trained, demo, tmp_path):
     (tmp_path / "data").mkdir()
     os.link(demo / "testingset.npy", tmp_path / "data" / "testingset.npy")
-    done = predict([trained.folder.path], str(tmp_path / "data"), tmp_path / "scores.csv")
-    assert done.evaluation is None
-    assert "macro_auc" not in done.as_json()
+    prediction = predict([trained.folder.path], str(tmp_path / "data"), tmp_path / "scores.csv")
+    assert prediction.evaluation is None
+    assert "macro_auc" not in prediction.as_json()
 
 
 def test_an_ensemble_is_fused(quick, tmp_path):
@@ -63,11 +63,11 @@ def test_an_ensemble_is_fused(quick, tmp_path):
     train_run(quick, runs[0])
     train_run(changed(quick, data={"split_seed": 1}), runs[1])
     alone = [predict([run], None, tmp_path / "one.csv").score_N for run in runs]
-    done = predict(runs, None, tmp_path / "both.csv")
-    assert done.p_value_N is None
-    assert flagged(done) is None
+    prediction = predict(runs, None, tmp_path / "both.csv")
+    assert prediction.p_value_N is None
+    assert flagged(prediction) is None
     for scores in alone:
-        assert np.corrcoef(scores, done.score_N)[0, 1] > 0.5
+        assert np.corrcoef(scores, prediction.score_N)[0, 1] > 0.5
 
 
 def test_runs_that_cannot_score(trained, quick, demo, tmp_path, monkeypatch):
@@ -102,10 +102,10 @@ def test_an_unfinished_run_says_how_to_finish_it(trained, tmp_path):
 
 
 def test_images_of_another_side_are_refused(quick, tmp_path):
-    done = train_run(changed(quick, train={"epochs": 1}), tmp_path / "run")
+    run = train_run(changed(quick, train={"epochs": 1}), tmp_path / "run")
     np.save(tmp_path / "testingset.npy", np.zeros((5, 32, 32, 3), np.uint8))
     with pytest.raises(InputError, match="images of 32x32x3, but .* takes 16x16x3"):
-        predict([done.folder.path], str(tmp_path), tmp_path / "out.csv")
+        predict([run.folder.path], str(tmp_path), tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
 
 
@@ -146,8 +146,8 @@ def test_pictures_are_drawn(trained, tmp_path, labelled):
     from matplotlib.image import imread
 
     draw_reconstructions(tmp_path / "faces.png", trained, trained.images, trained.splits.development, "rse")
-    done = predict([trained.folder.path], None, tmp_path / "out.csv")
-    draw_scores(tmp_path / "scores.png", done.score_N, done.labels if labelled else None)
+    prediction = predict([trained.folder.path], None, tmp_path / "out.csv")
+    draw_scores(tmp_path / "scores.png", prediction.score_N, prediction.labels if labelled else None)
     for name in ("faces.png", "scores.png"):
         picture = imread(tmp_path / name)
         assert min(picture.shape[:2]) > 200

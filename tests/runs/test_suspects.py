@@ -9,14 +9,14 @@ from PIL import Image
 
 from hw8.config.presets import changed
 from hw8.report.figures import draw_images
-from hw8.runs.suspects import NAMED, limit
+from hw8.runs.suspects import SUSPECT_SHARE, limit
 from hw8.runs.train import train_run
 
 
 def test_of_an_exponential_tail_the_named_share_is_beyond_the_limit():
     """Above its median an exponential falls by half every log 2."""
     quantiles = -np.log(1 - (np.arange(100_000) + 0.5) / 100_000)
-    assert limit(quantiles) == pytest.approx(-np.log(NAMED), rel=1e-3)
+    assert limit(quantiles) == pytest.approx(-np.log(SUSPECT_SHARE), rel=1e-3)
 
 
 @pytest.mark.parametrize(("share", "most"), [(0.01, 1.1), (0.05, 1.3), (0.1, 1.6)])

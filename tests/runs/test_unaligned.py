@@ -23,10 +23,10 @@ def anywhere():
 
 
 def test_unaligned_images_get_the_settings_of_the_other_preset(anywhere):
-    found = decided(load_preset("boss_quick"), anywhere)
+    replaced = decided(load_preset("boss_quick"), anywhere)
     other = load_preset("boss_views")
-    assert (found.model, found.scoring, found.train) == (other.model, other.scoring, other.train)
-    assert (found.preset, found.unaligned) == ("boss_quick", "")
+    assert (replaced.model, replaced.scoring, replaced.train) == (other.model, other.scoring, other.train)
+    assert (replaced.preset, replaced.unaligned) == ("boss_quick", "")
 
 
 def test_aligned_images_keep_the_preset():
@@ -42,9 +42,9 @@ def test_presets_without_another_measure_nothing(anywhere):
 def test_what_was_changed_stays_changed(anywhere):
     config = changed(load_preset("boss_quick"), train={"epochs": 3, "least_steps": 0}, data={"flip": False})
     config = dataclasses.replace(config, seed=5)
-    found = decided(config, anywhere)
-    assert found.model.name == "views"
-    assert (found.train.epochs, found.train.least_steps, found.data.flip, found.seed) == (3, 0, False, 5)
+    replaced = decided(config, anywhere)
+    assert replaced.model.name == "views"
+    assert (replaced.train.epochs, replaced.train.least_steps, replaced.data.flip, replaced.seed) == (3, 0, False, 5)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from hw8.base.processes import Processes
 from hw8.config import TrainConfig
 from hw8.config.presets import changed
 from hw8.data.arrays import to_pixels
@@ -18,8 +19,9 @@ from hw8.data.splits import split_rows
 from hw8.models import create_model
 from hw8.models.averaging import averaging_decay
 from hw8.models.losses import reconstruction_loss
+from hw8.models.output import Model
 from hw8.runs import train as session
-from hw8.training import loop
+from hw8.training import distributed, loop
 from hw8.training.checkpoint import TrainingState
 from hw8.training.loop import Trainer
 from hw8.training.schedule import learning_rate, paced
@@ -174,3 +176,25 @@ class TestPace:
         assert from_mapping(values).train.least_steps == 400
         del values["train"]["least_steps"]
         assert from_mapping(values).train.least_steps == 0
+
+
+def test_processes_share_the_buffers_that_are_learned_and_no_others(monkeypatch):
+    class Job(Processes):
+        def all_reduce(self, value):
+            return value
+
+        def broadcast_tensors(self, tensors):
+            shared.extend(tensors)
+
+    class Small(Model):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(2)
+            self.register_buffer("codebook_KD", torch.ones(3, 2))
+            self.register_buffer("noise_D", torch.ones(2), persistent=False)
+
+    shared: list[torch.Tensor] = []
+    monkeypatch.setattr(distributed, "processes", lambda: Job(count=2))
+    model = Small()
+    assert distributed.exchange(model, torch.tensor(3.0), stop=True) == (3, True)
+    assert [id(buffer) for buffer in shared] == [id(model.codebook_KD)]
