@@ -150,6 +150,8 @@ def main() -> None:
     for note in notes(prediction):
         print(note)
     print(f"Wrote:    {prediction.out} ({len(prediction.score_N):,} rows, validated)\nPictures: {picture}")
+    if prediction.files:
+        print(f"By name:  {prediction.files} (file,score,p_value; the most anomalous first)")
     if arguments.evidence:
         print(f"Evidence: {arguments.evidence}")
     if line := flagged(prediction):

@@ -157,6 +157,12 @@ def shown_columns(table: pd.DataFrame) -> list[Column]:
     return columns
 
 
+def by_importance(table: pd.DataFrame) -> list[str]:
+    """The headings of a summary's columns, those first that a narrow table keeps; by labels before without."""
+    columns = sorted(shown_columns(table), key=lambda column: (column.dropped, column.key != "macro_auc"))
+    return [column.heading for column in columns]
+
+
 def _of_kind(key: str) -> Column:
     """The column of one kind of anomaly; a kind that is named like another column keeps the prefix."""
     kind = key.removeprefix(KINDS.key)

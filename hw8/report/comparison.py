@@ -8,20 +8,21 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from hw8.compare.columns import shown_columns
+from hw8.compare.columns import by_importance, shown_columns
 from hw8.compare.leaderboard import run_name
 from hw8.compare.standings import failed_presets, is_transductive, marked, summarise, with_differences
 from hw8.compare.tables import head, meanings, notes, readable
 from hw8.data.labels import Labels
-from hw8.data.sources import Source
-from hw8.data.splits import evenly_spaced
+from hw8.data.sources import TESTING_FILES, Source
 from hw8.evaluation.classical import CLASSICAL, CROPS
 from hw8.report import plots
-from hw8.report.drawings import MAPPED, latent_map, training_curves
+from hw8.report.drawings import MAPPED, latent_map, mapped_rows, training_curves
 from hw8.report.explanation import Explainer
-from hw8.report.gallery import cards, choose, gallery
+from hw8.report.gallery import cards, choose, gallery, with_files
 from hw8.report.pages import Figure, as_data, with_code, write_page
+from hw8.report.pairs import PAIRED, disagreements
 from hw8.report.run_report import read_summary, warnings_of
+from hw8.report.sprites import sheet
 from hw8.runs.predict import Scores
 from hw8.runs.submission import read_submission
 from hw8.runs.trained_run import TrainedRun
@@ -33,6 +34,10 @@ from hw8.training.run_folder import RunFolder
 EACH, SPREAD = 12, 12
 # ROC and calibration curves in one plot, the best methods first; more could not be told apart.
 CURVES = 8
+SECTIONS = {
+    "leaderboard": "Leaderboard", "pairs": "Two methods", "plots": "Curves", "gallery": "Gallery", "facts": "Facts",
+    "glossary": "Glossary",
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +49,17 @@ class Compared:
     source: Source
     labels: Labels | None
 
+    def first_seed(self, name: str) -> RunFolder:
+        """The folder of a preset's first seed that came to a result."""
+        rows = self.rows
+        seeds = rows.loc[(rows["preset"] == name) & (rows["failure"].isna() if "failure" in rows else True), "seed"]
+        return RunFolder(self.folder / run_name((name, int(seeds.min()))))
+
+    def scores(self, name: str) -> np.ndarray:
+        """The scores of a preset's first seed. Raises InputError if they are damaged."""
+        count = None if self.labels is None else len(self.labels)
+        return read_submission(self.first_seed(name).path / "scores.csv", count)
+
 
 @dataclasses.dataclass(frozen=True)
 class Method:
@@ -52,35 +68,34 @@ class Method:
     scores: Scores
     cards: list[dict[str, Any]]
     warnings: list[str]
+    normals: int | None = None
     curve: Markup | None = None
     latents: Markup | None = None
 
     @classmethod
-    def of(cls, compared: Compared, name: str) -> "Method":
-        """Read and explain the scores of a preset. Raises InputError if they or the run's weights are damaged."""
-        rows, labels = compared.rows, compared.labels
-        seeds = rows.loc[(rows["preset"] == name) & (rows["failure"].isna() if "failure" in rows else True), "seed"]
-        folder = RunFolder(compared.folder / run_name((name, int(seeds.min()))))
-        score_N = read_submission(folder.path / "scores.csv", None if labels is None else len(labels))
+    def of(cls, compared: Compared, name: str, score_N: np.ndarray, others: np.ndarray) -> "Method":
+        """Explain a preset's scores, also of these `others` rows. Raises InputError if its weights are damaged."""
+        labels, folder = compared.labels, compared.first_seed(name)
         if name in CLASSICAL:
             scores = Scores(name, score_N, None)
             images = compared.source.testing(CROPS.get(name))
-            return cls(scores, cards(scores, images, labels, None, choose(scores, labels, EACH, SPREAD)), [])
+            groups = choose(scores, labels, EACH, SPREAD) | {"others": others}
+            return cls(scores, cards(scores, images, labels, None, groups), [])
         trained = TrainedRun.load(folder.path)
         # The calibration knows scores before the transduction, and scores.csv holds those after it.
         p_value_N = None if is_transductive(name) else trained.calibration.p_value(trained.score_name, score_N)
         scores = Scores(name, score_N, p_value_N)
         images = trained.open_test(compared.source)
         explainer = Explainer.for_images(trained, images)
-        mapped = evenly_spaced(np.arange(len(images)), MAPPED)
-        mapped_labels = None if labels is None else Labels(labels.label_N[mapped], labels.kind_N[mapped])
+        mapped = mapped_rows(len(images))
         table = trained.scorer.with_evidence(("latent",)).table(images, mapped)
         return cls(
             scores,
-            cards(scores, images, labels, explainer, choose(scores, labels, EACH, SPREAD)),
+            cards(scores, images, labels, explainer, choose(scores, labels, EACH, SPREAD) | {"others": others}),
             [f"{name}: {line}" for line in warnings_of(read_summary(folder))],
+            explainer.normals,
             training_curves(folder, name),
-            latent_map(table["latent"], mapped_labels, marked(name)),
+            latent_map(table["latent"], mapped, dataclasses.replace(scores, name=marked(name)), labels),
         )
 
 
@@ -91,17 +106,31 @@ def write_comparison(compared: Compared, out: Path, command: str) -> None:
     """
     table = summarise(compared.rows)
     table = with_differences(table, compared.rows, compared.folder, compared.labels)
-    methods = [Method.of(compared, name) for name in table["preset"]]
+    names = table["preset"].tolist()
+    methods, pairs = _explained(compared, names)
+    images = compared.source.testing()
+    files = compared.source.file_names(TESTING_FILES, len(images))
     named_cards = [
-        (dataclasses.replace(method.scores, name=marked(method.scores.name)), method.cards) for method in methods
+        (dataclasses.replace(method.scores, name=marked(method.scores.name)), with_files(method.cards, files))
+        for method in methods
     ]
     shown = readable(table, failed_presets(compared.rows))
+    shown = shown[["preset", *by_importance(table), *(name for name in shown if name == "failed")]]
+    mapped = any(method.latents is not None for method in methods)
+    more = {
+        "normals": [method.normals for method in methods],
+        "pairs": pairs,
+        "sheet": sheet(images, mapped_rows(len(images))) if mapped else None,
+    }
     write_page(
         out.with_suffix(".html"),
         "comparison.html.j2",
         title=f"Comparison on {compared.source.name}",
-        sections=[("leaderboard", "Leaderboard"), ("plots", "Curves"), ("gallery", "Gallery")],
-        lines=[with_code(line) for line in [*head(command, compared.rows), *notes(compared.rows, table)]],
+        sections=SECTIONS.items(),
+        pairs=pairs,
+        paired=[marked(name) for name in names[:PAIRED]],
+        notes=[with_code(line) for line in notes(compared.rows, table)],
+        facts=[with_code(line) for line in head(command, compared.rows)],
         warnings=[line for method in methods for line in method.warnings],
         meaning=meanings(table),
         columns=list(shown.columns),
@@ -111,9 +140,20 @@ def write_comparison(compared: Compared, out: Path, command: str) -> None:
             *_portraits(methods, compared),
         ],
         reconstructs=any(card["wide"] for method in methods for card in method.cards),
-        gallery=as_data(gallery(named_cards, compared.labels)),
+        gallery=as_data(gallery(named_cards, compared.labels, **more)),
         command=command,
     )
+
+
+def _explained(compared: Compared, names: list[str]) -> tuple[list[Method], dict[str, Any]]:
+    """Every preset explained, and the images on which the best few of them disagree."""
+    score_by_name = {name: compared.scores(name) for name in names}
+    pairs = disagreements([score_by_name[name] for name in names[:PAIRED]], compared.labels)
+    methods = []
+    for place, name in enumerate(names):
+        others = {row for pair in pairs["of"] if place in (pair["by"], pair["not"]) for row in pair["ids"]}
+        methods.append(Method.of(compared, name, score_by_name[name], np.array(sorted(others), int)))
+    return methods, pairs
 
 
 def _cells(table: pd.DataFrame, shown: pd.DataFrame) -> list[list[tuple[str, Any]]]:

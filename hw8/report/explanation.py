@@ -12,9 +12,10 @@ from hw8.data.arrays import Images, scaled
 from hw8.data.splits import evenly_spaced
 from hw8.report.figures import error_scale, save_figure, three_channels
 from hw8.report.plots import new_figure
+from hw8.report.words import in_words
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import JOINT, TWO_SIDED, needed_evidence
-from hw8.scoring.tails import ALPHA, rarity
+from hw8.scoring.tails import ALPHA, p_in_words, rarity
 
 # Test images that set the colour scale of error maps: a million pixels, of which the largest 0.5% can be told well.
 SCALE_IMAGES = 256
@@ -30,7 +31,7 @@ class Explanation:
     sum 1; empty of other scores. `leanings`: named measurements that are furthest from the normals'
     median, in units of the normals' spread. `error_HW`: squared error summed over channels, None without a
     reconstruction; `scale` is the same for every image of the data set. `normals` is the number of calibration images
-    behind the p-values.
+    behind the p-values. `words` say what sets the image apart.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Explanation:
     error_HW: np.ndarray | None
     scale: float
     normals: int
+    words: str
 
     @property
     def rarity(self) -> str:
@@ -54,8 +56,11 @@ class Explanation:
         """The explanation in words."""
         parts = sorted(self.parts.items(), key=lambda item: item[1])
         lines = [f"{self.name}: score {self.score:.4g}; {self.rarity} (p = {self.p_value:.4f})"]
+        lines.append(f"compared with normal images: {self.words}")
         shares = {name: f"{share:.0%} of the squared distance" for name, share in self.shares.items()}
-        lines += aligned([(f"  {name}", f"p = {p:.4f}", shares.get(name, "")) for name, p in parts], left=2)
+        lines += aligned(
+            [(f"  {name}", p_in_words(p, self.normals), shares.get(name, "")) for name, p in parts], left=2
+        )
         if self.leanings:
             lines.append("what stands out, in units of the normals' spread:")
             lines += aligned([(f"  {name}", f"{value:+.1f}") for name, value in self.leanings.items()])
@@ -99,6 +104,7 @@ class Explainer:
             parts[name] = calibration.p_value(key, scores[key])
         leanings = self._leanings(table, len(batch_BHWC))
         shares = calibration.shares(table) if scoring.score == JOINT else {}
+        words = in_words(calibration, table, trained.scorer.model.components(), parts, p_value_B)
         explanations = []
         for row, (name, image_HWC) in enumerate(zip(names, batch_BHWC, strict=True)):
             recon_HWC = None if recon_BHWC is None else recon_BHWC[row]
@@ -109,6 +115,7 @@ class Explainer:
                     name, float(score_B[row]), float(p_value_B[row]), p_values,
                     {part: float(share_B[row]) for part, share_B in shares.items()},
                     leanings[row], image_HWC, recon_HWC, error_HW, self.scale, self.normals,
+                    words[row],
                 )
             )  # fmt: skip
         return explanations
@@ -130,10 +137,13 @@ class Explainer:
 def explain(run: Path, where: str | None, row: int) -> Explanation:
     """Explain the score of one test image. Raises InputError if there is no such run, data or image."""
     trained = TrainedRun.load(run)
-    images = trained.open_test(trained.open_source(where))
+    source = trained.open_source(where)
+    images = trained.open_test(source)
     if not 0 <= row < len(images):
         raise InputError(f"`id` {row}: {images.name} has images 0 to {len(images) - 1}")
-    return Explainer.for_images(trained, images).explain(images.read(np.array([row])), [f"image {row}"])[0]
+    files = trained.file_names(source)
+    name = f"image {row}" if files is None else f"image {row} ({files[row]})"
+    return Explainer.for_images(trained, images).explain(images.read(np.array([row])), [name])[0]
 
 
 def draw_explanation(path: Path, explanation: Explanation) -> None:
@@ -143,7 +153,7 @@ def draw_explanation(path: Path, explanation: Explanation) -> None:
     for tile in tiles:
         tile.set(xticks=[], yticks=[])
     tiles[0].imshow(three_channels(explanation.image_HWC))
-    tiles[0].set_title(explanation.name, fontsize=8)
+    tiles[0].set_title(explanation.name.partition(" (")[0], fontsize=8)  # a file's name may be longer than the tile
     if explanation.recon_HWC is not None and explanation.error_HW is not None:
         tiles[1].imshow(three_channels((explanation.recon_HWC + 1) / 2).clip(0, 1))
         tiles[1].set_title("reconstruction", fontsize=8)

@@ -67,11 +67,17 @@ def gallery(methods: list[tuple[Scores, list[dict[str, Any]]]], labels: Labels |
         "kinds": [] if labels is None or not methods else list(groups_of(first, labels)),
         "groups": {group: text for group, text in GROUPS.items() if labels is not None or group in unlabelled},
         "columns": [],
+        "normals": [None] * len(methods),
         "total": len(first),
         "totals": [mistakes(scores, labels) for scores, _ in methods],
         "cards": [card | {"method": place} for place, (_, cards) in enumerate(methods) for card in cards],
         **more,
     }
+
+
+def with_files(cards: list[dict[str, Any]], files: list[str] | None) -> list[dict[str, Any]]:
+    """The same cards with the file names of their pictures, where these are known."""
+    return cards if files is None else [card | {"file": files[card["id"]]} for card in cards]
 
 
 def cards(
@@ -119,7 +125,8 @@ def _pictures(
         leanings = {name: round(value, 2) for name, value in explanation.leanings.items()}
         wide = explanation.recon_HWC is not None
         source = data_uri(small(strip(explanation)))
-        pictures.append({"src": source, "wide": wide, "parts": parts, "shares": shares, "leanings": leanings})
+        evidence = {"words": explanation.words, "parts": parts, "shares": shares, "leanings": leanings}
+        pictures.append({"src": source, "wide": wide, **evidence})
     if all_evidence is not None:
         calibration = all_evidence.calibration
         for name, score_B in calibration.scores(all_evidence.scorer.reconstruct(batch_BHWC)[1]).items():

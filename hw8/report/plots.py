@@ -1,9 +1,6 @@
 """Plots for a page, as SVG that takes the page's colours, light or dark."""
 
 import functools
-import io
-import re
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec
 
@@ -11,19 +8,20 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from cycler import cycler
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from hw8.base.text import counted
 from hw8.data.labels import Labels
+from hw8.report.svg import INK, Drawn, to_svg
+from hw8.runs.predict import Scores
 
-# Stands for the page's text colour until the SVG is written; any colour that no plot uses would do.
-INK = "#010203"
 NORMAL_COLOUR = "#8394a5"
 # Chosen by hand to be told apart on a light and on a dark page; further kinds repeat them.
 COLOURS = ("#e4572e", "#3a8fd0", "#9a67ea", "#2fa36b", "#d99a00", "#d6478f", "#17a2a8", "#a0703c", "#7a8a00", "#c04040")
 DASHES = ("-", "--", "-.", ":")
 # Where logarithmic axes of rates begin: of a few thousand normal images, lower rates rest on one or two.
 LOWEST_RATE = 1e-3
+POINTED = 2  # every second point of a ROC curve can be pointed at: they stay a few pixels apart, at half the bytes
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: smaller, and it can be searched
     "text.parse_math": False,  # names of kinds are text, whatever they hold
@@ -49,15 +47,16 @@ def new_figure(width: float, height: float) -> Any:
     return figure
 
 
-def as_svg(width: float, height: float) -> Callable[[Callable[Concatenate[Any, P], str]], Callable[P, Markup]]:
-    """Decorate a function that draws on axes and returns a description: it then returns SVG of that size in inches."""
+def as_svg(width: float, height: float) -> Callable[[Callable[Concatenate[Any, P], Drawn]], Callable[P, Markup]]:
+    """Decorate a function that draws on axes and describes it: it then returns SVG of that size in inches."""
 
-    def decorate(draw: Callable[Concatenate[Any, P], str]) -> Callable[P, Markup]:
+    def decorate(draw: Callable[Concatenate[Any, P], Drawn]) -> Callable[P, Markup]:
         @functools.wraps(draw)
         def drawn(*args: P.args, **kwargs: P.kwargs) -> Markup:
             with mpl.rc_context(STYLE):
                 figure = new_figure(width, height)
-                return _svg(figure, draw(figure.subplots(), *args, **kwargs))
+                axes = figure.subplots()
+                return to_svg(figure, axes, draw(axes, *args, **kwargs))
 
         return drawn
 
@@ -92,25 +91,36 @@ def score_edges(score_N: np.ndarray, bins: int) -> tuple[np.ndarray, float]:
 
 def draw_histogram(
     axes: Any, score_N: np.ndarray, labels: Labels | None, threshold: float | None = None, name: str = ""
-) -> str:
+) -> Drawn:
     """Draw densities of the named score, by kind, and a dotted line at the `threshold`, whose p-value is .05."""
     groups = groups_of(score_N, labels)
     colours = colours_of(list(groups), labels)
     edges, beyond = score_edges(score_N, 60)
+    count_KB, density_KB = [], []
     for kind, group in groups.items():
         style = {"edgecolor": colours[kind], "facecolor": (colours[kind], 0.22), "linewidth": 1.4}
-        axes.hist(group.clip(None, edges[-1]), edges, density=True, histtype="stepfilled", label=_legend(kind), **style)
+        clipped = group.clip(None, edges[-1])
+        density_B, _, _ = axes.hist(clipped, edges, density=True, histtype="stepfilled", label=_legend(kind), **style)
+        density_KB.append(density_B)
+        count_KB.append(np.histogram(clipped, edges)[0])
     if threshold is not None and edges[0] < threshold < edges[-1]:
         axes.axvline(threshold, color=INK, linestyle=":", linewidth=1)
         axes.text(threshold, axes.get_ylim()[1], " p = .05", va="top")
     axes.set(xlabel=f"anomaly score ({name})" if name else "anomaly score", ylabel="density", yticks=[])
     axes.legend()
     description = f"Histogram of the anomaly score {name}, by kind: {', '.join(groups)}."
-    if not beyond:
-        return description
-    text = f"last bin: all beyond\n{edges[-1]:.3g}, {beyond:.1%} of the images"
-    axes.text(1.0, 0.45, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=7)
-    return f"{description} The last bin holds all scores beyond it, {beyond:.1%} of the images."
+    ranges = [*zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)]
+    if beyond:
+        text = f"last bin: all beyond\n{edges[-1]:.3g}, {beyond:.1%} of the images"
+        axes.text(1.0, 0.45, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=7)
+        description += f" The last bin holds all scores beyond it, {beyond:.1%} of the images."
+        ranges[-1] = (ranges[-1][0], float(score_N.max()))
+    texts = []
+    for (low, high), count_K in zip(ranges, np.transpose(count_KB), strict=True):
+        counts = [f"{kind}: {count:,}" for kind, count in zip(groups, count_K, strict=True) if count]
+        texts.append("\n".join([f"score {low:.3g} to {high:.3g}", *counts]))
+    point_B2 = np.stack([(edges[:-1] + edges[1:]) / 2, np.max(density_KB, axis=0)], axis=1)
+    return Drawn(description, point_B2, texts, ranges)
 
 
 def roc_curve(normal_M: np.ndarray, groups: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -139,23 +149,29 @@ def draw_roc(
     colours: Mapping[str, str],
     log: bool,
     of: str = "each",
-) -> str:
+) -> Drawn:
     """Draw ROC curves by name, each false- and true-positive rates; on a logarithmic axis low rates can be seen.
 
     `of` says which anomalies, for readers who cannot see the plot.
     """
+    lowest = LOWEST_RATE if log else 0.0
     chance = np.geomspace(LOWEST_RATE, 1, 60) if log else np.array([0, 1])
     axes.plot(chance, chance, color=INK, linewidth=0.8, linestyle=":")
+    points, texts = [np.empty((0, 2))], []
     for place, (name, (fpr, tpr)) in enumerate(curves.items()):
         dashes = DASHES[place % len(DASHES)]  # to be told apart without colours, too
         axes.plot(fpr, tpr, linewidth=1.5, label=_legend(name), color=colours.get(name), linestyle=dashes)
+        point_P2 = np.stack([fpr, tpr], axis=1)[fpr >= lowest][::POINTED]
+        points.append(point_P2)
+        texts += [f"{name}\n{y:.1%} of the anomalies flagged\nat {x:.1%} of the normal images" for x, y in point_P2]
     if log:
         axes.set_xscale("log")
         _use_plain_numbers(axes.xaxis)
     axes.set(xlabel="share of normal images flagged", ylabel="share of anomalies flagged")
     axes.set(xlim=(LOWEST_RATE if log else -0.01, 1.01), ylim=(-0.01, 1.01))
     axes.legend(loc="upper left" if log else "lower right")
-    return f"ROC curves of {of}, {'logarithmic' if log else 'linear'} axis of false alarms: {', '.join(curves)}."
+    description = f"ROC curves of {of}, {'logarithmic' if log else 'linear'} axis of false alarms: {', '.join(curves)}."
+    return Drawn(description, np.concatenate(points), texts, [None] * len(texts))
 
 
 histogram = as_svg(5.2, 3.2)(draw_histogram)
@@ -165,7 +181,7 @@ roc = as_svg(4.6, 4.2)(draw_roc)
 @as_svg(4.2, 3.6)
 def calibration(
     axes: Any, curves: Mapping[str, np.ndarray], label: str, colours: Mapping[str, str] | None = None
-) -> str:
+) -> Drawn:
     """Share of images with p <= alpha, against alpha, for each named set of p-values (N,)."""
     alpha = np.geomspace(LOWEST_RATE, 1, 80)
     axes.plot(alpha, alpha, color=INK, linewidth=0.9, linestyle=":", label="promised")
@@ -178,36 +194,42 @@ def calibration(
     _use_plain_numbers(axes.yaxis)
     axes.set(xlim=(LOWEST_RATE, 1), ylim=(LOWEST_RATE, 1.1))
     axes.legend(loc="upper left")
-    return f"Calibration: {label} against the promised share: {', '.join(curves)}."
+    return Drawn(f"Calibration: {label} against the promised share: {', '.join(curves)}.")
 
 
 @as_svg(4.6, 3.2)
-def training(axes: Any, metrics: pd.DataFrame, name: str) -> str:
+def training(axes: Any, metrics: pd.DataFrame, name: str) -> Drawn:
     """Training and held-out loss of a run over epochs."""
     for column, label in (("train_loss", "training"), ("held_out_loss", "held-out reconstruction")):
         axes.plot(metrics["epoch"], metrics[column], marker="o", markersize=2.5, linewidth=1.5, label=label)
     axes.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend()
-    return f"Training curves of {name} over {counted(len(metrics), 'epoch')}: training and held-out loss."
+    return Drawn(f"Training curves of {name} over {counted(len(metrics), 'epoch')}: training and held-out loss.")
 
 
 @as_svg(4.6, 4.2)
-def scatter_map(axes: Any, point_N2: np.ndarray, labels: Labels | None, method: str, name: str) -> str:
-    """Latents in two dimensions, coloured by kind."""
-    groups = groups_of(np.arange(len(point_N2)), labels)
-    colours = colours_of(list(groups), labels)
+def scatter_map(
+    axes: Any, point_N2: np.ndarray, rows: np.ndarray, scores: Scores, labels: Labels | None, method: str
+) -> Drawn:
+    """Latents of these rows of the test set in two dimensions, coloured by kind."""
+    mapped = None if labels is None else Labels(labels.label_N[rows], labels.kind_N[rows])
+    groups = groups_of(np.arange(len(point_N2)), mapped)
+    colours = colours_of(list(groups), mapped)
     # Thousands of points as shapes would make the page slow; rasterized, they are one picture.
     style = {"s": 5, "alpha": 0.55, "linewidths": 0, "rasterized": True}
-    for kind, rows in groups.items():
-        axes.scatter(*point_N2[rows].T, color=colours[kind], label=_legend(kind), **style)
+    for kind, group in groups.items():
+        axes.scatter(*point_N2[group].T, color=colours[kind], label=_legend(kind), **style)
     axes.set(xticks=[], yticks=[], xlabel=f"{method} 1", ylabel=f"{method} 2")
     axes.legend(markerscale=2.5)
-    return f"Map of {len(point_N2)} latents of {name} by {method}, by kind: {', '.join(groups)}."
+    description = f"Map of {len(point_N2)} latents of {scores.name} by {method}, by kind: {', '.join(groups)}."
+    kinds = [""] * len(rows) if mapped is None else [f", {kind}" for kind in mapped.kind_N]
+    texts = [f"image {row}{kind}\nscore {scores.score_N[row]:.3g}" for row, kind in zip(rows, kinds, strict=True)]
+    return Drawn(description, point_N2, texts, rows.tolist())
 
 
 @as_svg(4, 4)
-def correlation(axes: Any, matrix_MM: np.ndarray, names: Sequence[str]) -> str:
+def correlation(axes: Any, matrix_MM: np.ndarray, names: Sequence[str]) -> Drawn:
     """Rank correlations of every two scores as coloured cells."""
     axes.figure.set_size_inches(*[min(9.5, 1.8 + 0.3 * len(names))] * 2)
     axes.imshow(matrix_MM, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
@@ -217,11 +239,14 @@ def correlation(axes: Any, matrix_MM: np.ndarray, names: Sequence[str]) -> str:
         value = matrix_MM[row, column]
         text, colour = f"{value:.2f}".replace("0.", "."), "white" if abs(value) > 0.6 else "black"
         axes.text(column, row, text, ha="center", va="center", fontsize=5.5, color=colour)
-    return f"Rank correlation of every two of: {', '.join(names)}."
+    cells = [*np.ndindex(matrix_MM.shape)]
+    texts = [f"{names[row]}\n{names[column]}\n{matrix_MM[row, column]:.3f}" for row, column in cells]
+    description = f"Rank correlation of every two of: {', '.join(names)}."
+    return Drawn(description, np.array(cells)[:, ::-1], texts, [None] * len(texts))
 
 
 @as_svg(5.6, 4)
-def forest(axes: Any, table: pd.DataFrame, value: str, low: str, high: str, label: str) -> str:
+def forest(axes: Any, table: pd.DataFrame, value: str, low: str, high: str, label: str) -> Drawn:
     """One row per preset: its figure with its interval; best on top."""
     axes.figure.set_size_inches(5.6, 0.9 + 0.2 * len(table))
     place = np.arange(len(table))[::-1]
@@ -232,11 +257,11 @@ def forest(axes: Any, table: pd.DataFrame, value: str, low: str, high: str, labe
     axes.axvline(0.5, color=INK, linestyle=":", linewidth=0.8)
     axes.set_yticks(place, table["preset"])
     axes.set(xlabel=label, ylim=(-0.7, len(table) - 0.3))
-    return f"{label} of {len(table)} rows, with 95% intervals where known."
+    return Drawn(f"{label} of {len(table)} rows, with 95% intervals where known.")
 
 
 @as_svg(5.6, 4.2)
-def trade(axes: Any, table: pd.DataFrame, x: str, y: str, labels: tuple[str, str], log: bool) -> str:
+def trade(axes: Any, table: pd.DataFrame, x: str, y: str, labels: tuple[str, str], log: bool) -> Drawn:
     """One point per preset, with its name: one column against another."""
     axes.plot(table[x], table[y], "o", color=COLOURS[0], markersize=4)
     for row in table.to_dict("records"):
@@ -245,7 +270,9 @@ def trade(axes: Any, table: pd.DataFrame, x: str, y: str, labels: tuple[str, str
         axes.set_xscale("log")
         _use_plain_numbers(axes.xaxis)
     axes.set(xlabel=labels[0], ylabel=labels[1])
-    return f"{labels[1]} against {labels[0]} of {len(table)} rows."
+    texts = [f"{row['preset']}\n{labels[1]} {row[y]:.3f}\n{labels[0]} {row[x]:.3g}" for row in table.to_dict("records")]
+    description = f"{labels[1]} against {labels[0]} of {len(table)} rows."
+    return Drawn(description, table[[x, y]].to_numpy(float), texts, [None] * len(texts))
 
 
 def _use_plain_numbers(axis: Any) -> None:
@@ -259,19 +286,3 @@ def _use_plain_numbers(axis: Any) -> None:
 def _legend(name: str) -> str:
     """A name as matplotlib's legends show it: those that begin with _ they omit, so a zero-width space goes before."""
     return f"\u200b{name}" if name.startswith("_") else name
-
-
-def _svg(figure: Any, description: str) -> Markup:
-    """A figure as SVG in the page's text colour, with IDs of its own and a description for screen readers."""
-    file = io.StringIO()
-    # Without date and creator, equal plots have equal bytes; dpi is that of the points of a map, which stay pixels.
-    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None}, dpi=110)
-    text = file.getvalue()
-    text = text[text.index("<svg") :].replace(INK, "currentColor")
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    tag, rest = text.split(">", 1)
-    text = re.sub(r' (width|height)="[^"]*"', "", tag) + ">" + rest  # the page gives the size
-    # Several plots share a page: the IDs of one must not be those of another.
-    mark = format(zlib.crc32((description + text).encode()), "x")
-    text = re.sub(r'(\bid="|"#|url\(#)', rf"\g<1>{mark}-", text)
-    return Markup(text.replace("<svg ", f'<svg role="img" aria-label="{escape(description)}" ', 1))  # noqa: S704

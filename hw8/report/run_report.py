@@ -12,10 +12,12 @@ from hw8.base.text import counted
 from hw8.data.labels import Labels
 from hw8.evaluation.metrics import evaluate
 from hw8.report import plots
-from hw8.report.drawings import MAPPED, latent_map, training_curves
+from hw8.report.drawings import MAPPED, latent_map, mapped_rows, training_curves
 from hw8.report.explanation import Explainer
-from hw8.report.gallery import cards, choose, gallery
+from hw8.report.gallery import cards, choose, gallery, with_files
 from hw8.report.pages import Figure, as_data, write_page
+from hw8.report.sprites import sheet
+from hw8.report.thresholds import thresholds
 from hw8.runs.predict import Scores, score_images
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring import tails
@@ -26,10 +28,10 @@ from hw8.training.run_folder import RunFolder
 # Cards of each group, and of the spread over all ranks. Chosen by hand: the page of any test set stays small.
 EACH, SPREAD = 48, 96
 STRIP = 6  # most anomalous images at the head of the page: one line of a laptop's screen
-SCORES = "Scores"
+MAP = "Latent map"
 SECTIONS = {
-    "most": "Most anomalous", "scores": SCORES, "plots": "Curves", "gallery": "Gallery", "evidence": "Evidence",
-    "facts": "Facts",
+    "most": "Most anomalous", "scores": "Scores", "plots": "Curves", "gallery": "Gallery", "evidence": "Evidence",
+    "facts": "Facts", "glossary": "Glossary",
 }  # fmt: skip
 
 
@@ -51,8 +53,19 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str) -> N
     scores = trained.calibration.scores(predicted.table)
     evaluation = None if labels is None else evaluate(method.score_N, labels)
     explainer = Explainer.for_images(trained, images)
-    figures = _figures(trained, RunFolder(run), method, scores, predicted.table, labels)
+    # The threshold of p <= .05. A transductive run's p-values are of another score than its own.
+    normal_C = None if predicted.share is not None else trained.calibration.values_C[trained.score_name]
+    limit = None if normal_C is None else tails.threshold(normal_C)
+    figures = _figures(RunFolder(run), method, scores, predicted.table, labels)
+    score_name = "transductive" if normal_C is None else trained.score_name
+    histogram = plots.histogram(method.score_N, labels, limit, score_name)
     shown = cards(method, images, labels, explainer, choose(method, labels, EACH, SPREAD), all_evidence)
+    shown = with_files(shown, trained.file_names(source))
+    more = {
+        "columns": sorted(scores), "normals": [explainer.normals],
+        "thresholds": thresholds(method.score_N, labels, normal_C, limit),
+        "sheet": sheet(images, mapped_rows(len(images))) if any(figure.title == MAP for figure in figures) else None,
+    }  # fmt: skip
     write_page(
         out,
         "run.html.j2",
@@ -65,11 +78,12 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str) -> N
         flagged=float(tails.is_flagged(predicted.p_value_N).mean()),
         sections=SECTIONS.items(),
         strip=sorted(shown, key=lambda card: card["rank"])[:STRIP],
-        scores=[figure for figure in figures if figure.title == SCORES],
-        figures=[figure for figure in figures if figure.title != SCORES],
+        p_in_words=lambda p: tails.p_in_words(p, explainer.normals),
+        histogram=histogram,
+        figures=figures,
         evidence=_evidence_table(scores, summary, labels),
         reconstructs=any(card["wide"] for card in shown),
-        gallery=as_data(gallery([(method, shown)], labels, columns=sorted(scores))),
+        gallery=as_data(gallery([(method, shown)], labels, **more)),
         command=command,
     )
 
@@ -115,7 +129,6 @@ def _facts(
 
 
 def _figures(
-    trained: TrainedRun,
     folder: RunFolder,
     method: Scores,
     scores: dict[str, np.ndarray],
@@ -131,19 +144,16 @@ def _figures(
             "low false alarms": plots.roc(curves, colours, log=True, of="each kind"),
         }
         figures.append(Figure("ROC curves", "Anomalies found against normal images flagged, by kind.", views))
-    transductive = trained.config.scoring.transductive
-    limit = None if transductive else tails.threshold(trained.calibration.values_C[trained.score_name])
-    score_name = "transductive" if transductive else trained.score_name
-    plot = plots.histogram(method.score_N, labels, limit, score_name)
-    figures.append(Figure(SCORES, "How the anomaly score is spread. Beyond the dotted line p <= .05.", {"": plot}))
     if method.p_value_N is not None:
         figures.append(_calibration(method.p_value_N, labels))
     curve = training_curves(folder, method.name)
     if curve is not None:
         figures.append(Figure("Training", "Loss over epochs; held-out images are never trained on.", {"": curve}))
-    latents = latent_map(table.get("latent"), labels, method.name)
-    if latents is not None:
-        figures.append(Figure("Latent map", f"Where the encoder puts up to {MAPPED:,} test images.", {"": latents}))
+    if "latent" in table:
+        rows = mapped_rows(len(method.score_N))
+        latents = latent_map(table["latent"][rows], rows, method, labels)
+        if latents is not None:
+            figures.append(Figure(MAP, f"Where the encoder puts up to {MAPPED:,} test images.", {"": latents}))
     names = sorted(scores)
     if len(names) > 1:
         matrix = plots.correlation(rank_correlation([scores[name] for name in names]), names)

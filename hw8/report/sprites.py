@@ -2,9 +2,11 @@
 
 import base64
 import io
+from typing import Any
 
 import numpy as np
 
+from hw8.data.arrays import Images
 from hw8.report.explanation import Explanation
 from hw8.report.figures import heat, three_channels
 
@@ -12,6 +14,7 @@ from hw8.report.figures import heat, three_channels
 QUALITY = 82
 # Pixels: larger pictures are shrunk, since a page holds hundreds and must not grow with the images' side.
 LARGEST = 96
+TILE, ACROSS = 32, 50  # pixels of an image in a sheet, and images in each of its lines
 
 
 def strip(explanation: Explanation) -> np.ndarray:
@@ -31,12 +34,15 @@ def pictures(explanation: Explanation) -> list[tuple[str, np.ndarray]]:
 
 def small(image_HWC: np.ndarray) -> np.ndarray:
     """The same picture, at most 96 pixels high."""
+    height, width, _ = image_HWC.shape
+    return image_HWC if height <= LARGEST else resized(image_HWC, width * LARGEST // height, LARGEST)
+
+
+def resized(image_HWC: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The same picture in another size, by Lanczos resampling."""
     from PIL import Image
 
-    height, width, _ = image_HWC.shape
-    if height <= LARGEST:
-        return image_HWC
-    return np.asarray(Image.fromarray(image_HWC).resize((width * LARGEST // height, LARGEST), Image.Resampling.LANCZOS))
+    return np.asarray(Image.fromarray(image_HWC).resize((width, height), Image.Resampling.LANCZOS))
 
 
 def encoded(image_HWC: np.ndarray) -> bytes:
@@ -46,6 +52,17 @@ def encoded(image_HWC: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(image_HWC).save(file, format="WEBP", quality=QUALITY, method=4)
     return file.getvalue()
+
+
+def sheet(images: Images, rows: np.ndarray) -> dict[str, Any]:
+    """Thumbnails of these rows in one picture, to be looked at beside the dots of a map."""
+    lines = -(-len(rows) // ACROSS)
+    sheet_HWC = np.zeros((lines * TILE, ACROSS * TILE, 3), np.uint8)
+    for place, row in enumerate(rows):
+        top, left = (TILE * number for number in divmod(place, ACROSS))
+        image_HWC = three_channels(images.read(np.array([row]))[0])
+        sheet_HWC[top : top + TILE, left : left + TILE] = resized(image_HWC, TILE, TILE)
+    return {"src": data_uri(sheet_HWC), "across": ACROSS, "lines": lines, "ids": rows.tolist()}
 
 
 def data_uri(image_HWC: np.ndarray) -> str:

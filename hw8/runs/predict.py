@@ -1,5 +1,6 @@
 """Scoring a test set with one run or several, and writing the submission."""
 
+import csv
 import dataclasses
 import hashlib
 import logging
@@ -70,7 +71,8 @@ class Prediction:
     """A written submission, and what it is worth where labels are known.
 
     `normals` is the number of calibration images behind the p-values. Several runs have rank correlations (runs, runs),
-    and `groups` of those that count as one. `development`: normal images were scored, as there is no test set.
+    and `groups` of those that count as one. `development`: normal images were scored, as there is no test set. `files`
+    is the table of the pictures' names with their scores, if the names are known.
     """
 
     out: Path
@@ -89,6 +91,7 @@ class Prediction:
     normals: int
     development: bool
     discovery: Discovery | None = None
+    files: Path | None = None
 
     @property
     def flagged_share(self) -> float | None:
@@ -99,6 +102,7 @@ class Prediction:
         """The object that `predict.py --json` prints."""
         return {
             "out": str(self.out),
+            "files": None if self.files is None else str(self.files),
             "runs": [str(run) for run in self.runs],
             "data": self.source,
             "rows": len(self.score_N),
@@ -121,7 +125,8 @@ def predict(
 
     `where` defaults to the data of the first run, `out` to submissions/NAME.csv. Several runs are fused by
     `hw8.scoring.fusion.fuse`. `evidence` is a .csv or .npz file for the evidence behind the scores of a single run.
-    `fdr` is a false discovery rate in (0, 1), at which a file beside `out` names the flagged images.
+    `fdr` is a false discovery rate in (0, 1), at which a file beside `out` names the flagged images. Where the
+    pictures' names are known, another file beside `out` has `file,score,p_value`.
     Raises InputError, before any file is written unless the disk itself fails.
     """
     paths = runs or [newest_run()]
@@ -143,7 +148,7 @@ def predict_with(
     same_normals = len({trained.calibration_set() for trained in trained_runs}) == 1
     if not source.has_test_set and not same_normals:
         raise InputError(f"`data` {source.name}: has no test set, and these runs held out other images; give `data`")
-    labels = source.labels(len(test_sets[0]))
+    labels, names = source.labels(len(test_sets[0])), trained_runs[0].file_names(source)
     warnings = warn_of_differences(trained_runs, test_sets)
     started = time.perf_counter()
     by_run = [score_images(trained, images) for trained, images in zip(trained_runs, test_sets, strict=True)]
@@ -157,6 +162,7 @@ def predict_with(
     if fdr is not None and scores.p_value_N is None:
         raise InputError(f"`fdr` {fdr:g}: these runs have no p-values together; give one `run`")
     write_submission(out, scores.score_N)
+    files = None if names is None else write_files(out.with_suffix(".files.csv"), names, scores)
     discovery = None
     if fdr is not None and scores.p_value_N is not None:
         discovery = write_discoveries(out.with_suffix(".flagged.csv"), scores.p_value_N, fdr)
@@ -168,7 +174,7 @@ def predict_with(
         evaluation=None if labels is None else evaluate(scores.score_N, labels), scoring_seconds=seconds,
         correlation=correlation, groups=groups, warnings=warnings,
         normals=len(trained_runs[0].calibration.values_C[trained_runs[0].score_name]),
-        development=not source.has_test_set, discovery=discovery,
+        development=not source.has_test_set, discovery=discovery, files=files,
     )  # fmt: skip
 
 
@@ -266,6 +272,17 @@ def write_discoveries(path: Path, p_value_N: np.ndarray, rate: float) -> Discove
     rows = rows[np.argsort(p_value_N[rows], kind="stable")]
     write_table(path, ("ID", "p_value"), zip(rows.tolist(), p_value_N[rows].tolist(), strict=True))
     return Discovery(rate, path, len(rows))
+
+
+def write_files(path: Path, names: Sequence[str], scores: Scores) -> Path:
+    """Write `file,score,p_value` of the pictures, the most anomalous first; without p-values that column is empty."""
+    rows = np.argsort(-scores.score_N, kind="stable").tolist()
+    p_value_N = [""] * len(names) if scores.p_value_N is None else scores.p_value_N.tolist()
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("file", "score", "p_value"))
+        writer.writerows((names[row], float(scores.score_N[row]), p_value_N[row]) for row in rows)
+    return path
 
 
 def write_evidence(path: Path, trained: TrainedRun, scores: RunScores) -> None:

@@ -110,6 +110,11 @@ def rarity(p_value: float, count: int) -> str:
     return f"{beyond:,} of {count:,} normal images ({beyond / count:.1%}) {verb} at least as unlike"
 
 
+def p_in_words(p_value: float, count: int) -> str:
+    """A conformal p-value from `count` normal images in few words: at its floor it is a statement on those images."""
+    return f"none of {count:,} normals" if round(p_value * (count + 1)) <= 1 else f"p = {p_value:.4f}"
+
+
 def check_scores(score_N: np.ndarray, name: str) -> None:
     """Raise InputError for scores that rank nothing: if any is not finite, or all are the same."""
     bad = ~np.isfinite(score_N)

@@ -10,6 +10,7 @@ LEVELS = 5  # of a quantised residual, -2 to 2, chosen by hand: seven would give
 # One pair (i, j) of levels from each set that swapping the two and changing both signs make equal.
 DIFFERENT = sorted({min(LEVELS * i + j, LEVELS * j + i, 24 - LEVELS * i - j, 24 - LEVELS * j - i)
                     for i in range(LEVELS) for j in range(LEVELS)})  # fmt: skip
+FLAT = DIFFERENT.index(LEVELS**2 // 2)  # the first of the co-occurrences: both residuals are nearly zero
 # Grey levels of one quantisation step of the luma's second difference, chosen by hand: of 1, noise fills the outermost
 # levels; of 16, nearly all differences are 0. Colour differences are half as large.
 STEP = 4.0

@@ -1,5 +1,6 @@
 """Roads that a user takes: every command that is printed as the next one works as it stands."""
 
+import csv
 import json
 import re
 import shlex
@@ -53,6 +54,17 @@ def pictures(folder, count: int) -> None:
         Image.fromarray(image).save(folder / f"{number}.png")
 
 
+def scored_files(path) -> list[str]:
+    """The names in a table of scores by picture, whose rows are checked to fall."""
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["file", "score", "p_value"]
+    scores = [float(row["score"]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 < float(row["p_value"]) <= 1 for row in rows)
+    return [row["file"] for row in rows]
+
+
 def test_a_folder_of_pictures_is_named_as_such_with_the_command_that_makes_arrays(call, tmp_path):
     pictures(tmp_path / "my pictures", 4)
     line = call("train", "--data", "my pictures", code=2).line
@@ -78,7 +90,16 @@ def test_own_pictures_without_a_test_part_have_no_dead_end(follow, call, tmp_pat
     predicted = call("predict", "--run", "runs/rü n").stdout
     assert "Scored:   12 normal images of my images, held out from training: it has no test set" in predicted
     assert predicted.endswith("Next:     python scripts/report.py 'runs/rü n'\n")
-    assert "normal images" in call("explain", "--run", "runs/rü n", "--id", 3).stdout
+    names = scored_files(tmp_path / "submissions" / "rü n.files.csv")
+    assert len(names) == 12
+    assert set(names) <= {f"{number}.png" for number in range(60)}
+    assert re.findall(r"<i>(\d+\.png)</i>", page) == names[:6], "the strip of the report names the most anomalous"
+    explained = call("explain", "--run", "runs/rü n", "--id", 3).stdout
+    assert "normal images" in explained
+    name = re.match(r"image 3 \((\d+\.png)\): score ", explained)[1]
+    images, splits = TrainedRun.load(Path("runs/rü n")).open_training()
+    with Image.open(tmp_path / "rü n" / name) as picture:
+        np.testing.assert_array_equal(images.read_whole(splits.development[[3]])[0], np.asarray(picture))
     assert "error: --id 12: " in call("explain", "--run", "runs/rü n", "--id", 12, code=2).stderr
     assert call("ablate", "--run", "runs/rü n").stdout
 
@@ -94,7 +115,9 @@ def test_new_pictures_are_scored_with_the_run_that_is_there(call, tmp_path):
     said = call("prepare_data", "new", "new-images", "--side", 16, "--unlabelled").stdout
     assert said.endswith("Next:     python scripts/predict.py --run 'runs/a b' --data new-images\n")
     words = shlex.split(said.splitlines()[-1].removeprefix("Next:     python scripts/predict.py"))
-    assert json.loads(call("predict", *words, "--json").stdout)["rows"] == 5
+    predicted = json.loads(call("predict", *words, "--json").stdout)
+    assert predicted["rows"] == 5
+    assert sorted(scored_files(predicted["files"])) == [f"{number}.png" for number in range(5)]
     reported = call("report", "--run", "runs/a b", "--data", "new-images").stdout
     assert reported.endswith("python scripts/explore.py --run 'runs/a b' --data new-images\n")
     line = call("predict", "--data", "old", code=2).line
@@ -104,6 +127,26 @@ def test_new_pictures_are_scored_with_the_run_that_is_there(call, tmp_path):
         "old-images: has no testingset.npy"
         in call("predict", "--run", "runs/a b", "--data", "./old-images", code=2).line
     )
+
+
+@pytest.mark.slow
+def test_names_of_labelled_pictures_travel_to_the_end(follow, call, tmp_path):
+    """Prepare, train, predict, evaluate, report and compare: each picture is called by its name."""
+    pictures(tmp_path / "mine" / "normal", 80)
+    pictures(tmp_path / "mine" / "anomaly" / "odd, one", 10)
+    call("prepare_data", "mine", "images", "--side", 16)
+    assert follow("train", *QUICK, "--data", "images") == ["train", "predict", "evaluate"]
+    names = scored_files("submissions/fcn.files.csv")
+    anomalies = [name for name in names if name.startswith("anomaly/odd, one/")]
+    assert [len(names), len(anomalies)] == [26, 10]
+    call("report")
+    call("compare", "--presets", "fcn", "pca", "--epochs", 1, "--data", "images", "--out", "submissions/board")
+    for page in ("fcn", "board"):
+        text = Path(f"submissions/{page}.html").read_text()
+        assert f'"file":"{anomalies[0]}"' in text
+    with Path("images/testing_files.csv").open("a") as file:
+        file.write("26,another.png\n")
+    assert "names 27 pictures" in call("predict", code=2).line
 
 
 def test_from_training_to_the_end_by_the_commands_that_are_printed(follow, small):

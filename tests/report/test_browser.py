@@ -1,6 +1,7 @@
 """The pages in a real browser: headless Chromium, driven by Playwright."""
 
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -170,12 +171,108 @@ def test_a_comparison_sorts_filters_and_changes_its_method(offline, board):
 
     values = [float(text) for text in column(page, "leaderboard", place)]
     assert values == sorted(values, reverse=True)
-    first = page.locator(".card img").first.get_attribute("src")
+    first = page.locator("#gallery .card img").first.get_attribute("src")
     page.locator("select[name=method]").select_option("1")
-    assert page.locator(".card img").first.get_attribute("src") != first
+    assert page.locator("#gallery .card img").first.get_attribute("src") != first
     page.locator("select[name=group]").select_option("misses")
-    assert "normal" not in page.locator(".card .tag").all_inner_texts()
-    assert page.locator(".card").count() > 0
+    assert "normal" not in page.locator("#gallery .card .tag").all_inner_texts()
+    assert page.locator("#gallery .card").count() > 0
+
+
+def point_at(page, plot: str, which: str, click: bool = False) -> str:
+    """Point at the middle one of a plot's points whose text holds some words; returns the text of the tip."""
+    box, place = page.locator(plot).evaluate(
+        """(plot, which) => {
+          plot.scrollIntoView({block: "center"});
+          const points = JSON.parse(plot.querySelector("script").textContent).points;
+          const { left, top, width, height } = plot.getBoundingClientRect();
+          const found = points.filter(([, , text]) => text.includes(which));
+          return [{ left, top, width, height }, found[Math.floor(found.length / 2)]];
+        }""",
+        which,
+    )
+    at = box["left"] + place[0] * box["width"], box["top"] + place[1] * box["height"]
+    page.mouse.move(*at)
+    text = page.locator(".tip").inner_text()
+    if click:
+        page.mouse.click(*at)
+    return text
+
+
+@pytest.mark.slow
+def test_plots_name_what_is_pointed_at_and_lead_to_images(offline, report):
+    page = offline.page
+    page.goto(report.as_uri())
+    text = point_at(page, "#scores .plot", "cartoon: ", click=True)
+    assert "score" in text
+    assert "cartoon: " in text
+    low, high = (float(page.locator(f"input[name={name}]").input_value()) for name in ("low", "high"))
+    scores = page.locator("#gallery .card small:first-of-type").all_inner_texts()
+    assert scores
+    assert all(low * 0.99 <= float(score.split()[1]) <= high * 1.01 for score in scores)
+
+    text = point_at(page, ".plot:has(svg[aria-label^='ROC curves']) >> nth=0", "cat")
+    assert re.fullmatch(r"(cat|cartoon|relit|displaced)\n[\d.]+% of the anomalies flagged\nat [\d.]+% of the .*", text)
+
+    text = point_at(page, ".plot:has(svg[aria-label^='Map of'])", "image ", click=True)
+    assert page.locator(".tip .thumbnail").count() == 1
+    number = text.split()[1].rstrip(",")
+    assert f"image {number}" in page.locator("dialog[open] #dialog-title").inner_text()
+    page.keyboard.press("Escape")
+    page.mouse.move(0, 0)
+    assert page.locator(".tip").is_hidden()
+
+
+@pytest.mark.slow
+def test_the_threshold_counts_false_alarms_and_misses(offline, report):
+    page = offline.page
+    page.goto(report.as_uri())
+    slider, output = page.locator("input[name=threshold]"), page.locator("form.threshold output")
+
+    def counts() -> list[int]:
+        return [int(text.split()[0]) for text in output.locator("dd").all_inner_texts()[:3]]
+
+    start = counts()
+    share = float(page.locator(".lead").inner_text().split("anomaly.")[1].split("%")[0])
+    assert abs(100 * start[0] / 120 - share) < 0.06
+    assert start[0] == start[1] + 60 - start[2]
+    slider.focus()
+    page.keyboard.press("End")
+    assert counts()[0] < start[0]
+    line = page.locator("#scores .line")
+    right = line.bounding_box()["x"]
+    page.keyboard.press("Home")
+    assert counts()[1] >= 59
+    assert counts()[2] <= 1
+    assert line.bounding_box()["x"] < right
+    page.get_by_role("button", name="reset").click()
+    assert counts() == start
+
+
+@pytest.mark.slow
+def test_two_methods_are_shown_side_by_side(offline, board):
+    page = offline.page
+    page.goto(board.as_uri())
+    pairs = page.locator("#pairs")
+    by, other = pairs.locator("select[name=by]"), pairs.locator("select[name=not]")
+    names = [by.locator("option").nth(int(select.input_value())).inner_text() for select in (by, other)]
+    shown = pairs.locator(".pair")
+    total = pairs.locator("output").inner_text()
+    assert shown.count() > 0
+    assert total.endswith(f"the {shown.count()} clearest are shown")
+    assert shown.first.locator("small:not(.card small)").all_inner_texts() == names
+    ids = shown.first.locator(".card b:first-child").all_inner_texts()
+    assert ids[0] == ids[1]
+    assert "normal" not in pairs.locator(".tag").all_inner_texts()
+    shown.first.locator(".card").nth(1).click()
+    assert page.locator("#dialog-title").inner_text().startswith(f"{names[1]}: image {ids[0][1:]}")
+    page.keyboard.press("ArrowLeft")
+    assert page.locator("#dialog-title").inner_text().startswith(f"{names[0]}: image {ids[0][1:]}")
+    page.keyboard.press("Escape")
+    pairs.get_by_role("button", name="the other way").click()
+    assert by.locator("option").nth(int(by.input_value())).inner_text() == names[1]
+    other.select_option(by.input_value())
+    assert shown.count() == 0
 
 
 @pytest.fixture

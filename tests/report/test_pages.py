@@ -77,6 +77,24 @@ def test_the_answer_comes_first_and_the_tables_last(page):
     assert [card["src"] for card in best] == re.findall(r'src="([^"]+)"', strip)
 
 
+def test_the_page_holds_what_its_plots_and_its_threshold_need(page, trained):
+    found = gallery(page)
+    normals = len(trained.splits.calibration)
+    assert found["normals"] == [normals]
+    assert found["sheet"]["ids"] == list(range(120))
+    limit, flagged = found["thresholds"]["start"], found["thresholds"]["groups"]
+    alarms = sum(group["flagged"][limit] for group in flagged if group["normal"])
+    misses = sum(group["count"] - group["flagged"][limit] for group in flagged if not group["normal"])
+    assert found["totals"] == [{"false_alarms": alarms, "misses": misses}]
+    points = [json.loads(text) for text in re.findall(r'</svg><script type="application/json">(.*?)</script>', page)]
+    goals = [[point[3] for point in plot["points"]] for plot in points]
+    assert list(range(120)) in goals, "every dot of the map leads to its image"
+    strip = page[page.index('id="most"') : page.index('id="scores"')]
+    assert f"none of {normals} normals" in strip or "p = " in strip
+    for word in ("score", "p-value", "evidence", "held-out", "AUC", "false alarm", "miss"):
+        assert f"<dt>{word}</dt>" in page
+
+
 def test_the_page_stands_alone(page):
     addresses = re.findall(r"""(?:src|href|url\()\s*=?\s*["'(]?(https?:[^"')\s]+)""", page)
     assert addresses == []
@@ -125,7 +143,8 @@ def test_nothing_in_the_data_can_become_code(trained, demo, tmp_path):
     write_run_report(trained.folder.path, str(data), tmp_path / "run.html", "</script><script>alert(2)</script>")
     page = (tmp_path / "run.html").read_text()
     assert "<script>alert" not in page
-    assert len(re.findall(r"<script", page)) == 3
+    plots_with_points = page.count('</svg><script type="application/json">')
+    assert len(re.findall(r"<script", page)) == 4 + plots_with_points
     assert "<script>alert(1)</script><b>" in gallery(page)["kinds"]
     assert "</script>" not in as_data("</script>")
 
@@ -155,6 +174,11 @@ def test_a_comparison_has_every_method_and_the_figures_of_its_files(small, tmp_p
     assert len(set(ids)) == len(ids)
     words = re.findall(r'aria-label="([^"]+)"', page)
     assert len(set(words)) == len(words)
+    headings = re.findall(r'<th scope="col">([^<]+)</th>', page)
+    assert headings[:6] == ["preset", "macro", "held-out", "95%", "to best", "minutes"]
+    shown = {(card["method"], card["id"]) for card in found["cards"]}
+    for pair in found["pairs"]["of"]:
+        assert {(method, row) for method in (pair["by"], pair["not"]) for row in pair["ids"]} <= shown
     for heading in ("ROC curves", "Scores", "Calibration", "Training", "Latent maps", "Agreement of the methods"):
         assert f"<h2>{heading}</h2>" in page
 

@@ -8,18 +8,35 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from markupsafe import Markup
 
 from hw8.base.text import counted
+from hw8.config.presets import PRESETS, load_preset
 from hw8.data.labels import Labels
+from hw8.models.transformations import (
+    COLOUR,
+    DAMAGES,
+    GEOMETRY,
+    TONE,
+    _moved,
+    _textured,
+    _toned,
+    parameter_names,
+)
 from hw8.report import plots
 from hw8.report.explanation import Explainer
 from hw8.report.figures import draw_scores
 from hw8.report.gallery import mistakes
 from hw8.report.pages import with_code
+from hw8.report.pairs import disagreements
 from hw8.report.run_report import _facts, warnings_of, write_run_report
+from hw8.report.thresholds import thresholds
+from hw8.report.words import WORDS, in_words
 from hw8.runs.predict import Scores
 from hw8.runs.trained_run import TrainedRun
+from hw8.scoring.calibration import Calibration, needed_evidence
+from hw8.scoring.tails import conformal, is_flagged, p_in_words, threshold
 
 METRICS = pd.DataFrame({"epoch": [1, 2], "train_loss": [2.0, 1.0], "held_out_loss": [2.5, 1.5]})
 
@@ -135,3 +152,108 @@ def test_facts_name_no_gpu_that_is_not_there_and_count_in_english(trained):
 
 def test_backticks_of_markdown_become_code():
     assert with_code("Last command: `a <b>`") == Markup("Last command: <code>a &lt;b&gt;</code>")
+
+
+def test_a_p_value_at_its_floor_is_a_statement_on_the_normals():
+    assert p_in_words(1 / 201, 200) == "none of 200 normals"
+    assert p_in_words(2 / 201, 200) == "p = 0.0100"
+
+
+def measured_change(name: str, image_3HW: torch.Tensor) -> float:
+    """What rises with a graded change of this name, if the words are right."""
+    height, width = image_3HW.shape[1:]
+    light_HW = image_3HW.mean(0) + 1
+    x = (light_HW.sum(0) * torch.arange(width)).sum() / light_HW.sum()
+    y = (light_HW.sum(1) * torch.arange(height)).sum() / light_HW.sum()
+    top, bottom = light_HW[: height // 2], light_HW[height // 2 :]
+    across, down = (light_HW.sum(axis).gt(light_HW.sum(axis).max() / 2).sum() for axis in (0, 1))
+    low, high = ((half.sum(0) * torch.arange(width)).sum() / half.sum() for half in (bottom, top))
+    values = {
+        "zoom": light_HW.sum(), "shift_x": -x, "shift_y": -y, "tilt": low - high, "aspect": down - across,
+        "brightness": light_HW.mean(), "contrast": image_3HW.std(), "gamma": -light_HW.mean(),
+        "saturation": image_3HW.std(0).mean(), "warmth": (image_3HW[0] - image_3HW[2]).mean(),
+        "sharpness": image_3HW.diff(dim=2).abs().max(),
+    }  # fmt: skip
+    return float(values[name])
+
+
+@pytest.mark.parametrize("name", [*GEOMETRY, *TONE, *COLOUR, "sharpness"])
+def test_the_words_of_a_graded_change_say_its_direction(name):
+    """Above: larger, to the left, higher, top to the left, narrower, brighter, darker mid-tones, warmer, and so on."""
+    image_23HW = torch.full((2, 3, 32, 32), -0.6)
+    image_23HW[:, :, 8:24, 12:20] = torch.tensor([0.3, 0.1, 0.2]).view(3, 1, 1)
+    zero = torch.zeros(2)
+    amount = dict.fromkeys(parameter_names(3), zero) | {name: torch.tensor([-1.0, 1.0])}
+    changed = _textured(_toned(_moved(image_23HW, amount, zero.long(), zero > 0), amount), amount)
+    assert measured_change(name, changed[0]) < measured_change(name, changed[1])
+    below, above = WORDS[name]
+    assert below
+    assert above != below
+
+
+def test_there_are_words_for_the_evidence_of_every_preset():
+    for name in PRESETS:
+        scoring = load_preset(name).scoring
+        for evidence in needed_evidence(scoring.score, scoring.parts, scoring.fused):
+            assert evidence in WORDS or evidence in ("amounts", "changes", "latent", "features"), (name, evidence)
+    assert {*parameter_names(3), *DAMAGES, *(f"turned {90 * quarters}" for quarters in range(4))} <= set(WORDS)
+
+
+def test_the_largest_shares_are_named_in_their_direction():
+    rng = np.random.default_rng(0)
+    normal = {"bands": rng.normal(size=(200, 3)), "amounts": rng.normal(size=(200, 2)), "l1": rng.normal(size=200)}
+    joint = Calibration.fit(normal, ("bands", "amounts", "l1"))
+    table = {"bands": np.zeros((4, 3)), "amounts": np.zeros((4, 2)), "l1": np.zeros(4)}
+    table["bands"][0, 0], table["amounts"][0, 1], table["l1"][1], table["bands"][2, 1:] = -9, 6, 5, (9, -9)
+    components, p_value_N = {"amounts": ("zoom", "warmth")}, np.array([0.005, 0.005, 0.005, 0.9])
+    words = in_words(joint, table, components, {}, p_value_N)
+    assert words == ["less fine detail, warmer", "harder to reconstruct", "unusual bands", "nothing stands out"]
+    single = Calibration.fit({"l1": normal["l1"]})
+    small = {"l1": np.array([0.005, 0.005])}
+    assert in_words(single, {"l1": np.array([9.0, -9.0])}, {}, small, np.full(2, 0.005)) == [
+        "harder to reconstruct", "easier to reconstruct",
+    ]  # fmt: skip
+
+
+def test_thresholds_count_what_lies_beyond_them():
+    rng = np.random.default_rng(0)
+    score_N, normal_C = np.concatenate([rng.normal(size=300), rng.normal(2, 1, 100)]), rng.normal(size=99)
+    labels = Labels(np.repeat([0, 1], [300, 100]), np.repeat(["normal", "odd"], [300, 100]))
+    limit = threshold(normal_C)
+    found = thresholds(score_N, labels, normal_C, limit)
+    assert found["threshold"][found["start"]] == limit
+    assert found["p"][found["start"]] == 0.05
+    normal, odd = found["groups"]
+    assert [normal["name"], normal["normal"], odd["name"], odd["normal"]] == ["normal", True, "odd", False]
+    for step in (0, 50, found["start"], 200):
+        assert odd["flagged"][step] == (score_N[300:] > found["threshold"][step]).sum()
+    flagged_N = is_flagged(conformal(normal_C, score_N))
+    assert normal["flagged"][found["start"]] == flagged_N[:300].sum()
+    unlabelled = thresholds(score_N, None, None, None)
+    assert unlabelled["p"] is None
+    assert unlabelled["groups"][0]["flagged"][unlabelled["start"]] == 20
+
+
+def test_methods_that_disagree_flag_as_many():
+    labels = Labels(np.array([0, 0, 1, 1]), np.array(["normal", "normal", "odd", "odd"]))
+    first, second = np.array([0.0, 3, 4, 1]), np.array([5.0, 0, 1, 9])
+    found = disagreements([first, second], labels)
+    assert found["flagged"] == 2
+    assert found["of"] == [{"by": 0, "not": 1, "total": 1, "ids": [2]}, {"by": 1, "not": 0, "total": 1, "ids": [3]}]
+    assert [pair["ids"] for pair in disagreements([first, second], None)["of"]] == [[2], [3]]
+    assert disagreements([], None)["of"] == []
+
+
+def test_points_lie_where_the_plot_shows_them():
+    drawn = plots.histogram(np.repeat([0.0, 1.0, 2.0], 50), None, 1.0, "l1")
+    data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', drawn)[1])
+    left, top, right, bottom = data["box"]
+    assert 0 < left < right < 1
+    assert 0 < top < bottom < 1
+    x, y, text, goal = data["points"][0]
+    assert text == "score 0 to 0.0339\nall images: 50"
+    assert goal[0] == 0
+    low, high = data["limits"]
+    assert x == pytest.approx(left + (sum(goal) / 2 - low) / (high - low) * (right - left), abs=1e-3)
+    assert top < y < bottom
+    assert sum(int(point[2].split(": ")[1]) for point in data["points"] if ": " in point[2]) == 150

@@ -17,14 +17,19 @@ function bars(title, entries, width, mild, text, signed = false) {
   return [element("h3", {}, title), element("div", { class: signed ? "bars signed" : "bars" }, ...rows)];
 }
 
-// What is known of an image: how unusual each piece of evidence is, and what stands out.
-function reasons(found) {
+// A p-value from so many normal images, in words where it is the smallest there can be.
+const rare = (p, normals) => (normals && Math.round(p * (normals + 1)) <= 1
+  ? `none of ${normals.toLocaleString("en")} normals` : `p ${number(p, 2)}`);
+
+// What is known of an image: what sets it apart, how unusual each piece of evidence is, and what stands out.
+function reasons(found, normals) {
   const parts = Object.entries(found.parts || {}).sort((a, b) => a[1] - b[1]);
   const shares = Object.entries(found.shares || {}).sort((a, b) => b[1] - a[1]);
   const leanings = Object.entries(found.leanings || {});
   return [
+    ...(found.words ? [element("p", {}, `Compared with normal images: ${found.words}.`)] : []),
     ...(parts.length ? bars("How unusual is the evidence (p-value)", parts, (p) => -Math.log10(p) * 33, (p) => p > 0.05,
-      (p) => number(p)) : []),
+      (p) => rare(p, normals).replace(/^p /, "")) : []),
     ...(shares.length ? bars("What the score is made of: shares of the squared distance", shares, (share) => Math.abs(share) * 50,
       (share) => share < 0.1, (share) => `${Math.round(100 * share)}%`, true) : []),
     ...(leanings.length ? bars("What stands out, in units of the normals' spread", leanings, (z) => Math.abs(z) * 6,

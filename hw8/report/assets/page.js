@@ -43,7 +43,7 @@ for (const figure of document.querySelectorAll("figure[data-views]")) {
 const data = JSON.parse(document.getElementById("data").textContent);
 const form = document.querySelector("#gallery form"), place = document.querySelector("#gallery .cards");
 const dialog = document.querySelector("dialog");
-let shown = [], opened = 0;
+let shown = [], listed = [], opened = 0;  // the cards of the gallery; those that the dialog steps through, and its place
 
 const options = (select, pairs) => select.replaceChildren(...pairs.map(([value, text]) => element("option", { value }, text)));
 options(form.method, data.methods.map((name, index) => [index, name]));
@@ -56,8 +56,9 @@ form.method.parentElement.hidden = data.methods.length < 2;
 
 const label = (card) => {
   const kind = card.kind === undefined ? "" : `, ${card.kind}`;
-  const p = card.p === undefined ? "" : `, p ${number(card.p, 2)}`;
-  return `image ${card.id}${kind}, score ${number(card.score)}${p}, rank ${card.rank} of ${data.total}`;
+  const p = card.p === undefined ? "" : `, ${rare(card.p, data.normals[card.method])}`;
+  const file = card.file === undefined ? "" : ` (${card.file})`;
+  return `image ${card.id}${file}${kind}, score ${number(card.score)}${p}, rank ${card.rank} of ${data.total}`;
 };
 const picture = (card) => {
   const parts = card.wide ? "image, reconstruction and error map of " : "";
@@ -69,6 +70,15 @@ const tag = (card) => {
   if (card.kind === undefined) return "";
   return element("b", { class: card.anomalous ? "tag bad" : "tag normal" }, card.kind);
 };
+
+function tile(card, action) {
+  const button = element("button", { type: "button", class: "card" }, picture(card),
+    words(element("b", {}, `#${card.id}`), tag(card), `score ${number(card.score)}`,
+      card.p === undefined ? "" : rare(card.p, data.normals[card.method])));
+  if (card.file !== undefined) button.append(element("span", { class: "file", title: card.file }, card.file));
+  button.addEventListener("click", action);
+  return button;
+}
 
 function draw() {
   const key = form.sort.value, up = form.order.value === "up";
@@ -83,45 +93,61 @@ function draw() {
     && (!form.low.value || card.score >= Number(form.low.value))
     && (!form.high.value || card.score <= Number(form.high.value)));
   shown.sort((a, b) => (up ? 1 : -1) * (value(a) - value(b)) || a.id - b.id);
-  place.replaceChildren(...shown.map((card, index) => {
-    const button = element("button", { type: "button", class: "card" }, picture(card),
-      words(element("b", {}, `#${card.id}`), tag(card), `score ${number(card.score)}`,
-        card.p === undefined ? "" : `p ${number(card.p, 2)}`));
-    button.addEventListener("click", () => open(index));
-    return button;
-  }));
+  place.replaceChildren(...shown.map((card, index) => tile(card, () => open(index, shown))));
   const all = data.totals[form.method.value]?.[form.group.value], of = all ?? data.total;
   const what = all === undefined ? "test images" : data.groups[form.group.value];
   form.querySelector("output").textContent = `${shown.length.toLocaleString("en")} of ${of.toLocaleString("en")} ${what}`;
 }
 
-function open(index) {
-  opened = (index + shown.length) % shown.length;
-  const card = shown[opened], focused = document.activeElement?.dataset?.step;
+function open(index, of) {
+  [listed, opened] = [of, (index + of.length) % of.length];
+  const card = of[opened], focused = document.activeElement?.dataset?.step;
   const button = (text, step) => {
     const made = element("button", { type: "button", class: "plain" }, text);
-    made.addEventListener("click", () => (step ? open(opened + step) : dialog.close()));
+    made.addEventListener("click", () => (step ? open(opened + step, of) : dialog.close()));
     made.dataset.step = step;
     return made;
   };
   const names = card.wide ? ["image", "reconstruction", "error"].map((name) => element("span", {}, name)) : [];
   dialog.replaceChildren(
     element("div", { class: "bar" }, button("← before", -1), button("close", 0), button("next →", 1)),
-    element("h2", { id: "dialog-title" }, label(card)), picture(card), element("p", { class: "names" }, ...names),
-    ...reasons(card));
+    element("h2", { id: "dialog-title" }, (data.methods.length > 1 ? `${data.methods[card.method]}: ` : "") + label(card)), picture(card), element("p", { class: "names" }, ...names),
+    ...reasons(card, data.normals[card.method]));
   if (!dialog.open) dialog.showModal();
   dialog.querySelector(`[data-step="${focused ?? 0}"]`)?.focus();  // the button that had the focus was replaced
 }
 document.addEventListener("keydown", (event) => {
-  if (!dialog.open) return;
-  if (event.key === "ArrowRight") open(opened + 1);
-  if (event.key === "ArrowLeft") open(opened - 1);
+  if (!dialog.open || !listed.length) return;
+  if (event.key === "ArrowRight") open(opened + 1, listed);
+  if (event.key === "ArrowLeft") open(opened - 1, listed);
 });
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
-dialog.addEventListener("close", () => place.children[opened]?.focus());
+dialog.addEventListener("close", () => { if (listed === shown) place.children[opened]?.focus(); });
 form.addEventListener("change", (event) => {
   if (event.target === form.group) form.order.value = ["least", "misses"].includes(form.group.value) ? "up" : "down";
   draw();
 });
 form.addEventListener("submit", (event) => event.preventDefault());
 draw();
+
+// Two methods: the images that one flags and the other does not, under both.
+const pair = document.querySelector("#pairs form");
+if (pair) {
+  const compare = () => {
+    const methods = [Number(pair.by.value), Number(pair.not.value)], { labelled, of } = data.pairs;
+    const found = of.find((each) => each.by === methods[0] && each.not === methods[1]) ?? { total: 0, ids: [] };
+    const cards = found.ids.flatMap((id) => methods.map((method) =>
+      data.cards.find((card) => card.method === method && card.id === id)));
+    document.querySelector("#pairs .cards").replaceChildren(...found.ids.map((_, index) => element("div", { class: "pair" },
+      ...methods.map((method, side) => element("div", {}, element("small", {}, data.methods[method]),
+        tile(cards[2 * index + side], () => open(2 * index + side, cards)))))));
+    pair.querySelector("output").textContent = `${found.total.toLocaleString("en")} ${labelled ? "anomalies" : "images"}, `
+      + `the ${found.ids.length} clearest are shown`;
+  };
+  pair.addEventListener("change", compare);
+  pair.querySelector("button").addEventListener("click", () => {
+    [pair.by.value, pair.not.value] = [pair.not.value, pair.by.value];
+    compare();
+  });
+  compare();
+}

@@ -1,0 +1,42 @@
+"""What would be flagged at another threshold: the numbers behind the slider below the histogram of the scores."""
+
+from typing import Any
+
+import numpy as np
+
+from hw8.data.labels import Labels
+from hw8.report.plots import groups_of, score_edges
+from hw8.scoring.tails import conformal
+
+STEPS = 200  # of the slider, evenly over the histogram: two or three pixels of a laptop's screen each
+UNCALIBRATED = 0.95  # share of the images below the first threshold shown where no p-value gives one
+
+
+def thresholds(
+    score_N: np.ndarray, labels: Labels | None, normal_C: np.ndarray | None, limit: float | None
+) -> dict[str, Any]:
+    """For each of 200 rising thresholds, its p-value and how many images of each group score above it.
+
+    `normal_C` are the calibration scores behind the p-values, None where there are none. `limit` is the threshold of
+    p <= .05, at which the slider starts.
+    """
+    groups = groups_of(score_N, labels)
+    edges, _ = score_edges(score_N, STEPS)
+    first = float(np.quantile(score_N, UNCALIBRATED)) if limit is None else limit
+    threshold_T = np.unique([*edges, first])
+    # Of scores just above a threshold; at the threshold itself the calibration image that set it would count.
+    p_value_T = None if normal_C is None else conformal(normal_C, np.nextafter(threshold_T, np.inf))
+    normal = set() if labels is None else set(labels.kind_N[labels.label_N == 0])
+    return {
+        "threshold": threshold_T.tolist(),
+        "p": None if p_value_T is None else p_value_T.round(5).tolist(),
+        "start": int(np.searchsorted(threshold_T, first)),
+        "groups": [
+            {
+                "name": name, "normal": name in normal, "count": len(group),
+                "flagged": (len(group) - np.searchsorted(np.sort(group), threshold_T, side="right")).tolist(),
+            }
+            for name, group in groups.items()
+        ],
+        "labelled": labels is not None,
+    }  # fmt: skip

@@ -1,0 +1,132 @@
+"""What makes an image unlike normal ones, in words: the evidence with the largest shares of its score."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from hw8.scoring.calibration import JOINT, Calibration, Table, columns
+from hw8.scoring.tails import ALPHA
+from hw8.scoring.texture import FLAT
+
+MOST = 3  # phrases: a sentence to be read at a glance
+LEAST_SHARE = 0.05  # of the squared distance, chosen by hand: smaller contributions hardly move the score
+# Spreads from the normals' median, chosen by hand: nearer to it the direction says nothing, only the combination does.
+LEAST_DEVIATION = 1.0
+# Of evidence by name, or of one of its columns: the words below the normals' median, and above it. The directions of
+# the graded changes are those of hw8/models/transformations.py.
+WORDS: dict[str, tuple[str, str]] = {
+    "zoom": ("smaller in the picture", "larger in the picture"),
+    "shift_x": ("further to the right", "further to the left"),
+    "shift_y": ("lower", "higher"),
+    "tilt": ("tilted to the right", "tilted to the left"),
+    "aspect": ("wider", "narrower"),
+    "sharpness": ("more blurred", "sharper"),
+    "noise": ("less noisy", "noisier"),
+    "smoothness": ("more faint detail", "less faint detail"),
+    "brightness": ("darker", "brighter"),
+    "contrast": ("less contrast", "more contrast"),
+    "gamma": ("brighter mid-tones", "darker mid-tones"),
+    "saturation": ("paler colours", "stronger colours"),
+    "warmth": ("colder", "warmer"),
+    "turned 0": ("less upright", "more upright"),
+    "turned 90": ("", "turned to the left"),
+    "turned 180": ("", "upside down"),
+    "turned 270": ("", "turned to the right"),
+    "none": ("looks altered", "looks unaltered"),
+    "pasted": ("", "a part looks pasted in"),
+    "blended": ("", "looks like two images blended"),
+    "shuffled": ("", "a part looks copied from elsewhere"),
+    "covered": ("", "a part looks covered"),
+    "moved": ("", "a part looks pulled aside"),
+    "texture": ("finer texture", "smoother texture"),
+    "bands": ("less fine detail", "more fine detail"),
+    **dict.fromkeys(
+        ("l1", "mse", "rse", "structural", "top_l1", "centre_l1", "error_bands", "error_regions", "level_errors",
+         "denoising_l1", "denoising_mse", "auxiliary_l1", "auxiliary_mse", "both_l1"),
+        ("easier to reconstruct", "harder to reconstruct"),
+    ),
+    **dict.fromkeys(("nelbo", "iwae"), ("more probable to the model", "less probable to the model")),
+    "kl": ("nearer to the prior", "further from the prior"),
+    "classifier_logit": ("looks real to the classifier", "looks false to the classifier"),
+    "turns": ("its turn is easier to see", "its turn is harder to see"),
+    "shifts": ("its shift is easier to see", "its shift is harder to see"),
+    "views": ("its turns and shifts are easier to see", "its turns and shifts are harder to see"),
+    "distance": ("nearer to the centre", "further from the centre"),
+}  # fmt: skip
+# The column that gives the direction of a vector whose columns have no names; of others it is their mean.
+DIRECTION = {"texture": FLAT, "bands": 0}
+
+
+class Deviation(NamedTuple):
+    """How much a piece of evidence, or one of its columns, adds to each image's score, and how far it lies from normal.
+
+    `share_N` and `deviation_N`, in the normals' spreads; `otherwise` are the words where the direction says nothing.
+    """
+
+    name: str
+    otherwise: str
+    share_N: np.ndarray
+    deviation_N: np.ndarray
+
+    def words(self, row: int) -> str:
+        """The words for an image; "" if there are none."""
+        below, above = WORDS.get(self.name, (self.otherwise, self.otherwise))
+        deviation = self.deviation_N[row]
+        return self.otherwise if abs(deviation) < LEAST_DEVIATION else above if deviation > 0 else below
+
+
+def in_words(
+    calibration: Calibration, table: Table, components: Mapping[str, Sequence[str]], parts: Mapping[str, np.ndarray],
+    p_value_N: np.ndarray,
+) -> list[str]:  # fmt: skip
+    """What sets each image apart from normal ones, the largest shares of its score first: "finer texture, warmer".
+
+    `components` name the columns of evidence, `parts` are the p-values of the evidence behind the score.
+    """
+    texts, deviations = [], _deviations(calibration, table, components, parts)
+    for row, p_value in enumerate(p_value_N):
+        shown = sorted(deviations, key=lambda item: -item.share_N[row])
+        phrases = dict.fromkeys(item.words(row) for item in shown if item.share_N[row] >= LEAST_SHARE)
+        text = ", ".join([words for words in phrases if words][:MOST]) or "an unusual combination of small deviations"
+        texts.append("nothing stands out" if p_value > ALPHA else text)
+    return texts
+
+
+def _deviations(
+    calibration: Calibration, table: Table, components: Mapping[str, Sequence[str]], parts: Mapping[str, np.ndarray]
+) -> list[Deviation]:
+    """Of the score `joint` with its shares of the squared distance, columns with names one by one.
+
+    Of other scores each piece of evidence whose p-value is small counts alike.
+    """
+    if not calibration.shares(table):
+        return [_alone(calibration, name, table[name], p_N) for name, p_N in parts.items()]
+    fit, value_ND = calibration.fits[JOINT], columns(table, calibration.parts)
+    share_ND, standard_ND = fit.contributions(value_ND), fit.standardise(value_ND)
+    share_ND /= share_ND.sum(axis=1, keepdims=True)
+    deviations, start = [], 0
+    for part in calibration.parts:
+        own = slice(start, start + columns(table, [part]).shape[1])
+        start = own.stop
+        if part in components:
+            both = zip(components[part], share_ND[:, own].T, standard_ND[:, own].T, strict=True)
+            deviations += [Deviation(name, "", share_N, standard_N) for name, share_N, standard_N in both]
+        else:
+            share_N, deviation_N = share_ND[:, own].sum(axis=1), _direction(part, standard_ND[:, own])
+            deviations.append(Deviation(part, f"unusual {part}", share_N, deviation_N))
+    return deviations
+
+
+def _alone(calibration: Calibration, name: str, value: np.ndarray, p_value_N: np.ndarray) -> Deviation:
+    """Evidence that is a score itself: it counts where it is unusual."""
+    if value.ndim == 1:
+        deviation_N = np.copysign(np.inf, value - np.median(calibration.values_C[name]))
+    else:
+        deviation_N = _direction(name, calibration.fits[name].standardise(value.astype(np.float64)))
+    return Deviation(name, f"unusual {name}", (p_value_N <= ALPHA).astype(float), deviation_N)
+
+
+def _direction(name: str, standard_ND: np.ndarray) -> np.ndarray:
+    """In which direction a vector lies from the normals' median: (N,), in their spreads."""
+    return standard_ND[:, DIRECTION[name]] if name in DIRECTION else standard_ND.mean(axis=1)
