@@ -33,10 +33,17 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """Return fp32 or bf16; `auto` takes bf16 only where the hardware multiplies it, since emulation is slower."""
+    """Return fp32, bf16 or fp16; `auto` takes a half precision only where the hardware multiplies it.
+
+    bf16 has float32's range and is preferred; emulation of either is slower than fp32. fp16 is taken on GPUs of compute
+    capability 7.0 to 7.5 (Volta and Turing: V100, T4), whose tensor cores have no bf16.
+    """
     if name != "auto":
         return name
-    return "bf16" if _native_bf16(device) else "fp32"
+    if _native_bf16(device):
+        return "bf16"
+    volta = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
+    return "fp16" if volta else "fp32"
 
 
 def keep_memory() -> None:
@@ -54,8 +61,10 @@ def keep_memory() -> None:
 
 
 def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Return the context in which models run: bfloat16 autocast, or one that does nothing for fp32."""
-    return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+    """Return the context in which models run: autocast to bfloat16 or float16, or one that does nothing for fp32."""
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype={"bf16": torch.bfloat16, "fp16": torch.float16}[precision])
 
 
 def channels_last(model: Module) -> Module:

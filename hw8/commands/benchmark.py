@@ -1,11 +1,13 @@
 """Measure speeds beside the course's way to train and score, in pairs in one run, and print their ratios.
 
 The images are noise of the homework's shape; nothing is learned. The course's way computes in float32: where hw8 would
-compute in bfloat16, it is measured in both. Takes five to ten minutes on two cores.
+compute in bfloat16, it is measured in both. Takes five to ten minutes on two cores. --busy measures instead, in
+about as long, what is left of hw8's own free rate beside one and two busy processes.
 """
 
 import dataclasses
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,16 +29,20 @@ class Arguments:
     """Seconds of each training measured, at least (a step is finished)."""
     repeats: int = 3
     """Pairs of measurements."""
+    busy: bool = False
+    """Measure rates beside busy processes instead; the machine should have nothing else to do."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
 
 def measure(arguments: Arguments) -> dict[str, Any]:
-    """Everything, one after the other. Raises InputError outside of a checkout."""
+    """Everything, or what --busy asks for. Raises InputError outside of a checkout, or where OMP_NUM_THREADS is set."""
     if not (ROOT / "benchmarks" / "speed.py").is_file():
         raise InputError("benchmarks/ is not installed with hw8; run python scripts/benchmark.py in a checkout of it")
+    if arguments.busy and os.environ.get("OMP_NUM_THREADS"):
+        raise InputError("OMP_NUM_THREADS gives the number of threads, which hw8 should choose; unset it")
     sys.path.insert(0, str(ROOT))  # benchmarks/ stands beside scripts/, outside of the package
-    from benchmarks import speed
+    from benchmarks import busy, speed
     from hw8.base.device import keep_memory
     from hw8.base.environment import describe_environment
     from hw8.base.progress import progress_bar
@@ -44,12 +50,15 @@ def measure(arguments: Arguments) -> dict[str, Any]:
     keep_memory()  # as training and scoring do
     repeats = arguments.repeats
     results: dict[str, Any] = {"environment": describe_environment(), "precision": speed.OURS}
-    total = 2 * len(speed.CASES) * len(speed.SETTINGS) + len(PRESETS) + 3
+    total = busy.CASES if arguments.busy else 2 * len(speed.CASES) * len(speed.SETTINGS) + len(PRESETS) + 3
     with progress_bar(total, "benchmark", "part") as bar:
 
         def advance(result: Any) -> Any:
             bar.update()
             return result
+
+        if arguments.busy:
+            return results | {"busy": busy.beside_busy_processes(arguments.seconds, repeats, advance)}
 
         def in_each_precision(measurement: Any, *words: Any) -> dict[str, Any]:
             """The ratio in the precision that hw8 chooses, and beside it the one in float32."""
@@ -71,8 +80,28 @@ def measure(arguments: Arguments) -> dict[str, Any]:
     return results
 
 
+def busy_lines(busy: dict[str, Any]) -> list[str]:
+    """The measurements of --busy as text."""
+    rows = [
+        (
+            f"  {name}", f"{row['busy']}", f"{row['share']:.0%} ({row['low']:.0%} to {row['high']:.0%})",
+            f"{row['threads']}", f"{row['images_per_second']:,.0f}", f"{row['all_threads']:.0%}",
+        )
+        for name, measured in busy["cases"].items()
+        for row in measured
+    ]  # fmt: skip
+    return [
+        "Beside so many busy processes: share of the free rate with all threads, median of the turns (lowest to "
+        "highest); threads; images per second; the share with all threads",
+        *aligned(rows, left=1),
+        f"Before, other programs used {busy['others_used_cores']:.2f} cores (0 on a free machine)",
+    ]
+
+
 def lines(results: dict[str, Any]) -> list[str]:
     """The measurements as text."""
+    if "busy" in results:
+        return busy_lines(results["busy"])
     rows = [
         (
             f"  {what}", name, f"{ratio['ratio']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})",

@@ -129,6 +129,9 @@ class TrainArguments:
     """Resume this interrupted run, with its own settings."""
     config: Path | None = None
     """Start from this config.yaml instead of a preset."""
+    minutes: float | None = None
+    """Train for as many epochs as fit into this time, scoring afterwards included. Rates are measured at the start;
+    config.yaml records the epochs."""
     option: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
     """Options of the model, for instance: latent=32 widths=[256,64]. Each is also an option of its own: --latent 32;
     --preset NAME --help lists those of the model."""
@@ -152,6 +155,8 @@ def parse_training(text: str, argv: Sequence[str]) -> TrainArguments:
     arguments = _parse_with_model(text, TrainArguments(default, preset), start["model"] or default.model.name, argv)
     if arguments.resume and (arguments.out or arguments.config):
         raise InputError(f"--resume {arguments.resume} continues in its own folder; omit --out and --config")
+    if arguments.minutes is not None and (arguments.resume or _is_present("epochs", argv)):
+        raise InputError(f"--minutes {arguments.minutes:g} chooses the epochs of a new run; omit --epochs and --resume")
     if _is_present("epochs", argv) and not _is_present("least-steps", argv) and not arguments.resume:
         train = dataclasses.replace(arguments.run.train, least_steps=0)
         arguments.run = dataclasses.replace(arguments.run, train=train)

@@ -38,6 +38,8 @@ class Arguments:
     """Score only the I-th of N parts of the test set, I from 0, for the command merge; needs a single --run."""
     device: Device = "auto"
     """Where to compute."""
+    threads: int | None = None
+    """Threads that compute on a CPU. Default: one per core that other programs leave free."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -57,7 +59,7 @@ def _score_shard(arguments: Arguments) -> str:
     run = arguments.runs[0] if arguments.runs else newest_run()
     number, count = map(int, words)
     out = arguments.out or Path("submissions") / f"{run.resolve().name}.{number}-of-{count}.csv"
-    rows = predict_shard(run, arguments.data, out, (number, count), arguments.device)
+    rows = predict_shard(run, arguments.data, out, (number, count), arguments.device, arguments.threads)
     if not processes().main:
         return ""
     if arguments.json:
@@ -136,7 +138,13 @@ def main() -> None:
             print(text)
         return
     prediction = predict(
-        list(arguments.runs), arguments.data, arguments.out, arguments.device, arguments.evidence, arguments.fdr
+        list(arguments.runs),
+        arguments.data,
+        arguments.out,
+        arguments.device,
+        arguments.evidence,
+        arguments.fdr,
+        arguments.threads,
     )
     if not processes().main:
         return

@@ -20,7 +20,7 @@ def main() -> None:
     if arguments.resume:
         run = resume_run(arguments.resume, arguments.run)
     else:
-        run = train_run(arguments.run, arguments.out, command_line())
+        run = train_run(arguments.run, arguments.out, command_line(), arguments.minutes)
     if not processes().main:
         return
     folder, summary = run.folder.path, run.summary

@@ -106,8 +106,10 @@ def _settings(contest: Contest, source: str, images: dict[str, str], name: str, 
         config = dataclasses.replace(changed(load_preset(name), data={"source": source}), seed=seed)
         if contest.epochs is not None:
             config = changed(config, train={"epochs": contest.epochs, "least_steps": 0})
+    values = dataclasses.asdict(config)
+    del values["threads"]  # each run measures its own, and results of before there was such a setting stay good
     # Through JSON and back, to equal what a finished run's result.json holds: lists where there were tuples.
-    return {"config": json.loads(json.dumps(dataclasses.asdict(config))), **images}
+    return {"config": json.loads(json.dumps(values)), **images}
 
 
 def _finished_rows(folder: Path) -> dict[Entry, Row]:

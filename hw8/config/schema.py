@@ -142,8 +142,13 @@ class RunConfig:
     """Seed of weights, order and augmentation; the same one gives the same weights on the same CPU and data."""
     device: Device = "auto"
     """Where to compute; auto uses a GPU if there is one."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of the model; auto uses bf16 autocast where the processor or GPU has it."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Arithmetic of the model; auto uses bf16 autocast where the processor or GPU has it, and fp16 autocast with a
+    scaled loss on GPUs that have only that (T4, V100)."""
+    threads: Count | None = None
+    """Threads that compute on a CPU. Default: one per core that other programs leave free, measured at the start and
+    recorded here; they become fewer if an epoch falls below two thirds of the best rate because others use the cores.
+    Another number gives other last digits."""
     tracker: Literal["tensorboard", "wandb", "mlflow"] = "tensorboard"
     """Where curves and pictures of held-out images go: always TensorBoard's events in the run folder; Weights &
     Biases or MLflow besides (pip install wandb or mlflow)."""
@@ -165,6 +170,8 @@ def to_yaml(config: RunConfig) -> str:
 
     # Through JSON, which makes lists of tuples: YAML has no plain form for those.
     values = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    if config.threads is None:  # so that settings have the same text as before there was such a field
+        del values["threads"]
     return yaml.safe_dump(values, sort_keys=False)
 
 

@@ -3,7 +3,6 @@
 import concurrent.futures
 import contextlib
 import math
-import os
 import threading
 import warnings
 from collections import deque
@@ -15,6 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from hw8.base.errors import InputError
+from hw8.base.threads import available_cores
 from hw8.data.arrays import SMALLEST_SIDE
 
 Crop = Literal["centre", "pad", "stretch"]
@@ -83,11 +83,10 @@ def read_pictures(
 ) -> Generator[np.ndarray | str, None, None]:
     """Yield the image of each file in a folder, as `read_picture` returns it, or the reason why it cannot be read.
 
-    `workers` threads decode (default: one per processor); they run in parallel, since Pillow releases the interpreter's
+    `workers` threads decode (default: one per core); they run in parallel, since Pillow releases the interpreter's
     lock. Only a few images are read ahead. Close the generator to stop.
     """
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers, closed = workers or processors, threading.Event()
+    workers, closed = workers or available_cores(), threading.Event()
 
     def read(name: str) -> np.ndarray | str:
         try:

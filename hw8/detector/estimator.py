@@ -61,7 +61,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
     device : "auto", "cpu", "cuda" or "mps"
         "auto" for the preset's, which is the fastest here. Unpickled where it is missing, a detector takes another,
         with a warning.
-    precision : "auto", "fp32" or "bf16"
+    precision : "auto", "fp32", "bf16" or "fp16"
         "auto" for the preset's, which is the fastest on the device.
     image_shape : tuple, "vector" or None
         (side, side) or (side, side, channels) of flat rows; "vector" if they are not images; None to guess.

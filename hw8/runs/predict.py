@@ -15,6 +15,7 @@ from hw8.base.errors import InputError
 from hw8.base.files import atomic_write
 from hw8.base.processes import processes
 from hw8.base.tables import write_table
+from hw8.base.threads import computing_threads
 from hw8.config import Device
 from hw8.data.arrays import Images
 from hw8.data.labels import Labels
@@ -119,14 +120,15 @@ class Prediction:
 
 def predict(
     runs: list[Path], where: str | None, out: Path | None, device: Device = "auto", evidence: Path | None = None,
-    fdr: float | None = None,
+    fdr: float | None = None, threads: int | None = None,
 ) -> Prediction:  # fmt: skip
     """Score a test set with the runs (none: the newest) and write `ID,score` to `out`.
 
     `where` defaults to the data of the first run, `out` to submissions/NAME.csv. Several runs are fused by
     `hw8.scoring.fusion.fuse`. `evidence` is a .csv or .npz file for the evidence behind the scores of a single run.
     `fdr` is a false discovery rate in (0, 1), at which a file beside `out` names the flagged images. Where the
-    pictures' names are known, another file beside `out` has `file,score,p_value`.
+    pictures' names are known, another file beside `out` has `file,score,p_value`. `threads` defaults to one per free
+    core.
     Raises InputError, before any file is written unless the disk itself fails.
     """
     paths = runs or [newest_run()]
@@ -151,7 +153,8 @@ def predict_with(
     labels, names = source.labels(len(test_sets[0])), trained_runs[0].file_names(source)
     warnings = warn_of_differences(trained_runs, test_sets)
     started = time.perf_counter()
-    by_run = [score_images(trained, images) for trained, images in zip(trained_runs, test_sets, strict=True)]
+    with computing_threads(threads):
+        by_run = [score_images(trained, images) for trained, images in zip(trained_runs, test_sets, strict=True)]
     seconds = time.perf_counter() - started
     scores: Scores = by_run[0]
     correlation, groups = None, []
@@ -178,7 +181,9 @@ def predict_with(
     )  # fmt: skip
 
 
-def predict_shard(run: Path, where: str | None, out: Path, shard: tuple[int, int], device: Device = "auto") -> int:
+def predict_shard(
+    run: Path, where: str | None, out: Path, shard: tuple[int, int], device: Device = "auto", threads: int | None = None
+) -> int:
     """Score part i of n of a test set, i from 0, and write it for `merge_parts`; returns the number of images.
 
     Parts are cut between batches, so that an image's score is the same, bit for bit, as in the whole. Raises InputError
@@ -197,7 +202,8 @@ def predict_shard(run: Path, where: str | None, out: Path, shard: tuple[int, int
     if not of_shard:
         raise InputError(f"`shard` {number}/{count}: {len(images):,} images are only {len(batches)} batches; cut fewer")
     rows = np.concatenate(of_shard)
-    table = trained.scorer.table(images, rows, label=str(run))
+    with computing_threads(threads):
+        table = trained.scorer.table(images, rows, label=str(run))
     # Names weights and images, so that parts of another run or test set are not merged with these.
     digest = hashlib.sha256(RunFolder(run).model.read_bytes() + images.fingerprint().encode()).hexdigest()[:12]
     scores = select(trained.calibration.scores(table), trained.score_name)

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import dataclasses
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from hw8.base.errors import InputError, command
 from hw8.base.interrupts import stopping_as_interrupted
 from hw8.base.lock import locked
 from hw8.base.processes import processes
+from hw8.base.text import counted
+from hw8.base.threads import Threads, computing_threads
 from hw8.config import RunConfig
 from hw8.config.presets import changed
 from hw8.data.arrays import Images
@@ -25,6 +28,7 @@ from hw8.data.splits import Splits, evenly_spaced, reference_rows, split_rows
 from hw8.evaluation.held_out import HeldOut, evaluate_held_out
 from hw8.models import Model, create_model
 from hw8.runs.health import warnings
+from hw8.runs.minutes import fit_into
 from hw8.runs.suspects import Suspects, find_suspects
 from hw8.runs.trained_run import TrainedRun
 from hw8.runs.unaligned import settings_for
@@ -57,33 +61,48 @@ class FinishedTraining(TrainedRun):
     splits: Splits
 
 
-def train_run(config: RunConfig, out: Path | None = None, command: str = "") -> FinishedTraining:
-    """Train into a new run folder, `out` or runs/PRESET. Raises InputError, or Interrupted with the work saved."""
+def train_run(
+    config: RunConfig, out: Path | None = None, command: str = "", minutes: float | None = None
+) -> FinishedTraining:
+    """Train into a new run folder, `out` or runs/PRESET; with `minutes`, for as many epochs as fit into that time.
+
+    Raises InputError, or Interrupted with the work saved.
+    """
     source = open_source(config.data.source)
-    return _train(changed(config, data={"source": source.name}), source, None, out, command)
+    config = changed(config, data={"source": source.name})
+    with computing_threads(config.threads) as threads:
+        return _train(config, source, threads, None, out, command, minutes)
 
 
 def resume_run(path: Path, settings: RunConfig | None = None) -> FinishedTraining:
     """Resume an interrupted run; it ends in the weights that it would have had.
 
     `settings` are those on the command line, which must be the run's own except for the tracker, so that a run can be
-    resumed without a service that is gone. Raises InputError or Interrupted.
+    resumed without a service that is gone, and the number of threads. Raises InputError or Interrupted.
     """
     folder, config = RunFolder.open(path)
     if settings is not None:
-        config = dataclasses.replace(config, tracker=settings.tracker)
+        config = dataclasses.replace(config, tracker=settings.tracker, threads=settings.threads)
         _check_unchanged(settings, config, path)
-    return _train(config, open_source(config.data.source), folder)
+    source = open_source(config.data.source)
+    with computing_threads(config.threads) as threads:
+        return _train(config, source, threads, folder)
 
 
 def _train(
-    config: RunConfig, source: Source, saved: RunFolder | None, out: Path | None = None, command: str = ""
-) -> FinishedTraining:
+    config: RunConfig, source: Source, threads: Threads, saved: RunFolder | None, out: Path | None = None,
+    command: str = "", minutes: float | None = None,
+) -> FinishedTraining:  # fmt: skip
     """The whole story of a run, in a new folder or in a `saved` one."""
+    started = time.monotonic()
     images = source.training(config.data.crop)
     splits = split_rows(len(images), config.data)
-    config = settings_for(config, images, splits)
+    config = dataclasses.replace(settings_for(config, images, splits), threads=torch.get_num_threads())
     trainer = build(config, images, splits)
+    if minutes is not None:
+        config = fit_into(minutes, trainer, started)
+        trainer = build(config, images, splits)
+    trainer.threads = threads
     with _in_folder(trainer, config, saved, out, command) as folder:
         fit(trainer, folder)
         run = calibrate(trainer)
@@ -105,9 +124,11 @@ def train_images(config: RunConfig, images: Images, splits: Splits, kind: type[T
 
     `splits` replace the cut that the settings ask for, and may share rows. Raises InputError or Interrupted.
     """
-    trainer = build(settings_for(config, images, splits), images, splits, kind)
-    trainer.fit()
-    return calibrate(trainer)
+    with computing_threads(config.threads) as threads:
+        trainer = build(settings_for(config, images, splits), images, splits, kind)
+        trainer.threads = threads
+        trainer.fit()
+        return calibrate(trainer)
 
 
 @contextlib.contextmanager
@@ -126,6 +147,8 @@ def _in_folder(
                 folder.begin(config)
             elif processes().broadcast(folder.resume.exists()):
                 trainer.state.load(folder.resume)
+            if saved is not None:
+                folder.record_threads(torch.get_num_threads())
             tracker.remember()
             trainer.folder, trainer.tracker = folder, tracker
             resume = command("train", "--resume", folder.path)
@@ -152,7 +175,7 @@ def build(config: RunConfig, images: Images, splits: Splits, kind: type[Trainer]
     _check_alike(images, precision, device)
     # One seed gives other weights where PyTorch or the processor differs.
     processes().broadcast_tensors([*model.state_dict().values()])
-    state = TrainingState(model, config.train, images.fingerprint())
+    state = TrainingState(model, config.train, images.fingerprint(), precision)
     # Two images show now, not after hours of training, whether the model gives the evidence that its score needs.
     evidence = Scorer(state.average, device, precision, 2).table(images, splits.train[:2])
     if config.scoring.transductive:
@@ -184,9 +207,10 @@ def fit(trainer: Trainer, folder: RunFolder) -> None:
     """Train what is left. Raises InputError, which summary.json then holds as `failed`, or Interrupted."""
     config, images, splits = trainer.config, trainer.images, trainer.splits
     log.info(
-        "%s: %s on %s images of %s, %s pixels; %s held out to calibrate, %s to measure; %s, %s",
+        "%s: %s on %s images of %s, %s pixels; %s held out to calibrate, %s to measure; %s, %s, %s",
         folder.path, config.model.name, f"{len(splits.train):,}", images.name, f"{images.side}x{images.side}",
         f"{len(splits.calibration):,}", f"{len(splits.development):,}", trainer.device, trainer.precision,
+        counted(torch.get_num_threads(), "thread"),
     )  # fmt: skip
     try:
         trainer.fit()
@@ -231,6 +255,7 @@ def summarise(trainer: Trainer, run: TrainedRun, held_out_by_score: dict[str, He
         "best_epoch": progress.best_epoch,
         "best_held_out_loss": progress.best_loss,
         "stopped_early": progress.stopped_early,
+        "skipped_steps": progress.skipped_steps,
         "train_minutes": progress.seconds / 60,
         "images_per_second": float(np.median([row["images_per_second"] for row in progress.history])),
         "score": run.score_name,

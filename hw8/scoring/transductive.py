@@ -139,7 +139,8 @@ class Transducer:
 
         hw8/training/loop.py trains a model on one set; this loop has two sets, no epochs and nothing to resume.
         """
-        device, precision = self.scorer.device, self.scorer.precision
+        device = self.scorer.device
+        precision = "fp32" if self.scorer.precision == "fp16" else self.scorer.precision  # no scaled loss here
         features, heads = check_can_transduce(self.scorer.model)
         torch.manual_seed((self.seed << 8) + fold)
         net = channels_last(Discriminator(features, heads.in_features).to(device)).train()

@@ -31,20 +31,27 @@ class Progress:
     best_loss: float = float("inf")
     best_epoch: int = 0
     stopped_early: bool = False
+    skipped_steps: int = 0
     history: list[Row] = dataclasses.field(default_factory=list)
 
 
 class TrainingState:
-    """Model, its averaged copy (which scores and is saved), optimizer and progress."""
+    """Model, its averaged copy (which scores and is saved), optimizer, gradient scaler and progress.
 
-    def __init__(self, model: Model, config: TrainConfig, fingerprint: str) -> None:
+    The scaler multiplies the loss so that small gradients do not vanish in float16, and skips steps whose gradients
+    overflow (Micikevicius et al. 2018); in other precisions it does nothing.
+    """
+
+    def __init__(self, model: Model, config: TrainConfig, fingerprint: str, precision: str = "fp32") -> None:
         self.model, self.config, self.fingerprint = model, config, fingerprint
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         # Weight decay is for matrices: biases and normalisation weights would only lose their scale by it.
         matrices = [p for p in model.parameters() if p.ndim >= 2]
         vectors = [p for p in model.parameters() if p.ndim < 2]
+        device = next(model.parameters()).device.type
         groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=config.lr, fused=next(model.parameters()).device.type != "mps")
+        self.optimizer = torch.optim.AdamW(groups, lr=config.lr, fused=device != "mps")
+        self.scaler = torch.amp.GradScaler(device, enabled=precision == "fp16")
         self.progress = Progress()
 
     def update_average(self) -> None:
@@ -60,6 +67,7 @@ class TrainingState:
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "progress": dataclasses.asdict(self.progress),
             "fingerprint": self.fingerprint,
         }
@@ -78,6 +86,8 @@ class TrainingState:
             self.model.load_state_dict(content["model"])
             self.average.load_state_dict(content["average"])
             self.optimizer.load_state_dict(content["optimizer"])
+            if scaler := content.get("scaler"):  # empty but for float16
+                self.scaler.load_state_dict(scaler)
             self.progress = Progress(**content["progress"])
         except InputError:
             raise

@@ -1,5 +1,6 @@
 """What training measured: one row per epoch, in metrics.csv, in TensorBoard and at a tracker."""
 
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +11,19 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-COLUMNS = ("epoch", "step", "lr", "train_loss", "held_out_loss", "gradient_norm", "images_per_second", "seconds")
+COLUMNS = (
+    "epoch", "step", "lr", "train_loss", "held_out_loss", "gradient_norm", "images_per_second", "seconds", "threads",
+)  # fmt: skip
 PICTURES = "held_out/images_and_reconstructions"
 Row = dict[str, float]
 
 
 def write_metrics(path: Path, rows: list[Row]) -> None:
-    """Write all rows as CSV, whole or not at all, so that a resumed run repeats none."""
-    lines = [",".join(COLUMNS), *(",".join(f"{row[name]:.8g}" for name in COLUMNS) for row in rows)]
+    """Write all rows as CSV, whole or not at all, so that a resumed run repeats none.
+
+    What an earlier version did not measure is nan.
+    """
+    lines = [",".join(COLUMNS), *(",".join(f"{row.get(name, nan):.8g}" for name in COLUMNS) for row in rows)]
     write_text(path, "\n".join(lines) + "\n")
 
 

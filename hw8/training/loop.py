@@ -16,6 +16,7 @@ from hw8.base.errors import InputError, Interrupted, command
 from hw8.base.interrupts import stop_signals
 from hw8.base.processes import processes
 from hw8.base.progress import progress_bar
+from hw8.base.threads import Threads
 from hw8.config import RunConfig
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import batch_count, epoch_batches, in_batches, mirrored_rows, training_batch
@@ -61,7 +62,7 @@ class Trainer:
         self.best: Model | None = None  # weights better than those on the disk, until they are saved
         self.model: Any = torch.compile(state.model) if config.train.compile else state.model
         self.channels_last = convolves(state.model)
-        self.tracker = Tracker()
+        self.tracker, self.threads = Tracker(), Threads()
         self.stop_requested: Callable[[], bool] = lambda: False
         self.stop_agreed = False  # of several processes: whether all know that one of them was asked to stop
         self.job = processes()
@@ -135,13 +136,15 @@ class Trainer:
             with autocast(self.precision, self.device):
                 output = self.model(x_NCHW)
             share = objective(train.loss, output, x_NCHW).sum() / len(rows_B)
-            share.backward()
+            state.scaler.scale(share).backward()
             loss += share.detach()
         loss, self.stop_agreed = exchange(state.model, loss, self.stop_requested())
+        state.scaler.unscale_(state.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), train.clip_norm)
         for group in state.optimizer.param_groups:
             group["lr"] = self._lr(step)
-        state.optimizer.step()
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
         state.optimizer.zero_grad()
         state.update_average()
         state.progress.step += 1
@@ -164,6 +167,9 @@ class Trainer:
             return math.nan
         losses, norms = torch.stack(self.pending).cpu().double().T
         self.pending = []
+        if self.state.scaler.is_enabled():  # a gradient beyond float16 is a step that the scaler skipped
+            self.state.progress.skipped_steps += int((~norms.isfinite()).sum())
+            norms = norms.where(norms.isfinite(), 0.0)
         if not bool(torch.isfinite(losses).all() and torch.isfinite(norms).all()):
             raise InputError(
                 f"{self.name}: the loss is no longer a finite number at step "
@@ -197,6 +203,8 @@ class Trainer:
         if first_or_last or time.monotonic() - self.saved_at >= SHORT:
             self.save()
         board.log_epoch(row, self._pictures())
+        if self.threads.adapt(len(self.splits.train)) and self.folder is not None:
+            self.folder.record_threads(torch.get_num_threads())
 
     def save(self) -> None:
         """Write the best weights, and the state to resume from; a state with a bad loss is refused first.
@@ -257,6 +265,7 @@ class Trainer:
             "gradient_norm": sums["norm"] / sums["steps"],
             "images_per_second": len(self.splits.train) / max(progress.epoch_seconds, 1e-9),
             "seconds": progress.seconds,
+            "threads": torch.get_num_threads(),
         }
 
     @torch.no_grad()

@@ -58,6 +58,12 @@ class RunFolder:
             self.check_empty()
         write_text(self.config, to_yaml(config))
 
+    def record_threads(self, number: int) -> None:
+        """Record in config.yaml that the run goes on with this number of threads."""
+        config = read_config(self.config)
+        if config.threads != number and processes().main:
+            write_text(self.config, to_yaml(dataclasses.replace(config, threads=number)))
+
     def remove_empty(self) -> None:
         """Remove the folder if nothing was written."""
         if processes().main:

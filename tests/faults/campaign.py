@@ -26,6 +26,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # runs are compared by their bytes, which depend on it
+
 # Loaded before any fork, and nothing of it called: threads would not survive one.
 import matplotlib
 import pandas  # noqa: F401

@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from hw8.base.errors import InputError
 from hw8.base.tables import read_table
@@ -16,6 +17,7 @@ from hw8.report.tables import auc_table
 from hw8.runs.predict import predict, predict_shard
 from hw8.runs.submission import merge_parts, read_submission
 from hw8.runs.train import train_run
+from hw8.scoring.inference import Scorer
 from hw8.scoring.tails import benjamini_hochberg
 from hw8.training.run_folder import SavedModel, newest_run
 
@@ -195,3 +197,21 @@ def test_a_transductive_run_has_no_parts(trained, tmp_path, monkeypatch):
     (run / "config.yaml").write_text(text)
     with pytest.raises(InputError, match="must see the whole test set at once"):
         predict_shard(run, None, tmp_path / "x.csv", (0, 1))
+
+
+def test_threads_are_those_that_are_given(trained, tmp_path, monkeypatch, call):
+    used = []
+    original = Scorer.reconstruct
+
+    def reconstruct(self, batch_BHWC):
+        used.append(torch.get_num_threads())
+        return original(self, batch_BHWC)
+
+    monkeypatch.setattr(Scorer, "reconstruct", reconstruct)
+    words = ("--run", trained.folder.path, "--out", tmp_path / "a.csv", "--threads")
+    for shard in ((), ("--shard", "0/1")):
+        used.clear()
+        call("predict", *words, 3, *shard)
+        assert used[-1] == 3
+    assert torch.get_num_threads() != 3
+    assert call("predict", *words, 0, code=2).line == "error: --threads 0: must be at least 1"

@@ -51,6 +51,40 @@ def test_the_gradient_is_cut_to_its_largest_norm(trainer, monkeypatch):
     assert trainer.pending[0][1] > 0.01, "what is reported is the norm before the cut"
 
 
+def test_a_step_that_overflows_float16_is_skipped_and_counted(trainer):
+    trainer.precision = "fp16"
+    trainer.state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40)
+    before = copy.deepcopy(trainer.state.model.state_dict())
+    trainer.step(trainer.splits.train[:64])
+    for name, parameter in trainer.state.model.named_parameters():
+        torch.testing.assert_close(parameter.detach(), before[name], rtol=0, atol=0)
+    assert trainer.state.scaler.get_scale() == 2.0**39
+    assert np.isfinite(trainer.settle())
+    assert trainer.state.progress.skipped_steps == 1
+    assert trainer.state.progress.epoch_sums["norm"] == 0
+    trainer.state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**4)
+    trainer.step(trainer.splits.train[:64])
+    trainer.settle()
+    assert trainer.state.progress.skipped_steps == 1
+    assert (next(trainer.state.model.parameters()) != next(iter(before.values()))).any()
+
+
+def test_float16_has_the_gradient_of_float32_but_for_rounding(trainer, monkeypatch):
+    gradients = []
+
+    def step(self):
+        gradients.append(torch.cat([p.grad.flatten().clone() for p in trainer.state.model.parameters()]))
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    for precision in ("fp32", "fp16"):
+        trainer.precision = precision
+        trainer.state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, enabled=precision == "fp16")
+        trainer.state.progress.step = 0
+        trainer.step(trainer.splits.train[:64])
+    exact, half = gradients
+    assert 0 < (half - exact).norm() < 0.05 * exact.norm()
+
+
 def test_every_twentieth_step_tells_the_mean_loss_since_the_last(trainer, monkeypatch):
     monkeypatch.setattr(trainer, "_batches", lambda epoch: [trainer.splits.train[:8]] * 45)
     steps = list(trainer.steps())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import os
 import pickle
 import shutil
@@ -104,6 +105,53 @@ def test_interrupted_and_resumed_it_ends_in_the_same_bytes(quick, whole, tmp_pat
     rows = [(folder / "metrics.csv").read_text().splitlines() for folder in (tmp_path / "cut", whole)]
     losses = [[line.split(",")[:5] for line in lines] for lines in rows]
     assert losses[0] == losses[1]
+
+
+def test_the_scaler_of_float16_skips_steps_that_overflow_and_is_resumed(quick, tmp_path, stop_at, monkeypatch):
+    """A first scale that overflows, and one that grows until it overflows again, after the break too."""
+    scaler = functools.partial(torch.amp.GradScaler, init_scale=2.0**28, growth_factor=2.0**8, growth_interval=4)
+    monkeypatch.setattr(torch.amp, "GradScaler", scaler)
+    half = dataclasses.replace(quick, precision="fp16")
+    unbroken = train_run(half, tmp_path / "whole")
+    stop_at(7, signal.SIGINT)
+    with pytest.raises(Interrupted):
+        train_run(half, tmp_path / "cut")
+    saved = torch.load(tmp_path / "cut" / "resume.pt", weights_only=True)
+    skipped = saved["progress"]["skipped_steps"]
+    assert saved["scaler"]["scale"] != 2.0**28
+    resumed = resume_run(tmp_path / "cut")
+    assert 0 < skipped < resumed.summary["skipped_steps"] == unbroken.summary["skipped_steps"] < 15
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+
+
+def test_a_run_records_its_threads_and_resumes_with_them(quick, tmp_path, stop_at, monkeypatch):
+    """Fewer from the second epoch on, as when another program takes a core."""
+    used = []
+    original = loop.Trainer.step
+
+    def step(self, rows_B):
+        original(self, rows_B)
+        used.append(torch.get_num_threads())
+
+    def adapt(self, images):
+        torch.set_num_threads(1)
+        return True
+
+    monkeypatch.setattr(loop.Trainer, "step", step)
+    monkeypatch.setattr(loop.Threads, "adapt", adapt)
+    stop_at(7, signal.SIGINT)
+    before = torch.get_num_threads()
+    with pytest.raises(Interrupted):
+        train_run(dataclasses.replace(quick, threads=2), tmp_path / "run")
+    assert used == [2] * 5 + [1] * 2
+    assert torch.get_num_threads() == before
+    assert read_config(tmp_path / "run" / "config.yaml").threads == 1
+    monkeypatch.setattr(loop.Threads, "adapt", lambda *_: False)
+    for settings in (dataclasses.replace(quick, threads=2), None):
+        assert resume_run(tmp_path / "run", settings).summary["hardware"]["threads"] == 2
+    assert used[7:] == [2] * 8
+    rows = np.genfromtxt(tmp_path / "run" / "metrics.csv", delimiter=",", names=True)
+    assert rows["threads"].tolist() == [2, 2, 2]
 
 
 def test_a_stop_in_the_last_step_finishes_the_run(quick, tmp_path, stop_at):
@@ -302,8 +350,9 @@ def test_weights_are_averaged(quick, tmp_path):
     assert any((averaged["average"][name] != value).any() for name, value in averaged["model"].items())
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("loss", ["mse", "l1", "bce"])
+@pytest.mark.parametrize(
+    ("precision", "loss"), [*itertools.product(["fp32", "bf16"], ["mse", "l1", "bce"]), ("fp16", "l1")]
+)
 def test_every_objective_in_every_precision(quick, tmp_path, precision, loss):
     config = dataclasses.replace(changed(quick, train={"loss": loss}), precision=precision)
     finished = train_run(config, tmp_path / "run")

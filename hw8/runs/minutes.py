@@ -1,0 +1,114 @@
+"""A training that fits a given time: its epochs follow from rates measured at the start, and are settings from then on.
+
+Only the measurement depends on the clock. What follows from it stands in config.yaml, so that the run is resumed, or
+repeated with those settings, as any other.
+"""
+
+import dataclasses
+import logging
+import math
+import time
+from collections.abc import Callable
+
+from hw8.base.errors import InputError
+from hw8.base.processes import processes
+from hw8.base.text import counted
+from hw8.config import RunConfig
+from hw8.data.corruptions import CORRUPTIONS
+from hw8.data.splits import evenly_spaced, reference_rows
+from hw8.data.unseen import UNSEEN
+from hw8.evaluation.held_out import PER_KIND, Development
+from hw8.scoring.calibration import needed_evidence
+from hw8.scoring.inference import Scorer
+from hw8.training.history import Board
+from hw8.training.loop import Trainer
+
+WARM_UP = 3  # steps before those that are timed: the first allocate memory and choose kernels
+MEASURED = 3.0  # seconds of steps that are timed, or SHARE of a short time
+SHARE = 0.02
+FEW = 32  # development images that are scored, also changed to each kind: some 550 in all, of some 15,000 later
+SPARED = 0.05  # of the time, for what is not measured (start, fits, pictures, saving) and for rates that vary
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pace:
+    """Seconds that the parts of a run take, the steps of an epoch, its end, and all that follows the last epoch."""
+
+    steps: float
+    end: float
+    after: float
+
+    @classmethod
+    def measure(cls, trainer: Trainer, seconds: float) -> "Pace":
+        """Train for about so many seconds, and score some images; the trainer is of no use afterwards."""
+        count = len(trainer.splits.train)
+        _train(trainer, WARM_UP)
+        step = _seconds(lambda: _train(trainer, 1))
+        # Every process makes as many steps, since they exchange gradients.
+        steps = processes().broadcast(max(2, math.ceil(seconds / step)))
+        per_image = _seconds(lambda: _train(trainer, steps)) / (steps * count / trainer.per_epoch)
+        end = _seconds(lambda: trainer.finish_epoch(Board(None, 0)))
+        return cls(per_image * count, end, _seconds_after(trainer))
+
+
+def fit_into(minutes: float, trainer: Trainer, started: float) -> RunConfig:
+    """Return the trainer's settings with as many epochs as fit into the minutes since `started` (time.monotonic()).
+
+    The time includes scoring after the training. The batches stay as they are; the trainer is of no use afterwards.
+    Raises InputError if the time is too short for one epoch.
+    """
+    if not 0 < minutes < math.inf:
+        raise InputError(f"`minutes` {minutes:g}: must be more than 0")
+    config, count = trainer.config, f"{len(trainer.splits.train):,}"
+    pace = Pace.measure(trainer, min(MEASURED, SHARE * 60 * minutes))
+    spent, epoch = time.monotonic() - started, pace.steps + pace.end
+    epochs = processes().broadcast(int(((1 - SPARED) * 60 * minutes - spent - pace.after) / epoch))
+    if epochs < 1:
+        needed = math.ceil((spent + epoch + pace.after) / (1 - SPARED) / 6) / 10
+        raise InputError(
+            f"`minutes` {minutes:g}: too short for one epoch of {count} images, which takes {_length(epoch)}, and "
+            f"{_length(pace.after)} of scoring after it; give {needed:g} or more, or a faster `preset`"
+        )
+    log.info(
+        "takes %s: %s of %s images at %.0f images/s, and %s of scoring after them",
+        _length(epochs * epoch + pace.after), counted(epochs, "epoch"), count,
+        len(trainer.splits.train) / pace.steps, _length(pace.after),
+    )  # fmt: skip
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=epochs, least_steps=0))
+
+
+def _train(trainer: Trainer, steps: int) -> None:
+    """Make so many steps of the first epoch, again from its start where it ends."""
+    while steps:
+        for _ in trainer.steps():
+            steps -= 1
+            if not steps:
+                return
+        trainer.state.progress.step = 0
+
+
+def _seconds_after(trainer: Trainer) -> float:
+    """Seconds to score the calibration split, all images for suspects, and development images with their changes."""
+    images, splits, scoring = trainer.images, trainer.splits, trainer.config.scoring
+    scorer = Scorer(trainer.state.average, trainer.device, trainer.precision, scoring.score_batch_size)
+    quick = scorer.with_evidence(needed_evidence(scoring.score, scoring.parts, scoring.fused))
+    batch, few = evenly_spaced(splits.train, scoring.score_batch_size), evenly_spaced(splits.development, FEW)
+    kinds = len(CORRUPTIONS) + len(UNSEEN)
+    per_suspect = _seconds(lambda: quick.table(images, batch)) / len(batch)
+    per_image = _seconds(lambda: Development.measure(scorer.table, images, few)) / (len(few) * (1 + kinds))
+    count = len(splits.calibration) + len(splits.development) + kinds * min(len(splits.development), PER_KIND)
+    if scoring.fit_on == "training":
+        count += len(reference_rows(splits))
+    return per_suspect * len(images) + per_image * count
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} minutes"

@@ -1,0 +1,140 @@
+"""As many threads as there are free cores: how load is measured, and what follows from it."""
+
+import math
+import types
+from pathlib import Path
+
+import pytest
+import torch
+
+from hw8.base import threads
+from hw8.base.errors import InputError
+from hw8.base.threads import OtherLoad, Threads, available_cores, computing_threads
+
+
+class Load:
+    """What OtherLoad measures, as a test gives it."""
+
+    used, seconds = 0.0, 3.0
+
+    def cores(self) -> float:
+        return self.used
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Eight cores, PyTorch with all of them, and a load to be set."""
+    before = torch.get_num_threads()
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(threads, "PERIOD", 0.0)
+    monkeypatch.setattr(threads, "OtherLoad", Load)
+    monkeypatch.setattr(threads, "_cores", lambda: list(range(8)))
+    monkeypatch.setattr(threads, "_container_limit", lambda: math.inf)
+    monkeypatch.setattr(Load, "used", 0.0)
+    torch.set_num_threads(8)
+    yield monkeypatch
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("used", "number"), [(0.0, 8), (0.2, 8), (0.3, 7), (1.0, 7), (2.4, 5), (8.0, 1), (11.0, 1)])
+def test_a_thread_per_free_core_within_the_block(machine, used, number):
+    machine.setattr(Load, "used", used)
+    with computing_threads():
+        assert torch.get_num_threads() == number
+    assert torch.get_num_threads() == 8
+
+
+def test_the_number_is_said_with_its_reason(machine, caplog):
+    machine.setattr(Load, "used", 1.0)
+    machine.setattr(threads, "_container_limit", lambda: 2.5)
+    with caplog.at_level("INFO"), computing_threads():
+        assert torch.get_num_threads() == 2 == available_cores()
+    reason = "other programs use 1.0 of 8 cores, and this container may use 2"
+    assert caplog.messages == [f"threads: 2, where 8 are possible: {reason}; `threads` N overrides"]
+
+
+def test_a_given_number_is_taken_and_never_adapted(machine):
+    machine.setattr(Load, "used", 8.0)
+    with computing_threads(5) as given:
+        assert torch.get_num_threads() == 5
+        assert not any(given.adapt(images) for images in (100, 1))
+    machine.setenv("OMP_NUM_THREADS", "8")
+    with computing_threads() as given:
+        assert torch.get_num_threads() == 8
+        assert not any(given.adapt(images) for images in (100, 1))
+    with pytest.raises(InputError, match="`threads` 0: must be at least 1"), computing_threads(0):
+        pass
+
+
+def test_never_more_than_pytorch_has(machine):
+    torch.set_num_threads(3)
+    with computing_threads():
+        assert torch.get_num_threads() == 3
+
+
+@pytest.mark.parametrize(
+    ("images", "used", "number"),
+    [(660, 3.0, 5), (670, 3.0, 8), (660, 0.1, 8)],
+    ids=["slow beside others", "not slow", "slow by itself"],
+)
+def test_fewer_threads_once_the_rate_falls_below_two_thirds(machine, images, used, number):
+    with computing_threads() as adaptive:
+        assert not adaptive.adapt(1000)
+        machine.setattr(Load, "used", used)
+        assert adaptive.adapt(images) == (number < 8)
+        assert torch.get_num_threads() == number
+        assert not adaptive.adapt(images)
+
+
+def test_two_trainings_started_at_once_see_each_other_after_an_epoch(machine):
+    with computing_threads() as adaptive:
+        machine.setattr(Load, "used", 4.0)
+        assert adaptive.adapt(1000)
+        assert torch.get_num_threads() == 4
+
+
+def test_short_epochs_are_compared_together(machine):
+    adaptive = Threads(adaptive=True)
+    adaptive.adapt(1000)
+    machine.setattr(Load, "used", 4.0)
+    machine.setattr(Load, "seconds", 1.9)
+    assert not adaptive.adapt(300)
+    machine.setattr(Load, "seconds", 3.0)
+    assert not adaptive.adapt(700), "1,000 images as before"
+
+
+def test_load_is_that_of_others_on_our_cores(monkeypatch):
+    def times(user: float, system: float = 0.0) -> types.SimpleNamespace:
+        return types.SimpleNamespace(user=user, system=system, idle=99.0)
+
+    now = {"clock": 10.0, "cores": [times(5.0), times(7.0), times(50.0)], "own": times(4.0)}
+    monkeypatch.setattr(threads, "_cores", lambda: [0, 1])
+    monkeypatch.setattr(threads.time, "monotonic", lambda: now["clock"])
+    monkeypatch.setattr(threads.psutil, "cpu_times", lambda percpu: now["cores"])
+    own = types.SimpleNamespace(cpu_times=lambda: now["own"])
+    monkeypatch.setattr(threads.psutil, "Process", lambda: own)
+    load = OtherLoad()
+    now |= {"clock": 12.0, "cores": [times(7.0), times(7.5, system=0.5), times(52.0)], "own": times(5.0, system=0.5)}
+    assert load.cores() == pytest.approx((2.0 + 1.0 - 1.5) / 2)
+
+
+def test_a_containers_limit(tmp_path: Path):
+    def limit(group: str = "/") -> float:
+        (tmp_path / "own").write_text(f"1:cpu:/elsewhere\n0::{group}\n")
+        return threads._container_limit(tmp_path, tmp_path / "own")
+
+    assert limit() == math.inf
+    (tmp_path / "cpu.max").write_text("250000 100000\n")
+    assert limit() == 2.5
+    inner = tmp_path / "job" / "step"
+    inner.mkdir(parents=True)
+    (inner / "cpu.max").write_text("max 100000\n")
+    assert limit("/job/step") == 2.5
+    (inner.parent / "cpu.max").write_text("150000 100000\n")
+    assert limit("/job/step") == 1.5
+    (tmp_path / "cpu").mkdir()
+    for name, value in (("quota", 400000), ("period", 100000)):
+        (tmp_path / "cpu" / f"cpu.cfs_{name}_us").write_text(str(value))
+    assert limit() == 4, "version 1"
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("-1")
+    assert limit() == 2.5

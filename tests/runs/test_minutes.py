@@ -1,0 +1,86 @@
+"""Trainings that fit a given time."""
+
+import dataclasses
+import time
+
+import pytest
+
+from hw8.base.errors import InputError
+from hw8.config import read_config
+from hw8.config.presets import changed
+from hw8.data.sources import open_source
+from hw8.data.splits import split_rows
+from hw8.runs import minutes, train
+from hw8.runs.minutes import Pace, fit_into
+from hw8.training.loop import Trainer
+
+
+@pytest.fixture
+def trainer(quick) -> Trainer:
+    images = open_source(quick.data.source).training()
+    return train.build(quick, images, split_rows(len(images), quick.data))
+
+
+@pytest.fixture
+def pace(monkeypatch):
+    """An epoch of 60 seconds, and 120 after the last."""
+    monkeypatch.setattr(Pace, "measure", classmethod(lambda *_: Pace(50.0, 10.0, 120.0)))
+
+
+def test_as_many_epochs_as_fit_with_what_follows(trainer, pace, caplog):
+    with caplog.at_level("INFO"):
+        config = fit_into(20, trainer, time.monotonic() - 30)
+    assert config.train.epochs == 16, "95% of 1,200 seconds, less 30 spent and 120 to score, are 990"
+    assert config == changed(trainer.config, train={"epochs": 16, "least_steps": 0})
+    assert caplog.messages == [
+        "takes 18.0 minutes: 16 epochs of 320 images at 6 images/s, and 2.0 minutes of scoring after them"
+    ]
+
+
+def test_too_short_a_time_says_how_much_is_needed(trainer, pace):
+    line = "`minutes` 3: too short for one epoch of 320 images, which takes 60 s, and 2.0 minutes of scoring after it; "
+    with pytest.raises(InputError) as caught:
+        fit_into(3, trainer, time.monotonic())
+    assert str(caught.value) == line + "give 3.2 or more, or a faster `preset`"
+    assert fit_into(3.2, trainer, time.monotonic()).train.epochs == 1
+
+
+@pytest.mark.parametrize("number", [0, -1, float("nan"), float("inf")])
+def test_no_time_is_refused(trainer, number):
+    with pytest.raises(InputError, match="`minutes` .*: must be more than 0"):
+        fit_into(number, trainer, time.monotonic())
+
+
+def test_every_part_is_measured(trainer, monkeypatch):
+    seconds = []
+    original = minutes._seconds
+
+    def kept(work):
+        seconds.append(original(work))
+        return seconds[-1]
+
+    monkeypatch.setattr(minutes, "_seconds", kept)
+    pace = Pace.measure(trainer, 0.02)
+    step, steps, end, suspects, development = seconds
+    assert pace.end == end
+    assert pace.steps == pytest.approx(steps * trainer.per_epoch / max(2, -(-0.02 // step)))
+    # 256 of 400 images for suspects; 32 of 40 for each of 16 kinds of change, and unchanged ones.
+    assert pace.after == pytest.approx(suspects * 400 / 256 + development / (17 * 32) * (40 + 40 + 16 * 40))
+
+
+def test_what_was_chosen_is_recorded_and_repeats(quick, tmp_path, monkeypatch):
+    monkeypatch.setattr(Pace, "measure", classmethod(lambda _, trainer, seconds: trainer.step(trainer.splits.train[:8])
+                                                     or Pace(20.0, 5.0, 3.0)))  # fmt: skip
+    timed = train.train_run(changed(quick, train={"least_steps": 400}), tmp_path / "timed", minutes=1)
+    assert timed.summary["epochs"] == 2
+    config = read_config(tmp_path / "timed" / "config.yaml")
+    assert (config.train.epochs, config.train.least_steps) == (2, 0)
+    again = train.train_run(dataclasses.replace(config), tmp_path / "again")
+    assert again.folder.model.read_bytes() == timed.folder.model.read_bytes()
+
+
+@pytest.mark.parametrize("words", [("--epochs", "3"), ("--resume", "RUN")])
+def test_a_run_whose_epochs_are_given_takes_no_minutes(words, call, trained):
+    words = [str(trained.folder.path) if word == "RUN" else word for word in words]
+    line = call("train", "--minutes", "2", *words, code=2).line
+    assert line == "error: --minutes 2 chooses the epochs of a new run; omit --epochs and --resume"
