@@ -136,7 +136,9 @@ def predict(
     _check_names(out, evidence, paths)
     if fdr is not None and not 0 < fdr < 1:
         raise InputError(f"`fdr` {fdr:g}: the share of flagged images that may be normal lies between 0 and 1")
-    return predict_with([TrainedRun.load(run, device) for run in paths], where, out, evidence, fdr)
+    trained_runs = [TrainedRun.load(run, device) for run in paths]
+    with computing_threads(threads):
+        return predict_with(trained_runs, where, out, evidence, fdr)
 
 
 def predict_with(
@@ -153,8 +155,7 @@ def predict_with(
     labels, names = source.labels(len(test_sets[0])), trained_runs[0].file_names(source)
     warnings = warn_of_differences(trained_runs, test_sets)
     started = time.perf_counter()
-    with computing_threads(threads):
-        by_run = [score_images(trained, images) for trained, images in zip(trained_runs, test_sets, strict=True)]
+    by_run = [score_images(trained, images) for trained, images in zip(trained_runs, test_sets, strict=True)]
     seconds = time.perf_counter() - started
     scores: Scores = by_run[0]
     correlation, groups = None, []
