@@ -1,14 +1,11 @@
-"""Small CSV files: written whole, and read as text, with one line for whatever is wrong in them."""
+"""Small CSV files read as text, with one line for whatever is wrong in them."""
 
-import csv
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hw8.base.errors import InputError, first_words
-from hw8.base.files import atomic_write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,12 +40,6 @@ def read_table(path: Path, required: tuple[str, ...], optional: tuple[str, ...] 
     if table.empty:
         raise InputError(f"{path}: holds no rows; write it again")
     return table
-
-
-def write_table(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Write a CSV file, whole or not at all; floats have the digits with which they read back the same."""
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([columns, *rows])
 
 
 def numbers(path: Path, table: "pd.DataFrame", column: str) -> np.ndarray:

@@ -20,8 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from hw8.base.errors import InputError
-from hw8.base.files import atomic_folder, read_text, write_text
-from hw8.base.tables import write_table
+from hw8.base.files import atomic_folder, read_text, write_table, write_text
 from hw8.data.labels import NORMAL
 from hw8.data.portraits import SIDE, Camera, Scene, draw_cartoon, draw_cat, draw_person
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hw8.base.tables import numbers, read_table, write_table
+from hw8.base.files import write_table
+from hw8.base.tables import numbers, read_table
 from hw8.base.text import aligned
 
 MEASURED = ("auc", "held_out_auc", "unseen_auc", "seconds")

@@ -12,8 +12,8 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from hw8.base.errors import InputError, printable
+from hw8.base.files import write_table
 from hw8.base.lock import locked
-from hw8.base.tables import write_table
 from hw8.data.labels import NORMAL
 from hw8.data.picture_folder import PictureFolder
 from hw8.data.pictures import read_pictures

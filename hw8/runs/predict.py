@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from hw8.base.errors import InputError
-from hw8.base.files import atomic_write
+from hw8.base.files import atomic_write, write_table
 from hw8.base.processes import processes
-from hw8.base.tables import write_table
 from hw8.base.threads import computing_threads
 from hw8.config import Device
 from hw8.data.arrays import Images

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from hw8.base.errors import InputError
-from hw8.base.files import atomic_write
-from hw8.base.tables import ids_in_order, numbers, read_table, write_table
+from hw8.base.files import atomic_write, write_table
+from hw8.base.tables import ids_in_order, numbers, read_table
 from hw8.scoring.tails import check_scores
 
 

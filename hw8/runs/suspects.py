@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hw8.base.tables import write_table
+from hw8.base.files import write_table
 from hw8.data.arrays import Images
 from hw8.runs.trained_run import TrainedRun
 from hw8.training.run_folder import RunFolder
