@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hw8.base.errors import InputError, command
 from hw8.base.processes import processes
+from hw8.base.tables import ids_in_order, read_table
 from hw8.data.arrays import Images, open_images
 from hw8.data.labels import Labels, read_labels
 from hw8.data.picture_folder import SUFFIXES
@@ -16,6 +17,8 @@ from hw8.data.shards import shard_paths
 
 log = logging.getLogger(__name__)
 TRAINING, TESTING, LABELS = "trainingset.npy", "testingset.npy", "testing_labels.csv"
+# Which picture each image was made of: `ID,file`, written by `hw8 prepare_data`.
+TRAINING_FILES, TESTING_FILES = "training_files.csv", "testing_files.csv"
 HOMEWORK = Path("data")
 HOMEWORK_IMAGES = {TRAINING: 100_000, TESTING: 19_636}  # of the course's files
 DEMO = Path("data/demo")
@@ -52,6 +55,19 @@ class Source:
     def labels(self, count: int | None = None) -> Labels | None:
         """Return the test images' labels, or None if they are unknown. Raises InputError if they do not match."""
         return read_labels(self.labels_file, count) if self.has_test_set and self.labels_file.exists() else None
+
+    def file_names(self, table: str, count: int) -> list[str] | None:
+        """The pictures that `count` images were made of, from TRAINING_FILES or TESTING_FILES; None without that file.
+
+        Raises InputError if it does not name so many.
+        """
+        path = self.folder / table
+        if not path.exists():
+            return None
+        rows = read_table(path, ("ID", "file"))
+        if len(rows) != count:
+            raise InputError(f"{path}: names {len(rows):,} pictures, but there are {count:,} images; remove it")
+        return list(rows["file"].iloc[ids_in_order(path, rows)])
 
     def _open(self, name: str, crop: int | None) -> Images:
         if not _exists(self.folder / name):

@@ -10,7 +10,7 @@ from hw8.base.device import choose_device, choose_precision, keep_memory
 from hw8.base.errors import InputError
 from hw8.config import Device, RunConfig
 from hw8.data.arrays import Images, Selection
-from hw8.data.sources import Source, open_source
+from hw8.data.sources import TESTING_FILES, TRAINING_FILES, Source, open_source
 from hw8.data.splits import Splits, split_rows
 from hw8.data.synthetic import Change
 from hw8.scoring.appearance import Appearance
@@ -110,7 +110,7 @@ class TrainedRun:
 
         If the run's own data has no test set: its development images, which it was not trained or calibrated on.
         """
-        if not source.has_test_set and source == self.open_source(None):
+        if self._scores_development(source):
             training, splits = self.open_training()
             log.info(
                 "%s: has no test set; its %s development images, held out from training, are scored in its place",
@@ -125,6 +125,18 @@ class TrainedRun:
                 f"takes {self.side}x{self.side}x{self.channels}; score the kind of images it was trained on"
             )
         return images
+
+    def file_names(self, source: Source) -> list[str] | None:
+        """The picture files behind the images of `open_test`, in their order; None where nothing names them."""
+        if not self._scores_development(source):
+            return source.file_names(TESTING_FILES, len(source.testing()))
+        training, splits = self.open_training()
+        names = source.file_names(TRAINING_FILES, len(training))
+        return None if names is None else [names[row] for row in splits.development]
+
+    def _scores_development(self, source: Source) -> bool:
+        """Whether development images are scored: the run's own data has no test set."""
+        return not source.has_test_set and source == self.open_source(None)
 
     def open_training(self) -> tuple[Images, Splits]:
         """The images that the run was trained on, and their split. Raises InputError if they are no longer there."""
