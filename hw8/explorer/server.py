@@ -44,8 +44,8 @@ def create_app(catalogue: Catalogue) -> Starlette:
     name may have been pointed here) or that the browser marks as another site's are refused.
     """
     names = " beside ".join(run.name for run in catalogue.runs)
-    limits = {"bytes": LARGEST_BYTES, "channels": catalogue.images.channels}
-    page = render("explorer.html.j2", title=f"{names} on {catalogue.data}", data=as_data(limits))
+    data = as_data({"largest_bytes": LARGEST_BYTES})
+    page = render("explorer.html.j2", title=f"{names} on {catalogue.data}", data=data)
 
     def image(request: Request) -> Response:
         content = encoded(three_channels(catalogue.image(request.path_params["row"])))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hw8.base.errors import InputError
-from hw8.data.sources import TESTING_FILES, Source
+from hw8.data.sources import TESTING_FILES, TRAINING_FILES, Source
 from hw8.explorer.catalogue import Catalogue
 from hw8.explorer.query import Query
 from hw8.runs.trained_run import TrainedRun
@@ -101,8 +101,17 @@ def test_without_labels_there_are_no_mistakes_to_show(trained, named, tmp_path):
     assert ids(catalogue, show="misses") == ids(catalogue, kind="cat") == ids(catalogue, text="IMG") == set()
 
 
-def test_file_names_belong_to_the_images(trained, named, tmp_path):
+def test_file_names_belong_to_the_images(trained, demo, named, tmp_path):
     assert Source("named", named).file_names(TESTING_FILES, 120)[17] == "shelf 3/IMG_17.jpg"
-    with pytest.raises(InputError, match="testing_files.csv: names 120 pictures, but there are 119 images; remove it"):
+    assert Source("demo", demo).file_names(TESTING_FILES, 120) is None
+    with pytest.raises(InputError, match=r"testing_files.csv: names 120 pictures, but there are 119 images; remove it"):
         Source("named", named).file_names(TESTING_FILES, 119)
-    assert TrainedRun.load(trained.folder.path).file_names(Source("other", tmp_path / "none")) is None
+    # Without a test set, the development images are scored.
+    (tmp_path / "trainingset.npy").hardlink_to(demo / "trainingset.npy")
+    lines = ["ID,file", *(f"{row},{row}.png" for row in range(400))]
+    (tmp_path / TRAINING_FILES).write_text("\n".join(lines) + "\n")
+    run = TrainedRun.load(trained.folder.path)
+    data = dataclasses.replace(run.config.data, source=str(tmp_path))
+    run = dataclasses.replace(run, config=dataclasses.replace(run.config, data=data))
+    expected = [f"{row}.png" for row in run.open_training()[1].development]
+    assert run.file_names(run.open_source(None)) == expected

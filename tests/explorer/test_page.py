@@ -138,11 +138,11 @@ def test_a_heat_map_lies_over_the_image_and_it_zooms(opened, pair):
     page.wait_for_selector("dialog[open]")
     maps = page.locator("dialog .map")
     assert [maps.nth(place).is_visible() for place in range(2)] == [False, False]
-    page.get_by_label("Heat map").select_option("error")
+    page.get_by_role("combobox", name="Heat map").select_option("error")
     assert [maps.nth(place).is_visible() for place in range(2)] == [True, True]
-    page.get_by_label("Opacity").fill("30")
+    page.get_by_role("slider", name="Opacity").fill("30")
     assert maps.first.evaluate("map => map.style.opacity") == "0.3"
-    page.get_by_label("Zoom").focus()
+    page.get_by_role("slider", name="Zoom").focus()
     for _ in range(6):
         page.keyboard.press("ArrowRight")
     frame = page.locator("dialog .frame").first

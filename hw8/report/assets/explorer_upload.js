@@ -18,8 +18,8 @@ async function take(files) {
 async function scored(picture) {
   const { name } = picture;
   try {
-    if (picture.size > LIMITS.bytes)
-      throw new Error(`${whole(Math.round(picture.size / 1e6))} MB; at most ${LIMITS.bytes / 1e6} are taken: make the picture smaller`);
+    if (picture.size > LIMITS.largest_bytes)
+      throw new Error(`${whole(Math.round(picture.size / 1e6))} MB; at most ${LIMITS.largest_bytes / 1e6} are taken: make the picture smaller`);
     const answer = await ask("/api/score?" + new URLSearchParams({ name }), { method: "POST", body: picture });
     const text = answer.runs.map((run) => (answer.runs.length > 1 ? [`${run.run}: ${number(run.score)}`, `p ${number(run.p, 2)}`]
       : [number(run.score), `p ${number(run.p, 2)}`]));
