@@ -36,8 +36,8 @@ class Query:
 
 def shown(labels: Labels | None, runs: int) -> dict[str, str]:
     """What of SHOWN there is to be shown: mistakes need labels, and a comparison needs two runs."""
-    missing = ("false_alarms", "misses") if labels is None else ()
-    missing += ("only_here", "only_there") if runs < 2 else ()
+    missing = {"false_alarms", "misses"} if labels is None else set()
+    missing |= {"only_here", "only_there"} if runs < 2 else set()
     return {name: text for name, text in SHOWN.items() if name not in missing}
 
 
