@@ -29,7 +29,7 @@ from hw8.explorer.catalogue import Catalogue
 from hw8.explorer.server import create_server, listen
 from hw8.runs.train import FinishedTraining, train_run
 from tests.forks import FORKS
-from tests.helpers import settings_of_a_second
+from tests.helpers import scored, settings_of_a_second
 
 # The last digits depend on the number of threads: processes that tests start have as many.
 THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
@@ -160,7 +160,7 @@ def array_file(tmp_path: Path):
 @pytest.fixture(scope="session")
 def catalogue(trained: FinishedTraining) -> Catalogue:
     """What the explorer knows of the finished run."""
-    return Catalogue(trained.folder.path, None, "cpu")
+    return scored(Catalogue(trained.folder.path, None, "cpu"))
 
 
 @pytest.fixture(scope="session")

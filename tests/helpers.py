@@ -8,12 +8,20 @@ import pytest
 
 from hw8.config import RunConfig
 from hw8.config.presets import changed, load_preset
+from hw8.explorer.catalogue import Catalogue
 
 
 def heavy(names: list[str], quick: set[str]) -> list[Any]:
     """Names to parametrise a test by, of which all but a few are slow: those few meet every line that the others do."""
     assert quick <= set(names)
     return [pytest.param(name, marks=[] if name in quick else pytest.mark.slow) for name in names]
+
+
+def scored(catalogue: Catalogue) -> Catalogue:
+    """The same catalogue, with nothing left to be done in the background."""
+    catalogue.score()
+    catalogue.find_neighbours()
+    return catalogue
 
 
 def settings_of_a_second(small: Path) -> RunConfig:

@@ -16,6 +16,8 @@ class Arguments:
 
     folder: Annotated[Path | None, tyro.conf.arg(name="run")] = None
     """Folder of a finished run. Default: the run finished last."""
+    beside: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    """Folder of a second run, to see every image under both."""
     data: Annotated[str | None, tyro.conf.arg(metavar="WHERE")] = None
     """Folder or named source of the test images. Default: the data of the run."""
     port: int = 8008
@@ -25,14 +27,22 @@ class Arguments:
 
 
 def main() -> None:
-    """Parse, score the test set, and serve the page."""
+    """Parse, serve the page, and score the test set meanwhile."""
     arguments = parse(Arguments, __doc__ or "")
     from hw8.explorer.catalogue import Catalogue
     from hw8.explorer.server import HOST, create_server, listen
     from hw8.training.run_folder import newest_run
 
-    # Before the test set is scored, so that a port in use is reported at once.
+    # Before the runs are loaded, so that a port in use is reported at once.
     with listen(arguments.port) as listening:
-        catalogue = Catalogue(arguments.folder or newest_run(), arguments.data, arguments.device)
+        run = arguments.folder or newest_run()
+        catalogue = Catalogue(run, arguments.data, arguments.device, arguments.beside)
         print(f"Open:     http://{HOST}:{listening.getsockname()[1]}/  (this machine only; Ctrl-C ends it)", flush=True)
-        create_server(catalogue).run(sockets=[listening])
+        server = create_server(catalogue)
+        catalogue.start(on_error=lambda: setattr(server, "should_exit", True))
+        try:
+            server.run(sockets=[listening])
+        finally:
+            catalogue.stop()
+        if catalogue.error is not None:
+            raise catalogue.error

@@ -15,6 +15,7 @@ from hw8.data.pictures import Crop, read_pictures
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 # Pictures in formats that hw8 cannot read: reported as skipped, where other files are only counted. Chosen by hand.
 UNREAD = frozenset({".heic", ".heif", ".avif", ".jxl", ".jp2", ".tga", ".psd", ".svg", ".dng", ".cr2", ".nef", ".arw"})
+CONVERT = "a format that is not read; convert it to PNG or JPEG"
 
 
 @dataclasses.dataclass
@@ -72,7 +73,7 @@ def find_pictures(root: Path) -> PictureFolder:
             elif path.suffix.lower() in SUFFIXES:
                 folder.names.append(relative)
             elif path.suffix.lower() in UNREAD:
-                folder.skipped[relative] = "a format that is not read; convert it to PNG or JPEG"
+                folder.skipped[relative] = CONVERT
             else:
                 folder.others += 1
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]

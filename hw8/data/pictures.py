@@ -6,7 +6,7 @@ import math
 import threading
 import warnings
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -54,7 +54,7 @@ def read_picture(path: Path, side: int, channels: int, crop: Crop) -> np.ndarray
     million pixels are decoded one at a time: the largest take half a gigabyte, 1.6 as WebP. Raises InputError with the
     reason in a few words.
     """
-    try:
+    with decoding(LARGEST_PIXELS):
         size = path.stat().st_size
         if not size or size > LARGEST_BYTES:
             raise InputError("an empty file" if not size else f"over {LARGEST_BYTES:,} bytes")
@@ -64,12 +64,19 @@ def read_picture(path: Path, side: int, channels: int, crop: Crop) -> np.ndarray
             with _alone if math.prod(picture.size) > ALONE_PIXELS else contextlib.nullcontext():
                 picture.draft(None, (GAP * side, GAP * side))  # a JPEG decodes to a half, a quarter or an eighth
                 return squared(_shrunk(picture, side, channels), side, crop)
+
+
+@contextlib.contextmanager
+def decoding(most_pixels: int) -> Iterator[None]:
+    """Turn whatever Pillow raises in the block into InputError, with the reason in a few words."""
+    try:
+        yield
     except InputError:
         raise
     except UnidentifiedImageError:
         raise InputError("not a picture") from None
     except Image.DecompressionBombError:
-        raise InputError(f"over {LARGEST_PIXELS:,} pixels") from None
+        raise InputError(f"over {most_pixels:,} pixels") from None
     except MemoryError:
         raise InputError("needs more memory than there is") from None
     except OSError as error:

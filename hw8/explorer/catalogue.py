@@ -1,147 +1,200 @@
-"""What the explorer shows of a run and a test set: every image's scores, and explanations of single images."""
+"""What the explorer shows of a test set: its images in any order, under one run or two, and their rows as CSV."""
 
-import dataclasses
+import csv
+import io
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hw8.base.errors import InputError
+from hw8.base.errors import InputError, Interrupted
 from hw8.config import Device
-from hw8.data.arrays import Images
 from hw8.data.labels import Labels
-from hw8.data.splits import evenly_spaced
+from hw8.explorer.query import Query, matches, shown
+from hw8.explorer.scored import ScoredRun
 from hw8.explorer.upload import read_upload
-from hw8.report.explanation import Explainer
-from hw8.report.figures import three_channels
-from hw8.report.sprites import data_uri, pictures
-from hw8.runs.predict import score_images
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.inference import Scorer
-from hw8.scoring.tails import rarity
 
-NEAREST = 5  # training images shown beside an image: a row of pictures on a page
-# Training images searched for the nearest, chosen by hand: all of them are scored before the page opens.
-SEARCHED = 4000
-LEAST_SCALE = 1e-6  # a latent column that never varies is not divided by zero
-
-
-@dataclasses.dataclass(frozen=True)
-class Neighbourhood:
-    """Training images by where the encoder puts them: (R, D), each column in units of its spread."""
-
-    images: Images
-    rows: np.ndarray
-    latent_RD: np.ndarray
-    scale_D: np.ndarray
-    scorer: Scorer
-
-    @classmethod
-    def of(cls, trained: TrainedRun) -> "Neighbourhood":
-        """Up to 4,000 evenly spaced images of the training split. Raises InputError if they are gone."""
-        images, splits = trained.open_training()
-        rows = evenly_spaced(splits.train, SEARCHED)
-        scorer = trained.scorer.with_evidence(("latent",))
-        latent_RD = scorer.table(images, rows, label="training images")["latent"].reshape(len(rows), -1)
-        scale_D = np.maximum(latent_RD.std(axis=0), LEAST_SCALE)
-        return cls(images, rows, latent_RD / scale_D, scale_D, scorer)
-
-    def nearest(self, image_HWC: np.ndarray) -> list[np.ndarray]:
-        """The five training images whose latents are nearest, the nearest first."""
-        latent_D = self.scorer.reconstruct(image_HWC[None])[1]["latent"].reshape(-1) / self.scale_D
-        places = np.argsort(np.square(self.latent_RD - latent_D).sum(axis=1))[:NEAREST]
-        return [self.images.read(self.rows[[place]])[0] for place in places]
+# What heads a column of the CSV, by what it holds of an image.
+HEADS = {"id": "ID", "file": "file", "anomalous": "label", "kind": "kind"}
 
 
 class Catalogue:
-    """A run's scores of a test set, (N,) each by name, and explanations of single images."""
+    """The test set of one run, or of two side by side, scored by `score` or in the background by `start`."""
 
-    def __init__(self, run: Path, where: str | None, device: Device = "auto") -> None:
-        """Score the whole test set. Raises InputError if there is no such run, or it does not fit the data."""
-        trained = TrainedRun.load(run, device)
-        source = trained.open_source(where)
-        self.name, self.data = run.resolve().name, source.name
-        self.images = trained.open_test(source)
+    def __init__(self, run: Path, where: str | None, device: Device = "auto", beside: Path | None = None) -> None:
+        """Load the runs and open the images. Raises InputError if there is no such run, or it does not fit the data."""
+        paths = [run] if beside is None else [run, beside]
+        trained_runs = [TrainedRun.load(path, device) for path in paths]
+        source = trained_runs[0].open_source(where)
+        if not source.has_test_set and len({trained.calibration_set() for trained in trained_runs}) > 1:
+            raise InputError(
+                f"`data` {source.name}: has no test set, and these runs held out other images; give `data`"
+            )
+        names = [path.resolve().name for path in paths]
+        names = names if len({*names}) == len(names) else [str(path) for path in paths]
+        self.runs = [
+            ScoredRun(name, trained, trained.open_test(source))
+            for name, trained in zip(names, trained_runs, strict=True)
+        ]
+        self.images, self.data = self.runs[0].images, source.name
         self.labels: Labels | None = source.labels(len(self.images))
-        predicted = score_images(trained.with_all_evidence(), self.images)
-        scores = trained.calibration.scores(predicted.table)
-        self.transductive = predicted.share is not None
-        self.scores = {"score": predicted.score_N} | scores
-        self.p_values = {name: trained.calibration.p_value(name, score_N) for name, score_N in scores.items()}
-        self.p_values["score"] = predicted.p_value_N
-        self.explainer = Explainer.for_images(trained, self.images)
-        self.neighbourhood, self.note = None, ""
-        try:
-            self.neighbourhood = Neighbourhood.of(trained)
-        except InputError as error:
-            self.note = f"No nearest training images: {error}"
+        self.file_names = trained_runs[0].file_names(source)
+        self.error: Exception | None = None
+        self._read, self._ready, self._stopped = 0, threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=lambda: None)
         self._busy = threading.Lock()
 
-    def summary(self) -> dict[str, Any]:
-        """What the page needs when it opens."""
-        kinds = [] if self.labels is None else [str(kind) for kind in np.unique(self.labels.kind_N)]
+    def start(self, on_error: Callable[[], None]) -> None:
+        """Score in the background, then search training images; an error is kept as `error`, and reported."""
+
+        def work() -> None:
+            try:
+                self.score()
+                self.find_neighbours()
+            except Interrupted:
+                return
+            except Exception as error:  # raised again where the server ends
+                self.error = error
+                on_error()
+
+        self._thread = threading.Thread(target=work, name="scoring")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the work in the background, after the batch that it is at."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def score(self) -> None:
+        """Score the test set with every run. Raises InputError if scores rank nothing."""
+        for run in self.runs:
+            run.score(self._watch)
+        self._ready.set()
+
+    def find_neighbours(self) -> None:
+        """Make ready to show the nearest training images beside each image."""
+        for run in self.runs:
+            run.find_neighbours(self._watch)
+
+    def _watch(self, count: int) -> None:
+        if self._stopped.is_set():
+            raise Interrupted("the explorer was stopped")
+        self._read += count
+
+    def state(self) -> dict[str, Any]:
+        """How far the scoring is and, once it is done, what the page needs to know of the test set."""
+        total = len(self.images)
+        if not self._ready.is_set():
+            passes = total * len(self.runs)
+            return {"ready": False, "read": min(self._read, passes), "total": passes}
         return {
-            "name": self.name,
-            "data": self.data,
-            "total": len(self.images),
-            "kinds": kinds,
-            "columns": list(self.scores),
-            "transductive": self.transductive,
-            "note": self.note,
+            "ready": True,
+            "total": total,
+            "kinds": [] if self.labels is None else [str(kind) for kind in np.unique(self.labels.kind_N)],
+            "files": self.file_names is not None,
+            "show": list(shown(self.labels, len(self.runs)).items()),
+            "runs": [run.summary(self.labels) for run in self.runs],
         }
 
-    def listing(self, by: str, kind: str, ascending: bool, offset: int, limit: int) -> dict[str, Any]:
-        """Up to `limit` images in the order of a score, from place `offset`. Raises InputError for unknown names."""
-        if by not in self.scores:
-            raise InputError(f"there is no score {by!r}; there are {', '.join(self.scores)}")
-        order = np.argsort(self.scores[by] * (1 if ascending else -1), kind="stable")
-        if kind:
-            order = order[self.labels.kind_N[order] == kind] if self.labels is not None else order[:0]
-        rows = order[offset : offset + limit]
-        return {"total": len(order), "cards": [self._card(int(row), by) for row in rows]}
+    def listing(self, query: Query, offset: int, limit: int) -> dict[str, Any]:
+        """Up to `limit` of the images asked for, from place `offset`. Raises InputError for unknown names."""
+        rows = self.rows(query)
+        flagged_N = self._run(query.run).flagged(query.by, query.above)
+        cards = [self._card(int(row), query, bool(flagged_N[row])) for row in rows[offset : offset + limit]]
+        return {"total": len(rows), "cards": cards}
 
-    def _card(self, row: int, by: str) -> dict[str, Any]:
-        card: dict[str, Any] = {"id": row, "score": float(self.scores[by][row]), "p": float(self.p_values[by][row])}
-        if self.labels is not None:
-            card |= {"kind": str(self.labels.kind_N[row]), "anomalous": int(self.labels.label_N[row])}
+    def rows(self, query: Query) -> np.ndarray:
+        """The IDs of the images asked for, in their order. Raises InputError for unknown names."""
+        run = self._run(query.run)
+        order = np.argsort(run.column(query.by) * (1 if query.ascending else -1), kind="stable")
+        flagged_N = run.flagged(query.by, query.above)
+        other_N = self.runs[1 - query.run].flagged("score") if len(self.runs) > 1 else flagged_N
+        return order[matches(query, flagged_N, other_N, self.labels, self.file_names)[order]]
+
+    def _card(self, row: int, query: Query, flagged: bool) -> dict[str, Any]:
+        """What the list shows of an image; with two runs the other one's own score too."""
+        card = self._known(row) | self._scores(query.run, query.by, row) | {"flagged": flagged}
+        if len(self.runs) > 1:
+            card["other"] = self._scores(1 - query.run, "score", row)
         return card
 
+    def _scores(self, run: int, by: str, row: int) -> dict[str, float]:
+        return {"score": float(self.runs[run].scores[by][row]), "p": float(self.runs[run].p_values[by][row])}
+
+    def _known(self, row: int) -> dict[str, Any]:
+        """An image's ID, file and label, as far as they are known."""
+        known: dict[str, Any] = {"id": row}
+        if self.file_names is not None:
+            known["file"] = self.file_names[row]
+        if self.labels is not None:
+            known |= {"kind": str(self.labels.kind_N[row]), "anomalous": int(self.labels.label_N[row])}
+        return known
+
+    def histogram(self, run: int, by: str) -> dict[str, Any]:
+        """The distribution of a score and the thresholds to choose from, see `ScoredRun.histogram`."""
+        everything = np.arange(len(self.images))
+        groups = {"all images": everything}
+        if self.labels is not None:
+            groups = {"normal": everything[self.labels.label_N == 0], "anomalous": everything[self.labels.label_N == 1]}
+        return self._run(run).histogram(by, groups)
+
+    def as_csv(self, rows: Sequence[int], query: Query) -> str:
+        """The rows of these images: ID, file, label and kind as far as known, scores and p-values of each run.
+
+        Those of the first run are `score` and `p_value`; those of the second have its name before them, and those by
+        which the query orders, if others, have theirs.
+        """
+        columns = [("score", "p_value", self._run(0), "score")]
+        columns += [(f"{run.name}_score", f"{run.name}_p_value", run, "score") for run in self.runs[1:]]
+        if query.by != "score":
+            name = query.by if query.run == 0 else f"{self._run(query.run).name}_{query.by}"
+            columns.append((name, f"{name}_p_value", self._run(query.run), query.by))
+        known = {key: head for key, head in HEADS.items() if key in self._known(0)}
+        box = io.StringIO()
+        writer = csv.writer(box, lineterminator="\n")
+        writer.writerow([*known.values(), *(head for score, p_value, *_ in columns for head in (score, p_value))])
+        for row in rows:
+            image = self._known(row)
+            values = [value for *_, run, by in columns for value in (run.column(by)[row], run.p_values[by][row])]
+            writer.writerow([*(image[key] for key in known), *map(float, values)])
+        return box.getvalue()
+
     def image(self, row: int) -> np.ndarray:
-        """A test image as the run sees it: uint8 (side, side, channels). Raises InputError if there is none."""
+        """A test image as the first run sees it: uint8 (side, side, channels). Raises InputError if there is none."""
         if not 0 <= row < len(self.images):
             raise InputError(f"there is no image {row}; there are 0 to {len(self.images) - 1}")
         return self.images.read(np.array([row]))[0]
 
     def explain(self, row: int) -> dict[str, Any]:
-        """Why a test image has its score."""
-        explained = self._explained(self.image(row), f"image {row}")
-        card = {"kind": None} | self._card(row, "score")  # of a transductive run, another score than the explained one
-        card["rarity"] = rarity(card["p"], self.explainer.normals)
-        return explained | card
+        """Why a test image has its score, under each run. Raises InputError if there is none."""
+        self.image(row)
+        self._require_scores()
+        return self._known(row) | {"name": f"image {row}", "runs": [run.explain_row(row) for run in self.runs]}
 
-    def score_upload(self, content: bytes) -> dict[str, Any]:
-        """The score of a reader's own picture. Raises InputError if it is none, or too large."""
+    def score_upload(self, content: bytes, name: str) -> dict[str, Any]:
+        """The scores of a reader's own picture. Raises InputError if it cannot be read, or is too large."""
+        self._require_scores()
         full = self.images.array_NHWC.shape[1]
         with self._busy:  # one picture at a time is decoded, since a large one takes half a gigabyte
-            image_HWC = read_upload(content, full, self.images.channels)
-        # The picture is scaled to the data set's whole side first, then cropped as the run crops its images.
-        start = (full - self.images.side) // 2
-        inner = slice(start, start + self.images.side)
-        return self._explained(np.ascontiguousarray(image_HWC[inner, inner]), "your image")
+            image_HWC = read_upload(content, name, full, self.images.channels)
+        # The picture is scaled to the data set's whole side first, then cropped as each run crops its images.
+        return {"name": name, "runs": [run.explain(_centre(image_HWC, run.images.side)) for run in self.runs]}
 
-    def _explained(self, image_HWC: np.ndarray, name: str) -> dict[str, Any]:
-        with self._busy:  # the threads of the server share one model
-            explanation = self.explainer.explain(image_HWC[None], [name])[0]
-            nearest = [] if self.neighbourhood is None else self.neighbourhood.nearest(image_HWC)
-        return {
-            "name": name,
-            "score": explanation.score,
-            "p": explanation.p_value,
-            "rarity": explanation.rarity,
-            "parts": explanation.parts,
-            "shares": explanation.shares,
-            "leanings": explanation.leanings,
-            "pictures": [(part, data_uri(picture)) for part, picture in pictures(explanation)],
-            "nearest": [data_uri(three_channels(image)) for image in nearest],
-        }
+    def _run(self, number: int) -> ScoredRun:
+        self._require_scores()
+        if not 0 <= number < len(self.runs):
+            raise InputError(f"there is no run {number}; there are 0 to {len(self.runs) - 1}")
+        return self.runs[number]
+
+    def _require_scores(self) -> None:
+        if not self._ready.is_set():
+            raise InputError("the test set is still being scored; try again in a moment")
+
+
+def _centre(image_HWC: np.ndarray, side: int) -> np.ndarray:
+    start = (len(image_HWC) - side) // 2
+    return np.ascontiguousarray(image_HWC[start : start + side, start : start + side])

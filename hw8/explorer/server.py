@@ -1,5 +1,6 @@
 """The explorer's server: this machine only, one page, and JSON behind it."""
 
+import math
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from starlette.routing import Route
 
 from hw8.base.errors import InputError
 from hw8.explorer.catalogue import Catalogue
+from hw8.explorer.query import Query
 from hw8.explorer.upload import LARGEST_BYTES
 from hw8.report.figures import three_channels
 from hw8.report.pages import as_data, render
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import uvicorn
 
 HOST = "127.0.0.1"
+LONGEST_NAME = 255  # characters of an upload's file name, as most file systems allow
 LARGEST_LISTING = 500  # images per request; the page asks for 60 at a time, and loads more as one scrolls
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; connect-src 'self'; "
@@ -35,49 +38,55 @@ HEADERS = {
 
 
 def create_app(catalogue: Catalogue) -> Starlette:
-    """The application: `/`, `/image/N`, `/api/list`, `/api/image/N` and, to score a picture, a POST to `/api/score`.
+    """The application: `/`, `/image/N`, what `/api/` answers in JSON, and `/api/rows.csv`.
 
     Any web page that is open in the browser could send requests to this machine. Those that name another host (whose
     name may have been pointed here) or that the browser marks as another site's are refused.
     """
-    page = render("explorer.html.j2", title=f"{catalogue.name} on {catalogue.data}", data=as_data(catalogue.summary()))
+    names = " beside ".join(run.name for run in catalogue.runs)
+    data = as_data({"largest_bytes": LARGEST_BYTES})
+    page = render("explorer.html.j2", title=f"{names} on {catalogue.data}", data=data)
 
-    async def index(_: Request) -> Response:
-        return HTMLResponse(page)
-
-    async def image(request: Request) -> Response:
-        content = await run_in_threadpool(lambda: encoded(three_channels(catalogue.image(request.path_params["row"]))))
+    def image(request: Request) -> Response:
+        content = encoded(three_channels(catalogue.image(request.path_params["row"])))
         return Response(content, media_type="image/webp")
 
-    async def listing(request: Request) -> Response:
-        query = request.query_params
-        offset, limit = _whole_number(query, "offset", 0), _whole_number(query, "limit", 60)
-        by, kind, ascending = query.get("by", "score"), query.get("kind", ""), query.get("order") == "up"
-        limit = min(limit, LARGEST_LISTING)
-        return JSONResponse(await run_in_threadpool(catalogue.listing, by, kind, ascending, offset, limit))
+    def listing(request: Request) -> Response:
+        offset, limit = _whole_number(request, "offset", 0), _whole_number(request, "limit", 60)
+        return JSONResponse(catalogue.listing(_query(request), offset, min(limit, LARGEST_LISTING)))
 
-    async def explain(request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(catalogue.explain, request.path_params["row"]))
+    def histogram(request: Request) -> Response:
+        query = _query(request)
+        return JSONResponse(catalogue.histogram(query.run, query.by))
+
+    def rows(request: Request) -> Response:
+        headers = {"Content-Disposition": 'attachment; filename="rows.csv"'}
+        return Response(_csv(catalogue, request), media_type="text/csv", headers=headers)
 
     async def score(request: Request) -> Response:
         content = bytearray()
         async for chunk in request.stream():
             content += chunk
             if len(content) > LARGEST_BYTES:
-                return JSONResponse({"error": f"the file is over {LARGEST_BYTES / 1e6:.0f} MB"}, 413)
+                return JSONResponse({"error": f"over {LARGEST_BYTES / 1e6:.0f} MB; make the picture smaller"}, 413)
+        name = request.query_params.get("name", "your image")[:LONGEST_NAME]
         try:
-            return JSONResponse(await run_in_threadpool(catalogue.score_upload, bytes(content)))
+            return JSONResponse(await run_in_threadpool(catalogue.score_upload, bytes(content), name))
         except InputError as error:  # not a 4xx, which browsers log as a fault of the page
             return JSONResponse({"error": str(error)})
 
     def refused(_: Request, error: Exception) -> Response:
         return JSONResponse({"error": str(error)}, 400)
 
+    # Starlette runs a plain function in a thread of its own.
     routes = [
-        Route("/", index),
+        Route("/", lambda _: HTMLResponse(page)),
         Route("/image/{row:int}", image),
+        Route("/api/state", lambda _: JSONResponse(catalogue.state())),
         Route("/api/list", listing),
-        Route("/api/image/{row:int}", explain),
+        Route("/api/histogram", histogram),
+        Route("/api/rows.csv", rows),
+        Route("/api/image/{row:int}", lambda request: JSONResponse(catalogue.explain(request.path_params["row"]))),
         Route("/api/score", score, methods=["POST"]),
     ]
     middleware = [
@@ -86,6 +95,33 @@ def create_app(catalogue: Catalogue) -> Starlette:
     ]
     handlers: Any = {InputError: refused}
     return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
+
+
+def _csv(catalogue: Catalogue, request: Request) -> str:
+    """The rows of the images that `ids` names or, without it, of all that the query asks for."""
+    query, ids = _query(request), request.query_params.get("ids")
+    if ids is None:
+        return catalogue.as_csv(catalogue.rows(query).tolist(), query)
+    rows = [_as_number("ids", text) for text in ids.split(",")]
+    for row in rows:
+        catalogue.image(row)
+    return catalogue.as_csv(rows, query)
+
+
+def _query(request: Request) -> Query:
+    """The images that a request asks for. Raises InputError for a number that is none."""
+    given, above = request.query_params, None
+    if text := given.get("t", ""):
+        try:
+            above = float(text)
+        except ValueError:
+            above = math.nan
+        if not math.isfinite(above):
+            raise InputError(f"t = {text[:20]!r} is not a number")
+    return Query(
+        run=_whole_number(request, "run", 0), by=given.get("by", "score"), ascending=given.get("order") == "up",
+        show=given.get("show", "all"), kind=given.get("kind", ""), text=given.get("q", ""), above=above,
+    )  # fmt: skip
 
 
 async def _own_pages_only(request: Request, call_next: RequestResponseEndpoint) -> Response:
@@ -98,8 +134,11 @@ async def _own_pages_only(request: Request, call_next: RequestResponseEndpoint) 
     return response
 
 
-def _whole_number(query: Any, name: str, default: int) -> int:
-    text = query.get(name, str(default))
+def _whole_number(request: Request, name: str, default: int) -> int:
+    return _as_number(name, request.query_params.get(name, str(default)))
+
+
+def _as_number(name: str, text: str) -> int:
     # isdigit alone accepts digits of every script, and superscripts, which int refuses.
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise InputError(f"{name} = {text[:20]!r} is not a whole number")

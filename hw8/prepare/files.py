@@ -18,17 +18,16 @@ from hw8.data.labels import NORMAL
 from hw8.data.picture_folder import PictureFolder
 from hw8.data.pictures import read_pictures
 from hw8.data.shards import shard_paths
+from hw8.data.sources import LABELS, TESTING, TESTING_FILES, TRAINING, TRAINING_FILES
 from hw8.prepare.layout import Parts
 from hw8.prepare.settings import Preparation
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+SKIPPED = "skipped.csv"
 # In the order in which they are moved into place: a folder with a training set is complete.
-FILES = (
-    "skipped.csv", "testing_files.csv", "training_files.csv", "testing_labels.csv", "testingset.npy", "trainingset.npy",
-)  # fmt: skip
-SKIPPED, TESTING_FILES, TRAINING_FILES, LABELS, TESTING, TRAINING = FILES
+FILES = SKIPPED, TESTING_FILES, TRAINING_FILES, LABELS, TESTING, TRAINING
 TEMPORARY = ".hw8-prepare-"  # how the names of folders begin that hold half-written files
 
 

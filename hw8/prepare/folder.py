@@ -10,7 +10,8 @@ from hw8.base.interrupts import stopping_as_interrupted
 from hw8.base.progress import progress_bar
 from hw8.base.text import aligned
 from hw8.data.picture_folder import find_pictures
-from hw8.prepare.files import LABELS, SKIPPED, TESTING, TESTING_FILES, TRAINING, all_or_none, write_images, write_tables
+from hw8.data.sources import LABELS, TESTING, TESTING_FILES, TRAINING
+from hw8.prepare.files import SKIPPED, all_or_none, write_images, write_tables
 from hw8.prepare.layout import Parts, recognise, split
 from hw8.prepare.settings import Preparation
 

@@ -2,16 +2,21 @@ import http.client
 import io
 import json
 import socket
+import threading
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from hw8.base.errors import InputError
+from hw8.evaluation.metrics import evaluate
 from hw8.explorer import server as server_module
 from hw8.explorer.catalogue import Catalogue
+from hw8.explorer.scored import ScoredRun
 from hw8.explorer.server import HOST, listen
 from hw8.runs.predict import predict
+from tests.helpers import scored
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +56,11 @@ def test_the_listing_is_in_the_order_of_the_scores(port, catalogue, trained, tmp
 
 
 @pytest.mark.parametrize(
-    "query", ["by=nothing", "offset=-1", "offset=x", "limit=99999999999999", "limit=\u0663", "order=up&by="]
+    "query",
+    [
+        *("by=nothing", "offset=-1", "offset=x", "limit=99999999999999", "limit=\u0663", "order=up&by="),
+        *("run=1", "t=high", "t=nan", "show=nothing"),
+    ],
 )
 def test_bad_queries_are_answered_in_one_line(port, query):
     from urllib.parse import quote
@@ -66,25 +75,29 @@ def test_an_image_and_its_explanation(port, catalogue):
     assert status == 200
     assert headers["content-type"] == "image/webp"
     assert Image.open(io.BytesIO(content)).size == (32, 32)
-    found = json.loads(ask(port, "/api/image/7")[1])
-    assert found["score"] == catalogue.scores["score"][7]
-    assert [name for name, _ in found["pictures"]] == ["image", "reconstruction", "error"]
-    assert len(found["nearest"]) == 5
+    (run,) = json.loads(ask(port, "/api/image/7")[1])["runs"]
+    assert run["score"] == catalogue.runs[0].scores["score"][7]
+    assert [name for name, _ in run["pictures"]] == ["image", "reconstruction", "error"]
+    assert [name for name, _ in run["maps"]] == ["error"]
+    assert len(run["nearest"]) == 5
     for path in ("/image/120", "/api/image/120", "/image/-1", "/nothing"):
         assert ask(port, path)[0] in (400, 404)
 
 
 def test_an_uploaded_test_image_has_the_score_it_has_in_the_set(port, catalogue, demo):
     whole = np.load(demo / "testingset.npy")[5]
-    status, content, _ = ask(port, "/api/score", "POST", picture_of(whole))
+    status, content, _ = ask(port, "/api/score?name=my%20face.png", "POST", picture_of(whole))
     assert status == 200
-    assert json.loads(content)["score"] == pytest.approx(catalogue.scores["score"][5], rel=2e-3)
+    answer = json.loads(content)
+    assert answer["name"] == "my face.png"
+    assert answer["runs"][0]["score"] == pytest.approx(catalogue.runs[0].scores["score"][5], rel=2e-3)
 
 
-def test_what_is_no_picture_gets_a_message(port):
-    status, content, _ = ask(port, "/api/score", "POST", b"hello")
+@pytest.mark.parametrize(("name", "problem"), [("a.txt", "not a picture; give a PNG"), ("a.heic", "convert it to PNG")])
+def test_what_cannot_be_read_gets_a_message(port, name, problem):
+    status, content, _ = ask(port, f"/api/score?name={name}", "POST", b"hello")
     assert status == 200
-    assert json.loads(content)["error"].startswith("this is no picture")
+    assert problem in json.loads(content)["error"]
 
 
 def test_strangers_are_refused(port):
@@ -130,6 +143,59 @@ def test_without_the_training_images_it_still_serves(trained, demo, tmp_path, mo
         raise InputError("trainingset.npy: no such file")
 
     monkeypatch.setattr(TrainedRun, "open_training", gone)
-    found = Catalogue(trained.folder.path, None, "cpu")
-    assert found.summary()["note"] == "No nearest training images: trainingset.npy: no such file"
-    assert found.explain(3)["nearest"] == []
+    (explained,) = scored(Catalogue(trained.folder.path, None, "cpu")).explain(3)["runs"]
+    assert explained["note"] == "No nearest training images: trainingset.npy: no such file"
+    assert explained["nearest"] == []
+
+
+def test_the_page_answers_while_the_test_set_is_scored(trained, serving, monkeypatch):
+    reached, go_on = threading.Event(), threading.Event()
+    whole = ScoredRun.score
+
+    def slowly(run, watch):
+        watch(40)
+        reached.set()
+        go_on.wait(10)
+        whole(run, watch)
+
+    monkeypatch.setattr(ScoredRun, "score", slowly)
+    catalogue = Catalogue(trained.folder.path, None, "cpu")
+    with serving(catalogue) as port:
+        catalogue.start(on_error=lambda: None)
+        assert reached.wait(10)
+        assert ask(port, "/")[0] == 200
+        assert json.loads(ask(port, "/api/state")[1]) == {"ready": False, "read": 40, "total": 120}
+        status, content, _ = ask(port, "/api/list")
+        assert (status, json.loads(content)["error"]) == (
+            400,
+            "the test set is still being scored; try again in a moment",
+        )
+        assert ask(port, "/image/3")[0] == 200
+        go_on.set()
+        while not (state := json.loads(ask(port, "/api/state")[1]))["ready"]:
+            time.sleep(0.05)
+        catalogue.stop()
+    (run,) = state["runs"]
+    assert (run["name"], run["preset"]) == ("trained", "fcn_crop")
+    evaluation = evaluate(catalogue.runs[0].scores["score"], catalogue.labels)
+    assert run["auc"] == [evaluation.macro.auc, evaluation.macro.low, evaluation.macro.high]
+
+
+def test_a_failure_in_the_background_ends_the_command(trained, call, monkeypatch):
+    def fails(*_):
+        raise InputError("the scores are all the same; train again")
+
+    monkeypatch.setattr(ScoredRun, "score", fails)
+    done = call("explore", "--run", trained.folder.path, "--port", 0, "--device", "cpu", code=2)
+    assert done.stderr.endswith("error: the scores are all the same; train again\n")
+
+
+def test_it_can_be_stopped_while_it_scores(trained):
+    catalogue, begun = Catalogue(trained.folder.path, None, "cpu"), threading.Event()
+    watch = catalogue._watch
+    catalogue._watch = lambda count: (begun.set(), time.sleep(0.05), watch(count))
+    catalogue.start(on_error=lambda: None)
+    assert begun.wait(10)
+    catalogue.stop()
+    assert not catalogue.state()["ready"]
+    assert catalogue.error is None

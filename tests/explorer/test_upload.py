@@ -18,6 +18,10 @@ def file_of(picture: Image.Image, form: str = "PNG", **options: object) -> bytes
     return box.getvalue()
 
 
+def read(content: bytes, side: int, channels: int, name: str = "picture") -> np.ndarray:
+    return read_upload(content, name, side, channels)
+
+
 def gradient(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.linspace(0, 255, width * height).reshape(height, width).astype(np.uint8)).convert("RGB")
 
@@ -25,7 +29,7 @@ def gradient(width: int, height: int) -> Image.Image:
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (64, 64), (1000, 10), (640, 480)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_any_size_becomes_the_runs_own(size, channels):
-    found = read_upload(file_of(gradient(*size)), 32, channels)
+    found = read(file_of(gradient(*size)), 32, channels)
     assert found.shape == (32, 32, channels)
     assert found.dtype == np.uint8
 
@@ -37,7 +41,7 @@ def test_any_mode_is_read(mode):
         picture = Image.fromarray((np.arange(4096).reshape(64, 64) * 16).astype(np.uint16))
     else:
         picture = gradient(64, 64).convert(mode)
-    found = read_upload(file_of(picture, form), 32, 3)
+    found = read(file_of(picture, form), 32, 3)
     assert found[:8].mean() < 120 < found[-8:].mean()
 
 
@@ -45,42 +49,56 @@ def test_it_is_turned_as_its_exif_data_says():
     picture = gradient(64, 64)
     exif = Image.Exif()
     exif[0x0112] = 3  # upside down
-    straight, turned = (read_upload(file_of(picture, "JPEG", **kw), 16, 3).astype(int) for kw in ({}, {"exif": exif}))
+    straight, turned = (read(file_of(picture, "JPEG", **kw), 16, 3).astype(int) for kw in ({}, {"exif": exif}))
     assert abs(turned[::-1, ::-1] - straight).max() < 12
 
 
 def test_transparent_parts_are_white_and_the_first_frame_counts():
     clear = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
-    assert read_upload(file_of(clear), 8, 3).min() == 255
+    assert read(file_of(clear), 8, 3).min() == 255
     frames = [Image.new("L", (8, 8), value) for value in (10, 200)]
     content = file_of(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert abs(int(read_upload(content, 8, 3).mean()) - 10) < 3
+    assert abs(int(read(content, 8, 3).mean()) - 10) < 3
 
 
 def test_the_centre_square_is_kept():
     wide = Image.new("L", (300, 100), 0)
     wide.paste(255, (100, 0, 200, 100))
-    assert read_upload(file_of(wide), 20, 1)[:, 2:-2].min() >= 250
+    assert read(file_of(wide), 20, 1)[:, 2:-2].min() >= 250
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n" + b"\0" * 30, b"%!PS-Adobe", b"GIF89a"])
+@pytest.mark.parametrize("content", [b"hello", b"\x89PNG\r\n\x1a\n" + b"\0" * 30, b"%!PS-Adobe", b"GIF89a"])
 def test_what_is_no_picture_is_refused(content):
-    with pytest.raises(InputError, match="no picture that can be read"):
-        read_upload(content, 32, 3)
+    with pytest.raises(InputError, match="^not a picture; give a PNG"):
+        read(content, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("a.png", b"", "^an empty file$"),
+        ("a.png", file_of(gradient(64, 64))[:200], "^damaged; copy the picture anew, or save it again"),
+        ("IMG_1.HEIC", b"hello", "^a format that is not read; convert it to PNG or JPEG$"),
+        ("a.dng", file_of(gradient(64, 64), "TIFF"), "^a format that is not read; convert it to PNG or JPEG$"),
+    ],
+)
+def test_messages_are_those_of_prepare_data_with_what_to_do(name, content, problem):
+    with pytest.raises(InputError, match=problem):
+        read(content, 32, 3, name)
 
 
 def test_bombs_are_refused_before_they_are_decoded(monkeypatch):
     monkeypatch.setattr(upload, "LARGEST_PIXELS", 1000)
-    with pytest.raises(InputError, match="40 x 40 pixels; at most 1,000"):
-        read_upload(file_of(gradient(40, 40)), 32, 3)
+    with pytest.raises(InputError, match="^40 x 40 pixels, over 1,000 together; make the picture smaller"):
+        read(file_of(gradient(40, 40)), 32, 3)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(InputError, match="too many pixels"):
-        read_upload(file_of(gradient(40, 40)), 32, 3)
+    with pytest.raises(InputError, match="^over 1,000 pixels"):
+        read(file_of(gradient(40, 40)), 32, 3)
     with pytest.raises(InputError, match="not finite numbers"):
-        read_upload(file_of(Image.fromarray(np.full((8, 8), np.nan, np.float32)), "TIFF"), 32, 3)
+        read(file_of(Image.fromarray(np.full((8, 8), np.nan, np.float32)), "TIFF"), 32, 3)
     monkeypatch.setattr(upload, "LARGEST_BYTES", 10)
     with pytest.raises(InputError, match="at most 0 are taken"):
-        read_upload(b"x" * 11, 32, 3)
+        read(b"x" * 11, 32, 3)
 
 
 @settings(max_examples=150, deadline=None)
@@ -92,4 +110,4 @@ def test_damaged_files_are_read_or_refused(seed, damage, form):
         content[place] = rng.integers(256)
     content = bytes(content[: rng.integers(1, len(content) + 1)])
     with contextlib.suppress(InputError):
-        assert read_upload(content, 16, 3).shape == (16, 16, 3)
+        assert read(content, 16, 3).shape == (16, 16, 3)

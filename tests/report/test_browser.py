@@ -6,9 +6,7 @@ import shutil
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from hw8.compare.leaderboard import Contest, compare
 from hw8.data.sources import open_source
@@ -273,44 +271,3 @@ def test_two_methods_are_shown_side_by_side(offline, board):
     assert by.locator("option").nth(int(by.input_value())).inner_text() == names[1]
     other.select_option(by.input_value())
     assert shown.count() == 0
-
-
-@pytest.fixture
-def explorer(browser, catalogue, serving):
-    watched = Watched(browser)
-    with serving(catalogue) as port:
-        watched.page.goto(f"http://127.0.0.1:{port}/")
-        watched.page.wait_for_selector(".card")
-        yield watched
-        watched.context.close()
-    assert watched.complaints == []
-    assert [
-        address for address in watched.asked if not address.startswith((f"http://127.0.0.1:{port}/", "data:"))
-    ] == []
-
-
-def test_the_explorer_orders_opens_and_scores(explorer, tmp_path, demo):
-    page = explorer.page
-    page.locator("select[name=kind]").select_option("cat")
-    until(page, "document.querySelectorAll('.card').length === 15")
-    page.locator("select[name=by]").select_option("structural")
-    page.locator("select[name=order]").select_option("up")
-    until(
-        page,
-        "(v => v.length === 15 && v.every((x, i) => !i || x >= v[i - 1]))"
-        "([...document.querySelectorAll('.card small:nth-of-type(1)')].map(e => Number(e.textContent)))",
-    )
-    page.locator(".card").first.click()
-    page.wait_for_selector("dialog[open]")
-    assert page.locator("dialog .trio img").count() == 8
-    page.keyboard.press("Escape")
-
-    good, bad = tmp_path / "face.jpg", tmp_path / "notes.txt"
-    Image.fromarray(np.load(demo / "testingset.npy")[0]).resize((300, 200)).save(good)
-    bad.write_text("no picture")
-    page.set_input_files("#file", bad)
-    until(page, "document.getElementById('message').textContent.includes('no picture')")
-    page.set_input_files("#file", good)
-    page.wait_for_selector("dialog[open]")
-    assert "your image: score" in page.locator("#dialog-title").inner_text()
-    assert page.locator("#message").inner_text() == ""

@@ -24,6 +24,7 @@ from hw8.report.sprites import small
 from hw8.runs.predict import Scores, predict
 from hw8.runs.submission import read_submission
 from hw8.runs.train import train_run
+from tests.helpers import scored
 
 
 def gallery(page: str) -> dict:
@@ -240,8 +241,9 @@ def test_models_without_reconstruction_and_images_of_one_channel_have_a_page(cha
     page = (tmp_path / "run.html").read_text()
     assert not any(card["wide"] for card in gallery(page)["cards"])
     assert "its reconstruction" not in page
-    found = Catalogue(run.folder.path, None, "cpu")
-    assert [name for name, _ in found.explain(0)["pictures"]] == ["image"]
+    (explained,) = scored(Catalogue(run.folder.path, None, "cpu")).explain(0)["runs"]
+    assert [name for name, _ in explained["pictures"]] == ["image"]
+    assert explained["maps"] == []
 
 
 @pytest.mark.parametrize(

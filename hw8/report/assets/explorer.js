@@ -1,128 +1,133 @@
 "use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
-const form = document.querySelector("#gallery form"), place = document.querySelector("#gallery .cards");
-const dialog = document.querySelector("dialog"), message = document.getElementById("message");
-const more = document.getElementById("more"), drop = document.getElementById("drop"), file = document.getElementById("file");
-const PAGE = 60;
-let ids = [], total = 0, opened = -1, asked = 0, loading = false;
-
-const options = (select, pairs) => select.replaceChildren(...pairs.map(([value, text]) => element("option", { value }, text)));
-options(form.by, data.columns.map((name) => [name, name]));
-options(form.kind, [["", "all kinds"], ...data.kinds.map((kind) => [kind, kind])]);
-form.kind.parentElement.hidden = data.kinds.length === 0;
-document.getElementById("transductive").hidden = !data.transductive;
+// What is shown stands in the address, so that Back, Forward and links work.
+const LIMITS = JSON.parse(document.getElementById("data").textContent);
+const DEFAULTS = { run: "0", by: "score", order: "down", show: "all", kind: "", q: "", t: "", id: "" };
+const form = document.querySelector("#gallery form"), dialog = document.querySelector("dialog");
+const byId = (id) => document.getElementById(id);
+const whole = (count) => count.toLocaleString("en");
+const percent = (share) => `${number(100 * share)}%`;
+const say = (text) => { byId("message").textContent = text; };
+let set = null;  // what the server says of the test set once it is scored
+let state = DEFAULTS, last = "";
 
 async function ask(address, settings) {
-  let answer, found;
+  let answer, content;
   try {
     answer = await fetch(address, settings);
-    found = await answer.json();
+    content = await answer.json();
   } catch {
-    throw new Error("The explorer does not answer; is it still running?");
+    throw new Error("The explorer does not answer. Is it still running? Its terminal says more.");
   }
-  if (!answer.ok || found.error) throw new Error(found.error);
-  return found;
+  if (!answer.ok || content.error) throw new Error(content.error);
+  return content;
 }
-const say = (text) => { message.textContent = text; };
 
-async function load(fresh) {
-  if (loading && !fresh) return;
-  const mine = ++asked;
-  loading = true;
-  const offset = fresh ? 0 : ids.length;
-  const query = new URLSearchParams({ by: form.by.value, order: form.order.value, kind: form.kind.value, offset, limit: PAGE });
+// The state as a query, without what is as it is by default.
+function query(values) {
+  return new URLSearchParams(Object.entries(values).filter(([name, value]) => value !== DEFAULTS[name]));
+}
+
+function fromAddress() {
+  const given = new URLSearchParams(location.search), names = Object.keys(DEFAULTS);
+  const read = Object.fromEntries(names.map((name) => [name, given.get(name) ?? DEFAULTS[name]]));
+  const known = (name, values) => { if (!values.includes(read[name])) read[name] = DEFAULTS[name]; };
+  known("run", set.runs.map((_, index) => String(index)));
+  known("by", set.runs[read.run].columns);
+  known("show", set.show.map(([name]) => name));
+  known("kind", ["", ...set.kinds]);
+  known("order", ["up", "down"]);
+  if (!Number.isFinite(Number(read.t))) read.t = "";
+  if (read.id && !(/^\d+$/.test(read.id) && Number(read.id) < set.total)) {
+    say(`There is no image ${read.id}; there are 0 to ${set.total - 1}.`);
+    read.id = "";
+  }
+  return read;
+}
+
+// Change what is shown. A slider that is dragged, a word that is typed and steps through images leave one entry each.
+function change(changes) {
+  const names = Object.keys(changes).filter((name) => changes[name] !== state[name]);
+  if (!names.length) return;
+  say("");
+  const before = state, key = names.join();
+  const same = key === last && (key === "q" || key === "t" || (key === "id" && before.id && changes.id));
+  state = { ...state, ...changes };
+  last = key;
+  history[same ? "replaceState" : "pushState"](null, "", `?${query(state)}`);
+  show(before);
+}
+
+// Bring the page to the state; what did not change stays.
+async function show(before) {
+  const differs = (...names) => names.some((name) => state[name] !== before[name]);
+  fillForm();
   try {
-    const found = await ask("/api/list?" + query);
-    if (mine !== asked) return;  // another order was asked for meanwhile
-    if (fresh) { ids = []; place.replaceChildren(); }
-    total = found.total;
-    say("");
-    for (const card of found.cards) {
-      const index = ids.push(card.id) - 1;
-      const kind = card.kind === undefined ? "" : element("b", { class: card.anomalous ? "tag bad" : "tag normal" }, card.kind);
-      const text = `image ${card.id}${card.kind === undefined ? "" : ", " + card.kind}, ${form.by.value} ${number(card.score)}, p ${number(card.p, 2)}`;
-      const button = element("button", { type: "button", class: "card" },
-        element("img", { src: `/image/${card.id}`, alt: text, width: 64, height: 64, loading: "lazy" }),
-        words(element("b", {}, `#${card.id}`), kind, number(card.score), `p ${number(card.p, 2)}`));
-      button.addEventListener("click", () => open(index));
-      place.append(button);
+    if (differs("run", "by")) await loadHistogram();
+    drawThreshold();
+    if (differs("run", "by", "order", "show", "kind", "q", "t")) await load(true);
+    if (differs("id")) {
+      if (state.id) await openImage(Number(state.id));
+      else if (dialog.open) dialog.close();
     }
-    more.hidden = ids.length >= total;
-    form.querySelector("output").textContent = `${ids.length} of ${total.toLocaleString("en")} shown`;
-  } catch (error) { say(error.message); }
-  if (mine === asked) loading = false;
-}
-
-function show(found, step) {
-  const focused = document.activeElement?.dataset?.step;
-  const button = (text, action) => {
-    const made = element("button", { type: "button", class: "plain" }, text);
-    made.dataset.step = text;
-    made.addEventListener("click", action);
-    return made;
-  };
-  const figure = (source, text) => element("figure", {}, element("img", { src: source, alt: text }), element("figcaption", {}, text));
-  const close = button("close", () => dialog.close());
-  const kind = found.kind ? `, ${found.kind}` : "";
-  const bar = step ? [button("← before", () => open(opened - 1)), close, button("next →", () => open(opened + 1))] : [close];
-  dialog.replaceChildren(element("div", { class: "bar" }, ...bar),
-    element("h2", { id: "dialog-title" }, `${found.name}${kind}: score ${number(found.score)}, p ${number(found.p, 2)}`),
-    element("p", { class: "hint" }, `${found.rarity}.`),
-    element("div", { class: "trio" }, ...found.pictures.map(([name, source]) => figure(source, name))),
-    ...reasons(found),
-    ...(found.nearest.length ? [element("h3", {}, "Nearest training images, by latent"),
-      element("div", { class: "trio" }, ...found.nearest.map((source, index) => figure(source, `nearest ${index + 1}`)))]
-      : [element("p", { class: "hint" }, data.note)]));
-  if (!dialog.open) dialog.showModal();
-  dialog.querySelector(`[data-step="${focused ?? "close"}"]`)?.focus();  // the button that had the focus was replaced
-}
-
-async function open(index) {
-  if (index < 0 || index >= ids.length) return;
-  opened = index;
-  try {
-    const found = await ask(`/api/image/${ids[index]}`);
-    say("");
-    if (opened === index) show(found, true);
   } catch (error) {
-    dialog.close();  // the message stands on the page behind it
+    if (dialog.open) dialog.close();  // the message stands on the page behind it
     say(error.message);
   }
 }
 
-async function score(content) {
-  say("Scoring ...");
-  try {
-    const found = await ask("/api/score", { method: "POST", body: content });
-    say("");
-    opened = -1;
-    show(found, false);
-  } catch (error) { say(error.message); }
+const options = (select, pairs) => select.replaceChildren(...pairs.map(([value, text]) => element("option", { value }, text)));
+function fillForm() {
+  options(form.run, set.runs.map((run, index) => [String(index), run.name]));
+  options(form.by, set.runs[state.run].columns.map((name) => [name, name]));
+  options(form.show, set.show);
+  options(form.kind, [["", "all kinds"], ...set.kinds.map((kind) => [kind, kind])]);
+  form.run.parentElement.hidden = set.runs.length === 1;
+  form.kind.parentElement.hidden = set.kinds.length === 0;
+  form.q.placeholder = set.files ? "ID or file name" : "ID";
+  for (const name of ["run", "by", "show", "kind", "order", "q"])
+    if (form[name].value !== state[name]) form[name].value = state[name];
 }
 
-file.addEventListener("change", () => { if (file.files.length) score(file.files[0]); file.value = ""; });
-document.addEventListener("paste", (event) => {
-  const found = [...event.clipboardData.files][0];
-  if (found) score(found); else say("The clipboard holds no image.");
+// A line for each run: preset, ROC-AUC where labels are known, and the share that is flagged.
+function fillHead() {
+  const bold = (text) => element("b", {}, text);
+  byId("runs").replaceChildren(...set.runs.map((run) => element("li", {}, bold(run.name),
+    ...(run.preset && run.preset !== run.name ? [`, preset ${run.preset}`] : []), ": ",
+    ...(run.auc ? ["macro ROC-AUC ", bold(run.auc[0].toFixed(3)), ` (95% interval ${run.auc[1].toFixed(3)} to ${run.auc[2].toFixed(3)}), `] : []),
+    bold(percent(run.flagged)), ` of ${whole(set.total)} images flagged at p ≤ .05`)));
+  for (const cards of [byId("images"), byId("own")]) cards.classList.toggle("two", set.runs.length > 1);
+  byId("transductive").hidden = !set.runs.some((run) => run.transductive);
+}
+
+async function start() {
+  const waiting = byId("waiting"), bar = waiting.querySelector("progress");
+  try {
+    for (;;) {
+      const answer = await ask("/api/state");
+      if (answer.ready) { set = answer; break; }
+      bar.max = answer.total;
+      bar.value = answer.read;
+      waiting.querySelector("span").textContent = `Scoring the test set: ${whole(answer.read)} of ${whole(answer.total)}`;
+      await new Promise((resolve) => { setTimeout(resolve, 250); });
+    }
+  } catch (error) { say(error.message); return; }
+  waiting.hidden = true;
+  for (const part of document.querySelectorAll(".ready")) part.hidden = false;
+  fillHead();
+  state = fromAddress();
+  await show({});
+}
+
+form.addEventListener("change", (event) => {
+  const { name, value } = event.target;
+  // A threshold belongs to one score.
+  change(name === "run" ? { run: value, by: "score", t: "" } : name === "by" ? { by: value, t: "" } : { [name]: value });
 });
-for (const name of ["dragenter", "dragover"])
-  document.addEventListener(name, (event) => { event.preventDefault(); drop.classList.add("over"); });
-document.addEventListener("dragleave", () => drop.classList.remove("over"));
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  drop.classList.remove("over");
-  if (event.dataTransfer.files.length) score(event.dataTransfer.files[0]);
-});
-document.addEventListener("keydown", (event) => {
-  if (!dialog.open) return;
-  if (opened >= 0 && event.key === "ArrowRight") open(opened + 1);
-  if (opened >= 0 && event.key === "ArrowLeft") open(opened - 1);
-});
-dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
-dialog.addEventListener("close", () => { if (opened >= 0) place.children[opened]?.focus(); });
-form.addEventListener("change", () => load(true));
 form.addEventListener("submit", (event) => event.preventDefault());
-more.addEventListener("click", () => load(false));
-new IntersectionObserver((entries) => { if (entries[0].isIntersecting && ids.length && ids.length < total) load(false); },
-  { rootMargin: "400px" }).observe(more);
-load(true);
+addEventListener("popstate", () => {
+  const before = state;
+  say("");
+  state = fromAddress();
+  last = "";
+  show(before);
+});

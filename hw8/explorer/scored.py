@@ -1,0 +1,151 @@
+"""What the explorer shows of one run: its scores of a test set, and why an image has its score."""
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from hw8.base.errors import InputError
+from hw8.data.arrays import Images
+from hw8.data.labels import Labels
+from hw8.evaluation.metrics import evaluate
+from hw8.explorer.neighbours import Neighbourhood
+from hw8.explorer.watched import Watch, Watched
+from hw8.report.explanation import Explainer, Explanation
+from hw8.report.figures import heat, three_channels
+from hw8.report.sprites import data_uri, pictures
+from hw8.runs.predict import score_images
+from hw8.runs.trained_run import TrainedRun
+from hw8.scoring.tails import is_flagged, rarity, threshold
+
+STEPS = 240  # places of the threshold's slider: a pixel or two each on a phone
+
+
+class ScoredRun:
+    """A run's `scores` of a test set and their `p_values`, (N,) each by name; both are there once `score` was called.
+
+    `score` among the names is the run's own score; the others are its evidence.
+    """
+
+    scores: dict[str, np.ndarray]
+    p_values: dict[str, np.ndarray]
+
+    def __init__(self, name: str, trained: TrainedRun, images: Images) -> None:
+        self.name, self.trained, self.images = name, trained, images
+        self.neighbourhood: Neighbourhood | None = None
+        self.note = "The nearest training images are still being searched for; open this again in a moment."
+        self._busy = threading.Lock()
+
+    def score(self, watch: Watch) -> None:
+        """Score the whole test set. Raises InputError if its scores rank nothing."""
+        predicted = score_images(self.trained.with_all_evidence(), Watched(self.images, watch))
+        calibration = self.trained.calibration
+        scores = calibration.scores(predicted.table)
+        self.transductive = predicted.share is not None
+        self.p_values = {name: calibration.p_value(name, score_N) for name, score_N in scores.items()}
+        self.scores = {"score": predicted.score_N} | scores
+        self.p_values["score"] = predicted.p_value_N
+        self.explainer = Explainer.for_images(self.trained, self.images)
+
+    def find_neighbours(self, watch: Watch) -> None:
+        """Make ready to show the nearest training images, or keep a note why they cannot be shown."""
+        try:
+            self.neighbourhood = Neighbourhood.of(self.trained, watch)
+        except InputError as error:
+            self.note = f"No nearest training images: {error}"
+
+    def summary(self, labels: Labels | None) -> dict[str, Any]:
+        """What the head of the page says of the run."""
+        macro = None if labels is None else evaluate(self.scores["score"], labels).macro
+        return {
+            "name": self.name,
+            "preset": self.trained.config.preset,
+            "columns": list(self.scores),
+            "transductive": self.transductive,
+            "auc": None if macro is None else [macro.auc, macro.low, macro.high],
+            "flagged": float(is_flagged(self.p_values["score"]).mean()),
+        }
+
+    def column(self, by: str) -> np.ndarray:
+        """The scores of this name (N,). Raises InputError if there are none."""
+        if by not in self.scores:
+            raise InputError(f"there is no score {by!r}; there are {', '.join(self.scores)}")
+        return self.scores[by]
+
+    def flagged(self, by: str, above: float | None = None) -> np.ndarray:
+        """Which images score above a threshold, by default that of p <= .05: bool (N,)."""
+        above = self.threshold(by) if above is None else above
+        score_N = self.column(by)
+        return np.zeros(len(score_N), bool) if above is None else score_N > above
+
+    def threshold(self, by: str) -> float | None:
+        """The score above which p <= .05; None if too few normals calibrated it for such p-values."""
+        if by == "score" and self.transductive:
+            # Its p-values are those before the transduction: as many images are flagged, those that score highest now.
+            falling_N = np.sort(self.scores["score"])[::-1]
+            count = int(is_flagged(self.p_values["score"]).sum())
+            return float(np.append(falling_N, np.nextafter(falling_N[-1], -np.inf))[count])
+        return threshold(self._normal(by))
+
+    def histogram(self, by: str, groups: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Thresholds to choose from, and of each group of rows how many images score above each of them.
+
+        They lie evenly between the lowest score and the 99th percentile, beyond which a few scores would press the rest
+        together; the one nearest to p = .05 is exactly that.
+        """
+        score_N, default = self.column(by), self.threshold(by)
+        low, high = score_N.min(), max(np.quantile(score_N, 0.99), -np.inf if default is None else default)
+        above_T = np.linspace(low, high if high > low else low + 1, STEPS + 1)
+        place = None if default is None else int(np.abs(above_T - default).argmin())
+        if place is not None:
+            above_T[place] = default
+        p_T = None
+        if not (by == "score" and self.transductive):
+            # Of the first score above each: an image at the threshold itself is not flagged.
+            p_T = self.trained.calibration.p_value(self._name(by), np.nextafter(above_T, np.inf)).tolist()
+        counts = {
+            name: (len(rows) - np.searchsorted(np.sort(score_N[rows]), above_T, side="right")).tolist()
+            for name, rows in groups.items()
+        }
+        listed = [{"name": name, "total": len(groups[name]), "above": above} for name, above in counts.items()]
+        return {"thresholds": above_T.tolist(), "default": place, "p": p_T, "groups": listed}
+
+    def explain(self, image_HWC: np.ndarray) -> dict[str, Any]:
+        """Why an image, cropped as the run takes it, has its score."""
+        with self._busy:  # the threads of the server share one model
+            explanation = self.explainer.explain(image_HWC[None], [""])[0]
+            nearest = [] if self.neighbourhood is None else self.neighbourhood.nearest(image_HWC)
+        return {
+            "run": self.name,
+            "score": explanation.score,
+            "p": explanation.p_value,
+            "flagged": bool(is_flagged(np.array(explanation.p_value))),
+            "rarity": explanation.rarity,
+            "parts": explanation.parts,
+            "shares": explanation.shares,
+            "leanings": explanation.leanings,
+            "pictures": [(part, data_uri(picture)) for part, picture in pictures(explanation)],
+            "maps": [(name, data_uri(map_HW3)) for name, map_HW3 in heat_maps(explanation)],
+            "nearest": [data_uri(three_channels(image)) for image in nearest],
+            "note": self.note if self.neighbourhood is None else "",
+        }
+
+    def explain_row(self, row: int) -> dict[str, Any]:
+        """Why a test image has its score, and its rarity in words."""
+        explained = self.explain(self.images.read(np.array([row]))[0])
+        p_value = float(self.p_values["score"][row])  # of a transductive run, the score is another than the explained
+        known = {"score": float(self.scores["score"][row]), "p": p_value, "flagged": bool(self.flagged("score")[row])}
+        return explained | known | {"rarity": rarity(p_value, self.explainer.normals)}
+
+    def _name(self, by: str) -> str:
+        return self.trained.score_name if by == "score" else by
+
+    def _normal(self, by: str) -> np.ndarray:
+        return self.trained.calibration.values_C[self._name(by)]
+
+
+def heat_maps(explanation: Explanation) -> list[tuple[str, np.ndarray]]:
+    """Maps to lay over an image, by name: uint8 (H, W, 3) each; none without a reconstruction."""
+    if explanation.error_HW is None:
+        return []
+    return [("error", heat(explanation.error_HW / explanation.scale))]

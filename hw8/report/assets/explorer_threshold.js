@@ -1,0 +1,75 @@
+"use strict";
+// The histogram of a score, and the threshold above which images are flagged.
+const BINS = 60;
+const plot = document.querySelector("#histogram svg"), slider = byId("threshold");
+let histogram = null;
+
+async function loadHistogram() {
+  histogram = await ask("/api/histogram?" + query({ run: state.run, by: state.by }));
+  const { thresholds, groups } = histogram, width = (thresholds.length - 1) / BINS;
+  const counts = groups.map(({ above, total }) => Array.from({ length: BINS }, (_, bin) =>
+    (bin ? above[bin * width] : total) - (bin < BINS - 1 ? above[(bin + 1) * width] : 0)));
+  const highest = Math.max(...counts[0].map((_, bin) => counts.reduce((sum, group) => sum + group[bin], 0)), 1);
+  const bars = [];
+  for (let bin = 0; bin < BINS; bin += 1) {
+    let top = 70;
+    counts.forEach((group, place) => {
+      const height = 70 * group[bin] / highest;
+      top -= height;
+      bars.push(shape("rect", { x: bin * 4, y: top, width: 3.6, height, class: kindOf(groups[place].name) }));
+    });
+  }
+  plot.replaceChildren(...bars, shape("line", { y1: 0, y2: 70 }));
+  slider.max = thresholds.length - 1;
+  const [low, text, high] = document.querySelectorAll("#histogram .ends span");
+  low.textContent = number(thresholds[0]);
+  high.textContent = `≥ ${number(thresholds.at(-1))}`;
+  text.replaceChildren(`${state.by} of `, ...groups.flatMap(({ name }) => [element("i", { class: kindOf(name) }), ` ${name} `]));
+}
+
+const kindOf = (name) => (name === "anomalous" ? "anomalous" : "normal");
+const shape = (name, attributes) => {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+};
+
+// The place of the threshold in the address, or of p = .05; the last one where nothing can be flagged.
+function placeOf(t) {
+  const { thresholds, default: usual } = histogram;
+  if (t === "") return usual ?? thresholds.length - 1;
+  const distances = thresholds.map((value) => Math.abs(value - Number(t)));
+  return distances.indexOf(Math.min(...distances));
+}
+
+function drawThreshold() {
+  slider.value = placeOf(state.t);
+  describe();
+  byId("reset").hidden = state.t === "";
+  byId("reset").textContent = histogram.default === null ? "Flag none" : "Back to p = .05";
+}
+
+function describe() {
+  const place = Number(slider.value), { thresholds, groups, p } = histogram;
+  const line = plot.querySelector("line"), x = place / (thresholds.length - 1) * 240;
+  line.setAttribute("x1", x);
+  line.setAttribute("x2", x);
+  const flagged = groups.map((group) => group.above[place]), total = groups.reduce((sum, group) => sum + group.total, 0);
+  const all = flagged.reduce((sum, count) => sum + count, 0);
+  const level = p ? `, p ≤ ${number(p[place], 2)}` : "";
+  const parts = [`Flagged above ${number(thresholds[place])}${level}: ${whole(all)} of ${whole(total)} images (${percent(all / total)}).`];
+  if (groups.length > 1) {
+    const [normal, anomalous] = groups, missed = anomalous.total - flagged[1];
+    parts.push(`False alarms: ${whole(flagged[0])} of ${whole(normal.total)} normal images (${percent(flagged[0] / normal.total)}).`);
+    parts.push(`Misses: ${whole(missed)} of ${whole(anomalous.total)} anomalies (${percent(missed / anomalous.total)}).`);
+  }
+  byId("counts").textContent = parts.join(" ");
+  slider.setAttribute("aria-valuetext", `${number(thresholds[place])}${level}`);
+}
+
+slider.addEventListener("input", describe);
+slider.addEventListener("change", () => {
+  const place = Number(slider.value);
+  change({ t: place === placeOf("") ? "" : String(histogram.thresholds[place]) });
+});
+byId("reset").addEventListener("click", () => { change({ t: "" }); slider.focus(); });
