@@ -14,7 +14,7 @@ from hw8.evaluation.metrics import evaluate
 from hw8.report import plots
 from hw8.report.drawings import MAPPED, latent_map, training_curves
 from hw8.report.explanation import Explainer
-from hw8.report.gallery import cards, choose, gallery
+from hw8.report.gallery import cards, choose, gallery, with_maps
 from hw8.report.pages import Figure, as_data, write_page
 from hw8.runs.predict import Scores, score_images
 from hw8.runs.trained_run import TrainedRun
@@ -53,6 +53,7 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str) -> N
     explainer = Explainer.for_images(trained, images)
     figures = _figures(trained, RunFolder(run), method, scores, predicted.table, labels)
     shown = cards(method, images, labels, explainer, choose(method, labels, EACH, SPREAD), all_evidence)
+    shown = with_maps(shown, trained, images, STRIP)
     write_page(
         out,
         "run.html.j2",

@@ -135,6 +135,9 @@ def test_an_explanation_names_the_evidence(boss, small, tmp_path):
     assert found.leanings
     assert found.error_HW is not None
     assert found.error_HW.shape == (16, 16)
+    assert found.map_HW is not None
+    assert found.map_HW.shape == (16, 16)
+    assert found.map_HW.max() > 0
     assert found.scale == explain(boss.folder.path, None, 0).scale, "one colour scale for the whole data set"
     assert found.rarity in found.lines()[0]
     draw_explanation(tmp_path / "e.png", found)
