@@ -151,7 +151,7 @@ def draw_explanation(path: Path, explanation: Explanation) -> None:
         tiles[2].set_title("error", fontsize=8)
     if explanation.map_HW is not None:
         tiles[3].imshow(overlay(explanation.image_HWC, explanation.map_HW))
-        tiles[3].set_title(f"where the score comes from (up to {explanation.map_HW.max():.2g})", fontsize=8)
+        tiles[3].set_title(f"score by place, up to {explanation.map_HW.max():.2g}", fontsize=8)
     names = sorted(explanation.parts, key=lambda name: explanation.parts[name], reverse=True)
     bars.barh(names, [-np.log10(explanation.parts[name]) for name in names], color="tab:red")
     bars.axvline(-np.log10(ALPHA), color="grey", linewidth=0.8, linestyle=":")

@@ -119,7 +119,12 @@ class TrainedRun:
             scores = [self.calibration.scores(self.scorer.reconstruct(batch)[1])[self.score_name] for batch in batches]
             return np.concatenate(scores)
 
-        return np.stack([score_map(score, image_HWC) for image_HWC in batch_BHWC])
+        maps = []
+        for image_HWC in batch_BHWC:
+            recon_1HWC, _ = self.scorer.reconstruct(image_HWC[None])
+            pixel_HWC = None if recon_1HWC is None else (recon_1HWC[0].clip(-1, 1) + 1) * 127.5
+            maps.append(score_map(score, image_HWC, pixel_HWC))
+        return np.stack(maps)
 
     def with_all_evidence(self) -> "TrainedRun":
         """The same run, whose tables hold all evidence of its model, needed for the score or not."""

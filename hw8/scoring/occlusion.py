@@ -1,4 +1,4 @@
-"""Where in an image its score comes from: how far the score falls where a part gives way to what surrounds it.
+"""Where in an image its score comes from: how far the score falls where a part gives way to something more normal.
 
 Occlusion (Zeiler and Fergus 2014) needs nothing of a run but its scores, so that one map fits errors, distances and
 whatever else an image is scored by.
@@ -17,15 +17,17 @@ EDGE = 1 / 16  # over which a window fades, since a sharp one looks pasted to so
 REACH = 1 / 10  # standard deviation of the surroundings that a pixel of a window is filled from
 
 
-def score_map(score: Score, image_HWC: np.ndarray) -> np.ndarray:
+def score_map(score: Score, image_HWC: np.ndarray, recon_HWC: np.ndarray | None = None) -> np.ndarray:
     """How much of the score of a uint8 image comes from each pixel: float64 (side, side), in units of the score.
 
-    The image is scored once as it is, and once for each window that is filled with the colours around it. A pixel's
-    value is the mean fall of the score over the windows that cover it. It is negative where the content is more normal
-    than what replaces it. The values do not sum to the score: they say where, and not how much in all.
+    The image is scored once as it is, and once for each window that is replaced by the reconstruction, float with the
+    pixel range 0 to 255, or without one by the colours around it. A pixel's value is the mean fall of the score over
+    the windows that cover it: positive where the content raises the score, negative where it is more normal than what
+    replaces it. The values do not sum to the score: they say where it comes from, not how much there is in all.
     """
     window_WHW = windows(len(image_HWC))
-    fall_W = score(image_HWC[None]) - score(occluded(image_HWC, window_WHW))
+    filling_WHWC = surroundings(image_HWC, window_WHW) if recon_HWC is None else recon_HWC[None]
+    fall_W = score(image_HWC[None]) - score(occluded(image_HWC, window_WHW, filling_WHWC))
     map_HW: np.ndarray = np.tensordot(fall_W, window_WHW, axes=1) / window_WHW.sum(axis=0)
     return map_HW
 
@@ -40,18 +42,22 @@ def windows(side: int) -> np.ndarray:
     return (share_KS[:, None, :, None] * share_KS[None, :, None, :]).reshape(-1, side, side)
 
 
-def occluded(image_HWC: np.ndarray, window_WHW: np.ndarray) -> np.ndarray:
-    """The image with each window in turn filled from around it: uint8 (W, side, side, C).
+def occluded(image_HWC: np.ndarray, window_WHW: np.ndarray, filling_WHWC: np.ndarray) -> np.ndarray:
+    """The image with each window in turn replaced by its filling: uint8 (W, side, side, C)."""
+    share_WHW1 = window_WHW[..., None]
+    return np.rint((1 - share_WHW1) * image_HWC + share_WHW1 * filling_WHWC).astype(np.uint8)
 
-    A pixel of the filling is the mean of the pixels outside the window and its edge, weighted by a Gaussian of their
-    distance (normalised convolution, Knutsson and Westin 1993).
+
+def surroundings(image_HWC: np.ndarray, window_WHW: np.ndarray) -> np.ndarray:
+    """The colours around each window, within it: float64 (W, side, side, C), 0 to 255.
+
+    The mean of the pixels outside the window and its edge, weighted by a Gaussian of their distance (normalised
+    convolution, Knutsson and Westin 1993).
     """
     side = len(image_HWC)
     distance_SS = np.subtract.outer(np.arange(side), np.arange(side)) / (REACH * side)
     near_SS = np.exp(-(distance_SS**2) / 2)
-    image_CHW = image_HWC.transpose(2, 0, 1).astype(np.float64)
-    inside_W1HW = window_WHW[:, None]
-    outside_W1HW = (inside_W1HW == 0).astype(np.float64)
-    filling_WCHW = (near_SS @ (outside_W1HW * image_CHW) @ near_SS) / (near_SS @ outside_W1HW @ near_SS)
-    mixed_WCHW = (1 - inside_W1HW) * image_CHW + inside_W1HW * filling_WCHW
-    return np.rint(mixed_WCHW.transpose(0, 2, 3, 1)).astype(np.uint8)
+    outside_W1HW = (window_WHW[:, None] == 0).astype(np.float64)
+    sum_WCHW = near_SS @ (outside_W1HW * image_HWC.transpose(2, 0, 1)) @ near_SS
+    mean_WCHW: np.ndarray = sum_WCHW / (near_SS @ outside_W1HW @ near_SS)
+    return mean_WCHW.transpose(0, 2, 3, 1)

@@ -6,7 +6,7 @@ import pytest
 from benchmarks.occlusion import peaks_inside, planted
 from hw8.data.demo import demo_images
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.occlusion import occluded, score_map, windows
+from hw8.scoring.occlusion import occluded, score_map, surroundings, windows
 
 
 def brightness(images_BHWC: np.ndarray) -> np.ndarray:
@@ -33,7 +33,7 @@ def test_outside_a_window_nothing_changes_and_inside_come_the_surroundings():
     window_WHW = windows(32)
     inside = window_WHW[24] > 0
     image_HWC[inside] = 250
-    filled_HWC = occluded(image_HWC, window_WHW)[24]
+    filled_HWC = occluded(image_HWC, window_WHW, surroundings(image_HWC, window_WHW))[24]
     assert (filled_HWC[~inside] == 50).all()
     assert (filled_HWC[window_WHW[24] == 1] == 50).all()
 
@@ -55,6 +55,17 @@ def test_it_is_in_units_of_the_score():
     map_HW = score_map(brightness, image_HWC)
     np.testing.assert_allclose(score_map(lambda images: 3 * brightness(images) + 5, image_HWC), 3 * map_HW)
     assert (score_map(brightness, np.full_like(image_HWC, 9)) == 0).all()
+
+
+def test_a_reconstruction_is_what_replaces_the_content():
+    image_HWC = np.full((32, 32, 1), 100, np.uint8)
+    recon_HWC = np.full((32, 32, 1), 100.0)
+    recon_HWC[20:28, 4:12] = 20
+    map_HW = score_map(brightness, image_HWC, recon_HWC)
+    top, left = np.unravel_index(map_HW.argmax(), map_HW.shape)
+    assert 20 <= top < 28
+    assert 4 <= left < 12
+    assert (score_map(brightness, image_HWC, image_HWC.astype(float)) == 0).all()
 
 
 def share_of_peaks_inside(run, count: int, kinds: tuple[str, ...]) -> float:
