@@ -35,9 +35,10 @@ def planted(
     batch_NHWC = images.read(np.arange(len(images)))
     inside_NHW = np.zeros(batch_NHWC.shape[:3], bool)
     full = whole_NHWC.shape[1]
+    low, high = (pixels * full // 64 for pixels in SIDES)
     for number, (image_HWC, inside_HW) in enumerate(zip(batch_NHWC, inside_NHW, strict=True)):
         rng = np.random.default_rng([SEED, number])
-        height, width = rng.integers(*(np.array(SIDES) * full // 64 + (0, 1)), 2)
+        height, width = rng.integers(low, high + 1, 2)
         top, left = rng.integers(0, images.side - height + 1), rng.integers(0, images.side - width + 1)
         box = slice(top, top + height), slice(left, left + width)
         match kinds[number % len(kinds)]:
@@ -88,12 +89,12 @@ def lines(run: Path, development: bool) -> Iterator[str]:
     before_N, after_N = (
         trained.score(Images(images), np.arange(len(images)))[name] for images in (clean_NHWC, batch_NHWC)
     )
-    started = time.perf_counter()
+    started = time.process_time()
     hit_N = peaks_inside(trained.score_maps(batch_NHWC), inside_NHW)
-    seconds = (time.perf_counter() - started) / len(hit_N)
+    seconds = (time.process_time() - started) / len(hit_N)
     kind_N = np.resize(KINDS, len(hit_N))
     share = inside_NHW.mean()
-    yield f"{run}: {len(hit_N)} images, {seconds:.3f} s each; patches cover {share:.0%} of the image"
+    yield f"{run}: {len(hit_N)} images, {seconds:.3f} s of processor time each; patches cover {share:.0%} of the image"
     for kind in (*KINDS, "all", "all but blurred"):
         of_kind = (kind_N == kind) | (kind == "all") | ((kind == "all but blurred") & (kind_N != "blurred"))
         raised, p_value_N = (after_N > before_N)[of_kind], calibration.p_value(name, after_N[of_kind])

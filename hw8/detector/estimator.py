@@ -183,7 +183,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
     def explain(self, X: Any) -> Explanation:
         """Which evidence each image has its score from, and where in it. Raises ValueError for X unlike fit's.
 
-        It takes the time of scoring fifty times as many images.
+        It takes the time of scoring a hundred times as many images.
         """
         check_is_fitted(self)
         trained, array_NHWC = self._trained, self.layout_.images(self._rows(X, reset=False)[0])

@@ -108,7 +108,7 @@ def cards(
 def with_maps(cards: list[dict[str, Any]], trained: TrainedRun, images: Images, count: int) -> list[dict[str, Any]]:
     """The same cards; those of the `count` highest ranks also have a map of where the score comes from.
 
-    Not all of them: a map takes the time of scoring fifty images.
+    Not all of them: a map takes the time of scoring a hundred images.
     """
     rows = sorted(card["id"] for card in cards if card["rank"] <= count)
     batch_BHWC = images.read(np.array(rows))
