@@ -16,7 +16,9 @@ from hw8.data.arrays import Images
 from hw8.data.rows import Layout, checked_shape
 from hw8.data.splits import LEAST_CALIBRATION
 from hw8.detector import run
+from hw8.detector.explanation import Explanation
 from hw8.models.blocks import DOWNSAMPLING
+from hw8.scoring.calibration import JOINT
 from hw8.scoring.tails import ALPHA
 
 if TYPE_CHECKING:
@@ -174,6 +176,26 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         p_value_N = self._trained.calibration.p_value(self._trained.score_name, score_N)
         return pd.DataFrame({"ID": names, "score": score_N, "p_value": p_value_N}, index=index)
 
+    def explain(self, X: Any) -> Explanation:
+        """Which evidence each image has its score from, and where in it. Raises ValueError for X unlike fit's.
+
+        It takes the time of scoring a hundred times as many images.
+        """
+        check_is_fitted(self)
+        trained, array_NHWC = self._trained, self.layout_.images(self._rows(X, reset=False)[0])
+        images, rows = self._in_full_batches(array_NHWC)
+        table, count = trained.scorer.table(images, rows), len(array_NHWC)
+        scores = trained.calibration.scores(table)
+        score_N = scores[trained.score_name]
+        shares = trained.calibration.shares(table) if trained.score_name == JOINT else {}
+        return Explanation(
+            score_N[:count],
+            trained.calibration.p_value(trained.score_name, score_N)[:count],
+            {name: p_N[:count] for name, p_N in trained.evidence_p_values(scores).items()},
+            {name: share_N[:count] for name, share_N in shares.items()},
+            None if self.layout_.vector else trained.score_maps(images.read(rows[:count])),
+        )
+
     @property
     def threshold_(self) -> float:
         """The score above which an image is flagged."""
@@ -255,11 +277,17 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
     def _scores(self, array_NHWC: np.ndarray) -> np.ndarray:
         """Scores, larger is more anomalous: float64 (N,)."""
+        images, rows = self._in_full_batches(array_NHWC)
+        return self._trained.score(images, rows)[self._trained.score_name][: len(array_NHWC)]
+
+    def _in_full_batches(self, array_NHWC: np.ndarray) -> tuple[Images, np.ndarray]:
+        """The images, and their rows with more of the first, so that the last batch is full.
+
+        Matrix products of another size round otherwise: an image's score would depend on how many come with it.
+        """
         trained, count = self._trained, len(array_NHWC)
-        # The last batch is filled up: matrix products of another size round otherwise, and an image's score would
-        # depend on how many others come with it.
         rows = np.pad(np.arange(count), (0, -count % trained.scorer.batch_size))
-        return trained.score(Images(array_NHWC, trained.config.data.crop, "X"), rows)[trained.score_name][:count]
+        return Images(array_NHWC, trained.config.data.crop, "X"), rows
 
 
 def _stacked(X: list[Any] | tuple[Any, ...]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Why an image has its score: which evidence is how unusual, its reconstruction and its error map."""
+"""Why an image has its score: which evidence is how unusual, its reconstruction, its error map, where it comes from."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from hw8.base.errors import InputError
 from hw8.base.text import aligned
 from hw8.data.arrays import Images, scaled
 from hw8.data.splits import evenly_spaced
-from hw8.report.figures import error_scale, save_figure, three_channels
+from hw8.report.figures import error_scale, overlay, save_figure, three_channels
 from hw8.report.plots import new_figure
 from hw8.report.words import in_words
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.calibration import JOINT, TWO_SIDED, needed_evidence
+from hw8.scoring.calibration import JOINT
 from hw8.scoring.tails import ALPHA, p_in_words, rarity
 
 # Test images that set the colour scale of error maps: a million pixels, of which the largest 0.5% can be told well.
@@ -30,8 +30,9 @@ class Explanation:
     `parts`: p-value of each piece of evidence alone. `shares`: how much each adds to the squared joint distance, in
     sum 1; empty of other scores. `leanings`: named measurements that are furthest from the normals'
     median, in units of the normals' spread. `error_HW`: squared error summed over channels, None without a
-    reconstruction; `scale` is the same for every image of the data set. `normals` is the number of calibration images
-    behind the p-values. `words` say what sets the image apart.
+    reconstruction; `scale` is the same for every image of the data set. `map_HW`: where the score comes from, in units
+    of the score, where that was asked for. `normals` is the number of calibration images behind the p-values. `words`
+    say what sets the image apart.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Explanation:
     image_HWC: np.ndarray
     recon_HWC: np.ndarray | None
     error_HW: np.ndarray | None
+    map_HW: np.ndarray | None = dataclasses.field(default=None, kw_only=True)
     scale: float
     normals: int
     words: str
@@ -98,12 +100,9 @@ class Explainer:
         scores = calibration.scores(table)
         score_B = scores[trained.score_name]
         p_value_B = calibration.p_value(trained.score_name, score_B)
-        scoring, parts = trained.config.scoring, {}
-        for name in needed_evidence(scoring.score, scoring.parts, scoring.fused):
-            key = name + TWO_SIDED if name + TWO_SIDED in scores else name
-            parts[name] = calibration.p_value(key, scores[key])
+        parts = trained.evidence_p_values(scores)
         leanings = self._leanings(table, len(batch_BHWC))
-        shares = calibration.shares(table) if scoring.score == JOINT else {}
+        shares = calibration.shares(table) if trained.score_name == JOINT else {}
         words = in_words(calibration, table, trained.scorer.model.components(), parts, p_value_B)
         explanations = []
         for row, (name, image_HWC) in enumerate(zip(names, batch_BHWC, strict=True)):
@@ -135,7 +134,7 @@ class Explainer:
 
 
 def explain(run: Path, where: str | None, row: int) -> Explanation:
-    """Explain the score of one test image. Raises InputError if there is no such run, data or image."""
+    """Explain the score of one test image, with its map. Raises InputError if there is no such run, data or image."""
     trained = TrainedRun.load(run)
     source = trained.open_source(where)
     images = trained.open_test(source)
@@ -143,13 +142,15 @@ def explain(run: Path, where: str | None, row: int) -> Explanation:
         raise InputError(f"`id` {row}: {images.name} has images 0 to {len(images) - 1}")
     files = trained.file_names(source)
     name = f"image {row}" if files is None else f"image {row} ({files[row]})"
-    return Explainer.for_images(trained, images).explain(images.read(np.array([row])), [name])[0]
+    batch_1HWC = images.read(np.array([row]))
+    explanation = Explainer.for_images(trained, images).explain(batch_1HWC, [name])[0]
+    return dataclasses.replace(explanation, map_HW=trained.score_maps(batch_1HWC)[0])
 
 
 def draw_explanation(path: Path, explanation: Explanation) -> None:
-    """Draw the image, its reconstruction, its error map, and how unusual each piece of evidence is."""
-    figure = new_figure(9, 2.6)
-    *tiles, bars = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.6))
+    """Draw the image, its reconstruction, its error map, its score's map, and how unusual each piece of evidence is."""
+    figure = new_figure(10.8, 2.6)
+    *tiles, bars = figure.subplots(1, 5, width_ratios=(1, 1, 1, 1, 1.6))
     for tile in tiles:
         tile.set(xticks=[], yticks=[])
     tiles[0].imshow(three_channels(explanation.image_HWC))
@@ -159,6 +160,9 @@ def draw_explanation(path: Path, explanation: Explanation) -> None:
         tiles[1].set_title("reconstruction", fontsize=8)
         tiles[2].imshow(explanation.error_HW, cmap="magma", vmin=0, vmax=explanation.scale)
         tiles[2].set_title("error", fontsize=8)
+    if explanation.map_HW is not None:
+        tiles[3].imshow(overlay(explanation.image_HWC, explanation.map_HW))
+        tiles[3].set_title(f"score by place, up to {explanation.map_HW.max():.2g}", fontsize=8)
     names = sorted(explanation.parts, key=lambda name: explanation.parts[name], reverse=True)
     bars.barh(names, [-np.log10(explanation.parts[name]) for name in names], color="tab:red")
     bars.axvline(-np.log10(ALPHA), color="grey", linewidth=0.8, linestyle=":")

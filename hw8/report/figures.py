@@ -17,6 +17,7 @@ from hw8.runs.trained_run import TrainedRun
 NORMALS = 5  # images beside one synthetic anomaly of each kind: enough to see what a good reconstruction is
 # The colour scale of error maps ends at this quantile: the few largest errors would leave the rest dark.
 BRIGHTEST = 0.995
+LEAST = 1e-9  # a map that is positive nowhere is divided by it, and stays dark
 SHOWN, ACROSS = 60, 10  # images of a picture of images, and of each of its lines
 
 
@@ -101,6 +102,15 @@ def heat(share: np.ndarray) -> np.ndarray:
 
     colours = np.rint(colormaps["magma"](np.arange(256))[:, :3] * 255).astype(np.uint8)
     return colours[(share.clip(0, 1) * 255).astype(np.uint8)]
+
+
+def overlay(image_HWC: np.ndarray, map_HW: np.ndarray) -> np.ndarray:
+    """A uint8 image in grey under a map, whose largest value is brightest and what is not positive clear: (H, W, 3)."""
+    share_HW = map_HW.clip(0) / max(float(map_HW.max()), LEAST)
+    grey_HW1 = image_HWC.mean(axis=2, keepdims=True)
+    shown_HW1 = (share_HW**2)[..., None]  # squared, so that the face remains visible but at the peak
+    mixed_HWC: np.ndarray = np.rint(grey_HW1 * (1 - shown_HW1) + heat(share_HW) * shown_HW1).astype(np.uint8)
+    return mixed_HWC
 
 
 def save_figure(figure: Any, path: Path) -> None:

@@ -9,7 +9,7 @@ from hw8.data.labels import Labels
 from hw8.data.loader import in_batches
 from hw8.data.splits import evenly_spaced
 from hw8.report.explanation import Explainer
-from hw8.report.figures import three_channels
+from hw8.report.figures import overlay, three_channels
 from hw8.report.plots import groups_of
 from hw8.report.sprites import data_uri, small, strip
 from hw8.runs.predict import Scores
@@ -109,6 +109,17 @@ def cards(
                 card |= {"kind": str(labels.kind_N[row]), "anomalous": int(labels.label_N[row])}
             shown.append(card)
     return shown
+
+
+def with_maps(cards: list[dict[str, Any]], trained: TrainedRun, images: Images, count: int) -> list[dict[str, Any]]:
+    """The same cards; those of the `count` highest ranks also have a map of where the score comes from.
+
+    Not all of them: a map takes the time of scoring a hundred images.
+    """
+    rows = sorted(card["id"] for card in cards if card["rank"] <= count)
+    batch_BHWC = images.read(np.array(rows))
+    maps = dict(zip(rows, map(overlay, batch_BHWC, trained.score_maps(batch_BHWC)), strict=True))
+    return [card | {"map": data_uri(small(maps[card["id"]]))} if card["id"] in maps else card for card in cards]
 
 
 def _pictures(

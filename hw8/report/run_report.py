@@ -14,7 +14,7 @@ from hw8.evaluation.metrics import evaluate
 from hw8.report import plots
 from hw8.report.drawings import MAPPED, latent_map, mapped_rows, training_curves
 from hw8.report.explanation import Explainer
-from hw8.report.gallery import cards, choose, gallery, with_files
+from hw8.report.gallery import cards, choose, gallery, with_files, with_maps
 from hw8.report.pages import Figure, as_data, write_page
 from hw8.report.sprites import sheet
 from hw8.report.thresholds import thresholds
@@ -60,7 +60,7 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str) -> N
     score_name = "transductive" if normal_C is None else trained.score_name
     histogram = plots.histogram(method.score_N, labels, limit, score_name)
     shown = cards(method, images, labels, explainer, choose(method, labels, EACH, SPREAD), all_evidence)
-    shown = with_files(shown, trained.file_names(source))
+    shown = with_maps(with_files(shown, trained.file_names(source)), trained, images, STRIP)
     more = {
         "columns": sorted(scores), "normals": [explainer.normals],
         "thresholds": thresholds(method.score_N, labels, normal_C, limit),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,15 @@ from hw8.base.device import choose_device, choose_precision, keep_memory
 from hw8.base.errors import InputError, first_words
 from hw8.config import Device, RunConfig
 from hw8.data.arrays import Images, Selection
+from hw8.data.loader import in_batches
 from hw8.data.sources import TESTING_FILES, TRAINING_FILES, Source, open_source
 from hw8.data.splits import Splits, split_rows
 from hw8.data.synthetic import Change
 from hw8.scoring.appearance import Appearance
-from hw8.scoring.calibration import Calibration, needed_evidence
+from hw8.scoring.calibration import TWO_SIDED, Calibration, needed_evidence
 from hw8.scoring.evidence import select
 from hw8.scoring.inference import Scorer
+from hw8.scoring.occlusion import score_map
 from hw8.scoring.transductive import check_can_transduce
 from hw8.training.run_folder import RunFolder, SavedModel
 
@@ -100,6 +103,32 @@ class TrainedRun:
         `label` shows a progress bar of that name on standard error.
         """
         return self.calibration.scores(self.scorer.table(images, rows, change, label))
+
+    def evidence_p_values(self, scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """p-values (N,) of each piece of evidence behind the run's score alone, from what `score` gives."""
+        scoring, p_values = self.config.scoring, {}
+        for name in needed_evidence(scoring.score, scoring.parts, scoring.fused):
+            key = name + TWO_SIDED if name + TWO_SIDED in scores else name
+            p_values[name] = self.calibration.p_value(key, scores[key])
+        return p_values
+
+    def score_maps(self, batch_BHWC: np.ndarray) -> np.ndarray:
+        """Where the scores of uint8 images, cropped as the run takes them, come from: float64 (B, side, side).
+
+        See `hw8.scoring.occlusion.score_map`. Of a transductive run, the scores before the transduction.
+        """
+
+        def score(images_WHWC: np.ndarray) -> np.ndarray:
+            batches = [images_WHWC[rows] for rows in in_batches(np.arange(len(images_WHWC)), self.scorer.batch_size)]
+            scores = [self.calibration.scores(self.scorer.reconstruct(batch)[1])[self.score_name] for batch in batches]
+            return np.concatenate(scores)
+
+        maps = []
+        for image_HWC in batch_BHWC:
+            recon_1HWC, _ = self.scorer.reconstruct(image_HWC[None])
+            pixel_HWC = None if recon_1HWC is None else (recon_1HWC[0].clip(-1, 1) + 1) * 127.5
+            maps.append(score_map(score, image_HWC, pixel_HWC))
+        return np.stack(maps)
 
     def with_all_evidence(self) -> "TrainedRun":
         """The same run, whose tables hold all evidence of its model, needed for the score or not."""

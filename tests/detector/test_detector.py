@@ -116,6 +116,26 @@ def test_shapes_and_signs(detector, normal, anomalous):
     assert scores[:60].mean() > scores[60:].mean(), "lower is more abnormal"
 
 
+def test_an_explanation_says_which_evidence_and_where(detector, normal):
+    X = normal[300:304].copy()
+    X[:, 20:32, 34:46] = np.random.default_rng(0).integers(0, 256, (12, 12, 3))
+    explanation = detector.explain(X)
+    np.testing.assert_array_equal(explanation.score_N, -detector.score_samples(X))
+    np.testing.assert_array_equal(explanation.p_value_N, detector.score_frame(X)["p_value"])
+    np.testing.assert_array_equal(explanation.evidence["l1"], explanation.p_value_N)
+    assert explanation.shares == {}, "l1 is not made of parts"
+    assert explanation.map_NHW.shape == (4, 32, 32), "of the centre that the preset sees"
+    peaks = [np.unravel_index(map_HW.argmax(), map_HW.shape) for map_HW in explanation.map_NHW]
+    assert all(4 <= top < 16 and 18 <= left < 30 for top, left in peaks)
+
+
+def test_an_explanation_of_a_joint_score_has_shares_that_sum_to_one(grey):
+    joint = changed(TINY, scoring={"score": "joint", "parts": ("l1", "texture")})
+    explanation = AnomalyDetector(joint, epochs=1).fit(grey[:200]).explain(grey[200:203])
+    assert set(explanation.shares) == set(explanation.evidence) == {"l1", "texture"}
+    np.testing.assert_allclose(sum(explanation.shares.values()), np.ones(3))
+
+
 def test_anomalies_are_ranked_above_chance(detector, normal, anomalous):
     labels = np.repeat([1, -1], [60, 60])
     for kind in (anomalous[:60], anomalous[60:]):
@@ -215,6 +235,7 @@ def test_rows_that_are_no_images():
     detector = AnomalyDetector(random_state=1).fit(X[:300])
     labels = np.repeat([1, -1], [100, 100])
     assert detector.layout_.vector
+    assert detector.explain(X[300:303]).map_NHW is None
     assert roc_auc_score(labels, detector.decision_function(np.concatenate([X[300:], outliers]))) > 0.85
     assert np.isfinite(detector.score_samples([[1e300, -1e300, 0]])).all()
     settings = yaml.safe_load(detector.run_files_["config.yaml"])

@@ -135,6 +135,17 @@ def test_the_gallery_filters_sorts_and_opens(offline, report):
     assert page.evaluate("document.activeElement.className") == "card"
 
 
+def test_the_most_anomalous_images_show_where_their_score_comes_from(offline, report):
+    page = offline.page
+    page.goto(report.as_uri())
+    boxes = [page.locator(".strip li").first.locator("img").nth(place).bounding_box() for place in (0, 1)]
+    assert boxes[0]["y"] == boxes[1]["y"]
+    assert boxes[0]["height"] == pytest.approx(boxes[1]["height"], abs=1)
+    page.locator(".card").first.click()
+    assert "Where the score comes from" in page.locator("dialog").inner_text()
+    assert page.locator("dialog img").count() == 2
+
+
 def test_curves_have_a_view_of_low_false_alarms(offline, report):
     page = offline.page
     page.goto(report.as_uri())

@@ -75,7 +75,8 @@ def test_the_answer_comes_first_and_the_tables_last(page):
     best = sorted(gallery(page)["cards"], key=lambda card: -card["score"])[:6]
     strip = page[places[0] : places[1]]
     assert re.findall(r"<b>(\d+)</b>", strip) == [str(card["id"]) for card in best]
-    assert [card["src"] for card in best] == re.findall(r'src="([^"]+)"', strip)
+    assert [card[name] for card in best for name in ("src", "map")] == re.findall(r'src="([^"]+)"', strip)
+    assert sum("map" in card for card in gallery(page)["cards"]) == 6
 
 
 def test_the_page_holds_what_its_plots_and_its_threshold_need(page, trained):

@@ -135,6 +135,9 @@ def test_an_explanation_names_the_evidence(boss, small, tmp_path):
     assert explanation.leanings
     assert explanation.error_HW is not None
     assert explanation.error_HW.shape == (16, 16)
+    assert explanation.map_HW is not None
+    assert explanation.map_HW.shape == (16, 16)
+    assert explanation.map_HW.max() > 0
     assert explanation.scale == explain(boss.folder.path, None, 0).scale, "one colour scale for the whole data set"
     assert explanation.rarity in explanation.lines()[0]
     draw_explanation(tmp_path / "e.png", explanation)

@@ -112,6 +112,8 @@ function open(index, of) {
   dialog.replaceChildren(
     element("div", { class: "bar" }, button("← before", -1), button("close", 0), button("next →", 1)),
     element("h2", { id: "dialog-title" }, (data.methods.length > 1 ? `${data.methods[card.method]}: ` : "") + label(card)), picture(card), element("p", { class: "names" }, ...names),
+    ...(card.map ? [element("p", { class: "hint" }, "Where the score comes from:"),
+      element("img", { src: card.map, alt: `where the score of image ${card.id} comes from`, class: "single" })] : []),
     ...reasons(card, data.normals[card.method]));
   if (!dialog.open) dialog.showModal();
   dialog.querySelector(`[data-step="${focused ?? 0}"]`)?.focus();  // the button that had the focus was replaced
