@@ -1,4 +1,4 @@
-"""What a generative model takes for a face: images drawn from its prior, and walks between images in its latent space."""
+"""Images that a generative model makes: drawn from its prior, and on the way between two images in its latent space."""
 
 import dataclasses
 from pathlib import Path

@@ -10,7 +10,17 @@ import pytest
 from hw8.config import to_yaml
 from hw8.config.presets import load_preset
 from hw8.data.demo import write_demo
-from tests.docs.pages import LANGUAGES, PAGES, ROOT, blocks, inline_commands, name, of_language, unfenced_commands
+from tests.docs.pages import (
+    LANGUAGES,
+    PAGES,
+    ROOT,
+    blocks,
+    commands,
+    inline_commands,
+    name,
+    of_language,
+    unfenced_commands,
+)  # fmt: skip
 from tests.docs.sandbox import TEST, TRAIN, Sandbox, home, homework, write_pictures  # noqa: F401 (a fixture)
 
 FOR_ALL = 120.0  # seconds
@@ -84,7 +94,7 @@ def test_every_python_block_runs(page, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_commands_in_sentences_are_understood(tmp_path):
+def test_commands_in_sentences_and_blocks_are_understood(tmp_path):
     run = tmp_path / "runs" / "first"
     run.mkdir(parents=True)
     (run / "config.yaml").write_text(to_yaml(load_preset("boss_quick")))
@@ -100,7 +110,11 @@ def test_commands_in_sentences_are_understood(tmp_path):
                 rest = [value if word == place else word.replace(f"/{place}", f"/{value}") for word in rest]
             if rest and rest != ["--help"]:
                 lines.append([str(ROOT / "scripts" / f"{program}.py"), *rest])
-    assert len(lines) > 20
+        for block in of_language(page, "bash"):
+            for program, *rest in commands(block):
+                if rest != ["--help"]:
+                    lines.append([str(ROOT / "scripts" / f"{program}.py"), *rest])
+    assert len(lines) > 100
     done = subprocess.run(
         [sys.executable, "-c", READER],
         cwd=tmp_path,
