@@ -4,7 +4,7 @@
     python docs/pictures/course.py near 24-near only these
 
 From the root of the repository, on the generated faces (`--data demo`). The chapters' own trainings, listed in RUNS,
-are taken from runs/course/ and runs/denoisers/, and made first where they are missing: about ten minutes on one core.
+are taken from runs/course/, and made first where they are missing: about six minutes of one core in all.
 """
 
 import functools
@@ -26,7 +26,6 @@ from hw8.data.labels import NORMAL, Labels
 from hw8.data.sources import open_source
 from hw8.evaluation.metrics import roc_auc
 from hw8.models.noise import CORRUPTIONS, noise_shape
-from hw8.models.views import shifted, surprises, turns
 from hw8.report.figures import heat
 from hw8.report.plots import COLOURS, NORMAL_COLOUR, new_figure
 from hw8.report.samples import sample, tiled
@@ -34,19 +33,21 @@ from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.tails import ALPHA
 
 FOLDER = Path(__file__).parent / "course"
-RUNS = {
-    "course/squared": "train --preset fcn_crop --epochs 10",
-    "course/entropy": "train --preset fcn_bce --epochs 10",
-    "course/vae": "train --preset vae",
-    "course/boss_quick": "train --epochs 4",
-    "course/views": "train --preset boss_views --epochs 2",
-    "denoisers": "compare --presets denoise_gaussian denoise_salt_pepper denoise_mask denoise_dropout --epochs 6",
+RUNS = {  # options of scripts/train.py, as in the chapters
+    "squared": "--preset fcn_crop --epochs 10",
+    "entropy": "--preset fcn_bce --epochs 10",
+    "gaussian": "--preset denoise_gaussian --backbone fcn --epochs 4",
+    "salt_pepper": "--preset denoise_salt_pepper --backbone fcn --epochs 4",
+    "mask": "--preset denoise_mask --backbone fcn --epochs 4",
+    "dropout": "--preset denoise_dropout --backbone fcn --epochs 4",
+    "vae": "--preset vae --epochs 6",
+    "recogniser": "--widths 16 32 48 64 --epochs 3",
 }
-DENOISERS = ("gaussian", "salt_pepper", "mask", "dropout")
+DENOISERS = {"gaussian": "Gaussian", "salt_pepper": "salt, pepper", "mask": "masking", "dropout": "dropout"}
 KINDS = (NORMAL, "relit", "displaced", "cartoon", "cat")
 COLOUR = dict(zip(KINDS, (NORMAL_COLOUR, *COLOURS), strict=False))
 COUNTS = (8, 4, 4, 4, 4)  # the 24 images by kind
-FIVE = ("squared", "entropy", "vae", "views", "boss_quick")  # runs that the last chapter compares
+FIVE = ("squared", "entropy", "gaussian", "vae", "recogniser")  # runs that the last chapter compares
 SEED = 8  # of every choice here
 PICTURES: dict[str, Callable[[], None]] = {}
 
@@ -68,18 +69,11 @@ def picture(draw: Callable[[], Figure]) -> Callable[[], None]:
 @functools.cache
 def run(name: str) -> TrainedRun:
     """A run of RUNS, trained first if it is missing."""
-    start = name if name in RUNS else name.partition("/")[0]
-    if not (Path("runs") / name / "model.safetensors").exists():
-        command, *words = RUNS[start].split()
-        out = f"submissions/{start}" if command == "compare" else f"runs/{start}"
-        program = [sys.executable, f"scripts/{command}.py", *words, "--data", "demo", "--out", out]
-        subprocess.run(program, check=True)
-    return TrainedRun.load(Path("runs") / name, "cpu")
-
-
-def denoiser(corruption: str) -> TrainedRun:
-    """The denoising autoencoder of this corruption."""
-    return run(f"denoisers/denoise_{corruption}-0")
+    folder = Path("runs/course") / name
+    if not (folder / "model.safetensors").exists():
+        words = [*RUNS[name].split(), "--data", "demo", "--out", str(folder)]
+        subprocess.run([sys.executable, "scripts/train.py", *words], check=True)
+    return TrainedRun.load(folder, "cpu")
 
 
 @functools.cache
@@ -147,15 +141,19 @@ def p_text(p: float) -> str:
     return "<.01" if p < 0.005 else f"{p:.2f}".lstrip("0")
 
 
-def of_24(methods: dict[str, str]) -> Figure:
+def p_of_24(name: str) -> np.ndarray:
+    """The p-values of the 24 images by a run."""
+    return scored(name)[1][chosen()]
+
+
+def of_24(p_value: dict[str, np.ndarray]) -> Figure:
     """The 24 images, with the p-value of each by each method; red where it is flagged."""
     rows, across = chosen(), 12
     images, labels = test_set()
-    p_value = {text: scored(name)[1][rows] for text, name in methods.items()}
     for text, p_B in p_value.items():
         flagged_B, kind_B = p_B <= ALPHA, labels.kind_N[rows]
         print(f"  {text}:", ", ".join(f"{kind} {flagged_B[kind_B == kind].sum()}" for kind in KINDS))
-    high = 1.0 + 0.24 * len(methods)
+    high = 1.0 + 0.24 * len(p_value)
     figure = new_figure(9.6, 2 * (0.72 * high + 0.1))
     for place, axes in enumerate(figure.subplots(2, across).flat):
         bare(axes)
@@ -170,7 +168,7 @@ def of_24(methods: dict[str, str]) -> Figure:
                 0.5, -0.13 - 0.24 * line, p_text(p_B[place]), ha="center", va="center", fontsize=8, bbox=style,
                 color="white" if flagged else "black", weight="bold" if flagged else "normal",
             )  # fmt: skip
-            if place % across == 0 and len(methods) > 1:
+            if place % across == 0 and len(p_value) > 1:
                 axes.text(-0.08, -0.13 - 0.24 * line, text, ha="right", va="center", fontsize=8)
     return figure
 
@@ -213,7 +211,7 @@ def bottleneck() -> Figure:
 
 @picture
 def _24_bottleneck() -> Figure:
-    return of_24({"squared error": "course/squared"})
+    return of_24({"squared error": p_of_24("squared")})
 
 
 # 2 Squared error against cross-entropy
@@ -235,7 +233,7 @@ def losses() -> Figure:
     curves[1].set(title="cross-entropy (dot: its minimum)", xlabel="reconstruction p", ylim=(0, 3))
     rows = chosen()[[0, 1, 8, 16, 20]]
     lines = [test_set(32)[0].read(rows)]
-    for name in ("course/squared", "course/entropy"):
+    for name in ("squared", "entropy"):
         with torch.inference_mode():
             lines.append(shown(run(name).scorer.model(pixels(run(name), rows)).recon_NCHW))
     bare(faces).imshow(tiled(np.concatenate(lines), len(rows)))
@@ -251,7 +249,7 @@ def losses() -> Figure:
 
 @picture
 def _24_losses() -> Figure:
-    return of_24({"squared": "course/squared", "entropy": "course/entropy"})
+    return of_24({"squared": p_of_24("squared"), "entropy": p_of_24("entropy")})
 
 
 # 3 Denoising
@@ -264,10 +262,10 @@ def denoising() -> Figure:
     lines, rows = [], chosen()[[0, 20]]
     with torch.inference_mode():
         for name, short in zip(names, DENOISERS, strict=True):
-            trained = denoiser(short)
+            trained = run(short)
             model: Any = trained.scorer.model
             x_NCHW = pixels(trained, rows)
-            shape = noise_shape(name, *x_NCHW.shape[:0:-1][:1], 3, model.encoder(x_NCHW).shape[1])
+            shape = noise_shape(name, x_NCHW.shape[3], 3, model.encoder(x_NCHW).shape[1])
             draw = torch.randn if name == "gaussian" else torch.rand
             noise = draw((1, *shape), generator=torch.Generator().manual_seed(SEED))
             corrupt, plain_NCHW = CORRUPTIONS[name], model(x_NCHW).recon_NCHW
@@ -287,8 +285,7 @@ def denoising() -> Figure:
 
 @picture
 def _24_denoising() -> Figure:
-    texts = ("Gaussian", "salt, pepper", "masking", "dropout")
-    return of_24({t: f"denoisers/denoise_{n}-0" for t, n in zip(texts, DENOISERS, strict=True)})
+    return of_24({text: p_of_24(name) for name, text in DENOISERS.items()})
 
 
 # 4 Variational
@@ -297,7 +294,7 @@ def _24_denoising() -> Figure:
 @picture
 def variational() -> Figure:
     """Samples of the prior, by a plain decoder and by the VAE's, and walks in its latent space."""
-    trained, plain = run("course/vae"), denoiser("gaussian")
+    trained, plain = run("vae"), run("gaussian")
     samples = sample(trained, test_set(32)[0], 20, SEED)
     model: Any = plain.scorer.model
     with torch.inference_mode():
@@ -312,7 +309,7 @@ def variational() -> Figure:
 
 @picture
 def _24_variational() -> Figure:
-    return of_24({"VAE": "course/vae"})
+    return of_24({"VAE": p_of_24("vae")})
 
 
 # 5 Near anomalies
@@ -321,7 +318,7 @@ def _24_variational() -> Figure:
 @picture
 def near() -> Figure:
     """Distributions of the reconstruction error by kind, and what it looks like on a displaced face."""
-    score_N, kind_N = scored("course/squared")[0], test_set()[1].kind_N
+    score_N, kind_N = scored("squared")[0], test_set()[1].kind_N
     figure = new_figure(9.4, 3.4)
     curves, faces = figure.subplots(1, 2, width_ratios=(1.15, 1))
     edges = np.linspace(*np.quantile(score_N, (0, 0.995)), 50)
@@ -337,7 +334,7 @@ def near() -> Figure:
     curves.set(xlabel="reconstruction error (mean absolute)", yticks=[])
     curves.legend(fontsize=8)
     rows = chosen()[[0, 8, 12, 13, 20]]
-    trained = run("course/squared")
+    trained = run("squared")
     with torch.inference_mode():
         x_NCHW = pixels(trained, rows)
         recon_NCHW: Any = trained.scorer.model(x_NCHW).recon_NCHW
@@ -353,7 +350,7 @@ def near() -> Figure:
 
 @picture
 def _24_near() -> Figure:
-    return of_24({"error": "course/squared", "boss_quick": "course/boss_quick"})
+    return of_24({"error": p_of_24("squared"), "recogniser": p_of_24("recogniser")})
 
 
 # 6 Transformations
@@ -362,7 +359,7 @@ def _24_near() -> Figure:
 @picture
 def transformations() -> Figure:
     """What the recogniser answers for a face before and after a known change, and for anomalies."""
-    trained, rows = run("course/boss_quick"), chosen()[[0, 8, 12, 20]]
+    trained, rows = run("recogniser"), chosen()[[0, 8, 12, 20]]
     model: Any = trained.scorer.model
     x_NCHW = pixels(trained, rows)
     tilted = torch.nn.functional.grid_sample(
@@ -393,54 +390,44 @@ def transformations() -> Figure:
 
 
 @picture
-def views() -> Figure:
-    """The four turns of images, with the probability that the network gives to the right turn."""
-    trained, rows = run("course/views"), chosen()[[0, 1, 8, 12, 16, 20]]
-    model: Any = trained.scorer.model
-    with torch.inference_mode():
-        small_NCHW = model._shrunk(pixels(trained, rows))
-        turns_MCHW = turns(small_NCHW)
-        middle_M = torch.ones(len(turns_MCHW), dtype=torch.long)
-        logit_MK, _ = model._recognise(shifted(turns_MCHW, middle_M, middle_M))
-        right_QN = surprises(logit_MK, middle_M, middle_M)[:, :, 0].neg().exp().numpy()
-    figure = new_figure(7.2, 5.0)
-    image_QNHWC = shown(turns_MCHW).reshape(4, len(rows), *small_NCHW.shape[2:], 3)
-    for q, line in enumerate(figure.subplots(4, len(rows))):
-        for n, axes in enumerate(line):
-            bare(axes).imshow(image_QNHWC[q, n])
-            axes.set_xlabel(f"{right_QN[q, n]:.2f}", fontsize=8)
-            if q == 0:
-                axes.set_title(test_set()[1].kind_N[rows[n]], fontsize=9)
-    return figure
-
-
-@picture
 def _24_transformations() -> Figure:
-    return of_24({"boss_quick": "course/boss_quick", "views": "course/views"})
+    """The joint score of the recogniser, and each of its three parts alone."""
+    trained, (images, _) = run("recogniser"), test_set()
+    scores, columns = trained.score(images, chosen()), {"joint": p_of_24("recogniser")}
+    for part in trained.config.scoring.parts:
+        columns[part] = trained.calibration.p_value(part, scores[part])
+    return of_24(columns)
 
 
 # 7 Calibration
 
 
+@functools.cache
+def ten() -> np.ndarray:
+    """Ten of the recogniser's calibration scores, drawn at random, rounded and sorted."""
+    trained = run("recogniser")
+    known_C = trained.calibration.values_C[trained.score_name]
+    return np.sort(np.random.default_rng(SEED).choice(known_C, 10, replace=False).round(1))
+
+
 @picture
 def calibration() -> Figure:
-    """Ten calibration scores as a staircase of p-values; p-values of all test images."""
-    trained, (score_N, p_N) = run("course/boss_quick"), scored("course/boss_quick")
+    """Ten calibration scores as a staircase of p-values, and that of all; p-values of all test images."""
+    trained, (score_N, p_N) = run("recogniser"), scored("recogniser")
     kind_N = test_set()[1].kind_N
     known_C = trained.calibration.values_C[trained.score_name]
-    ten = np.sort(np.random.default_rng(SEED).choice(known_C, 10, replace=False)).round(1)
-    print("  ten calibration scores:", ten.tolist(), "of", len(known_C))
+    print("  ten calibration scores:", ten().tolist(), "of", len(known_C))
     for row in chosen():
         s = float(score_N[row].round(1))
-        print(f"  {row} {kind_N[row]}: score {s}, p of ten {(1 + (ten >= s).sum()) / 11:.2f}, of all {p_N[row]:.4f}")
+        print(f"  {row} {kind_N[row]}: score {s}, p of ten {(1 + (ten() >= s).sum()) / 11:.2f}, of all {p_N[row]:.4f}")
     figure = new_figure(9.4, 3.2)
     stairs, bars = figure.subplots(1, 2)
-    at = np.linspace(ten[0] - 1, ten[-1] + 2, 2000)
-    stairs.plot(at, [(1 + (ten >= s).sum()) / 11 for s in at], color=COLOURS[1], label="10 normals")
+    at = np.linspace(ten()[0] - 1, ten()[-1] + 2, 2000)
+    stairs.plot(at, [(1 + (ten() >= s).sum()) / 11 for s in at], color=COLOURS[1], label="10 normals")
     stairs.plot(
         at, [(1 + (known_C >= s).sum()) / (len(known_C) + 1) for s in at], color="grey", label=f"{len(known_C)} normals"
     )
-    stairs.plot(ten, np.zeros(10), "|", color="black", markersize=12)
+    stairs.plot(ten(), np.zeros(10), "|", color="black", markersize=12)
     stairs.set(xlabel="score", ylabel="p-value", ylim=(-0.05, 1.05))
     stairs.legend(fontsize=8)
     edges = np.linspace(0, 1, 21)
@@ -466,7 +453,9 @@ def calibration() -> Figure:
 
 @picture
 def _24_calibration() -> Figure:
-    return of_24({"boss_quick": "course/boss_quick"})
+    score_B = scored("recogniser")[0][chosen()].round(1)
+    few_B = (1 + (ten() >= score_B[:, None]).sum(1)) / 11
+    return of_24({"10 normals": few_B, "all": p_of_24("recogniser")})
 
 
 # 8 Comparing
@@ -475,7 +464,7 @@ def _24_calibration() -> Figure:
 @picture
 def comparing() -> Figure:
     """The best public score of m equally good submissions rises; its private score does not."""
-    rng, trials, m_M = np.random.default_rng(SEED), 200, np.arange(1, 41)
+    rng, trials, m_M = np.random.default_rng(SEED), 100, np.arange(1, 41)
     half = 500  # normal and anomalous images each, in the public and in the private half
     shift = 2**0.5 * norm.ppf(0.78)
     public, private = np.empty((trials, 40)), np.empty((trials, 40))
@@ -495,13 +484,12 @@ def comparing() -> Figure:
     axes.plot(m_M, limit, ":", color="grey", label="upper bound")
     axes.set(xlabel="submissions", ylabel="ROC-AUC")
     axes.legend(fontsize=8)
-    names = {name: f"course/{name}" for name in FIVE}
-    for line, (text, name) in enumerate(names.items()):
+    for line, name in enumerate(FIVE):
         auc, low, high = of_all_kinds(name)
         bound.errorbar(auc, line, xerr=[[auc - low], [high - auc]], fmt="o", color="black", capsize=3)
-        print(f"  {text}: {auc:.3f} ({low:.3f} to {high:.3f})")
-    bound.set(yticks=range(len(names)), xlabel="macro ROC-AUC, 95% interval")
-    bound.set_yticklabels(names)
+        print(f"  {name}: {auc:.3f} ({low:.3f} to {high:.3f})")
+    bound.set(yticks=range(len(FIVE)), xlabel="macro ROC-AUC, 95% interval")
+    bound.set_yticklabels(FIVE)
     print(f"  one public score: {public.mean():.4f}, deviation {deviation:.4f}; bound of 40: {limit[-1]:.4f}")
     print(f"  best of 40: public {best.mean(0)[-1]:.4f}, private {later.mean(0)[-1]:.4f}")
     return figure
@@ -517,7 +505,7 @@ def of_all_kinds(name: str) -> tuple[float, float, float]:
 
 @picture
 def _24_comparing() -> Figure:
-    return of_24({name: f"course/{name}" for name in FIVE})
+    return of_24({name: p_of_24(name) for name in FIVE})
 
 
 if __name__ == "__main__":
