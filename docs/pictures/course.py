@@ -59,7 +59,7 @@ def picture(draw: Callable[[], Figure]) -> Callable[[], None]:
     def write() -> None:
         path = FOLDER / f"{name}.jpg"
         path.parent.mkdir(exist_ok=True)
-        draw().savefig(path, dpi=100, pil_kwargs={"quality": 82, "optimize": True})
+        draw().savefig(path, dpi=100, pil_kwargs={"quality": 80, "optimize": True})
         print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
 
     PICTURES[name] = write
@@ -302,8 +302,8 @@ def variational() -> Figure:
             10, model.encoder(pixels(plain, chosen()[:1])).shape[1], generator=torch.Generator().manual_seed(SEED)
         )
         garbage = shown(model.decode(noise))
-    walks = list(samples.walks_PKHWC)
-    left = ("no prior", "prior", "", "walk", "", "", "")
+    walks = list(samples.walks_PKHWC[:3])
+    left = ("no prior", "prior", "", "walk", "", "")
     return grid([garbage, samples.prior_NHWC[:10], samples.prior_NHWC[10:], *walks], left, (), 0.78)
 
 

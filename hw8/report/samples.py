@@ -83,6 +83,6 @@ def tiled(image_NHWC: np.ndarray, across: int) -> np.ndarray:
     """Images side by side on white, `across` in a line, with a gap between them: uint8 (H, W, 3)."""
     gap = max(1, image_NHWC.shape[1] // 16)
     missing = -len(image_NHWC) % across
-    tile_NHWC = np.pad(image_NHWC, [(0, missing), (0, 0), (0, 0), (0, 0)], constant_values=255)
-    tile_NHWC = np.pad(tile_NHWC, [(0, 0), (0, gap), (0, gap), (0, 0)], constant_values=255)
-    return np.vstack([np.hstack(tile_NHWC[start : start + across]) for start in range(0, len(tile_NHWC), across)])
+    tile_NHWC = np.pad(image_NHWC, [(0, missing), (0, gap), (0, gap), (0, 0)], constant_values=255)
+    _, height, width, channels = tile_NHWC.shape
+    return tile_NHWC.reshape(-1, across, height, width, channels).swapaxes(1, 2).reshape(-1, across * width, channels)

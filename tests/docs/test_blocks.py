@@ -26,6 +26,8 @@ from tests.docs.sandbox import TEST, TRAIN, Sandbox, home, homework, write_pictu
 FOR_ALL = 120.0  # seconds
 IN_PARTS = 1024  # test images, enough for four parts
 PLACES = {"PRESET": "fcn", "SEED": "0", "FACES": "demo", "NAME": "first", "FILE": "first", "N": "3", "mine": "fcn"}
+COURSE = [page for page in PAGES if page.parent.name == "course"]  # later chapters use the runs of earlier ones
+TOGETHER = [*([page] for page in PAGES if page not in COURSE and of_language(page, "bash")), COURSE]
 # Reads the command lines that it is given, as the scripts would, and stops before anything is done.
 READER = """
 import json, runpy, sys
@@ -62,10 +64,10 @@ def test_blocks_are_fenced_and_of_a_known_language(page):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if of_language(page, "bash")], ids=name)
-def test_every_shell_block_runs(page, tmp_path, home, forks):  # noqa: F811
+@pytest.mark.parametrize("pages", TOGETHER, ids=lambda pages: name(pages[0]))
+def test_every_shell_block_runs(pages, tmp_path, home, forks):  # noqa: F811
     sandbox = Sandbox(tmp_path, home, forks)
-    found = of_language(page, "bash")
+    found = [block for page in pages for block in of_language(page, "bash")]
     if not any("download_data.py hw8" in block.text for block in found):
         for file, content in homework().items():
             (sandbox.folder / "data" / file).write_bytes(content)
