@@ -359,29 +359,23 @@ def _24_near() -> Figure:
 @picture
 def transformations() -> Figure:
     """What the recogniser answers for a face before and after a known change, and for anomalies."""
-    trained, rows = run("recogniser"), chosen()[[0, 8, 12, 20]]
+    trained, rows = run("recogniser"), chosen()[[0, 8, 11, 12, 20]]
     model: Any = trained.scorer.model
     x_NCHW = pixels(trained, rows)
-    tilted = torch.nn.functional.grid_sample(
-        x_NCHW[:1],
-        torch.nn.functional.affine_grid(
-            torch.tensor([[[np.cos(0.2), -np.sin(0.2), 0], [np.sin(0.2), np.cos(0.2), 0]]], dtype=torch.float32),
-            [1, *x_NCHW.shape[1:]], align_corners=False,
-        ),
-        padding_mode="reflection", align_corners=False,
-    )  # fmt: skip
-    warm = (x_NCHW[:1] + 0.12 * torch.tensor([1.0, 0.0, -1.0]).view(1, 3, 1, 1)).clamp(-1, 1)
-    batch = torch.cat([x_NCHW[:1], tilted, warm, x_NCHW[1:]])
+    warm_1CHW = (x_NCHW[:1] + 0.12 * torch.tensor([1.0, 0.0, -1.0]).view(1, 3, 1, 1)).clamp(-1, 1)
+    batch = torch.cat([x_NCHW[:1], warm_1CHW, x_NCHW[1:]])
     with torch.inference_mode():
         amount_NP = model.evidence(batch, model(batch))["amounts"].numpy()
-    texts = ("normal", "the same, tilted", "the same, warmer", "relit", "displaced", "cat")
+    standard_NP = trained.calibration.fits["amounts"].standardise(amount_NP.astype(np.float64))
+    texts = ("normal", "the same, warmer", "relit", "relit", "displaced", "cat")
     figure = new_figure(9.4, 3.8)
     places = figure.subplots(2, len(texts), height_ratios=(1, 1.6))
     for n, text in enumerate(texts):
+        print(f"  {text}:", dict(zip(model.names, standard_NP[n].round(1).tolist(), strict=True)))
         bare(places[0, n]).imshow(shown(batch[n : n + 1])[0])
         places[0, n].set_title(text, fontsize=9)
-        places[1, n].barh(model.names, amount_NP[n], color=COLOURS[1])
-        places[1, n].set(xlim=(-1.05, 1.05), yticks=range(len(model.names)))
+        places[1, n].barh(model.names, standard_NP[n].clip(-6, 6), color=COLOURS[1])
+        places[1, n].set(xlim=(-6, 6), yticks=range(len(model.names)))
         places[1, n].set_yticklabels(model.names if n == 0 else [], fontsize=8)
         places[1, n].axvline(0, color="grey", linewidth=0.6)
         places[1, n].tick_params(axis="x", labelsize=8)
