@@ -59,7 +59,7 @@ def picture(draw: Callable[[], Figure]) -> Callable[[], None]:
     def write() -> None:
         path = FOLDER / f"{name}.jpg"
         path.parent.mkdir(exist_ok=True)
-        draw().savefig(path, dpi=100, pil_kwargs={"quality": 80, "optimize": True})
+        draw().savefig(path, dpi=100, pil_kwargs={"quality": 60, "optimize": True})
         print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
 
     PICTURES[name] = write
