@@ -25,7 +25,7 @@ def main() -> None:
     run = TrainedRun.load(Path(sys.argv[1]), "cpu")
     source = run.open_source(None)
     images, labels = run.open_test(source), source.labels()
-    assert labels is not None  # noqa: S101 (generated faces have labels)
+    assert labels is not None  # generated faces have labels
     scores = score_images(run, images)
 
     def at(kind_N: np.ndarray, quantile: float) -> int:
@@ -37,7 +37,7 @@ def main() -> None:
     rows = np.array([*shown.values()])
     batch_BHWC = images.read(rows)
     recon_BHWC, _ = run.scorer.with_all_evidence().reconstruct(batch_BHWC)
-    assert recon_BHWC is not None  # noqa: S101 (the default preset reconstructs)
+    assert recon_BHWC is not None  # the default preset reconstructs
     error_BHW = np.square(recon_BHWC - scaled(batch_BHWC)).sum(axis=3)
     recon_BHWC = np.rint((recon_BHWC.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
     lines = [batch_BHWC, recon_BHWC, heat(error_BHW / error_scale(error_BHW))]

@@ -22,6 +22,7 @@ COMMANDS = {
     "prepare_data": "Turn a folder of pictures into the array files that hw8 trains on.",
     "presets": "List the presets, a line each: what it is, and what it reached on real faces in how many minutes.",
     "report": "Write a page about a run: curves, calibration, and a gallery of what it finds and misses, to be opened offline.",
+    "sample": "Draw images from the prior of a generative run (vae, aae), and walks between test images in its latent space.",
     "submit": "Submit a file to Kaggle through its official client, within five a day, and keep a ledger of scores.",
     "train": "Train an autoencoder on normal images and measure it on images held out from them.",
 }

@@ -11,7 +11,7 @@ from hw8.models.backbones import Backbone, make_decoder, make_encoder
 from hw8.models.blocks import Size, bounded, in_float32
 from hw8.models.losses import bce
 from hw8.models.noise import scoring_noise
-from hw8.models.output import Model, Output
+from hw8.models.output import Generative, Output
 from hw8.models.registry import model_options, register_model
 
 ACTIVE = 0.01  # variance of the mean over images above which a unit counts as active (Burda 2016, section 5.2)
@@ -50,7 +50,7 @@ def normal_log_density(x: Tensor, mean: Tensor, log_variance: Tensor | float) ->
     return (-0.5 * ((x - mean).square() / log_variance.exp() + log_variance + math.log(2 * math.pi))).flatten(1).sum(1)
 
 
-class VariationalAutoencoder(Model):
+class VariationalAutoencoder(Generative):
     """An encoder to a normal distribution over latents, and a decoder to a distribution over images.
 
     The bernoulli likelihood is of pixels moved to [0, 1]. In evaluation the latent is the mean.

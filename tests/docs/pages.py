@@ -1,7 +1,9 @@
 """The pages that hw8 is told by, and what of them a shell or Python runs."""
 
 import dataclasses
+import itertools
 import re
+import shlex
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -13,6 +15,9 @@ PAGES = [
 LANGUAGES = {"bash", "python", "", "{toctree}", "{eval-rst}", "{include} ../CHANGELOG.md"}
 FENCE = re.compile(r"^```(.*?)\n(.*?)^```$", re.M | re.S)
 SHELL_WORDS = r"(?:python|pip|make|hw8|torchrun|accelerate|docker|kaggle|tensorboard|apt-get|npm)"
+CODE = re.compile(r"^```.*?^```$|`[^`]*`", re.M | re.S)
+FORMULA = re.compile(r"\$\$(.+?)\$\$|\$(.+?)\$", re.S)
+STOPS = {";", "&&", "||", "|", "&", ">", ">>", "<", ")"}  # what ends the words of a command in a shell
 INLINE = re.compile(r"`((?:python scripts/\w+\.py|hw8 \w+|\w+\.py(?= ))[^`]*)`")  # `predict.py --json` is one, too
 
 
@@ -43,6 +48,21 @@ def inline_commands(page: Path) -> list[str]:
     """The commands that stand in a sentence."""
     prose = FENCE.sub("", page.read_text(encoding="utf-8"))
     return [" ".join(match[1].split()) for match in INLINE.finditer(prose)]
+
+
+def commands(block: Block) -> list[list[str]]:
+    """The calls of hw8's commands in a shell block: the name and the words of each."""
+    calls = []
+    for line in block.text.replace("\\\n", " ").splitlines():
+        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)  # comments are left out
+        lexer.whitespace_split = True
+        words = [word.removeprefix("scripts/").removesuffix(".py") if "scripts/" in word else word for word in lexer]
+        for place, word in enumerate(words):
+            if word == "hw8" and words[place + 1 :]:
+                calls.append(words[place + 1 :])
+            elif f"scripts/{word}.py" in line:
+                calls.append(words[place:])
+    return [[*itertools.takewhile(lambda word: word not in STOPS, call)] for call in calls if call[0].isidentifier()]
 
 
 def unfenced_commands(page: Path) -> list[str]:

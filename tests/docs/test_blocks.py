@@ -10,12 +10,24 @@ import pytest
 from hw8.config import to_yaml
 from hw8.config.presets import load_preset
 from hw8.data.demo import write_demo
-from tests.docs.pages import LANGUAGES, PAGES, ROOT, blocks, inline_commands, name, of_language, unfenced_commands
+from tests.docs.pages import (
+    LANGUAGES,
+    PAGES,
+    ROOT,
+    blocks,
+    commands,
+    inline_commands,
+    name,
+    of_language,
+    unfenced_commands,
+)  # fmt: skip
 from tests.docs.sandbox import TEST, TRAIN, Sandbox, home, homework, write_pictures  # noqa: F401 (a fixture)
 
 FOR_ALL = 120.0  # seconds
 IN_PARTS = 1024  # test images, enough for four parts
 PLACES = {"PRESET": "fcn", "SEED": "0", "FACES": "demo", "NAME": "first", "FILE": "first", "N": "3", "mine": "fcn"}
+COURSE = [page for page in PAGES if page.parent.name == "course"]  # later chapters use the runs of earlier ones
+TOGETHER = [*([page] for page in PAGES if page not in COURSE and of_language(page, "bash")), COURSE]
 # Reads the command lines that it is given, as the scripts would, and stops before anything is done.
 READER = """
 import json, runpy, sys
@@ -52,10 +64,10 @@ def test_blocks_are_fenced_and_of_a_known_language(page):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if of_language(page, "bash")], ids=name)
-def test_every_shell_block_runs(page, tmp_path, home, forks):  # noqa: F811
+@pytest.mark.parametrize("pages", TOGETHER, ids=lambda pages: name(pages[0]))
+def test_every_shell_block_runs(pages, tmp_path, home, forks):  # noqa: F811
     sandbox = Sandbox(tmp_path, home, forks)
-    found = of_language(page, "bash")
+    found = [block for page in pages for block in of_language(page, "bash")]
     if not any("download_data.py hw8" in block.text for block in found):
         for file, content in homework().items():
             (sandbox.folder / "data" / file).write_bytes(content)
@@ -84,7 +96,7 @@ def test_every_python_block_runs(page, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_commands_in_sentences_are_understood(tmp_path):
+def test_commands_in_sentences_and_blocks_are_understood(tmp_path):
     run = tmp_path / "runs" / "first"
     run.mkdir(parents=True)
     (run / "config.yaml").write_text(to_yaml(load_preset("boss_quick")))
@@ -100,7 +112,11 @@ def test_commands_in_sentences_are_understood(tmp_path):
                 rest = [value if word == place else word.replace(f"/{place}", f"/{value}") for word in rest]
             if rest and rest != ["--help"]:
                 lines.append([str(ROOT / "scripts" / f"{program}.py"), *rest])
-    assert len(lines) > 20
+        for block in of_language(page, "bash"):
+            for program, *rest in commands(block):
+                if rest != ["--help"]:
+                    lines.append([str(ROOT / "scripts" / f"{program}.py"), *rest])
+    assert len(lines) > 100
     done = subprocess.run(
         [sys.executable, "-c", READER],
         cwd=tmp_path,

@@ -17,6 +17,7 @@ from hw8.data.sources import open_source
 from hw8.evaluation.metrics import roc_auc
 from hw8.models import MODELS, create_model, options_class, register_model
 from hw8.models.losses import LOSSES, objective
+from hw8.models.output import Generative
 from hw8.runs.train import resume_run, train_run
 from hw8.scoring.calibration import needed_evidence
 from hw8.scoring.evidence import evidence, select
@@ -51,6 +52,15 @@ def test_output_keeps_the_contract(name, side, channels):
     assert output.latent_ND.ndim == 2
     assert len(output.latent_ND) == len(x_NCHW)
     assert all(term_N.shape == (len(x_NCHW),) for term_N in output.terms.values())
+
+
+@pytest.mark.parametrize("name", ["aae", "course_vae", "vae"])
+def test_a_generative_model_makes_images_of_random_latents(name):
+    model, x_NCHW = build(name, 16).eval(), batch(16)
+    assert isinstance(model, Generative)
+    made_NCHW = model.decode(torch.randn_like(model(x_NCHW).latent_ND))
+    assert made_NCHW.shape == x_NCHW.shape
+    assert made_NCHW.abs().max() <= 1
 
 
 @pytest.mark.parametrize("name", NAMES)
