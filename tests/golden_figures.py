@@ -264,7 +264,7 @@ def of_training() -> dict[str, list[float]]:
             trainer = train.build(config, data, split_rows(len(data), config.data))
             trainer.fit()
         for row in trainer.state.progress.history:
-            named = {name: row[name] for name in row if name not in ("images_per_second", "seconds")}
+            named = {name: row[name] for name in row if name not in ("images_per_second", "seconds", "threads")}
             found[f"{loss}, epoch {row['epoch']}"] = list(map(float, named.values()))
         run = train.calibrate(trainer)
         rows = trainer.splits.development
