@@ -121,6 +121,7 @@ class ScoredRun:
             "p": explanation.p_value,
             "flagged": bool(is_flagged(np.array(explanation.p_value))),
             "rarity": explanation.rarity,
+            "words": explanation.words,
             "parts": explanation.parts,
             "shares": explanation.shares,
             "leanings": explanation.leanings,
