@@ -112,11 +112,11 @@ def cards(
 
 
 def with_maps(cards: list[dict[str, Any]], trained: TrainedRun, images: Images, count: int) -> list[dict[str, Any]]:
-    """The same cards; those of the `count` highest ranks also have a map of where the score comes from.
+    """The same cards; the `count` most anomalous of them also have a map of where the score comes from.
 
     Not all of them: a map takes the time of scoring a hundred images.
     """
-    rows = sorted(card["id"] for card in cards if card["rank"] <= count)
+    rows = sorted(card["id"] for card in sorted(cards, key=lambda card: card["rank"])[:count])
     batch_BHWC = images.read(np.array(rows))
     maps = dict(zip(rows, map(overlay, batch_BHWC, trained.score_maps(batch_BHWC)), strict=True))
     return [card | {"map": data_uri(small(maps[card["id"]]))} if card["id"] in maps else card for card in cards]
