@@ -20,7 +20,7 @@ def generative(small, tmp_path_factory):
     """The folder of a small variational autoencoder."""
     config: RunConfig = changed(
         settings_of_a_second(small),
-        model={"name": "vae", "options": {"latent": 8, "backbone": "fcn"}},
+        model={"name": "vae", "options": {"latent": 8, "backbone": "fcn", "draws": 1}},
         scoring={"score": "nelbo"},
         train={"epochs": 1},
     )
