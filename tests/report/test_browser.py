@@ -88,6 +88,9 @@ def test_a_report_opens_quickly_with_every_picture(offline, report):
     assert page.locator(".card").count() > 100
     until(page, "[...document.images].every(image => image.complete)")
     assert page.evaluate("[...document.images].filter(image => !image.naturalWidth || !image.alt).length") == 0
+    assert (
+        page.evaluate("[...document.images].filter(image => image.checkVisibility() && image.width < 20).length") == 0
+    )
 
 
 def test_the_table_sorts(offline, report):
