@@ -60,7 +60,7 @@ def fitted(trained: TrainedRun, test: Images, share: float, lr: float, steps: in
         known = Sample(training, splits.train), Sample(training, splits.calibration)
         ratios = transducer.ratios(*known, test)
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, calibration_FC=ratios.calibration_FC, test_N=ratios.test_N, fold_N=ratios.fold_N)
+        np.savez(path, **vars(ratios))
     with np.load(path) as kept:
         return Ratios(**kept)
 

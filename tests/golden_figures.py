@@ -179,7 +179,8 @@ def of_transduction() -> dict[str, list[float]]:
         "nothing learned": list(transductive.platt(said_U, said_C)),
     }
     ratio_N = np.random.RandomState(2).normal(0.8, 1.5, 60)
-    ratios = Ratios(np.random.RandomState(3).normal(-0.3, 1, (2, 80)), ratio_N, np.arange(60) % 2)
+    ratio_C = np.random.RandomState(3).normal(-0.3, 1, 80)
+    ratios = Ratios(ratio_C, ratio_N, np.arange(80) % 2, np.arange(60) % 2)
     for name, limits in {
         "usual": {},
         "narrow": {"bounds": (0.5, 1.0), "least_share": 0.7},
@@ -193,7 +194,7 @@ def of_transduction() -> dict[str, list[float]]:
     transducer = Transducer(Scorer(model, CPU, "fp32", 16), 0, steps=6)
     with contextlib.redirect_stderr(io.StringIO()):
         done = transducer.ratios(Sample(normal, np.arange(40)), Sample(normal, np.arange(40, 60)), test)
-    found["ratios"] = [*done.test_N, done.calibration_FC.mean(), *done.fold_N]
+    found["ratios"] = [*done.test_N, *done.calibration_C, *done.fold_N]
     net = transductive.Discriminator(model.features, model.heads.in_features)
     found["untrained"] = checksums(net(pixels(4)))
     return found

@@ -95,7 +95,7 @@ def notes(prediction: "Prediction") -> list[str]:
     if prediction.share is not None:
         lines.append(
             "Transductive: these scores were made by looking at the unlabelled test images as a whole; check that "
-            f"your rules allow it. Estimated share of anomalies: {prediction.share:.0%}. p-values are those without it"
+            f"your rules allow it. Estimated share of anomalies: {prediction.share:.0%}"
         )
     return lines
 

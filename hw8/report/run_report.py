@@ -53,7 +53,7 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str) -> N
     scores = trained.calibration.scores(predicted.table)
     evaluation = None if labels is None else evaluate(method.score_N, labels)
     explainer = Explainer.for_images(trained, images)
-    # The threshold of p <= .05. A transductive run's p-values are of another score than its own.
+    # The threshold of p <= .05. A transductive run's calibrated scores are those before it.
     normal_C = None if predicted.share is not None else trained.calibration.values_C[trained.score_name]
     limit = None if normal_C is None else tails.threshold(normal_C)
     figures = _figures(RunFolder(run), method, scores, predicted.table, labels)

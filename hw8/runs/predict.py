@@ -49,7 +49,7 @@ class Scores:
 class RunScores(Scores):
     """One run's scores, with the evidence behind them.
 
-    A transductive run estimates the `share` of anomalies; its p-values are of its scores before the transduction.
+    A transductive run estimates the `share` of anomalies; its evidence is that before the transduction.
     """
 
     p_value_N: np.ndarray
@@ -220,9 +220,8 @@ def score_images(trained: TrainedRun, images: Images) -> RunScores:
     table = trained.scorer.table(images, np.arange(len(images)), label=trained.name)
     score_N = select(trained.calibration.scores(table), trained.score_name)
     check_scores(score_N, trained.name)
-    p_value_N = trained.calibration.p_value(trained.score_name, score_N)
     if not trained.config.scoring.transductive:
-        return RunScores(trained.name, score_N, p_value_N, table)
+        return RunScores(trained.name, score_N, trained.calibration.p_value(trained.score_name, score_N), table)
     training, splits = trained.open_training()
     samples = Sample(training, splits.train), Sample(training, splits.calibration)
     transducer = Transducer(trained.scorer, trained.config.seed)
@@ -230,7 +229,7 @@ def score_images(trained: TrainedRun, images: Images) -> RunScores:
     job, boss_C = processes(), trained.calibration.values_C[trained.score_name]
     transduction = job.broadcast(transducer(*samples, images, boss_C, score_N) if job.main else None)
     assert transduction is not None  # noqa: S101 (the first process's)
-    return RunScores(trained.name, transduction.score_N, p_value_N, table, transduction.share)
+    return RunScores(trained.name, transduction.score_N, transduction.p_value_N, table, transduction.share)
 
 
 def warn_of_differences(trained_runs: Sequence[TrainedRun], test_sets: Sequence[Images]) -> list[str]:

@@ -1,9 +1,10 @@
 """Transduction: what the unlabelled test images themselves say of what does not come from the training distribution.
 
-A classifier tells test images from training normals. Where a share of the test set is anomalous, it learns, from
-positive and unlabelled images (Elkan and Noto 2008), the ratio of the test's density to the normals'. It is
-cross-fitted: an image is scored only by classifiers that did not see it. No label is used and no other data; but the
-score of an image depends on the others, and means nothing for a new image alone.
+A classifier tells training normals from a mixture of calibration normals and test images (AdaDetect, Marandon and
+others 2024). Where a share of the test set is anomalous, it learns, from positive and unlabelled images (Elkan and Noto
+2008), the ratio of the test's density to the normals'. It is cross-fitted: an image is scored only by classifiers that
+did not see it. Calibration and test normals are treated alike, so that conformal p-values compare like with like. No
+label is used and no other data; but the score of an image depends on the others, and means nothing for a new image.
 """
 
 import copy
@@ -25,7 +26,7 @@ from hw8.data.loader import in_batches, training_batch
 from hw8.models.averaging import averaging_decay, update_average
 from hw8.models.output import Model
 from hw8.scoring.inference import Scorer
-from hw8.scoring.tails import Tail, conformal
+from hw8.scoring.tails import Tail, conformal, leave_one_out_nats
 
 # Steps, rate, bounds, share and z were chosen on simulated test sets, without labels (benchmarks/transduction.py;
 # docs/scoring.md has the figures). There the synthetic kinds are seen better by the boss than by the discriminators,
@@ -46,13 +47,14 @@ PLATT_C = 1e3  # inverse strength of the regression's penalty, so weak that one 
 
 @dataclasses.dataclass(frozen=True)
 class Transduction:
-    """Scores of the test images (N,), and the estimated share of anomalies among them.
+    """Scores of the test images (N,), their conformal p-values, and the estimated share of anomalies among them.
 
-    There are no p-values: whatever tells test normals from training normals, for instance that they are other people,
-    raises theirs, so that a promise of false alarms would not hold. The boss's own p-values keep it.
+    The p-values hold where calibration and test normals are exchangeable. What sets test normals apart from training
+    normals, for instance that they are other people, raises their scores.
     """
 
     score_N: np.ndarray
+    p_value_N: np.ndarray
     share: float
 
 
@@ -66,15 +68,16 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True)
 class Ratios:
-    """Log density ratios, test over normal: of calibration normals under each fold, of test images under their own."""
+    """Log density ratios, test over normal, of calibration normals (C,) and test images (N,), and their folds."""
 
-    calibration_FC: np.ndarray
+    calibration_C: np.ndarray
     test_N: np.ndarray
+    fold_C: np.ndarray
     fold_N: np.ndarray
 
 
 class Discriminator(nn.Module):
-    """The recogniser's encoder, trained further, and the log-odds that an image is a test image: (N,)."""
+    """The recogniser's encoder, trained further, and the log-odds that an image is not of the training set: (N,)."""
 
     def __init__(self, features: nn.Module, width: int) -> None:
         super().__init__()
@@ -89,7 +92,7 @@ class Discriminator(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Transducer:
-    """Cross-fits discriminators between training normals and test images, starting from a recogniser's encoder.
+    """Cross-fits discriminators between training normals and all other images, starting from a recogniser's encoder.
 
     Raises InputError for another model.
     """
@@ -117,24 +120,28 @@ class Transducer:
         tell test images from held-out normals beyond doubt (Mann-Whitney, three standard errors), the boss's score
         stands alone.
         """
-        if len(test) < FOLDS:
-            return Transduction(Tail.fit(boss_C).nats(boss_N) / 2, 0.0)
+        if min(len(test), len(calibration.rows)) < FOLDS:
+            return alone(boss_C, boss_N)
         return fuse(self.ratios(normal, calibration, test), boss_C, boss_N)
 
     def ratios(self, normal: Sample, calibration: Sample, test: Images) -> Ratios:
         """Log density ratios by one discriminator for each fold, which has not seen the fold's images."""
-        fold_N = np.random.default_rng([self.seed, 1]).permutation(len(test)) % FOLDS
-        ratio_N, ratio_FC = np.empty(len(test)), np.empty((FOLDS, len(calibration.rows)))
+        rng = np.random.default_rng([self.seed, 1])
+        sizes = len(calibration.rows), len(test)
+        fold_C, fold_N = (rng.permutation(size) % FOLDS for size in sizes)
+        ratio_C, ratio_N = (np.empty(size) for size in sizes)
         with progress_bar(FOLDS * self.steps, "transduction", "step") as bar:
             for fold in range(FOLDS):
-                seen, unseen = np.flatnonzero(fold_N != fold), np.flatnonzero(fold_N == fold)
-                net = self._fit(normal, Sample(test, seen), fold, bar)
-                logit_C, logit_U = self._score(net, calibration), self._score(net, Sample(test, unseen))
-                slope, offset = platt(logit_C, logit_U)
-                ratio_FC[fold], ratio_N[unseen] = slope * logit_C + offset, slope * logit_U + offset
-        return Ratios(ratio_FC, ratio_N, fold_N)
+                mine_C, mine_N = fold_C == fold, fold_N == fold
+                others = [Sample(calibration.images, calibration.rows[~mine_C]), Sample(test, np.flatnonzero(~mine_N))]
+                net = self._fit([normal], others, fold, bar)
+                logit_C = self._score(net, Sample(calibration.images, calibration.rows[mine_C]))
+                logit_N = self._score(net, Sample(test, np.flatnonzero(mine_N)))
+                slope, offset = platt(logit_C, logit_N)
+                ratio_C[mine_C], ratio_N[mine_N] = slope * logit_C + offset, slope * logit_N + offset
+        return Ratios(ratio_C, ratio_N, fold_C, fold_N)
 
-    def _fit(self, normal: Sample, other: Sample, fold: int, bar: "tqdm[Any]") -> nn.Module:
+    def _fit(self, normal: list[Sample], other: list[Sample], fold: int, bar: "tqdm[Any]") -> nn.Module:
         """Train a discriminator on batches that are half of each kind; returns its averaged weights.
 
         hw8/training/loop.py trains a model on one set; this loop has two sets, no epochs and nothing to resume.
@@ -151,7 +158,7 @@ class Transducer:
         for step in range(self.steps):
             for group in optimizer.param_groups:
                 group["lr"] = self._learning_rate(step)
-            x_NCHW = torch.cat([self._draw(sample, rng) for sample in (normal, other)])
+            x_NCHW = torch.cat([self._draw(samples, rng) for samples in (normal, other)])
             with autocast(precision, device):
                 logit_N = net(x_NCHW.contiguous(memory_format=torch.channels_last))
             F.binary_cross_entropy_with_logits(logit_N.float(), target_N).backward()
@@ -165,11 +172,18 @@ class Transducer:
         """Linear warm-up under half a cosine down to 0."""
         return self.lr * min(1.0, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * step / self.steps))
 
-    def _draw(self, sample: Sample, rng: np.random.Generator) -> Tensor:
-        """Half a batch, each image mirrored by chance, and all of them moved by up to two pixels."""
-        rows = np.sort(rng.choice(sample.rows, HALF_BATCH))
-        mirrored = rng.random(HALF_BATCH) < 0.5
-        x_NCHW = training_batch(sample.images, rows, self.scorer.device, mirrored if self.mirror else None)
+    def _draw(self, samples: list[Sample], rng: np.random.Generator) -> Tensor:
+        """Half a batch of all samples together, each image mirrored by chance, all moved by up to two pixels."""
+        ends = np.cumsum([len(sample.rows) for sample in samples])
+        place_B = np.sort(rng.choice(ends[-1], HALF_BATCH))
+        mirrored_B = rng.random(HALF_BATCH) < 0.5
+        parts = []
+        for sample, end in zip(samples, ends, strict=True):
+            of_sample = (place_B >= end - len(sample.rows)) & (place_B < end)
+            rows = np.sort(sample.rows[place_B[of_sample] - (end - len(sample.rows))])
+            mirrored = mirrored_B[of_sample] if self.mirror else None
+            parts.append(training_batch(sample.images, rows, self.scorer.device, mirrored))
+        x_NCHW = torch.cat(parts)
         padded = F.pad(x_NCHW, (SHIFT,) * 4, mode="reflect")
         y, x = rng.integers(0, 2 * SHIFT + 1, 2)
         return padded[:, :, y : y + x_NCHW.shape[2], x : x + x_NCHW.shape[3]]
@@ -210,6 +224,11 @@ def platt(logit_C: np.ndarray, logit_U: np.ndarray) -> tuple[float, float]:
     return (slope, float(fit.intercept_[0])) if slope > 0 else (0.0, 0.0)
 
 
+def alone(boss_C: np.ndarray, boss_N: np.ndarray) -> Transduction:
+    """The boss's e-value and p-value, without the discriminators."""
+    return Transduction(Tail.fit(boss_C).nats(boss_N) / 2, conformal(boss_C, boss_N), 0.0)
+
+
 def fuse(
     ratios: Ratios, boss_C: np.ndarray, boss_N: np.ndarray,
     bounds: tuple[float, float] = BOUNDS, least_share: float = LEAST_SHARE, least_z: float = LEAST_Z,
@@ -218,19 +237,24 @@ def fuse(
 
     `boss_C`, `boss_N`: the boss's scores of the calibration normals and of the test images. The log likelihood ratio
     is kept within `bounds`, in nats, and the share of anomalies is at least `least_share`. Unless test images stand
-    `least_z` standard errors above held-out normals, the boss's e-value stands alone.
+    `least_z` standard errors above calibration normals, the boss's e-value stands alone.
     """
     p_N = np.empty(len(ratios.test_N))
-    for fold, ratio_C in enumerate(ratios.calibration_FC):
+    for fold in range(FOLDS):
         of_fold = ratios.fold_N == fold
-        p_N[of_fold] = conformal(ratio_C, ratios.test_N[of_fold])
+        p_N[of_fold] = conformal(ratios.calibration_C[ratios.fold_C == fold], ratios.test_N[of_fold])
     # For normal images p is uniform, with a mean of 1/2 and a variance of 1/12.
     z = (0.5 - p_N.mean()) / np.sqrt((1 / len(boss_C) + 1 / len(p_N)) / 12)
-    nats_N = Tail.fit(boss_C).nats(boss_N) / 2
     if z < least_z:
-        return Transduction(nats_N, 0.0)
+        return alone(boss_C, boss_N)
     share = float(max(0.0, 1 - 2 * (p_N > 0.5).mean()))  # Storey 2002
-    # The test density is (1 - share) normal + share anomalous; its ratio to the normals' gives the anomalies'.
     mixed = max(share, least_share)
-    anomalous_N = (np.exp(ratios.test_N) - (1 - mixed)) / mixed
-    return Transduction(nats_N + np.log(np.maximum(anomalous_N, math.exp(bounds[0]))).clip(*bounds), share)
+
+    def nats_of(ratio_N: np.ndarray) -> np.ndarray:
+        # The test density is (1 - share) normal + share anomalous; its ratio to the normals' gives the anomalies'.
+        anomalous_N = (np.exp(ratio_N) - (1 - mixed)) / mixed
+        return np.log(np.maximum(anomalous_N, math.exp(bounds[0]))).clip(*bounds)
+
+    score_C = leave_one_out_nats(boss_C) / 2 + nats_of(ratios.calibration_C)
+    score_N = Tail.fit(boss_C).nats(boss_N) / 2 + nats_of(ratios.test_N)
+    return Transduction(score_N, conformal(score_C, score_N), share)

@@ -11,31 +11,30 @@ from hw8.evaluation.metrics import roc_auc
 from hw8.models import create_model
 from hw8.scoring import transductive
 from hw8.scoring.inference import Scorer
+from hw8.scoring.tails import benjamini_hochberg, conformal, is_flagged
 from hw8.scoring.transductive import Ratios, Sample, Transducer, fuse, platt
 
 CPU = torch.device("cpu")
 
 
 def simulated(rng: np.random.Generator, count: int, share: float, knowledge: float = 1.0):
-    """Scores of 300 calibration normals and `count` test images, of which a share are anomalies."""
+    """Scores and log-odds of 200 calibration normals and `count` test images, of which a share are anomalies."""
     anomalous = rng.random(count) < share
     shift = np.where(anomalous, 2.0, 0.0)
-    boss_C, boss_N = rng.normal(size=300), rng.normal(size=count) + shift / 2
-    logit_FC, logit_N = rng.normal(size=(2, 300)), rng.normal(size=count) + knowledge * shift
-    fold_N = np.arange(count) % 2
-    return anomalous, logit_FC, logit_N, fold_N, boss_C, boss_N
+    boss_C, boss_N = rng.normal(size=200), rng.normal(size=count) + shift / 2
+    logit_C, logit_N = rng.normal(size=200), rng.normal(size=count) + knowledge * shift
+    return anomalous, logit_C, logit_N, boss_C, boss_N
 
 
 def transduced(rng: np.random.Generator, share: float, knowledge: float = 1.0):
-    anomalous, logit_FC, logit_N, fold_N, boss_C, boss_N = simulated(rng, 2000, share, knowledge)
-    ratio_FC, ratio_N = np.empty_like(logit_FC), np.empty_like(logit_N)
+    anomalous, logit_C, logit_N, boss_C, boss_N = simulated(rng, 2000, share, knowledge)
+    ratio_C, ratio_N = np.empty_like(logit_C), np.empty_like(logit_N)
+    fold_C, fold_N = np.arange(len(logit_C)) % 2, np.arange(len(logit_N)) % 2
     for fold in (0, 1):
-        slope, offset = platt(logit_FC[fold], logit_N[fold_N == fold])
-        ratio_FC[fold], ratio_N[fold_N == fold] = (
-            slope * logit_FC[fold] + offset,
-            slope * logit_N[fold_N == fold] + offset,
-        )
-    return anomalous, boss_N, fuse(Ratios(ratio_FC, ratio_N, fold_N), boss_C, boss_N)
+        slope, offset = platt(logit_C[fold_C == fold], logit_N[fold_N == fold])
+        ratio_C[fold_C == fold] = slope * logit_C[fold_C == fold] + offset
+        ratio_N[fold_N == fold] = slope * logit_N[fold_N == fold] + offset
+    return anomalous, boss_N, fuse(Ratios(ratio_C, ratio_N, fold_C, fold_N), boss_C, boss_N)
 
 
 def test_without_anomalies_the_boss_stands_alone():
@@ -71,6 +70,19 @@ def test_a_discriminator_that_learned_nothing_does_no_harm():
         assert aucs[0] > aucs[1] - 0.02
 
 
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
+def test_the_promises_of_its_p_values_hold(share):
+    """Of exchangeable normals 5% are flagged at p <= .05, and of what --fdr 0.1 flags a tenth is normal."""
+    levels, rates = [], []
+    for seed in range(50):
+        anomalous, _, result = transduced(np.random.default_rng(seed), share)
+        levels.append(is_flagged(result.p_value_N[~anomalous]).mean())
+        flagged = benjamini_hochberg(result.p_value_N, 0.1)
+        rates.append((flagged & ~anomalous).sum() / max(flagged.sum(), 1))
+    assert np.mean(levels) < 0.05 + 3 * np.std(levels) / 50**0.5
+    assert np.mean(rates) < 0.1 + 3 * np.std(rates) / 50**0.5
+
+
 def test_log_odds_become_density_ratios():
     rng = np.random.default_rng(0)
     # Two normals a distance of 1 apart: the log ratio is x - 1/2, whatever unit the log-odds came in.
@@ -95,7 +107,7 @@ def scorer() -> Scorer:
 
 def test_it_finds_what_is_not_in_the_training_set_without_a_label(sets):
     normal, calibration, test = sets
-    transducer = Transducer(scorer(), seed=0, steps=25)
+    transducer = Transducer(scorer(), seed=0, steps=40, lr=1e-3)
     nothing = np.random.default_rng(0).normal(size=120)
     first, second = (transducer(normal, calibration, test, nothing[:40], nothing[40:]) for _ in range(2))
     np.testing.assert_array_equal(first.score_N, second.score_N)
@@ -109,20 +121,25 @@ def test_an_image_is_scored_only_by_a_discriminator_that_did_not_see_it(sets, mo
     scored: list[set[int]] = []
     fit, score = Transducer._fit, Transducer._score
 
-    def spy_fit(self, first, other, fold, bar):
-        seen.append(set(other.rows.tolist()))
-        return fit(self, first, other, fold, bar)
+    def names(*samples):
+        """A name of each image: calibration images are below 0."""
+        return {int(row) if sample.images is test else -1 - int(row) for sample in samples for row in sample.rows}
+
+    def spy_fit(self, first, others, fold, bar):
+        seen.append(names(*first, *others))
+        scored.append(set())
+        return fit(self, first, others, fold, bar)
 
     def spy_score(self, net, sample):
-        if sample.images is test:
-            scored.append(set(sample.rows.tolist()))
+        scored[-1] |= names(sample)
         return score(self, net, sample)
 
     monkeypatch.setattr(Transducer, "_fit", spy_fit)
     monkeypatch.setattr(Transducer, "_score", spy_score)
     Transducer(scorer(), 0, steps=1)(normal, calibration, test, np.arange(40.0), np.arange(80.0))
     assert [rows & others for rows, others in zip(seen, scored, strict=True)] == [set(), set()]
-    assert set.union(*scored) == set(range(80))
+    assert set.union(*scored) == set(range(80)) | names(calibration)
+    assert set.union(*seen) == set.union(*scored) | names(normal)
 
 
 def test_what_scores_is_the_average_over_the_steps(sets, monkeypatch):
@@ -136,7 +153,7 @@ def test_what_scores_is_the_average_over_the_steps(sets, monkeypatch):
 
     monkeypatch.setattr(transductive, "update_average", spy)
     transducer = Transducer(scorer(), 0, steps=4)
-    net = transducer._fit(normal, Sample(test, np.arange(80)), 0, tqdm(disable=True))
+    net = transducer._fit([normal], [Sample(test, np.arange(80))], 0, tqdm(disable=True))
     expected = torch.zeros_like(weights[0][0])
     assert [decay for *_, decay in weights] == pytest.approx([1 / 10, 2 / 11, 3 / 12, 4 / 13])
     for raw, average, decay in weights:
@@ -152,6 +169,7 @@ def test_a_single_test_image_gets_the_boss_score(sets):
     done = transducer(normal, calibration, Images(test.array_NHWC[:1]), np.arange(40.0), np.array([38.5]))
     assert done.share == 0
     assert np.isfinite(done.score_N).all()
+    np.testing.assert_array_equal(done.p_value_N, conformal(np.arange(40.0), np.array([38.5])))
 
 
 def test_other_models_are_refused():
