@@ -1,5 +1,6 @@
 """Scoring a stream of images: constant memory, whatever their number."""
 
+import itertools
 from collections.abc import Collection
 
 import numpy as np
@@ -62,11 +63,22 @@ class Scorer:
         """
         job, batches = processes(), list(in_batches(rows, self.batch_size))
         hidden = label is None or not job.main
-        parts: list[dict[str, np.ndarray]] = []
+        own = job.shard(batches)
+        ends = np.cumsum([0, *map(len, own)])
+        # Filled in place: a few small arrays kept of every batch would lie between the large ones that come and go, and
+        # the heap would grow by as much as all images take.
+        value_by_name: dict[str, np.ndarray] = {}
         with progress_bar(len(rows), label, "img", hidden) as bar:
-            for rows_B in job.shard(batches):
-                parts.append(self.reconstruct((change or images.read)(rows_B))[1])
+            for rows_B, (start, end) in zip(own, itertools.pairwise(ends), strict=True):
+                for name, value in self.reconstruct((change or images.read)(rows_B))[1].items():
+                    if name not in value_by_name:
+                        value_by_name[name] = np.empty((ends[-1], *value.shape[1:]), value.dtype)
+                    value_by_name[name][start:end] = value
                 bar.update(min(len(rows_B) * job.count, len(rows) - bar.n))
+        parts = [
+            {name: value[start:end] for name, value in value_by_name.items()}
+            for start, end in itertools.pairwise(ends)
+        ]
         by_rank = job.all_gather(parts)
         parts = [by_rank[number % job.count][number // job.count] for number in range(len(batches))]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

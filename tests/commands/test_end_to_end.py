@@ -284,8 +284,7 @@ def test_memory_does_not_grow_with_the_number_of_images(demo, tmp_path):
         peaks.append(private_peak_mb(process))
         assert process.returncode == 0
         (tmp_path / name / "trainingset.npy").unlink()
-    # One process differs from the next by up to 35 MB, whatever it reads.
-    assert peaks[1] - peaks[0] < 60, (
+    assert peaks[1] - peaks[0] < 40, (
         f"private memory grew from {peaks[0]:.0f} to {peaks[1]:.0f} MB for 118 MB more images"
     )
     assert peaks[1] < 1500
