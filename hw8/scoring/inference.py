@@ -76,8 +76,7 @@ class Scorer:
                     value_by_name[name][start:end] = value
                 bar.update(min(len(rows_B) * job.count, len(rows) - bar.n))
         parts = [
-            {name: value[start:end] for name, value in value_by_name.items()}
-            for start, end in itertools.pairwise(ends)
+            {name: value[start:end] for name, value in value_by_name.items()} for start, end in itertools.pairwise(ends)
         ]
         by_rank = job.all_gather(parts)
         parts = [by_rank[number % job.count][number // job.count] for number in range(len(batches))]
