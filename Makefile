@@ -1,6 +1,6 @@
 # make baseline   environment, two trainings on generated faces, submission files, table of ROC-AUC
-# make test       environment, tests (about 5 minutes)
-# make test-all   the same, then the slow tests: more models, more processes, broken files (about 16 minutes in all)
+# make test       environment, tests (about 3 minutes)
+# make test-all   the same, then the slow tests: more models, more processes, broken files (about 11 minutes in all)
 # make lint       environment, linter, formatter's check, types
 # make docs       the documentation site, in site/
 # make faults     broken files, and commands stopped at random moments (about 3 minutes; KILLS=200 for the long form)
