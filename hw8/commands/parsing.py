@@ -176,8 +176,8 @@ def _parse_with_model(text: str, default: TrainArguments, model: str, argv: Sequ
     options = options | {name: getattr(after, name) for name in names if getattr(after, name) != getattr(before, name)}
     options = options | _options(arguments.option)
     kind(**options)  # raises InputError for what --option names
-    chosen = dataclasses.replace(arguments.run.model, options=options)
-    arguments.run = dataclasses.replace(arguments.run, model=chosen)
+    with_options = dataclasses.replace(arguments.run.model, options=options)
+    arguments.run = dataclasses.replace(arguments.run, model=with_options)
     return arguments
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from hw8.base.errors import InputError, Interrupted
 from hw8.config import Device
 from hw8.data.labels import Labels
-from hw8.explorer.query import Query, matches, shown
+from hw8.explorer.query import Query, filters, matches
 from hw8.explorer.scored import ScoredRun
 from hw8.explorer.upload import read_upload
 from hw8.runs.trained_run import TrainedRun
@@ -96,7 +96,7 @@ class Catalogue:
             "total": total,
             "kinds": [] if self.labels is None else [str(kind) for kind in np.unique(self.labels.kind_N)],
             "files": self.file_names is not None,
-            "show": list(shown(self.labels, len(self.runs)).items()),
+            "show": list(filters(self.labels, len(self.runs)).items()),
             "runs": [run.summary(self.labels) for run in self.runs],
         }
 

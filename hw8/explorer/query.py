@@ -7,7 +7,7 @@ import numpy as np
 from hw8.base.errors import InputError
 from hw8.data.labels import Labels
 
-SHOWN = {
+FILTERS = {
     "all": "all images",
     "flagged": "flagged",
     "unflagged": "not flagged",
@@ -22,7 +22,7 @@ SHOWN = {
 class Query:
     """Which images, in which order: by a score of a run (0 or 1), flagged above a threshold (None: at p <= .05).
 
-    `show` is one of SHOWN, `kind` a kind of the labels (empty: all), and `text` an ID or a part of a file's name.
+    `show` is one of FILTERS, `kind` a kind of the labels (empty: all), and `text` an ID or a part of a file's name.
     """
 
     run: int = 0
@@ -34,11 +34,11 @@ class Query:
     above: float | None = None
 
 
-def shown(labels: Labels | None, runs: int) -> dict[str, str]:
-    """What of SHOWN there is to be shown: mistakes need labels, and a comparison needs two runs."""
+def filters(labels: Labels | None, runs: int) -> dict[str, str]:
+    """What of FILTERS there is to be shown: mistakes need labels, and a comparison needs two runs."""
     missing = {"false_alarms", "misses"} if labels is None else set()
     missing |= {"only_here", "only_there"} if runs < 2 else set()
-    return {name: text for name, text in SHOWN.items() if name not in missing}
+    return {name: text for name, text in FILTERS.items() if name not in missing}
 
 
 def matches(
@@ -46,7 +46,7 @@ def matches(
 ) -> np.ndarray:
     """Which images a query asks for, bool (N,), given which are flagged by its run and by the other.
 
-    Raises InputError if `show` is not among SHOWN.
+    Raises InputError if `show` is not among FILTERS.
     """
     label_N = np.full(len(flagged_N), -1) if labels is None else labels.label_N
     masks = {
@@ -55,7 +55,7 @@ def matches(
         "only_here": flagged_N & ~other_N, "only_there": other_N & ~flagged_N,
     }  # fmt: skip
     if query.show not in masks:
-        raise InputError(f"{query.show!r} cannot be shown; there are {', '.join(SHOWN)}")
+        raise InputError(f"{query.show!r} cannot be shown; there are {', '.join(FILTERS)}")
     match_N: np.ndarray = masks[query.show]
     if query.kind:
         match_N = match_N & (np.zeros(len(match_N), bool) if labels is None else labels.kind_N == query.kind)

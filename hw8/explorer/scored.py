@@ -14,6 +14,7 @@ from hw8.explorer.watched import Watch, Watched
 from hw8.report.explanation import Explainer, Explanation
 from hw8.report.figures import heat, three_channels
 from hw8.report.sprites import data_uri, pictures
+from hw8.report.thresholds import counts_above, p_values_above
 from hw8.runs.predict import score_images
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.tails import is_flagged, rarity, threshold
@@ -81,7 +82,7 @@ class ScoredRun:
     def threshold(self, by: str) -> float | None:
         """The score above which p <= .05; None if too few normals calibrated it for such p-values."""
         if by == "score" and self.transductive:
-            # Its p-values are those before the transduction: as many images are flagged, those that score highest now.
+            # The calibrated scores are those before the transduction, but its p-values fall as its scores rise.
             falling_N = np.sort(self.scores["score"])[::-1]
             count = int(is_flagged(self.p_values["score"]).sum())
             return float(np.append(falling_N, np.nextafter(falling_N[-1], -np.inf))[count])
@@ -101,13 +102,11 @@ class ScoredRun:
             above_T[place] = default
         p_T = None
         if not (by == "score" and self.transductive):
-            # Of the first score above each: an image at the threshold itself is not flagged.
-            p_T = self.trained.calibration.p_value(self._name(by), np.nextafter(above_T, np.inf)).tolist()
-        counts = {
-            name: (len(rows) - np.searchsorted(np.sort(score_N[rows]), above_T, side="right")).tolist()
+            p_T = p_values_above(self._normal(by), above_T).tolist()
+        listed = [
+            {"name": name, "total": len(rows), "above": counts_above(score_N[rows], above_T).tolist()}
             for name, rows in groups.items()
-        }
-        listed = [{"name": name, "total": len(groups[name]), "above": above} for name, above in counts.items()]
+        ]
         return {"thresholds": above_T.tolist(), "default": place, "p": p_T, "groups": listed}
 
     def explain(self, image_HWC: np.ndarray) -> dict[str, Any]:

@@ -114,8 +114,10 @@ def write_comparison(compared: Compared, out: Path, command: str) -> None:
         (dataclasses.replace(method.scores, name=marked(method.scores.name)), with_files(method.cards, files))
         for method in methods
     ]
-    shown = readable(table, failed_presets(compared.rows))
-    shown = shown[["preset", *by_importance(table), *(name for name in shown if name == "failed")]]
+    readable_table = readable(table, failed_presets(compared.rows))
+    readable_table = readable_table[
+        ["preset", *by_importance(table), *(name for name in readable_table if name == "failed")]
+    ]
     mapped = any(method.latents is not None for method in methods)
     more = {
         "normals": [method.normals for method in methods],
@@ -133,8 +135,8 @@ def write_comparison(compared: Compared, out: Path, command: str) -> None:
         facts=[with_code(line) for line in head(command, compared.rows)],
         warnings=[line for method in methods for line in method.warnings],
         meaning=meanings(table),
-        columns=list(shown.columns),
-        rows=_cells(table, shown),
+        columns=list(readable_table.columns),
+        rows=_cells(table, readable_table),
         figures=[
             *_figures(table, [method.scores for method in methods], compared.labels),
             *_portraits(methods, compared),
@@ -156,13 +158,13 @@ def _explained(compared: Compared, names: list[str]) -> tuple[list[Method], dict
     return methods, pairs
 
 
-def _cells(table: pd.DataFrame, shown: pd.DataFrame) -> list[list[tuple[str, Any]]]:
+def _cells(table: pd.DataFrame, readable_table: pd.DataFrame) -> list[list[tuple[str, Any]]]:
     """Each cell's text and the value it sorts by, in full precision; of the preset's name, the text."""
     values = {column.heading: table[column.key].tolist() for column in shown_columns(table)}
     rows = []
-    for place, texts in enumerate(shown.to_dict("records")):
+    for place, texts in enumerate(readable_table.to_dict("records")):
         row: list[tuple[str, Any]] = [(texts["preset"], texts["preset"])]
-        for heading in shown.columns[1:]:
+        for heading in readable_table.columns[1:]:
             value = values[heading][place] if heading in values and place < len(table) else np.nan
             row.append((texts[heading], "" if pd.isna(value) else float(value)))
         rows.append(row)

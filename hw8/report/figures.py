@@ -27,9 +27,9 @@ def draw_reconstructions(path: Path, run: TrainedRun, images: Images, rows: np.n
     The error map is the squared error summed over channels, on one colour scale for all. Without a reconstruction
     the lower rows stay empty.
     """
-    shown = np.resize(rows, NORMALS + len(CORRUPTIONS))  # a small split shows its images more than once
-    changed = [corrupt(kind, images, shown[[n]], rows, SEED) for n, kind in enumerate(CORRUPTIONS, NORMALS)]
-    batch_BHWC = np.concatenate([images.read(shown[:NORMALS]), *changed])
+    shown_rows = np.resize(rows, NORMALS + len(CORRUPTIONS))  # a small split shows its images more than once
+    changed = [corrupt(kind, images, shown_rows[[n]], rows, SEED) for n, kind in enumerate(CORRUPTIONS, NORMALS)]
+    batch_BHWC = np.concatenate([images.read(shown_rows[:NORMALS]), *changed])
     recon_BHWC, table = run.scorer.reconstruct(batch_BHWC)
     score_B = run.calibration.scores(table)[score]
     pictures = np.full((3, *batch_BHWC.shape[:3], 3), 255, np.uint8)

@@ -97,7 +97,7 @@ def cards(
     rank_N = np.empty(len(order), int)
     rank_N[order] = np.arange(1, len(order) + 1)
     members = {name: set(rows.tolist()) for name, rows in groups.items()}
-    shown = []
+    card_list = []
     for rows_B in in_batches(np.unique(np.concatenate(list(groups.values()))), BATCH):
         pictures = _pictures(images.read(rows_B), explainer, all_evidence)
         for row, picture in zip(rows_B.tolist(), pictures, strict=True):
@@ -107,8 +107,8 @@ def cards(
                 card["p"] = float(scores.p_value_N[row])
             if labels is not None:
                 card |= {"kind": str(labels.kind_N[row]), "anomalous": int(labels.label_N[row])}
-            shown.append(card)
-    return shown
+            card_list.append(card)
+    return card_list
 
 
 def with_maps(cards: list[dict[str, Any]], trained: TrainedRun, images: Images, count: int) -> list[dict[str, Any]]:

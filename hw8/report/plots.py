@@ -187,8 +187,10 @@ def calibration(
     axes.plot(alpha, alpha, color=INK, linewidth=0.9, linestyle=":", label="promised")
     for name, p_value_N in curves.items():
         observed = (p_value_N[:, None] <= alpha[None]).mean(0)
-        shown = observed > 0
-        axes.plot(alpha[shown], observed[shown], linewidth=1.5, label=_legend(name), color=(colours or {}).get(name))
+        positive = observed > 0
+        axes.plot(
+            alpha[positive], observed[positive], linewidth=1.5, label=_legend(name), color=(colours or {}).get(name)
+        )
     axes.set(xscale="log", yscale="log", xlabel="promised false alarms (alpha)", ylabel=label)
     _use_plain_numbers(axes.xaxis)
     _use_plain_numbers(axes.yaxis)

@@ -59,8 +59,8 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str) -> N
     figures = _figures(RunFolder(run), method, scores, predicted.table, labels)
     score_name = "transductive" if normal_C is None else trained.score_name
     histogram = plots.histogram(method.score_N, labels, limit, score_name)
-    shown = cards(method, images, labels, explainer, choose(method, labels, EACH, SPREAD), all_evidence)
-    shown = with_maps(with_files(shown, trained.file_names(source)), trained, images, STRIP)
+    card_list = cards(method, images, labels, explainer, choose(method, labels, EACH, SPREAD), all_evidence)
+    card_list = with_maps(with_files(card_list, trained.file_names(source)), trained, images, STRIP)
     more = {
         "columns": sorted(scores), "normals": [explainer.normals],
         "thresholds": thresholds(method.score_N, labels, normal_C, limit),
@@ -77,13 +77,13 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str) -> N
         kinds=[] if evaluation is None else sorted(evaluation.kinds.items(), key=lambda item: -item[1].auc),
         flagged=float(tails.is_flagged(predicted.p_value_N).mean()),
         sections=SECTIONS.items(),
-        strip=sorted(shown, key=lambda card: card["rank"])[:STRIP],
+        strip=sorted(card_list, key=lambda card: card["rank"])[:STRIP],
         p_in_words=lambda p: tails.p_in_words(p, explainer.normals),
         histogram=histogram,
         figures=figures,
         evidence=_evidence_table(scores, summary, labels),
-        reconstructs=any(card["wide"] for card in shown),
-        gallery=as_data(gallery([(method, shown)], labels, **more)),
+        reconstructs=any(card["wide"] for card in card_list),
+        gallery=as_data(gallery([(method, card_list)], labels, **more)),
         command=command,
     )
 

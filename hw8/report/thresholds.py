@@ -24,8 +24,7 @@ def thresholds(
     edges, _ = score_edges(score_N, STEPS)
     first = float(np.quantile(score_N, UNCALIBRATED)) if limit is None else limit
     threshold_T = np.unique([*edges, first])
-    # Of scores just above a threshold; at the threshold itself the calibration image that set it would count.
-    p_value_T = None if normal_C is None else conformal(normal_C, np.nextafter(threshold_T, np.inf))
+    p_value_T = None if normal_C is None else p_values_above(normal_C, threshold_T)
     normal = set() if labels is None else set(labels.kind_N[labels.label_N == 0])
     return {
         "threshold": threshold_T.tolist(),
@@ -34,9 +33,23 @@ def thresholds(
         "groups": [
             {
                 "name": name, "normal": name in normal, "count": len(group),
-                "flagged": (len(group) - np.searchsorted(np.sort(group), threshold_T, side="right")).tolist(),
+                "flagged": counts_above(group, threshold_T).tolist(),
             }
             for name, group in groups.items()
         ],
         "labelled": labels is not None,
     }  # fmt: skip
+
+
+def counts_above(score_N: np.ndarray, threshold_T: np.ndarray) -> np.ndarray:
+    """How many of the scores lie above each threshold: (T,)."""
+    counts_T: np.ndarray = len(score_N) - np.searchsorted(np.sort(score_N), threshold_T, side="right")
+    return counts_T
+
+
+def p_values_above(normal_C: np.ndarray, threshold_T: np.ndarray) -> np.ndarray:
+    """p-values (T,) of scores just above each threshold, by calibration scores (C,).
+
+    At the threshold itself the calibration image that set it would count.
+    """
+    return conformal(normal_C, np.nextafter(threshold_T, np.inf))

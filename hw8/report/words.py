@@ -86,8 +86,8 @@ def in_words(
     """
     texts, deviations = [], _deviations(calibration, table, components, parts)
     for row, p_value in enumerate(p_value_N):
-        shown = sorted(deviations, key=lambda item: -item.share_N[row])
-        phrases = dict.fromkeys(item.words(row) for item in shown if item.share_N[row] >= LEAST_SHARE)
+        ranked = sorted(deviations, key=lambda item: -item.share_N[row])
+        phrases = dict.fromkeys(item.words(row) for item in ranked if item.share_N[row] >= LEAST_SHARE)
         text = ", ".join([words for words in phrases if words][:MOST]) or "an unusual combination of small deviations"
         texts.append("nothing stands out" if p_value > ALPHA else text)
     return texts

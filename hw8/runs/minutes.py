@@ -14,6 +14,7 @@ from hw8.base.errors import InputError
 from hw8.base.processes import processes
 from hw8.base.text import counted
 from hw8.config import RunConfig
+from hw8.config.presets import changed
 from hw8.data.corruptions import CORRUPTIONS
 from hw8.data.splits import evenly_spaced, reference_rows
 from hw8.data.unseen import UNSEEN
@@ -76,7 +77,7 @@ def fit_into(minutes: float, trainer: Trainer, started: float) -> RunConfig:
         _length(epochs * epoch + pace.after), counted(epochs, "epoch"), count,
         len(trainer.splits.train) / pace.steps, _length(pace.after),
     )  # fmt: skip
-    return dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=epochs, least_steps=0))
+    return changed(config, train={"epochs": epochs, "least_steps": 0})
 
 
 def _train(trainer: Trainer, steps: int) -> None:

@@ -1,6 +1,5 @@
 """Scoring a test set with one run or several, and writing the submission."""
 
-import csv
 import dataclasses
 import hashlib
 import logging
@@ -283,10 +282,8 @@ def write_files(path: Path, names: Sequence[str], scores: Scores) -> Path:
     """Write `file,score,p_value` of the pictures, the most anomalous first; without p-values that column is empty."""
     rows = np.argsort(-scores.score_N, kind="stable").tolist()
     p_value_N = [""] * len(names) if scores.p_value_N is None else scores.p_value_N.tolist()
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("file", "score", "p_value"))
-        writer.writerows((names[row], float(scores.score_N[row]), p_value_N[row]) for row in rows)
+    score_N = scores.score_N.tolist()
+    write_table(path, ("file", "score", "p_value"), ((names[row], score_N[row], p_value_N[row]) for row in rows))
     return path
 
 

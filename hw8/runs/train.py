@@ -97,7 +97,7 @@ def _train(
     started = time.monotonic()
     images = source.training(config.data.crop)
     splits = split_rows(len(images), config.data)
-    config = dataclasses.replace(settings_for(config, images, splits), threads=torch.get_num_threads())
+    config = changed(settings_for(config, images, splits), threads=torch.get_num_threads())
     trainer = build(config, images, splits)
     if minutes is not None:
         config = fit_into(minutes, trainer, started)

@@ -22,12 +22,12 @@ const rare = (p, normals) => (normals && Math.round(p * (normals + 1)) <= 1
   ? `none of ${normals.toLocaleString("en")} normals` : `p ${number(p, 2)}`);
 
 // What is known of an image: what sets it apart, how unusual each piece of evidence is, and what stands out.
-function reasons(found, normals) {
-  const parts = Object.entries(found.parts || {}).sort((a, b) => a[1] - b[1]);
-  const shares = Object.entries(found.shares || {}).sort((a, b) => b[1] - a[1]);
-  const leanings = Object.entries(found.leanings || {});
+function reasons(explained, normals) {
+  const parts = Object.entries(explained.parts || {}).sort((a, b) => a[1] - b[1]);
+  const shares = Object.entries(explained.shares || {}).sort((a, b) => b[1] - a[1]);
+  const leanings = Object.entries(explained.leanings || {});
   return [
-    ...(found.words ? [element("p", {}, `Compared with normal images: ${found.words}.`)] : []),
+    ...(explained.words ? [element("p", {}, `Compared with normal images: ${explained.words}.`)] : []),
     ...(parts.length ? bars("How unusual is the evidence (p-value)", parts, (p) => -Math.log10(p) * 33, (p) => p > 0.05,
       (p) => rare(p, normals).replace(/^p /, "")) : []),
     ...(shares.length ? bars("What the score is made of: shares of the squared distance", shares, (share) => Math.abs(share) * 50,
