@@ -1,5 +1,6 @@
 """What the explorer shows of one run: its scores of a test set, and why an image has its score."""
 
+import dataclasses
 import threading
 from typing import Any
 
@@ -12,7 +13,7 @@ from hw8.evaluation.metrics import evaluate
 from hw8.explorer.neighbours import Neighbourhood
 from hw8.explorer.watched import Watch, Watched
 from hw8.report.explanation import Explainer, Explanation
-from hw8.report.figures import heat, three_channels
+from hw8.report.figures import LEAST, heat, three_channels
 from hw8.report.sprites import data_uri, pictures
 from hw8.report.thresholds import counts_above, p_values_above
 from hw8.runs.predict import score_images
@@ -113,6 +114,8 @@ class ScoredRun:
         """Why an image, cropped as the run takes it, has its score."""
         with self._busy:  # the threads of the server share one model
             explanation = self.explainer.explain(image_HWC[None], [""])[0]
+            map_HW = self.trained.score_maps(image_HWC[None])[0]
+            explanation = dataclasses.replace(explanation, map_HW=map_HW)
             nearest = [] if self.neighbourhood is None else self.neighbourhood.nearest(image_HWC)
         return {
             "run": self.name,
@@ -145,7 +148,14 @@ class ScoredRun:
 
 
 def heat_maps(explanation: Explanation) -> list[tuple[str, np.ndarray]]:
-    """Maps to lay over an image, by name: uint8 (H, W, 3) each; none without a reconstruction."""
-    if explanation.error_HW is None:
-        return []
-    return [("error", heat(explanation.error_HW / explanation.scale))]
+    """Maps to lay over an image, by name: uint8 (H, W, 3) each.
+
+    `error` is there with a reconstruction, on the scale of all images; `score by place` where the explanation has it,
+    from 0 to its largest value.
+    """
+    maps = []
+    if explanation.map_HW is not None:
+        maps.append(("score by place", heat(explanation.map_HW / max(explanation.map_HW.max(), LEAST))))
+    if explanation.error_HW is not None:
+        maps.append(("error", heat(explanation.error_HW / explanation.scale)))
+    return maps

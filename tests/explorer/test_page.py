@@ -137,9 +137,15 @@ def test_a_heat_map_lies_over_the_image_and_it_zooms(opened, pair):
     page = opened("?id=3")
     page.wait_for_selector("dialog[open]")
     maps = page.locator("dialog .map")
-    assert [maps.nth(place).is_visible() for place in range(2)] == [False, False]
+
+    def visible():
+        return [maps.nth(place).is_visible() for place in range(maps.count())]
+
+    assert visible() == [False, False, False, False]
     page.get_by_role("combobox", name="Heat map").select_option("error")
-    assert [maps.nth(place).is_visible() for place in range(2)] == [True, True]
+    assert visible() == [False, True, False, True]
+    page.get_by_role("combobox", name="Heat map").select_option("score by place")
+    assert visible() == [True, False, True, False]
     page.get_by_role("slider", name="Opacity").fill("30")
     assert maps.first.evaluate("map => map.style.opacity") == "0.3"
     page.get_by_role("slider", name="Zoom").focus()
