@@ -1,7 +1,6 @@
 """Training images that look unlike the rest: a folder of normal images may hold a few that are not."""
 
 import dataclasses
-import math
 from typing import Any
 
 import numpy as np
@@ -9,12 +8,8 @@ import numpy as np
 from hw8.base.files import write_table
 from hw8.data.arrays import Images
 from hw8.runs.trained_run import TrainedRun
+from hw8.scoring.tails import outlier_limit
 from hw8.training.run_folder import RunFolder
-
-# Of clean images about this share is named, where scores fall off as an exponential or faster: a person can look at a
-# hundred of the homework's 100,000.
-SUSPECT_SHARE = 1e-3
-UPPER = 0.8  # the quantile that the fall is read off: a tenth of anomalies among the images raises the limit by half
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,16 +34,6 @@ class Suspects:
 def find_suspects(run: TrainedRun, images: Images) -> Suspects:
     """Score all images that the run was trained, calibrated and measured on, and name those beyond the limit."""
     score_N = run.with_needed_evidence().score(images, np.arange(len(images)), label="suspects")[run.score_name]
-    row_S = np.flatnonzero(score_N > limit(run.calibration.values_C[run.score_name]))
+    row_S = np.flatnonzero(score_N > outlier_limit(run.calibration.values_C[run.score_name]))
     row_S = row_S[np.argsort(-score_N[row_S], kind="stable")]
     return Suspects(row_S, score_N[row_S], len(images))
-
-
-def limit(score_C: np.ndarray) -> float:
-    """The score that a share `SUSPECT_SHARE` of normal images exceeds, if it falls off exponentially above the median.
-
-    The fall is read off the median and the upper quantile of calibration scores (C,), a tenth of which may be of
-    anomalies too: a fit to the upper end would follow them.
-    """
-    middle, upper = np.quantile(score_C, (0.5, UPPER))
-    return float(middle + (upper - middle) * math.log(0.5 / SUSPECT_SHARE) / math.log(0.5 / (1 - UPPER)))

@@ -1,6 +1,7 @@
 """How improbable a score is for a normal image: conformal p-values, and -log p with an exponential tail."""
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -13,6 +14,10 @@ BODY = 0.9  # share of the normals below the tail, chosen by hand: with 0.99, 40
 # Least mean excess of the tail, in robust standard deviations of the normals. An exponential's is 1.2 and a normal's
 # .47 of them; only ties, or a tail cut off short, come below a tenth, and would make any excess absurd.
 LEAST_EXCESS = 0.1
+# Of clean images about this share is named, where scores fall off as an exponential or faster: a person can look at a
+# hundred of the homework's 100,000.
+OUTLIER_SHARE = 1e-3
+UPPER = 0.8  # the quantile that the fall is read off: a tenth of anomalies among the images raises the limit by half
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +97,19 @@ def benjamini_hochberg(p_value_N: np.ndarray, rate: float) -> np.ndarray:
     flagged_N = np.zeros(len(p_value_N), bool)
     flagged_N[order_N[:count]] = True
     return flagged_N
+
+
+def outlier_limit(score_C: np.ndarray) -> float:
+    """The score that a share `OUTLIER_SHARE` of normal images exceeds, if it falls off exponentially above the median.
+
+    The fall is read off the median and the upper quantile of calibration scores (C,), a tenth of which may be of
+    anomalies too: a fit to the upper end would follow them. Where both are the same nothing is known of the fall, and
+    the limit is infinite.
+    """
+    middle, upper = np.quantile(score_C, (0.5, UPPER))
+    if upper == middle:
+        return math.inf
+    return float(middle + (upper - middle) * math.log(0.5 / OUTLIER_SHARE) / math.log(0.5 / (1 - UPPER)))
 
 
 def threshold(score_C: np.ndarray, alpha: float = ALPHA) -> float | None:
