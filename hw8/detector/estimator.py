@@ -1,6 +1,7 @@
 """The estimator: what X and the parameters may be, scikit-learn's methods, and what pickle keeps."""
 
 import math
+import os
 from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from hw8.config import RunConfig
 from hw8.config.presets import DEFAULT_PRESET
 from hw8.data.arrays import Images
+from hw8.data.picture_folder import read_images
 from hw8.data.rows import Layout, checked_shape
 from hw8.data.splits import LEAST_CALIBRATION
 from hw8.detector import run
@@ -33,6 +35,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
     It trains a run as `hw8 train` does, but in memory. X is one of
 
     - images: (N, side, side, 1 or 3), or (N, side, side) if grey;
+    - a folder of pictures, or a list of picture files, which `hw8.read_images` reads as colour images of 64x64 pixels;
     - flat rows of pixels: (N, D) with D = side * side * channels, as an array or a pandas DataFrame. They are taken for
       images if `image_shape` says so or, by default, if D is that of a square image whose side is a multiple of 16,
       grey or in colour, and the values look like pixels;
@@ -218,6 +221,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
     def _rows(self, X: Any, reset: bool) -> tuple[np.ndarray, tuple[int, ...] | None]:
         """X as checked rows of numbers (N, D), and the shape of its images if X has one."""
         shape = None
+        if _names_pictures(X):
+            X = read_images(X) if reset else read_images(X, self.layout_.side, self.layout_.channels)
         if isinstance(X, list | tuple):
             X = _stacked(X)
         if getattr(X, "ndim", 2) > 2:
@@ -288,6 +293,12 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         trained, count = self._trained, len(array_NHWC)
         rows = np.pad(np.arange(count), (0, -count % trained.scorer.batch_size))
         return Images(array_NHWC, trained.config.data.crop, "X"), rows
+
+
+def _names_pictures(X: Any) -> bool:
+    """Whether X is a folder of pictures, or a list of files."""
+    files = X if isinstance(X, list | tuple) and len(X) else [X]
+    return all(isinstance(file, str | os.PathLike) for file in files)
 
 
 def _stacked(X: list[Any] | tuple[Any, ...]) -> np.ndarray:

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from PIL import Image
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import NotFittedError
@@ -195,6 +196,23 @@ def test_flat_colour_images_are_images(detector, normal):
     np.testing.assert_array_equal(detector.score_samples(flat[:20]), detector.score_samples(normal[:20]))
     few = AnomalyDetector(CROPPED, epochs=1).fit(flat[:60].astype(np.int64))
     assert (few.layout_.side, few.layout_.channels) == (64, 3)
+
+
+@pytest.mark.filterwarnings("ignore:8 calibration images")
+def test_a_folder_of_pictures_and_a_list_of_files_are_read(detector, small, normal, grey, tmp_path):
+    files = [tmp_path / f"{number:02d}.png" for number in range(20)]
+    for file, image in zip(files, normal, strict=False):
+        Image.fromarray(image).save(file)
+    np.testing.assert_array_equal(detector.score_samples(tmp_path), detector.score_samples(normal[:20]))
+    np.testing.assert_array_equal(detector.score_samples([str(files[3])]), detector.score_samples(normal[3:4]))
+    fitted = AnomalyDetector(CROPPED, epochs=1).fit(str(tmp_path))
+    np.testing.assert_array_equal(
+        fitted.score_samples(files), AnomalyDetector(CROPPED, epochs=1).fit(normal[:20]).score_samples(normal[:20])
+    )
+    Image.fromarray(grey[0]).save(files[0])
+    np.testing.assert_array_equal(small.score_samples([files[0]]), small.score_samples(grey[:1]))
+    with pytest.raises(ValueError, match="gone"):
+        detector.score_samples(tmp_path / "gone")
 
 
 def test_image_shape_says_what_flat_rows_are(grey):
