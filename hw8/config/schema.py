@@ -91,7 +91,7 @@ class TrainConfig:
     """Decay per step of the averaged weights, which are scored and saved; 0 uses the raw weights."""
     patience: Count | None = None
     """Stop after this many epochs without a lower held-out loss; None trains to the end."""
-    save_minutes: Positive = 10.0
+    save_minutes: Positive = 2.0
     """Longest time in minutes between two saves of the state for --resume. It is also saved after epochs (after short
     ones, four times per minute)."""
 
