@@ -21,6 +21,7 @@ from hw8.runs.predict import score_images
 from hw8.runs.suspects import find_suspects
 from hw8.runs.train import train_run
 from hw8.runs.trained_run import TrainedRun
+from hw8.scoring.tails import is_flagged
 
 SHARES = 0.0, 0.01, 0.05, 0.1
 KINDS = "cartoon", "cat"
@@ -56,7 +57,7 @@ def line(faces: Path, share: float) -> str:
         raise InputError(f"{source.name}: its test images have no labels")
     scores = score_images(run, run.open_test(source))
     evaluation = evaluate(scores.score_N, labels)
-    alarms = (scores.p_value_N[labels.label_N == 0] <= 0.05).mean()
+    alarms = is_flagged(scores.p_value_N[labels.label_N == 0]).mean()
     suspects = find_suspects(run, source.training(run.config.data.crop)).row_S
     kinds = ", ".join(f"{name} {item.auc:.3f}" for name, item in evaluation.kinds.items())
     return (

@@ -28,6 +28,8 @@ def alignment(images: Images, rows: np.ndarray) -> float:
 
     1 if the shift is plain, since objects are always in the same place; about 0, or below, if they may be anywhere.
     """
+    from sklearn.linear_model import Ridge
+
     grey_NHW = images.read(evenly_spaced(rows, LOOKED_AT)).astype(np.float32).mean(-1)
     count, side = grey_NHW.shape[:2]
     most = max(1, round(side * SHIFT))
@@ -43,23 +45,8 @@ def alignment(images: Images, rows: np.ndarray) -> float:
         numbers.append(np.arange(count))
     pixel_MP, shift_M2, image_M = np.concatenate(pixels), np.concatenate(shifts), np.concatenate(numbers)
     unseen_M = image_M % FOLDS == 0
-    predicted_U2 = _ridge(pixel_MP[~unseen_M], shift_M2[~unseen_M], pixel_MP[unseen_M])
-    target_U2 = shift_M2[unseen_M]
-    residual_2, total_2 = np.square(target_U2 - predicted_U2).sum(0), np.square(target_U2 - target_U2.mean(0)).sum(0)
-    return float((1 - residual_2 / total_2).mean())
-
-
-def _ridge(x_NP: np.ndarray, y_NT: np.ndarray, x_UP: np.ndarray) -> np.ndarray:
-    """Predictions (U, T) of a ridge regression with an intercept, fitted to y_NT.
-
-    In closed form here, since scikit-learn takes a second to import, which every training would wait for.
-    """
-    mean_P, mean_T = x_NP.mean(0), y_NT.mean(0)
-    centred_NP = x_NP - mean_P
-    gram_PP = centred_NP.T @ centred_NP + PENALTY * np.eye(len(mean_P))
-    weight_PT = np.linalg.solve(gram_PP, centred_NP.T @ (y_NT - mean_T))
-    predicted_UT: np.ndarray = (x_UP - mean_P) @ weight_PT + mean_T
-    return predicted_UT
+    fit = Ridge(alpha=PENALTY).fit(pixel_MP[~unseen_M], shift_M2[~unseen_M])
+    return float(fit.score(pixel_MP[unseen_M], shift_M2[unseen_M]))
 
 
 def _small(grey_NHW: np.ndarray) -> np.ndarray:

@@ -141,11 +141,12 @@ class _Quiet(Trainer):
 def _same_process_state() -> Iterator[None]:
     """Restore PyTorch's random streams and its switch for deterministic algorithms; one thread at a time."""
     with _process_state, torch.random.fork_rng():
-        mode = torch.get_deterministic_debug_mode()
+        deterministic = torch.are_deterministic_algorithms_enabled()
+        warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
         try:
             yield
         finally:
-            torch.set_deterministic_debug_mode(mode)
+            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.stats import norm, rankdata
 
 from hw8.base.errors import InputError
 from hw8.data.labels import Labels
@@ -94,8 +94,6 @@ def components(normal_M: np.ndarray, anomalous_N: np.ndarray) -> tuple[np.ndarra
     For each normal image the share of anomalous ones above it (M,), and for each anomalous image the share
     of normal ones below it (N,); ties count half.
     """
-    from scipy.stats import rankdata
-
     # A rank among all minus the rank within the own side counts the other side's images below.
     m, n = len(normal_M), len(anomalous_N)
     ranks = rankdata(np.concatenate([normal_M, anomalous_N]))
@@ -129,7 +127,7 @@ def _interval(image_M: np.ndarray, kinds: list[Components]) -> Interval:
     if not 0 < auc < 1 or variance == 0:
         slack = min(1.0, 3 / min(len(above_M), n))
         return Interval(auc, max(0.0, auc - slack), min(1.0, auc + slack), n)
-    half = float(ndtri(0.5 + CONFIDENCE / 2)) * float(np.sqrt(variance)) / (auc * (1 - auc))
+    half = float(norm.ppf(0.5 + CONFIDENCE / 2)) * float(np.sqrt(variance)) / (auc * (1 - auc))
     logit = np.log(auc / (1 - auc))
     low, high = (float(1 / (1 + np.exp(-value))) for value in (logit - half, logit + half))
     return Interval(auc, low, high, n)

@@ -13,7 +13,7 @@ from hw8.evaluation.metrics import evaluate
 from hw8.explorer.neighbours import Neighbourhood
 from hw8.explorer.watched import Watch, Watched
 from hw8.report.explanation import Explainer, Explanation
-from hw8.report.figures import LEAST, heat, three_channels
+from hw8.report.figures import heat, share_of_peak, three_channels
 from hw8.report.sprites import data_uri, pictures
 from hw8.report.thresholds import counts_above, p_values_above
 from hw8.runs.predict import score_images
@@ -155,7 +155,7 @@ def heat_maps(explanation: Explanation) -> list[tuple[str, np.ndarray]]:
     """
     maps = []
     if explanation.map_HW is not None:
-        maps.append(("score by place", heat(explanation.map_HW / max(explanation.map_HW.max(), LEAST))))
+        maps.append(("score by place", heat(share_of_peak(explanation.map_HW))))
     if explanation.error_HW is not None:
         maps.append(("error", heat(explanation.error_HW / explanation.scale)))
     return maps

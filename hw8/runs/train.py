@@ -167,9 +167,7 @@ def build(config: RunConfig, images: Images, splits: Splits, kind: type[Trainer]
     keep_memory()
     precision = choose_precision(config.precision, device)
     # Some operations have no deterministic form on a GPU.
-    torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "warn")
-    if config.train.compile:  # this sets the compiler's switch too, for which it imports the compiler: a second
-        torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
+    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
     torch.manual_seed(config.seed)
     model = create_model(config.model.name, images.side, images.channels, config.model.options)
     model = channels_last(model.to(device))

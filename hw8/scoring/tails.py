@@ -14,8 +14,8 @@ BODY = 0.9  # share of the normals below the tail, chosen by hand: with 0.99, 40
 # Least mean excess of the tail, in robust standard deviations of the normals. An exponential's is 1.2 and a normal's
 # .47 of them; only ties, or a tail cut off short, come below a tenth, and would make any excess absurd.
 LEAST_EXCESS = 0.1
-# Of clean images about this share is named, where scores fall off as an exponential or faster: a person can look at a
-# hundred of the homework's 100,000.
+# Of clean images about this share lies beyond the outlier limit, if scores fall off as an exponential or faster: a
+# hundred of the homework's 100,000, at which a person can look.
 OUTLIER_SHARE = 1e-3
 UPPER = 0.8  # the quantile that the fall is read off: a tenth of anomalies among the images raises the limit by half
 

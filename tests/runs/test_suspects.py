@@ -4,27 +4,11 @@ import json
 
 import numpy as np
 import pandas as pd
-import pytest
 from PIL import Image
 
 from hw8.config.presets import changed
 from hw8.report.figures import draw_images
 from hw8.runs.train import train_run
-from hw8.scoring.tails import OUTLIER_SHARE, outlier_limit
-
-
-def test_of_an_exponential_tail_the_named_share_is_beyond_the_limit():
-    """Above its median an exponential falls by half every log 2."""
-    quantiles = -np.log(1 - (np.arange(100_000) + 0.5) / 100_000)
-    assert outlier_limit(quantiles) == pytest.approx(-np.log(OUTLIER_SHARE), rel=1e-3)
-
-
-@pytest.mark.parametrize(("share", "most"), [(0.01, 1.1), (0.05, 1.3), (0.1, 1.6)])
-def test_anomalies_among_the_calibration_images_move_it_little(share, most):
-    normal = np.random.default_rng(0).exponential(size=4000)
-    count = int(share * len(normal))
-    mixed = np.concatenate([normal[count:], np.full(count, 1e6)])
-    assert outlier_limit(normal) < outlier_limit(mixed) < most * outlier_limit(normal)
 
 
 def test_images_of_black_and_white_noise_among_the_faces_are_named(small, quick, tmp_path):

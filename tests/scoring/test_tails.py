@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw8.scoring.fusion import fuse, fused_p_values
-from hw8.scoring.tails import Tail, benjamini_hochberg, conformal, leave_one_out_nats, rarity
+from hw8.scoring.tails import (
+    OUTLIER_SHARE,
+    Tail,
+    benjamini_hochberg,
+    conformal,
+    leave_one_out_nats,
+    outlier_limit,
+    rarity,
+)
 
 
 def test_nats_are_minus_log_p_and_go_on_beyond_the_last_normal():
@@ -107,3 +115,21 @@ def test_the_false_discovery_rate_is_kept(anomalies):
     if anomalies:  # of normals alone hardly any is flagged: no p-value is below 1/401
         assert np.mean(shares) > promised / 3
     assert np.mean(powers) > 0.8
+
+
+def test_of_an_exponential_tail_the_outliers_share_is_beyond_the_limit():
+    """Above its median an exponential falls by half every log 2."""
+    quantiles = -np.log(1 - (np.arange(100_000) + 0.5) / 100_000)
+    assert outlier_limit(quantiles) == pytest.approx(-np.log(OUTLIER_SHARE), rel=1e-3)
+
+
+@pytest.mark.parametrize(("share", "most"), [(0.01, 1.1), (0.05, 1.3), (0.1, 1.6)])
+def test_anomalies_among_the_calibration_images_move_the_outlier_limit_little(share, most):
+    normal = np.random.default_rng(0).exponential(size=4000)
+    count = int(share * len(normal))
+    mixed = np.concatenate([normal[count:], np.full(count, 1e6)])
+    assert outlier_limit(normal) < outlier_limit(mixed) < most * outlier_limit(normal)
+
+
+def test_no_score_is_an_outlier_where_most_are_the_same():
+    assert outlier_limit(np.array([0.0] * 9 + [1.0])) == np.inf
