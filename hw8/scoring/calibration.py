@@ -20,8 +20,8 @@ FIT = "fit."  # before the names of a fit's arrays in model.safetensors
 FOLDS = 5  # each image's distance is from a fit to four fifths; of two halves the fits would have half the images
 SEED = 8  # of the folds, which must be the same for every run
 CLIPPED_AT = 8.0  # scales, chosen by hand: of normal data nothing lies there, and one odd image of 1e6 stretches no fit
-# Of the fit to typical rows: the share that is surely normal, and the steps, after which it hardly moves. Chosen by
-# hand, on calibration images with synthetic anomalies planted among them (docs/scoring.md).
+# Of the choice of typical images: the share that is surely normal, and the steps, after which it hardly changes. Chosen
+# by hand, on calibration images with synthetic anomalies planted among them (docs/scoring.md).
 CORE, CONCENTRATIONS, REWEIGHTINGS = 0.75, 3, 2
 NEIGHBOURS = 5  # chosen by hand: one is as noisy as that image, and fifty see no hole among the normals
 # Columns of a vector up to which its distance is computed unasked, chosen by hand: the time of each of the six fits
@@ -48,33 +48,14 @@ class Gaussian:
     def fit(cls, value_CD: np.ndarray, distance: Distance = "mahalanobis") -> "Gaussian":
         """Median, interquartile range / 1.349, and a covariance shrunk towards a multiple of the identity.
 
-        For the distance `mahalanobis` they are those of the typical rows, since a few of the images may not be normal:
-        a fit to the three quarters that are nearest to the fit before, three times (concentration steps, Rousseeuw and
-        Van Driessen 1999), then to all rows within the `outlier_limit` of their distances, twice. For the distance
-        `euclidean` values stay as they are.
-        """
-        if distance == "euclidean":
-            columns_D = value_CD.shape[1]
-            return cls(np.zeros(columns_D), np.ones(columns_D), np.eye(columns_D), value_CD)
-        if distance == "neighbours":
-            fit = cls._fit_all(value_CD)
-            return dataclasses.replace(fit, reference_RD=fit.whitened(value_CD))
-        typical_C = np.ones(len(value_CD), bool)
-        for step in range(CONCENTRATIONS + REWEIGHTINGS):
-            distance_C = cls._fit_all(value_CD[typical_C]).distance(value_CD)
-            most = np.quantile(distance_C, CORE) if step < CONCENTRATIONS else outlier_limit(distance_C)
-            typical_C = distance_C <= most
-        return cls._fit_all(value_CD[typical_C])
-
-    @classmethod
-    def _fit_all(cls, value_CD: np.ndarray) -> "Gaussian":
-        """Fit to all rows, without a reference.
-
-        The shrinkage is Ledoit and Wolf's (2004). Values are clipped at 8 scales first, so that no single odd image
-        stretches it.
+        The shrinkage is Ledoit and Wolf's (2004). Values are clipped at 8 scales first, so that no single odd normal
+        image stretches it. For the distance `euclidean` values stay as they are.
         """
         from sklearn.covariance import LedoitWolf
 
+        if distance == "euclidean":
+            columns_D = value_CD.shape[1]
+            return cls(np.zeros(columns_D), np.ones(columns_D), np.eye(columns_D), value_CD)
         low_D, location_D, high_D = np.percentile(value_CD, (25, 50, 75), axis=0)
         scale_D, spread_D = (high_D - low_D) / 1.349, value_CD.std(axis=0)
         # Counts that are mostly zero have no interquartile range; what never varies keeps its own unit.
@@ -84,7 +65,8 @@ class Gaussian:
         # Evidence that never varies, such as a collapsed latent's, has no variance to divide by.
         variance_D, axes_DD = np.linalg.eigh(covariance_DD)
         precision_DD = (axes_DD / np.maximum(variance_D, LEAST_VARIANCE * max(1.0, variance_D[-1]))) @ axes_DD.T
-        return cls(location_D, scale_D, precision_DD, np.empty((0, len(location_D))))
+        fit = cls(location_D, scale_D, precision_DD, np.empty((0, len(location_D))))
+        return dataclasses.replace(fit, reference_RD=fit.whitened(value_CD)) if distance == "neighbours" else fit
 
     def standardise(self, value_ND: np.ndarray) -> np.ndarray:
         """In units of the normals' spread, from their median: (N, D). Raises ValueError for another number of columns.
@@ -150,8 +132,8 @@ class Calibration:
     ) -> "Calibration":  # fmt: skip
         """Learn from the evidence of held-out normal images, (C,) or (C, D) each. Raises InputError for unknown parts.
 
-        `distance` is to the normals' middle or to the nearest of them. Vectors of more than 512 columns get a distance
-        only if they are `needed`. `fused` are the scores that the score of that name combines.
+        `distance` is to the middle of the `typical` normals or to the nearest of them all. Vectors of more than 512
+        columns get a distance only if they are `needed`. `fused` are the scores that the score of that name combines.
 
         A distance fitted to an image is too small for it: the values kept are each image's distance from a fit
         to the other four fifths. New images are compared with the fit to all, of which no theorem says that p-values
@@ -167,8 +149,13 @@ class Calibration:
             value_CD = columns(table, names)
             if value_CD.shape[1] > MOST_COLUMNS and name not in (JOINT, *needed):
                 continue
-            fits[name] = Gaussian.fit(value_CD if reference is None else columns(reference, names), distance)
-            values_C[name] = _out_of_fold(value_CD, distance) if reference is None else fits[name].distance(value_CD)
+            fitted_RD = value_CD if reference is None else columns(reference, names)
+            typical_R = typical(fitted_RD) if distance == "mahalanobis" else np.ones(len(fitted_RD), bool)
+            fits[name] = Gaussian.fit(fitted_RD[typical_R], distance)
+            if reference is None:
+                values_C[name] = _out_of_fold(value_CD, typical_R, distance)
+            else:
+                values_C[name] = fits[name].distance(value_CD)
         unknown = [name for name in fused if name not in values_C]
         if unknown:
             raise InputError(f"`fused` {' '.join(unknown)}: no such score; there are {', '.join(values_C)}")
@@ -261,12 +248,27 @@ def _distances(table: Table, parts: Sequence[str]) -> dict[str, tuple[str, ...]]
     return names_of
 
 
-def _out_of_fold(value_CD: np.ndarray, distance: Distance) -> np.ndarray:
-    """Distance of each row from a fit to the other folds: (C,)."""
+def typical(value_CD: np.ndarray) -> np.ndarray:
+    """Which rows a Gaussian is fitted to, since a few of the images may not be normal: bool (C,).
+
+    Three times the three quarters that are nearest to the fit before (concentration steps, Rousseeuw and Van Driessen
+    1999), then twice all rows within the `outlier_limit` of their distances from it.
+    """
+    typical_C = np.ones(len(value_CD), bool)
+    for step in range(CONCENTRATIONS + REWEIGHTINGS):
+        distance_C = Gaussian.fit(value_CD[typical_C]).distance(value_CD)
+        typical_C = distance_C <= (
+            np.quantile(distance_C, CORE) if step < CONCENTRATIONS else outlier_limit(distance_C)
+        )
+    return typical_C
+
+
+def _out_of_fold(value_CD: np.ndarray, typical_C: np.ndarray, distance: Distance) -> np.ndarray:
+    """Distance of each row from a fit to the typical rows of the other folds: (C,)."""
     # RandomState's stream is frozen (NEP 19): the folds, and with them the p-values, stay the same.
     fold_C = np.random.RandomState(SEED).permutation(len(value_CD)) % min(FOLDS, len(value_CD))
     distance_C = np.empty(len(value_CD))
     for fold in np.unique(fold_C):
         inside = fold_C == fold
-        distance_C[inside] = Gaussian.fit(value_CD[~inside], distance).distance(value_CD[inside])
+        distance_C[inside] = Gaussian.fit(value_CD[~inside & typical_C], distance).distance(value_CD[inside])
     return distance_C
