@@ -114,7 +114,7 @@ def cards(
 def with_maps(cards: list[dict[str, Any]], trained: TrainedRun, images: Images, count: int) -> list[dict[str, Any]]:
     """The same cards; the `count` most anomalous of them also have a map of where the score comes from.
 
-    Not all of them: a map takes the time of scoring a hundred images.
+    Not all of them: a map takes the time of scoring 120 images.
     """
     rows = sorted(card["id"] for card in sorted(cards, key=lambda card: card["rank"])[:count])
     batch_BHWC = images.read(np.array(rows))
