@@ -50,11 +50,14 @@ def main() -> None:
 
     source = open_labelled(arguments.source, arguments.side)
     from hw8.base.progress import progress_bar
-    from hw8.oneclass.protocol import Plan, default_preset, load_method, measure, without_mirroring
+    from hw8.oneclass.protocol import Plan, by_neighbours, default_preset, load_method, measure, without_mirroring
     from hw8.oneclass.published import comparison, figures
 
     config = load_method(arguments.preset or default_preset(source))
-    if arguments.mirror == "no" or (arguments.mirror == "auto" and source.image_NHWC.shape[3] == 1):
+    is_grey = source.image_NHWC.shape[3] == 1
+    if is_grey:
+        config = by_neighbours(config)
+    if arguments.mirror == "no" or (arguments.mirror == "auto" and is_grey):
         config = without_mirroring(config)
     plan = Plan(source, config, arguments.seeds, arguments.classes, arguments.epochs, arguments.out)
     for note in source.notes:

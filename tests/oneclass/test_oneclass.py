@@ -10,7 +10,7 @@ from hw8.base.errors import InputError, Interrupted
 from hw8.config.presets import changed, load_preset
 from hw8.oneclass import protocol as oneclass
 from hw8.oneclass.labelled_set import LabelledSet
-from hw8.oneclass.protocol import Plan, default_preset, load_method, measure, without_mirroring
+from hw8.oneclass.protocol import Plan, by_neighbours, default_preset, load_method, measure, without_mirroring
 from hw8.oneclass.published import NOT_FOUND, PUBLISHED, SETS, comparison, figures
 from hw8.oneclass.results import COLUMNS, Results, read_ledger
 from hw8.oneclass.sources import open_labelled
@@ -164,6 +164,14 @@ def test_mirroring_is_switched_off_everywhere():
     assert not off.data.flip
     assert off.model.options["mirror"] is False
     assert "mirror" not in without_mirroring(load_preset("conv")).model.options
+
+
+def test_grey_images_are_scored_by_neighbours_where_the_score_is_a_joint_distance():
+    quick = load_preset("boss_quick")
+    grey = by_neighbours(quick).scoring
+    assert (grey.distance, grey.fit_on, grey.parts) == ("neighbours", "training", quick.scoring.parts)
+    assert by_neighbours(load_preset("conv")) == load_preset("conv")
+    assert by_neighbours(load_preset("boss_views")) == load_preset("boss_views")
 
 
 def test_means_and_table():
