@@ -13,14 +13,14 @@ from hw8.commands.parsing import parse
 class Arguments:
     """The command line of scripts/explain.py."""
 
-    row: Annotated[int, tyro.conf.arg(name="id", metavar="N")]
-    """ID of the test image, from 0."""
+    image: Annotated[str, tyro.conf.arg(name="id", metavar="ID")]
+    """ID of the test image, from 0, or its file name."""
     folder: Annotated[Path | None, tyro.conf.arg(name="run")] = None
     """Folder of a finished run. Default: the run finished last."""
     data: Annotated[str | None, tyro.conf.arg(metavar="WHERE")] = None
     """Folder or named source of the image. Default: the data of the run."""
     out: Path | None = None
-    """Picture to write. Default: submissions/RUN-N.png."""
+    """Picture to write. Default: submissions/RUN-ID.png."""
 
 
 def main() -> None:
@@ -30,8 +30,8 @@ def main() -> None:
     from hw8.training.run_folder import newest_run
 
     folder = arguments.folder or newest_run()
-    explanation = explain(folder, arguments.data, arguments.row)
-    picture = arguments.out or Path("submissions") / f"{folder.resolve().name}-{arguments.row}.png"
+    explanation = explain(folder, arguments.data, arguments.image)
+    picture = arguments.out or Path("submissions") / f"{folder.resolve().name}-{Path(arguments.image).stem}.png"
     draw_explanation(picture, explanation)
     print("\n".join(explanation.lines()))
     print(f"Picture:  {picture}")

@@ -70,14 +70,15 @@ def _score_shard(arguments: Arguments) -> str:
     return f"Wrote:    {out} ({rows:,} rows)\nNext:     {spelled('merge')} {parts} {shlex.join(['--out', str(merged)])}"
 
 
-def _next_command(prediction: "Prediction") -> str:
-    """The command to measure the file where labels are known, else to check it for the upload."""
-    if prediction.development:
-        return spelled("report", *prediction.runs[:1])
+def _next_command(prediction: "Prediction", data: str | None) -> str:
+    """To measure where labels are known, to check the homework's file for the upload, else to look at the images."""
     if prediction.labels is not None:
         return spelled("evaluate", prediction.out, "--labels", prediction.labels_file)
-    rows = () if prediction.source == "hw8" else ("--rows", len(prediction.score_N))
-    return spelled("check", prediction.out, *rows)
+    if prediction.source == "hw8":
+        return spelled("check", prediction.out)
+    if len(prediction.runs) > 1:
+        return spelled("check", prediction.out, "--rows", len(prediction.score_N))
+    return spelled("report", *prediction.runs, *([] if data is None else ["--data", data]))
 
 
 def notes(prediction: "Prediction") -> list[str]:
@@ -166,4 +167,4 @@ def main() -> None:
         print(f"Flagged:  {line}")
     if prediction.discovery is not None:
         print(f"          {discovered(prediction.discovery, prediction.normals)}")
-    print(f"Next:     {_next_command(prediction)}")
+    print(f"Next:     {_next_command(prediction, arguments.data)}")

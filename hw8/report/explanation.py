@@ -133,18 +133,31 @@ class Explainer:
         ]
 
 
-def explain(run: Path, where: str | None, row: int) -> Explanation:
-    """Explain the score of one test image, with its map. Raises InputError if there is no such run, data or image."""
+def explain(run: Path, where: str | None, image: str) -> Explanation:
+    """Explain the score of one test image, by ID or file name, with its map.
+
+    Raises InputError if there is no such run, data or image.
+    """
     trained = TrainedRun.load(run)
     source = trained.open_source(where)
     images = trained.open_test(source)
-    if not 0 <= row < len(images):
-        raise InputError(f"`id` {row}: {images.name} has images 0 to {len(images) - 1}")
     files = trained.file_names(source)
+    row = _row(image, files, images)
     name = f"image {row}" if files is None else f"image {row} ({files[row]})"
     batch_1HWC = images.read(np.array([row]))
     explanation = Explainer.for_images(trained, images).explain(batch_1HWC, [name])[0]
     return dataclasses.replace(explanation, map_HW=trained.score_maps(batch_1HWC)[0])
+
+
+def _row(image: str, files: list[str] | None, images: Images) -> int:
+    """The row of an ID, or of a picture's file name."""
+    if files is not None and image in files:
+        return files.index(image)
+    row = int(image) if image.isdecimal() else -1
+    if not 0 <= row < len(images):
+        or_file = "" if files is None else ", or a file name of the table that `predict` writes"
+        raise InputError(f"`id` {image}: give an ID from 0 to {len(images) - 1}{or_file} ({images.name})")
+    return row
 
 
 def draw_explanation(path: Path, explanation: Explanation) -> None:

@@ -35,7 +35,8 @@ def read_submission(path: Path, rows: int | None = None) -> np.ndarray:
     score_N = numbers(path, table, "score")
     if rows is not None and len(score_N) != rows:
         raise InputError(
-            f"{path}: has {len(score_N):,} rows, but the test set has {rows:,} images; score that one, or give `rows`"
+            f"{path}: has {len(score_N):,} rows, but the test set has {rows:,} images; was another one scored, such as "
+            "the demo's? score the right one, or give `rows`"
         )
     order = ids_in_order(path, table)
     moved = order != np.arange(len(order))

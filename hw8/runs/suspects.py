@@ -24,11 +24,17 @@ class Suspects:
         """What summary.json holds of them."""
         return {"images": self.count, "suspects": len(self.row_S), "rows": self.row_S.tolist()}
 
-    def write(self, folder: RunFolder) -> None:
-        """Write suspects.csv, `ID,score`, where there are any: an ID is a row of trainingset.npy."""
-        if len(self.row_S):
-            rows = zip(self.row_S.tolist(), self.score_S.tolist(), strict=True)
-            write_table(folder.path / "suspects.csv", ("ID", "score"), rows)
+    def write(self, folder: RunFolder, names: list[str] | None) -> None:
+        """Write suspects.csv where there are any: `ID,score`, and `file` if the training images have `names`.
+
+        An ID is a row of trainingset.npy.
+        """
+        if not len(self.row_S):
+            return
+        columns, rows = ["ID", "score"], [self.row_S.tolist(), self.score_S.tolist()]
+        if names is not None:
+            columns, rows = [*columns, "file"], [*rows, [names[row] for row in self.row_S]]
+        write_table(folder.path / "suspects.csv", columns, zip(*rows, strict=True))
 
 
 def find_suspects(run: TrainedRun, images: Images) -> Suspects:

@@ -23,7 +23,7 @@ from hw8.base.threads import Threads, computing_threads
 from hw8.config import RunConfig
 from hw8.config.presets import changed
 from hw8.data.arrays import Images
-from hw8.data.sources import Source, open_source
+from hw8.data.sources import TRAINING_FILES, Source, open_source
 from hw8.data.splits import Splits, evenly_spaced, reference_rows, split_rows
 from hw8.evaluation.held_out import HeldOut, evaluate_held_out
 from hw8.models import Model, create_model
@@ -108,7 +108,7 @@ def _train(
         run = calibrate(trainer)
         folder.save_model(run.to_bytes())  # before the measurement: a run that is stopped there can score
         suspects = find_suspects(run, images)
-        suspects.write(folder)
+        suspects.write(folder, source.file_names(TRAINING_FILES, len(images)))
         held_out_by_score = evaluate_held_out(run.score, images, splits.development, label="measuring")
         summary = summarise(trainer, run, held_out_by_score) | {"suspects": suspects.as_json()}
         folder.write_summary(summary)

@@ -125,7 +125,7 @@ def rarity(p_value: float, count: int) -> str:
     if beyond < 1:
         return f"none of {count:,} normal images is as unlike"
     verb = "is" if beyond == 1 else "are"
-    return f"{beyond:,} of {count:,} normal images ({beyond / count:.1%}) {verb} at least as unlike"
+    return f"{beyond:,} of {count:,} normal images {verb} at least as unlike"
 
 
 def p_in_words(p_value: float, count: int) -> str:

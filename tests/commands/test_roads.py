@@ -97,6 +97,8 @@ def test_own_pictures_without_a_test_part_have_no_dead_end(follow, call, tmp_pat
     explained = call("explain", "--run", "runs/rü n", "--id", 3).stdout
     assert "normal images" in explained
     name = re.match(r"image 3 \((\d+\.png)\): score ", explained)[1]
+    by_name = call("explain", "--run", "runs/rü n", "--id", name).stdout
+    assert by_name.splitlines()[:-1] == explained.splitlines()[:-1], "but for the picture's own name"
     images, splits = TrainedRun.load(Path("runs/rü n")).open_training()
     with Image.open(tmp_path / "rü n" / name) as picture:
         np.testing.assert_array_equal(images.read_whole(splits.development[[3]])[0], np.asarray(picture))
@@ -118,6 +120,8 @@ def test_new_pictures_are_scored_with_the_run_that_is_there(call, tmp_path):
     predicted = json.loads(call("predict", *words, "--json").stdout)
     assert predicted["rows"] == 5
     assert sorted(scored_files(predicted["files"])) == [f"{number}.png" for number in range(5)]
+    said = call("predict", *words).stdout
+    assert said.endswith("Next:     python scripts/report.py 'runs/a b' --data new-images\n")
     reported = call("report", "--run", "runs/a b", "--data", "new-images").stdout
     assert reported.endswith("python scripts/explore.py --run 'runs/a b' --data new-images\n")
     line = call("predict", "--data", "old", code=2).line

@@ -17,11 +17,14 @@ def test_images_of_black_and_white_noise_among_the_faces_are_named(small, quick,
     faces[planted] = 255 * np.random.default_rng(0).integers(0, 2, (3, *faces.shape[1:]), np.uint8)
     (tmp_path / "data").mkdir()
     np.save(tmp_path / "data" / "trainingset.npy", faces)
+    files = [f"face {row}.jpg" for row in range(len(faces))]
+    pd.DataFrame({"ID": range(len(files)), "file": files}).to_csv(tmp_path / "data" / "training_files.csv", index=False)
     run = train_run(changed(quick, data={"source": str(tmp_path / "data")}), tmp_path / "run")
     assert sorted(run.suspects.row_S[:3]) == planted
     assert len(run.suspects.row_S) <= 3 + 0.02 * len(faces)
     table = pd.read_csv(tmp_path / "run" / "suspects.csv")
     assert table["ID"].tolist() == run.suspects.row_S.tolist()
+    assert table["file"].tolist() == [files[row] for row in run.suspects.row_S]
     assert (np.diff(table["score"]) <= 0).all()
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["suspects"] == {"images": len(faces), "suspects": len(table), "rows": table["ID"].tolist()}
