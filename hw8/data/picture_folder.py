@@ -82,6 +82,13 @@ def find_pictures(root: Path) -> PictureFolder:
     return folder
 
 
+def named_pictures(pictures: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> tuple[Path, list[str]]:
+    """A folder and the names in it of the pictures that `read_images` reads, in their order."""
+    if isinstance(pictures, str | os.PathLike):
+        return Path(pictures), find_pictures(Path(pictures)).names
+    return Path(), [os.fspath(path) for path in pictures]
+
+
 def read_images(
     pictures: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], side: int = 64, channels: int = 3,
     crop: Crop = "centre",
@@ -93,11 +100,7 @@ def read_images(
     square of it (`centre` keeps the centre square, `pad` adds bars, `stretch` distorts), and Lanczos scales that.
     Raises InputError, a ValueError, naming the first file that cannot be read, or if there is none.
     """
-    if isinstance(pictures, str | os.PathLike):
-        root = Path(pictures)
-        names = find_pictures(root).names
-    else:
-        root, names = Path(), [os.fspath(path) for path in pictures]
+    root, names = named_pictures(pictures)
     images = []
     for name, image in zip(names, read_pictures(root, names, side, channels, crop), strict=True):
         if isinstance(image, str):

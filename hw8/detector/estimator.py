@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from hw8.config import RunConfig
 from hw8.config.presets import DEFAULT_PRESET
 from hw8.data.arrays import Images
-from hw8.data.picture_folder import read_images
+from hw8.data.picture_folder import named_pictures, read_images
 from hw8.data.rows import Layout, checked_shape
 from hw8.data.splits import LEAST_CALIBRATION
 from hw8.detector import run
@@ -166,14 +166,16 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
     def score_frame(self, X: Any, ids: Iterable[Any] | None = None) -> "pd.DataFrame":
         """A table with one row per image: ID, score (larger is more anomalous), and p_value.
 
-        IDs are `ids` or, without them, the index of X, if X is a DataFrame, or the images' numbers. The table has the
-        index of X. Raises ValueError, also if the number of `ids` is not that of the images.
+        IDs are `ids` or, without them, the index of X, if X is a DataFrame, the names of picture files, or the images'
+        numbers. The table has the index of X. Raises ValueError, also if the number of `ids` is not that of the images.
         """
         import pandas as pd
 
         score_N = -self.score_samples(X)
         index = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(score_N))
-        names = list(index if ids is None else ids)
+        if ids is None:
+            ids = named_pictures(X)[1] if _names_pictures(X) else index
+        names = list(ids)
         if len(names) != len(score_N):
             raise ValueError(f"ids: {len(names)} for {len(score_N)} images")
         p_value_N = self._trained.calibration.p_value(self._trained.score_name, score_N)

@@ -205,6 +205,8 @@ def test_a_folder_of_pictures_and_a_list_of_files_are_read(detector, small, norm
         Image.fromarray(image).save(file)
     np.testing.assert_array_equal(detector.score_samples(tmp_path), detector.score_samples(normal[:20]))
     np.testing.assert_array_equal(detector.score_samples([str(files[3])]), detector.score_samples(normal[3:4]))
+    assert list(detector.score_frame(tmp_path)["ID"]) == [file.name for file in files]
+    assert list(detector.score_frame(files[:2])["ID"]) == [str(file) for file in files[:2]]
     fitted = AnomalyDetector(CROPPED, epochs=1).fit(str(tmp_path))
     np.testing.assert_array_equal(
         fitted.score_samples(files), AnomalyDetector(CROPPED, epochs=1).fit(normal[:20]).score_samples(normal[:20])
