@@ -19,7 +19,7 @@ from hw8.data.arrays import Images
 from hw8.data.splits import split_rows
 from hw8.evaluation.metrics import roc_auc
 from hw8.oneclass.labelled_set import LabelledSet
-from hw8.oneclass.protocol import by_neighbours, default_preset, load_method, without_mirroring
+from hw8.oneclass.protocol import default_preset, load_method, settings_for_set
 from hw8.oneclass.sources import open_labelled
 from hw8.report.run_report import read_summary
 from hw8.runs.train import train_run
@@ -49,9 +49,7 @@ def trained(config: RunConfig, images_NHWC: np.ndarray, share: float, folder: Pa
 
 def measure(cut: LabelledSet, classes: list[str]) -> pd.DataFrame:
     """A row for each class and share."""
-    config = load_method(default_preset(cut))
-    if cut.image_NHWC.shape[3] == 1:
-        config = without_mirroring(by_neighbours(config))
+    config = settings_for_set(cut, load_method(default_preset(cut)), "auto")
     class_N, test_class_N = cut.class_N.astype(str), cut.test_class_N.astype(str)
     rows: list[dict[str, object]] = []
     for name in classes or cut.classes():

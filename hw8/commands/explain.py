@@ -20,7 +20,7 @@ class Arguments:
     data: Annotated[str | None, tyro.conf.arg(metavar="WHERE")] = None
     """Folder or named source of the image. Default: the data of the run."""
     out: Path | None = None
-    """Picture to write. Default: submissions/RUN-ID.png."""
+    """Picture to write. Default: submissions/RUN-IMAGE.png."""
 
 
 def main() -> None:

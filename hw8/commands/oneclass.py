@@ -30,7 +30,7 @@ class Arguments:
     classes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
     """Classes that are normal in turn. Default: all."""
     epochs: int | None = None
-    """Passes over each class. Default: the preset's, or as many as make 400 steps."""
+    """Passes over each class. Default: the preset's, or as many as make its `least_steps`."""
     side: int | None = None
     """Side of the images in pixels. Default: theirs, rounded up to a multiple of 16, at least 32."""
     mirror: Literal["auto", "yes", "no"] = "auto"
@@ -50,15 +50,10 @@ def main() -> None:
 
     source = open_labelled(arguments.source, arguments.side)
     from hw8.base.progress import progress_bar
-    from hw8.oneclass.protocol import Plan, by_neighbours, default_preset, load_method, measure, without_mirroring
+    from hw8.oneclass.protocol import Plan, default_preset, load_method, measure, settings_for_set
     from hw8.oneclass.published import comparison, figures
 
-    config = load_method(arguments.preset or default_preset(source))
-    is_grey = source.image_NHWC.shape[3] == 1
-    if is_grey:
-        config = by_neighbours(config)
-    if arguments.mirror == "no" or (arguments.mirror == "auto" and is_grey):
-        config = without_mirroring(config)
+    config = settings_for_set(source, load_method(arguments.preset or default_preset(source)), arguments.mirror)
     plan = Plan(source, config, arguments.seeds, arguments.classes, arguments.epochs, arguments.out)
     for note in source.notes:
         print(f"{source.name}: {note}", file=sys.stderr)

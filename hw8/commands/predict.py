@@ -76,9 +76,7 @@ def _next_command(prediction: "Prediction", data: str | None) -> str:
         return spelled("evaluate", prediction.out, "--labels", prediction.labels_file)
     if prediction.source == "hw8":
         return spelled("check", prediction.out)
-    if len(prediction.runs) > 1:
-        return spelled("check", prediction.out, "--rows", len(prediction.score_N))
-    return spelled("report", *prediction.runs, *([] if data is None else ["--data", data]))
+    return spelled("report", prediction.runs[0], *([] if data is None else ["--data", data]))
 
 
 def notes(prediction: "Prediction") -> list[str]:

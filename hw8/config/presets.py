@@ -242,7 +242,8 @@ def boss() -> RunConfig:
         RunConfig(unaligned="boss_views"),
         data={"flip": True},
         model={"name": "recogniser", "options": {}},
-        # Fewer images get as many steps as 8,000 do, which a few hundred faces gain from, too (docs/scoring.md).
+        # As many steps for few images as for 8,000: a few hundred faces still gain from the last of them
+        # (docs/scoring.md).
         train={"loss": "l1", "epochs": 30, "least_steps": 1700},
         scoring={"score": "joint", "parts": ("amounts", "changes", "texture")},
     )
@@ -279,7 +280,7 @@ def boss_digits() -> RunConfig:
         boss(),
         unaligned="",
         data={"flip": False},
-        train={"least_steps": 400},
+        train={"least_steps": 400},  # enough for digits: docs/oneclass.md has the figure
         model={"options": {"widths": [32, 64, 96, 128], "mirror": False}},
         scoring={"parts": ("amounts", "changes", "features", "latent"), "distance": "neighbours", "fit_on": "training"},
     )

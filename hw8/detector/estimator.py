@@ -56,7 +56,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         images of any side that is a multiple of 16, and minutes for thousands of them; "fcn_crop" takes any side, is
         faster, and sees the inner 32 pixels; "fcn" sees all.
     epochs : int or None
-        Passes over the training images. None: the preset's, or as many as make 400 steps.
+        Passes over the training images. None: the preset's, or as many as make its `least_steps`.
     score_name : str or None
         Evidence that is the score, for instance "l1" (see docs/scoring.md). None: the preset's.
     contamination : float or "auto"
@@ -184,7 +184,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
     def explain(self, X: Any) -> Explanation:
         """Which evidence each image has its score from, and where in it. Raises ValueError for X unlike fit's.
 
-        It takes the time of scoring a hundred times as many images.
+        It takes the time of scoring 120 times as many images.
         """
         check_is_fitted(self)
         trained, array_NHWC = self._trained, self.layout_.images(self._rows(X, reset=False)[0])

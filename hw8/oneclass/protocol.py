@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -57,14 +58,16 @@ def without_mirroring(config: RunConfig) -> RunConfig:
     return changed(config, data={"flip": False}, model={"options": options})
 
 
-def by_neighbours(config: RunConfig) -> RunConfig:
-    """The settings for grey images: a joint distance is that to the nearest training images.
+def settings_for_set(source: LabelledSet, config: RunConfig, mirror: Literal["auto", "yes", "no"]) -> RunConfig:
+    """The settings for a set's images: grey ones are not mirrored, unless `mirror` is yes, and scored by neighbours.
 
-    With it both held-out figures of MNIST and Fashion-MNIST are higher, and those of faces are not (docs/oneclass.md).
+    With a joint distance to the nearest training images the held-out figures of MNIST and Fashion-MNIST are higher, and
+    those of faces are not (docs/oneclass.md).
     """
-    if config.scoring.score != JOINT:
-        return config
-    return changed(config, scoring={"distance": "neighbours", "fit_on": "training"})
+    is_grey = source.image_NHWC.shape[3] == 1
+    if is_grey and config.scoring.score == JOINT:
+        config = changed(config, scoring={"distance": "neighbours", "fit_on": "training"})
+    return without_mirroring(config) if mirror == "no" or (mirror == "auto" and is_grey) else config
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from hw8.base.errors import InputError, Interrupted
 from hw8.config.presets import changed, load_preset
 from hw8.oneclass import protocol as oneclass
 from hw8.oneclass.labelled_set import LabelledSet
-from hw8.oneclass.protocol import Plan, by_neighbours, default_preset, load_method, measure, without_mirroring
+from hw8.oneclass.protocol import Plan, default_preset, load_method, measure, settings_for_set, without_mirroring
 from hw8.oneclass.published import NOT_FOUND, PUBLISHED, SETS, comparison, figures
 from hw8.oneclass.results import COLUMNS, Results, read_ledger
 from hw8.oneclass.sources import open_labelled
@@ -166,12 +166,15 @@ def test_mirroring_is_switched_off_everywhere():
     assert "mirror" not in without_mirroring(load_preset("conv")).model.options
 
 
-def test_grey_images_are_scored_by_neighbours_where_the_score_is_a_joint_distance():
-    quick = load_preset("boss_quick")
-    grey = by_neighbours(quick).scoring
-    assert (grey.distance, grey.fit_on, grey.parts) == ("neighbours", "training", quick.scoring.parts)
-    assert by_neighbours(load_preset("conv")) == load_preset("conv")
-    assert by_neighbours(load_preset("boss_views")) == load_preset("boss_views")
+def test_grey_images_are_not_mirrored_and_a_joint_distance_is_to_their_neighbours():
+    quick, grey = load_preset("boss_quick"), two_classes()
+    colour = dataclasses.replace(grey, image_NHWC=grey.image_NHWC.repeat(3, 3), test_NHWC=grey.test_NHWC.repeat(3, 3))
+    by_neighbours = changed(quick, scoring={"distance": "neighbours", "fit_on": "training"})
+    assert settings_for_set(grey, quick, "auto") == without_mirroring(by_neighbours)
+    assert settings_for_set(grey, quick, "yes") == by_neighbours
+    assert settings_for_set(grey, load_preset("conv"), "yes") == load_preset("conv"), "no joint distance"
+    assert settings_for_set(colour, quick, "auto") == quick
+    assert settings_for_set(colour, quick, "no") == without_mirroring(quick)
 
 
 def test_means_and_table():
