@@ -1,5 +1,5 @@
 # make baseline   environment, two trainings on generated faces, submission files, table of ROC-AUC
-# make test       environment, tests (about 3 minutes)
+# make test       environment, tests (3 to 4 minutes)
 # make test-all   the same, then the slow tests: more models, more processes, broken files (about 11 minutes in all)
 # make lint       environment, linter, formatter's check, types
 # make docs       the documentation site, in site/
