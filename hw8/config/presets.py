@@ -244,7 +244,7 @@ def boss() -> RunConfig:
         model={"name": "recogniser", "options": {}},
         # As many steps for few images as for 8,000: a few hundred faces still gain from the last of them
         # (docs/scoring.md).
-        train={"loss": "l1", "epochs": 30, "least_steps": 1700},
+        train={"loss": "l1", "epochs": 30, "least_steps": 1700, "optimizer": "muon", "lr": 5e-3},
         scoring={"score": "joint", "parts": ("amounts", "changes", "texture")},
     )
 

@@ -77,8 +77,10 @@ class TrainConfig:
     compile: bool = False
     """Compile the model before training (torch.compile; needs a C++ compiler on a CPU): a wait of a minute for faster
     steps."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """AdamW; or, for the kernels of convolutions, Muon, which learns more per step (see docs/training.md)."""
     lr: Positive = 2e-3
-    """Peak learning rate of AdamW."""
+    """Peak learning rate."""
     final_lr_share: Annotated[float, Field(ge=0, le=1)] = 0.02
     """Learning rate at the last step, as a share of the peak (cosine between)."""
     warmup_share: Share = 0.05

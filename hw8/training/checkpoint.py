@@ -17,6 +17,7 @@ from hw8.config import TrainConfig
 from hw8.models.averaging import averaging_decay, update_average
 from hw8.models.output import Model
 from hw8.training.history import Row
+from hw8.training.muon import Muon
 
 
 @dataclasses.dataclass
@@ -50,7 +51,10 @@ class TrainingState:
         vectors = [p for p in model.parameters() if p.ndim < 2]
         device = next(model.parameters()).device.type
         groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=config.lr, fused=device != "mps")
+        if config.optimizer == "muon":
+            self.optimizer: torch.optim.Optimizer = Muon(groups, config.lr)
+        else:
+            self.optimizer = torch.optim.AdamW(groups, lr=config.lr, fused=device != "mps")
         self.scaler = torch.amp.GradScaler(device, enabled=precision == "fp16")
         self.progress = Progress()
 
