@@ -256,7 +256,7 @@ def boss_views() -> RunConfig:
         RunConfig(),
         data={"flip": True},
         model={"name": "views", "options": {}},
-        train={"least_steps": 6000, "batch_size": 32, "lr": 5e-3, "weight_decay": 0.05},
+        train={"least_steps": 6000, "batch_size": 32, "optimizer": "muon", "lr": 1e-2, "weight_decay": 0.05},
         scoring={"score": "fused", "fused": ("views", "latent"), "distance": "euclidean", "fit_on": "training"},
     )
 
