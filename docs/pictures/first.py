@@ -1,6 +1,6 @@
 """Draws first.jpg, the picture of the README, from a run on the generated faces.
 
-    python docs/pictures/first.py runs/baseline
+    python docs/pictures/first.py runs/baseline/boss_quick
 
 Two normal faces and an anomaly of each kind, of which the median by score is shown: image, reconstruction, error map,
 score and p-value.
