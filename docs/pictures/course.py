@@ -41,7 +41,7 @@ RUNS = {  # options of scripts/train.py, as in the chapters
     "mask": "--preset denoise_mask --backbone fcn --epochs 4",
     "dropout": "--preset denoise_dropout --backbone fcn --epochs 4",
     "vae": "--preset vae --epochs 6",
-    "recogniser": "--widths 16 32 48 64 --epochs 3",
+    "recogniser": "--widths 16 32 48 64 --epochs 3 --optimizer adamw --lr 0.002",
 }
 DENOISERS = {"gaussian": "Gaussian", "salt_pepper": "salt, pepper", "mask": "masking", "dropout": "dropout"}
 KINDS = (NORMAL, "relit", "displaced", "cartoon", "cat")
