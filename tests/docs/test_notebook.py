@@ -12,6 +12,7 @@ from tests.docs.pages import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "quickstart.ipynb"
 PRESET = "return PRESETS[name]()"
+NARROW = 'train={"least_steps": 0}, model={"options": {"widths": [8, 16, 24, 32]}}'
 COUNTS = "TRAIN_COUNT, TEST_COUNT = 4000, 2000"
 LARGEST = 400_000  # bytes
 FOR_A_CELL = 500  # seconds
@@ -29,11 +30,11 @@ def pictures(cell) -> int:
 
 
 def quick(folder: Path) -> Path:
-    """A copy of hw8 with a quarter of the demo images, a tenth of them to score, whose epochs may be short."""
+    """A copy of hw8 with a quarter of the demo images, a tenth of them to score, and a narrow model of few steps."""
     shutil.copytree(ROOT / "hw8", folder / "hw8", ignore=shutil.ignore_patterns("__pycache__"))
     for name, old, new in (
         ("demo", COUNTS, "TRAIN_COUNT, TEST_COUNT = 1000, 200"),
-        ("presets", PRESET, 'return changed(PRESETS[name](), train={"least_steps": 0})'),
+        ("presets", PRESET, f"return changed(PRESETS[name](), {NARROW})"),
     ):
         path = next((folder / "hw8").rglob(f"{name}.py"))
         text = path.read_text()

@@ -46,7 +46,7 @@ def second(small, tmp_path_factory) -> FinishedTraining:
 
 @pytest.mark.slow
 def test_it_learns_to_recognise_and_finds_far_anomalies(demo, tmp_path):
-    run = train_run(settings(demo, epochs=40), tmp_path / "boss")
+    run = train_run(settings(demo, epochs=20), tmp_path / "boss")
     assert run.summary["diagnosis"]["turns_recognised"] > 0.85  # saying "none" is right for 62%
     prediction = predict([run.folder.path], None, tmp_path / "scores.csv")
     assert prediction.evaluation is not None
