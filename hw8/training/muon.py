@@ -43,7 +43,7 @@ class Muon(torch.optim.AdamW):
                     matrix = orthogonalised(ahead.flatten(1))
                     factor = SCALE * max(matrix.shape) ** 0.5
                     p.mul_(1 - group["lr"] * group["weight_decay"])
-                    p.sub_(matrix.view(p.shape), alpha=group["lr"] * factor)
+                    p.sub_(matrix.reshape(p.shape), alpha=group["lr"] * factor)
                     p.grad = None  # so that AdamW leaves it
         return super().step(closure)
 
@@ -56,4 +56,4 @@ def orthogonalised(matrix_IJ: Tensor) -> Tensor:
     for _ in range(ITERATIONS):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x
-    return (x.T if wide is not matrix_IJ else x).contiguous()
+    return x if wide is matrix_IJ else x.T
