@@ -13,8 +13,6 @@ def main() -> None:
     from hw8.base.processes import processes
     from hw8.base.text import counted
     from hw8.data.sources import open_source
-    from hw8.report.figures import draw_images, draw_reconstructions
-    from hw8.report.tables import auc_table
     from hw8.runs.train import resume_run, train_run
 
     if arguments.resume:
@@ -23,6 +21,9 @@ def main() -> None:
         run = train_run(arguments.run, arguments.out, command_line(), arguments.minutes)
     if not processes().main:
         return
+    from hw8.report.figures import draw_images, draw_reconstructions
+    from hw8.report.tables import auc_table
+
     folder, summary = run.folder.path, run.summary
     picture = folder / "reconstructions.png"
     draw_reconstructions(picture, run, run.images, run.splits.development, run.config.scoring.score)

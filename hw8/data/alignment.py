@@ -28,8 +28,6 @@ def alignment(images: Images, rows: np.ndarray) -> float:
 
     1 if the shift is plain, since objects are always in the same place; about 0, or below, if they may be anywhere.
     """
-    from sklearn.linear_model import Ridge
-
     grey_NHW = images.read(evenly_spaced(rows, LOOKED_AT)).astype(np.float32).mean(-1)
     count, side = grey_NHW.shape[:2]
     most = max(1, round(side * SHIFT))
@@ -45,8 +43,11 @@ def alignment(images: Images, rows: np.ndarray) -> float:
         numbers.append(np.arange(count))
     pixel_MP, shift_M2, image_M = np.concatenate(pixels), np.concatenate(shifts), np.concatenate(numbers)
     unseen_M = image_M % FOLDS == 0
-    fit = Ridge(alpha=PENALTY).fit(pixel_MP[~unseen_M], shift_M2[~unseen_M])
-    return float(fit.score(pixel_MP[unseen_M], shift_M2[unseen_M]))
+    centre_P, centre_2 = pixel_MP[~unseen_M].mean(0), shift_M2[~unseen_M].mean(0)
+    seen_KP, learned_K2 = pixel_MP[~unseen_M] - centre_P, shift_M2[~unseen_M] - centre_2
+    slope_P2 = np.linalg.solve(seen_KP.T @ seen_KP + PENALTY * np.eye(seen_KP.shape[1]), seen_KP.T @ learned_K2)
+    read_U2, true_U2 = (pixel_MP[unseen_M] - centre_P) @ slope_P2 + centre_2, shift_M2[unseen_M]
+    return float(1 - (np.square(read_U2 - true_U2).sum(0) / np.square(true_U2 - true_U2.mean(0)).sum(0)).mean())
 
 
 def _small(grey_NHW: np.ndarray) -> np.ndarray:

@@ -141,12 +141,11 @@ class _Quiet(Trainer):
 def _same_process_state() -> Iterator[None]:
     """Restore PyTorch's random streams and its switch for deterministic algorithms; one thread at a time."""
     with _process_state, torch.random.fork_rng():
-        deterministic = torch.are_deterministic_algorithms_enabled()
-        warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+        mode = torch.get_deterministic_debug_mode()
         try:
             yield
         finally:
-            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+            torch.set_deterministic_debug_mode(mode)
 
 
 @contextlib.contextmanager

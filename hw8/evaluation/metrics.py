@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import norm, rankdata
+from scipy.special import ndtri
 
 from hw8.base.errors import InputError
 from hw8.data.labels import Labels
@@ -55,8 +55,6 @@ def evaluate(score_N: np.ndarray, labels: Labels, image_N: np.ndarray | None = N
     """
     if len(score_N) != len(labels):
         raise InputError(f"{len(score_N):,} scores for {len(labels):,} labels; score and label the same test set")
-    from sklearn.metrics import average_precision_score
-
     anomalous = labels.label_N == 1
     names = [str(kind) for kind in np.unique(labels.kind_N[anomalous])]
     image_N = np.arange(len(score_N)) if image_N is None else image_N
@@ -69,7 +67,7 @@ def evaluate(score_N: np.ndarray, labels: Labels, image_N: np.ndarray | None = N
     return Evaluation(
         overall=_interval(image_M, [beside_normals(anomalous)]),
         macro=_interval(image_M, list(kinds.values())),
-        average_precision=float(average_precision_score(labels.label_N, score_N)),
+        average_precision=average_precision(normal_M, score_N[anomalous]),
         fpr95=fpr_at_tpr(normal_M, score_N[anomalous], 0.95),
         kinds={name: _interval(image_M, [kind]) for name, kind in kinds.items()},
         normals=len(normal_M),
@@ -81,6 +79,14 @@ def roc_auc(normal_M: np.ndarray, anomalous_N: np.ndarray) -> float:
     return float(components(normal_M, anomalous_N)[1].mean())
 
 
+def average_precision(normal_M: np.ndarray, anomalous_N: np.ndarray) -> float:
+    """Mean over the anomalies of the share of anomalies among the images that score at least as high as each."""
+    normals_N, anomalies_N = (
+        len(score_K) - np.searchsorted(np.sort(score_K), anomalous_N) for score_K in (normal_M, anomalous_N)
+    )
+    return float((anomalies_N / (normals_N + anomalies_N)).mean())
+
+
 def fpr_at_tpr(normal_M: np.ndarray, anomalous_N: np.ndarray, tpr: float) -> float:
     """Smallest share of normal images flagged by a threshold that flags at least `tpr` of the anomalous ones."""
     needed = int(np.ceil(tpr * len(anomalous_N) - 1e-9))  # .95 * 20 is 19, whatever its last digit
@@ -89,17 +95,19 @@ def fpr_at_tpr(normal_M: np.ndarray, anomalous_N: np.ndarray, tpr: float) -> flo
 
 
 def components(normal_M: np.ndarray, anomalous_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Structural components of the AUC (DeLong 1988; by ranks, Sun and Xu 2014).
+    """Structural components of the AUC (DeLong 1988).
 
     For each normal image the share of anomalous ones above it (M,), and for each anomalous image the share
     of normal ones below it (N,); ties count half.
     """
-    # A rank among all minus the rank within the own side counts the other side's images below.
-    m, n = len(normal_M), len(anomalous_N)
-    ranks = rankdata(np.concatenate([normal_M, anomalous_N]))
-    above_M = 1 - (ranks[:m] - rankdata(normal_M)) / n
-    below_N = (ranks[m:] - rankdata(anomalous_N)) / m
-    return above_M, below_N
+    return 1 - _share_below(anomalous_N, normal_M), _share_below(normal_M, anomalous_N)
+
+
+def _share_below(other_M: np.ndarray, score_N: np.ndarray) -> np.ndarray:
+    """The share of the others below each score (N,); ties count half."""
+    sorted_M = np.sort(other_M)
+    below_N, not_above_N = (np.searchsorted(sorted_M, score_N, side) for side in ("left", "right"))
+    return (below_N + not_above_N) / (2 * len(other_M))
 
 
 class Components(NamedTuple):
@@ -127,7 +135,7 @@ def _interval(image_M: np.ndarray, kinds: list[Components]) -> Interval:
     if not 0 < auc < 1 or variance == 0:
         slack = min(1.0, 3 / min(len(above_M), n))
         return Interval(auc, max(0.0, auc - slack), min(1.0, auc + slack), n)
-    half = float(norm.ppf(0.5 + CONFIDENCE / 2)) * float(np.sqrt(variance)) / (auc * (1 - auc))
+    half = float(ndtri(0.5 + CONFIDENCE / 2)) * float(np.sqrt(variance)) / (auc * (1 - auc))
     logit = np.log(auc / (1 - auc))
     low, high = (float(1 / (1 + np.exp(-value))) for value in (logit - half, logit + half))
     return Interval(auc, low, high, n)

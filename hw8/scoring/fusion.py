@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import rankdata
 
 from hw8.scoring.tails import conformal, leave_one_out_nats
 
@@ -27,6 +26,8 @@ def fused_p_values(score_N: np.ndarray, normals: Sequence[np.ndarray], groups: S
 
 def rank_correlation(scores: Sequence[np.ndarray]) -> np.ndarray:
     """Spearman's correlation of every two runs' scores (N,): (runs, runs)."""
+    from scipy.stats import rankdata
+
     return np.atleast_2d(np.corrcoef([rankdata(score_N) for score_N in scores]))
 
 

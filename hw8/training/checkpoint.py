@@ -17,7 +17,7 @@ from hw8.config import TrainConfig
 from hw8.models.averaging import averaging_decay, update_average
 from hw8.models.output import Model
 from hw8.training.history import Row
-from hw8.training.muon import Muon
+from hw8.training.optimizers import AdamW, Muon
 
 
 @dataclasses.dataclass
@@ -52,9 +52,9 @@ class TrainingState:
         device = next(model.parameters()).device.type
         groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         if config.optimizer == "muon":
-            self.optimizer: torch.optim.Optimizer = Muon(groups, config.lr)
+            self.optimizer: AdamW = Muon(groups, config.lr)
         else:
-            self.optimizer = torch.optim.AdamW(groups, lr=config.lr, fused=device != "mps")
+            self.optimizer = AdamW(groups, lr=config.lr, fused=device != "mps")
         self.scaler = torch.amp.GradScaler(device, enabled=precision == "fp16")
         self.progress = Progress()
 

@@ -24,6 +24,7 @@ from hw8.runs import train as session
 from hw8.training import distributed, loop
 from hw8.training.checkpoint import TrainingState
 from hw8.training.loop import Trainer
+from hw8.training.optimizers import AdamW
 from hw8.training.schedule import learning_rate, paced
 
 
@@ -37,14 +38,14 @@ def trainer(quick) -> Trainer:
 
 def test_the_gradient_is_cut_to_its_largest_norm(trainer, monkeypatch):
     norms = []
-    original = torch.optim.AdamW.step
+    original = AdamW.step
 
     def step(self):
         grads = [p.grad for group in self.param_groups for p in group["params"]]
         norms.append(torch.linalg.vector_norm(torch.cat([grad.flatten() for grad in grads])).item())
         original(self)
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    monkeypatch.setattr(AdamW, "step", step)
     trainer.config = changed(trainer.config, train={"clip_norm": 1e-3})
     trainer.step(trainer.splits.train[:64])
     assert norms == [pytest.approx(1e-3, rel=1e-3)]
@@ -75,7 +76,7 @@ def test_float16_has_the_gradient_of_float32_but_for_rounding(trainer, monkeypat
     def step(self):
         gradients.append(torch.cat([p.grad.flatten().clone() for p in trainer.state.model.parameters()]))
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    monkeypatch.setattr(AdamW, "step", step)
     for precision in ("fp32", "fp16"):
         trainer.precision = precision
         trainer.state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, enabled=precision == "fp16")

@@ -1,4 +1,4 @@
-"""Muon: orthogonalised steps for kernels, AdamW for the rest."""
+"""AdamW as PyTorch's; Muon: orthogonalised steps for kernels, AdamW for the rest."""
 
 import copy
 
@@ -11,7 +11,7 @@ from hw8.config.presets import changed
 from hw8.data.arrays import Images
 from hw8.data.splits import split_rows
 from hw8.runs.train import build
-from hw8.training.muon import ITERATIONS, MOMENTUM, SCALE, Muon, orthogonalised
+from hw8.training.optimizers import ITERATIONS, MOMENTUM, SCALE, AdamW, Muon, orthogonalised
 from tests.golden import images as golden_images
 
 
@@ -50,6 +50,28 @@ def stepped(weight: torch.Tensor, grads: list[torch.Tensor], lr: float, decay: f
         rows, columns = len(weight), weight[0].numel()
         weight = weight * (1 - lr * decay) - lr * SCALE * max(rows, columns) ** 0.5 * update
     return weight
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_adamw_is_pytorchs_and_takes_its_saved_state(fused):
+    models = [nn.Linear(3, 2), nn.Linear(3, 2)]
+    models[1].load_state_dict(models[0].state_dict())
+    ours, theirs = (
+        kind(m.parameters(), 0.03, fused=fused) for kind, m in zip((AdamW, torch.optim.AdamW), models, strict=True)
+    )
+    generator = torch.Generator().manual_seed(3)
+    for _ in range(3):
+        grads = [torch.randn(p.shape, generator=generator) for p in models[0].parameters()]
+        for model, optimizer in zip(models, (ours, theirs), strict=True):
+            for p, grad in zip(model.parameters(), grads, strict=True):
+                p.grad = grad.clone()
+            optimizer.step()
+            optimizer.zero_grad()
+        ours.load_state_dict(copy.deepcopy(theirs.state_dict()))
+        theirs.load_state_dict(copy.deepcopy(ours.state_dict()))
+    for p, q in zip(*(m.parameters() for m in models), strict=True):
+        torch.testing.assert_close(p, q, rtol=0, atol=0)
+        assert p.grad is None
 
 
 def test_kernels_take_orthogonal_steps_and_other_weights_adamws():

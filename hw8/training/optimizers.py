@@ -1,5 +1,6 @@
-"""Muon: steps along orthogonalised momentum for the kernels of convolutions, AdamW for all other weights."""
+"""AdamW; and Muon, whose steps for the kernels of convolutions are orthogonalised momentum."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,20 @@ ITERATIONS = 5
 SCALE = 0.2
 
 
-class Muon(torch.optim.AdamW):
+class AdamW(torch.optim.AdamW):
+    """PyTorch's AdamW without the decorators by which torch.compile goes around its methods.
+
+    At their first call they import the compiler, which takes as long as importing the rest of PyTorch.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.AdamW.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.AdamW.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.AdamW.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.AdamW.load_state_dict)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+
+
+class Muon(AdamW):
     """AdamW, but for the convolutions' kernels, where the step is orthogonalised momentum (Jordan and others 2024).
 
     A kernel (O, I, H, W) is taken as a matrix (O, I H W), and its averaged gradient U S V' replaced by about U V': all
