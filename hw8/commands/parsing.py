@@ -130,8 +130,8 @@ class TrainArguments:
     config: Path | None = None
     """Start from this config.yaml instead of a preset."""
     minutes: float | None = None
-    """Train for as many epochs as fit into this time, scoring afterwards included. Rates are measured at the start;
-    config.yaml records the epochs."""
+    """Train for as many steps as fit into this time, scoring afterwards included. Rates are measured at the start;
+    config.yaml records the steps."""
     option: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
     """Options of the model, for instance: latent=32 widths=[256,64]. Each is also an option of its own: --latent 32;
     --preset NAME --help lists those of the model."""

@@ -1,4 +1,4 @@
-"""A training that fits a given time: its epochs follow from rates measured at the start, and are settings from then on.
+"""A training that fits a given time: its steps follow from rates measured at the start, and are settings from then on.
 
 Only the measurement depends on the clock. What follows from it stands in config.yaml, so that the run is resumed, or
 repeated with those settings, as any other.
@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 from hw8.base.errors import InputError
 from hw8.base.processes import processes
-from hw8.base.text import counted
 from hw8.config import RunConfig
 from hw8.config.presets import changed
 from hw8.data.corruptions import CORRUPTIONS
@@ -55,7 +54,7 @@ class Pace:
 
 
 def fit_into(minutes: float, trainer: Trainer, started: float) -> RunConfig:
-    """Return the trainer's settings with as many epochs as fit into the minutes since `started` (time.monotonic()).
+    """Return the trainer's settings with as many steps as fit into the minutes since `started` (time.monotonic()).
 
     The time includes scoring after the training. The batches stay as they are; the trainer is of no use afterwards.
     Raises InputError if the time is too short for one epoch.
@@ -65,19 +64,23 @@ def fit_into(minutes: float, trainer: Trainer, started: float) -> RunConfig:
     config, count = trainer.config, f"{len(trainer.splits.train):,}"
     pace = Pace.measure(trainer, min(MEASURED, SHARE * 60 * minutes))
     spent, epoch = time.monotonic() - started, pace.steps + pace.end
-    epochs = processes().broadcast(int(((1 - SPARED) * 60 * minutes - spent - pace.after) / epoch))
-    if epochs < 1:
+    left = processes().broadcast((1 - SPARED) * 60 * minutes - spent - pace.after)
+    if left < epoch:
         needed = math.ceil((spent + epoch + pace.after) / (1 - SPARED) / 6) / 10
         raise InputError(
             f"`minutes` {minutes:g}: too short for one epoch of {count} images, which takes {_length(epoch)}, and "
             f"{_length(pace.after)} of scoring after it; give {needed:g} or more, or a faster `preset`"
         )
+    # Whole epochs, and of one more as many steps as leave time for its end.
+    whole, rest = divmod(left, epoch)
+    steps = int(whole) * trainer.per_epoch + max(0, int((rest - pace.end) / pace.steps * trainer.per_epoch))
     log.info(
-        "takes %s: %s of %s images at %.0f images/s, and %s of scoring after them",
-        _length(epochs * epoch + pace.after), counted(epochs, "epoch"), count,
-        len(trainer.splits.train) / pace.steps, _length(pace.after),
+        "takes %s: %.3g epochs of %s images at %.0f images/s, and %s of scoring after them",
+        _length(left + pace.after), steps / trainer.per_epoch, count, len(trainer.splits.train) / pace.steps,
+        _length(pace.after),
     )  # fmt: skip
-    return changed(config, train={"epochs": epochs, "least_steps": 0})
+    epochs = math.ceil(steps / trainer.per_epoch)
+    return changed(config, train={"epochs": epochs, "least_steps": 0, "most_steps": steps})
 
 
 def _train(trainer: Trainer, steps: int) -> None:

@@ -64,7 +64,7 @@ class FinishedTraining(TrainedRun):
 def train_run(
     config: RunConfig, out: Path | None = None, command: str = "", minutes: float | None = None
 ) -> FinishedTraining:
-    """Train into a new run folder, `out` or runs/PRESET; with `minutes`, for as many epochs as fit into that time.
+    """Train into a new run folder, `out` or runs/PRESET; with `minutes`, for as many steps as fit into that time.
 
     Raises InputError, or Interrupted with the work saved.
     """

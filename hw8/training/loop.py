@@ -3,6 +3,7 @@
 import copy
 import math
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -57,7 +58,8 @@ class Trainer:
         self.precision = precision
         self.device = next(state.model.parameters()).device
         self.per_epoch = batch_count(len(splits.train), config.train.batch_size)
-        self.total_steps = self.per_epoch * config.train.epochs
+        self.total_steps = min(self.per_epoch * config.train.epochs, config.train.most_steps or sys.maxsize)
+        self.epochs = math.ceil(self.total_steps / self.per_epoch)
         self.pending: list[torch.Tensor] = []
         self.best: Model | None = None  # weights better than those on the disk, until they are saved
         self.model: Any = torch.compile(state.model) if config.train.compile else state.model
@@ -78,7 +80,7 @@ class Trainer:
     @property
     def finished(self) -> bool:
         """Whether the last epoch is finished, or early stopping ended the training."""
-        return len(self.state.progress.history) >= self.config.train.epochs or self.state.progress.stopped_early
+        return len(self.state.progress.history) >= self.epochs or self.state.progress.stopped_early
 
     def fit(self) -> None:
         """Train to the end.
@@ -98,7 +100,7 @@ class Trainer:
         try:
             with stop_signals() as self.stop_requested, self._bar() as bar:
                 while not self.finished:
-                    bar.set_description(f"epoch {len(progress.history) + 1}/{self.config.train.epochs}")
+                    bar.set_description(f"epoch {len(progress.history) + 1}/{self.epochs}")
                     for count, loss in self.steps():
                         bar.update(count)
                         if loss is not None:
@@ -240,7 +242,8 @@ class Trainer:
         count = len(self.splits.train)
         epoch, position = self._position()
         trained = count * epoch + sum(map(len, self._batches(epoch)[:position]))
-        total, hidden = count * self.config.train.epochs, self.label("training") is None or not self.job.main
+        total = count * (self.epochs - 1) + sum(map(len, self._batches(self.epochs - 1)))
+        hidden = self.label("training") is None or not self.job.main
         return progress_bar(total, None, "img", hidden, initial=trained, smoothing=0.05)
 
     def _position(self) -> tuple[int, int]:
@@ -249,13 +252,15 @@ class Trainer:
         return epoch, self.state.progress.step - epoch * self.per_epoch
 
     def _batches(self, epoch: int) -> list[np.ndarray]:
-        return epoch_batches(self.splits.train, self.config.train.batch_size, self.config.seed, epoch)
+        """The rows of each batch of an epoch, of which the last one may end early."""
+        batches = epoch_batches(self.splits.train, self.config.train.batch_size, self.config.seed, epoch)
+        return batches[: self.total_steps - epoch * self.per_epoch]
 
     def _lr(self, step: int) -> float:
         return learning_rate(step, self.total_steps, self.config.train)
 
     def _measure(self) -> Row:
-        progress, sums = self.state.progress, self.state.progress.epoch_sums
+        progress, sums, count = self.state.progress, self.state.progress.epoch_sums, len(self.splits.train)
         return {
             "epoch": len(progress.history) + 1,
             "step": progress.step,
@@ -263,7 +268,7 @@ class Trainer:
             "train_loss": sums["loss"] / sums["steps"],
             "held_out_loss": self._held_out_loss(),
             "gradient_norm": sums["norm"] / sums["steps"],
-            "images_per_second": len(self.splits.train) / max(progress.epoch_seconds, 1e-9),
+            "images_per_second": sums["steps"] / self.per_epoch * count / max(progress.epoch_seconds, 1e-9),
             "seconds": progress.seconds,
             "threads": torch.get_num_threads(),
         }

@@ -27,14 +27,17 @@ def pace(monkeypatch):
     monkeypatch.setattr(Pace, "measure", classmethod(lambda *_: Pace(50.0, 10.0, 120.0)))
 
 
-def test_as_many_epochs_as_fit_with_what_follows(trainer, pace, caplog):
+def test_as_many_steps_as_fit_with_what_follows(trainer, pace, caplog):
+    assert trainer.per_epoch == 5
     with caplog.at_level("INFO"):
-        config = fit_into(20, trainer, time.monotonic() - 30)
-    assert config.train.epochs == 16, "95% of 1,200 seconds, less 30 spent and 120 to score, are 990"
-    assert config == changed(trainer.config, train={"epochs": 16, "least_steps": 0})
+        config = fit_into(20, trainer, time.monotonic() - 29)
+    # 95% of 1,200 seconds, less 29 spent and 120 to score, are 991: 16 epochs, two steps of 10 seconds, 10 for an end.
+    assert config == changed(trainer.config, train={"epochs": 17, "least_steps": 0, "most_steps": 82})
     assert caplog.messages == [
-        "takes 18.0 minutes: 16 epochs of 320 images at 6 images/s, and 2.0 minutes of scoring after them"
+        "takes 18.5 minutes: 16.4 epochs of 320 images at 6 images/s, and 2.0 minutes of scoring after them"
     ]
+    whole = fit_into(20, trainer, time.monotonic() - 49)
+    assert whole == changed(trainer.config, train={"epochs": 16, "least_steps": 0, "most_steps": 80}), "no time for one"
 
 
 def test_too_short_a_time_says_how_much_is_needed(trainer, pace):
@@ -74,7 +77,8 @@ def test_what_was_chosen_is_recorded_and_repeats(quick, tmp_path, monkeypatch):
     timed = train.train_run(changed(quick, train={"least_steps": 400}), tmp_path / "timed", minutes=1)
     assert timed.summary["epochs"] == 2
     config = read_config(tmp_path / "timed" / "config.yaml")
-    assert (config.train.epochs, config.train.least_steps) == (2, 0)
+    # 57 seconds less 3, and some for the start: two epochs of 25 seconds, and no step of the third.
+    assert (config.train.epochs, config.train.least_steps, config.train.most_steps) == (2, 0, 10)
     again = train.train_run(dataclasses.replace(config), tmp_path / "again")
     assert again.folder.model.read_bytes() == timed.folder.model.read_bytes()
 

@@ -159,6 +159,19 @@ def test_a_stop_in_the_last_step_finishes_the_run(quick, tmp_path, stop_at):
     assert train_run(quick, tmp_path / "run").summary["epochs"] == 3
 
 
+def test_a_last_epoch_ends_early_where_its_steps_are_too_many(quick, tmp_path, stop_at):
+    per_epoch = 5
+    config = changed(quick, train={"epochs": 9, "least_steps": 0, "most_steps": per_epoch + 3})
+    run = train_run(config, tmp_path / "whole")
+    rows = np.genfromtxt(run.folder.metrics, delimiter=",", names=True)
+    assert rows["step"].tolist() == [per_epoch, per_epoch + 3]
+    stop_at(per_epoch + 2, signal.SIGTERM)
+    with pytest.raises(Interrupted, match=f"at step {per_epoch + 2} of {per_epoch + 3}"):
+        train_run(config, tmp_path / "stopped")
+    resume_run(tmp_path / "stopped")
+    assert weights(tmp_path / "stopped") == weights(tmp_path / "whole")
+
+
 def test_a_stop_after_an_epoch_that_was_not_saved_saves_it(quick, whole, tmp_path, monkeypatch):
     """The second epoch follows too soon upon the first to be saved by itself."""
     original = loop.Trainer._pictures
