@@ -22,7 +22,6 @@ def serve(path: str) -> None:
     import scipy.stats  # noqa: F401
     import sklearn.neighbors  # noqa: F401
     import torch
-    import torch._dynamo
     import torch.utils.tensorboard
 
     torch.set_num_threads(1)

@@ -4,7 +4,7 @@
     python docs/pictures/course.py near 24-near only these
 
 From the root of the repository, on the generated faces (`--data demo`). The chapters' own trainings, listed in RUNS,
-are taken from runs/course/, and made first where they are missing: about six minutes of one core in all.
+are taken from runs/course/, and made first where they are missing: about seven minutes of one core in all.
 """
 
 import functools
@@ -40,7 +40,7 @@ RUNS = {  # options of scripts/train.py, as in the chapters
     "salt_pepper": "--preset denoise_salt_pepper --backbone fcn --epochs 4",
     "mask": "--preset denoise_mask --backbone fcn --epochs 4",
     "dropout": "--preset denoise_dropout --backbone fcn --epochs 4",
-    "vae": "--preset vae --epochs 6",
+    "vae": "--preset vae",
     "recogniser": "--widths 16 32 48 64 --epochs 3 --optimizer adamw --lr 0.002",
 }
 DENOISERS = {"gaussian": "Gaussian", "salt_pepper": "salt, pepper", "mask": "masking", "dropout": "dropout"}
