@@ -67,7 +67,11 @@ def orthogonalised(matrix_IJ: Tensor) -> Tensor:
     a, b, c = COEFFICIENTS
     wide = matrix_IJ.T if len(matrix_IJ) > matrix_IJ.shape[1] else matrix_IJ
     x = wide / (wide.norm() + 1e-7)  # of a gradient of zeros, zeros
+    # x -> p x turns x x' into p x x' p: iterating on these small matrices, x is needed only at the start and the end.
+    square, product = x @ x.T, torch.eye(len(x), dtype=x.dtype, device=x.device)
     for _ in range(ITERATIONS):
-        square = x @ x.T
-        x = a * x + (b * square + c * square @ square) @ x
+        p = b * square + c * square @ square
+        p.diagonal().add_(a)
+        square, product = p @ square @ p, p @ product
+    x = product @ x
     return x if wide is matrix_IJ else x.T

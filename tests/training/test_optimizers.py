@@ -27,6 +27,14 @@ def test_singular_values_end_near_one_and_directions_stay(shape):
     torch.testing.assert_close(rest, torch.zeros_like(rest), rtol=0, atol=1e-9)
 
 
+def test_single_precision_suffices_for_singular_values_of_all_sizes():
+    generator = torch.Generator().manual_seed(0)
+    u, values, v = torch.linalg.svd(torch.randn(64, 288, generator=generator, dtype=torch.float64), full_matrices=False)
+    matrix = u * torch.logspace(0, -6, len(values), dtype=torch.float64) @ v
+    exact = orthogonalised(matrix)
+    assert (orthogonalised(matrix.float()) - exact).norm() < 1e-3 * exact.norm()
+
+
 def test_a_matrix_of_zeros_stays():
     assert not orthogonalised(torch.zeros(4, 9)).any()
 
