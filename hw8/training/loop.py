@@ -89,11 +89,11 @@ class Trainer:
         not a finite number or never moves.
         """
         progress = self.state.progress
+        if self.finished:
+            return
         if not 0 <= self._position()[1] <= self.per_epoch or progress.step > self.total_steps:
             steps = f"its {progress.step:,} steps in resume.pt are not those of this run"
             raise InputError(f"{self.name}: {steps}; train again")
-        if self.finished:
-            return
         path = self.folder.path if self.folder is not None and self.job.main else None
         board = Board(path, progress.step, self.tracker)
         self.clock = self.saved_at = time.monotonic()

@@ -169,6 +169,7 @@ def test_a_last_epoch_ends_early_where_its_steps_are_too_many(quick, tmp_path, s
     with pytest.raises(Interrupted, match=f"at step {per_epoch + 2} of {per_epoch + 3}"):
         train_run(config, tmp_path / "stopped")
     resume_run(tmp_path / "stopped")
+    resume_run(tmp_path / "stopped")  # finished, it stays as it is
     assert weights(tmp_path / "stopped") == weights(tmp_path / "whole")
 
 
