@@ -26,6 +26,8 @@ def main() -> None:
     """Parse, evaluate and print."""
     arguments = parse(Arguments, __doc__ or "")
     from hw8.base.errors import InputError
+    from hw8.commands.spelling import spelled
+    from hw8.config import RUNS
     from hw8.data.labels import read_labels
     from hw8.evaluation.metrics import evaluate
     from hw8.report.tables import auc_table, side_by_side
@@ -40,11 +42,11 @@ def main() -> None:
         name = path.stem if len(stems) == len(arguments.files) else str(path)
         evaluations[name] = evaluate(score_N, read_labels(arguments.labels, len(score_N)))
     evaluation, *others = evaluations.values()
-    if arguments.json and others:
-        print(json.dumps({name: item.as_json() for name, item in evaluations.items()}))
-    elif arguments.json:
-        print(json.dumps(evaluation.as_json()))
-    elif others:
-        print(side_by_side(evaluations, "ROC-AUC"))
-    else:
-        print(auc_table(evaluation, f"ROC-AUC of {arguments.files[0]}"))
+    if arguments.json:
+        named = {name: item.as_json() for name, item in evaluations.items()}
+        print(json.dumps(named if others else evaluation.as_json()))
+        return
+    print(side_by_side(evaluations, "ROC-AUC") if others else auc_table(evaluation, f"ROC-AUC of {arguments.files[0]}"))
+    run = RUNS / arguments.files[-1].stem  # predict.py names its file by the run
+    if run.is_dir():
+        print(f"Next:     {spelled('report', run)}")

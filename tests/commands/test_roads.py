@@ -139,7 +139,7 @@ def test_names_of_labelled_pictures_travel_to_the_end(follow, call, tmp_path):
     pictures(tmp_path / "mine" / "normal", 80)
     pictures(tmp_path / "mine" / "anomaly" / "odd, one", 10)
     call("prepare_data", "mine", "images", "--side", 16)
-    assert follow("train", *QUICK, "--data", "images") == ["train", "predict", "evaluate"]
+    assert follow("train", *QUICK, "--data", "images") == ["train", "predict", "evaluate", "report"]
     names = scored_files("submissions/fcn.files.csv")
     anomalies = [name for name in names if name.startswith("anomaly/odd, one/")]
     assert [len(names), len(anomalies)] == [26, 10]
@@ -154,7 +154,7 @@ def test_names_of_labelled_pictures_travel_to_the_end(follow, call, tmp_path):
 
 
 def test_from_training_to_the_end_by_the_commands_that_are_printed(follow, small):
-    assert follow("train", *QUICK, "--data", small) == ["train", "predict", "evaluate"]
+    assert follow("train", *QUICK, "--data", small) == ["train", "predict", "evaluate", "report"]
     assert follow("predict", "--shard", "0/1") == ["predict", "merge", "check"]
 
 
