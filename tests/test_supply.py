@@ -51,7 +51,9 @@ def test_training_and_scoring_need_no_network_and_load_no_compiler(demo, tmp_pat
         command = [sys.executable, "-c", BLOCKED, str(ROOT / "scripts" / f"{script[0]}.py"), *script[1:]]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr[-2000:]
-        assert not SLOW_TO_LOAD & set(done.stdout.partition("LOADED ")[2].split())
+        loaded = done.stdout.partition("LOADED ")[2].split()
+        assert "torch" in loaded
+        assert not SLOW_TO_LOAD & set(loaded)
     assert (tmp_path / "scores.csv").exists()
 
 

@@ -47,6 +47,6 @@ def main() -> None:
         print(json.dumps(named if others else evaluation.as_json()))
         return
     print(side_by_side(evaluations, "ROC-AUC") if others else auc_table(evaluation, f"ROC-AUC of {arguments.files[0]}"))
-    run = RUNS / arguments.files[-1].stem  # predict.py names its file by the run
-    if run.is_dir():
+    run = RUNS / arguments.files[0].stem  # predict.py names its file by the run
+    if not others and (run / "summary.json").exists():
         print(f"Next:     {spelled('report', run)}")

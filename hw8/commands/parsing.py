@@ -155,10 +155,12 @@ def parse_training(text: str, argv: Sequence[str]) -> TrainArguments:
     arguments = _parse_with_model(text, TrainArguments(default, preset), start["model"] or default.model.name, argv)
     if arguments.resume and (arguments.out or arguments.config):
         raise InputError(f"--resume {arguments.resume} continues in its own folder; omit --out and --config")
-    if arguments.minutes is not None and (arguments.resume or _is_present("epochs", argv)):
-        raise InputError(f"--minutes {arguments.minutes:g} chooses the epochs of a new run; omit --epochs and --resume")
-    if _is_present("epochs", argv) and not _is_present("least-steps", argv) and not arguments.resume:
-        train = dataclasses.replace(arguments.run.train, least_steps=0)
+    given = [name for name in ("epochs", "least-steps", "most-steps") if _is_present(name, argv)]
+    if arguments.minutes is not None and (arguments.resume or {"epochs", "most-steps"} & {*given}):
+        omit = "omit --epochs, --most-steps and --resume"
+        raise InputError(f"--minutes {arguments.minutes:g} chooses the steps of a new run; {omit}")
+    if given == ["epochs"] and not arguments.resume:
+        train = dataclasses.replace(arguments.run.train, least_steps=0, most_steps=None)
         arguments.run = dataclasses.replace(arguments.run, train=train)
     return arguments
 

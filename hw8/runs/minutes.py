@@ -63,8 +63,9 @@ def fit_into(minutes: float, trainer: Trainer, started: float) -> RunConfig:
         raise InputError(f"`minutes` {minutes:g}: must be more than 0")
     config, count = trainer.config, f"{len(trainer.splits.train):,}"
     pace = Pace.measure(trainer, min(MEASURED, SHARE * 60 * minutes))
-    spent, epoch = time.monotonic() - started, pace.steps + pace.end
-    left = processes().broadcast((1 - SPARED) * 60 * minutes - spent - pace.after)
+    # Every process has a clock of its own, and all must make as many steps.
+    pace, spent = processes().broadcast((pace, time.monotonic() - started))
+    epoch, left = pace.steps + pace.end, (1 - SPARED) * 60 * minutes - spent - pace.after
     if left < epoch:
         needed = math.ceil((spent + epoch + pace.after) / (1 - SPARED) / 6) / 10
         raise InputError(
@@ -74,12 +75,12 @@ def fit_into(minutes: float, trainer: Trainer, started: float) -> RunConfig:
     # Whole epochs, and of one more as many steps as leave time for its end.
     whole, rest = divmod(left, epoch)
     steps = int(whole) * trainer.per_epoch + max(0, int((rest - pace.end) / pace.steps * trainer.per_epoch))
+    passes, epochs = steps / trainer.per_epoch, math.ceil(steps / trainer.per_epoch)
     log.info(
-        "takes %s: %.3g epochs of %s images at %.0f images/s, and %s of scoring after them",
-        _length(left + pace.after), steps / trainer.per_epoch, count, len(trainer.splits.train) / pace.steps,
-        _length(pace.after),
+        "takes %s: %s steps, %.1f times %s images at %.0f images/s, and %s of scoring after them",
+        _length(passes * pace.steps + epochs * pace.end + pace.after), f"{steps:,}", passes, count,
+        len(trainer.splits.train) / pace.steps, _length(pace.after),
     )  # fmt: skip
-    epochs = math.ceil(steps / trainer.per_epoch)
     return changed(config, train={"epochs": epochs, "least_steps": 0, "most_steps": steps})
 
 

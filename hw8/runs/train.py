@@ -167,8 +167,9 @@ def build(config: RunConfig, images: Images, splits: Splits, kind: type[Trainer]
     keep_memory()
     precision = choose_precision(config.precision, device)
     # Some operations have no deterministic form on a GPU.
-    # The compiler is not imported by this form of torch.use_deterministic_algorithms.
     torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "warn")
+    if config.train.compile:  # the same for the compiler, which takes seconds to import
+        torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
     torch.manual_seed(config.seed)
     model = create_model(config.model.name, images.side, images.channels, config.model.options)
     model = channels_last(model.to(device))

@@ -3,7 +3,6 @@
 import copy
 import math
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -58,7 +57,8 @@ class Trainer:
         self.precision = precision
         self.device = next(state.model.parameters()).device
         self.per_epoch = batch_count(len(splits.train), config.train.batch_size)
-        self.total_steps = min(self.per_epoch * config.train.epochs, config.train.most_steps or sys.maxsize)
+        whole = self.per_epoch * config.train.epochs
+        self.total_steps = min(whole, config.train.most_steps or whole)
         self.epochs = math.ceil(self.total_steps / self.per_epoch)
         self.pending: list[torch.Tensor] = []
         self.best: Model | None = None  # weights better than those on the disk, until they are saved
@@ -89,11 +89,12 @@ class Trainer:
         not a finite number or never moves.
         """
         progress = self.state.progress
-        if self.finished:
-            return
-        if not 0 <= self._position()[1] <= self.per_epoch or progress.step > self.total_steps:
+        position = self._position()[1]
+        if progress.step > self.total_steps or not (self.finished or 0 <= position <= self.per_epoch):
             steps = f"its {progress.step:,} steps in resume.pt are not those of this run"
             raise InputError(f"{self.name}: {steps}; train again")
+        if self.finished:
+            return
         path = self.folder.path if self.folder is not None and self.job.main else None
         board = Board(path, progress.step, self.tracker)
         self.clock = self.saved_at = time.monotonic()
@@ -198,6 +199,7 @@ class Trainer:
             self.best = copy.deepcopy(self.state.average)
         waited = len(progress.history) - progress.best_epoch
         progress.stopped_early = train.patience is not None and waited >= train.patience
+        images = round(row["images_per_second"] * progress.epoch_seconds)
         progress.epoch_sums, progress.epoch_seconds = {}, 0.0
         if self.folder is not None:
             write_metrics(self.folder.metrics, progress.history)
@@ -205,7 +207,7 @@ class Trainer:
         if first_or_last or time.monotonic() - self.saved_at >= SHORT:
             self.save()
         board.log_epoch(row, self._pictures())
-        if self.threads.adapt(len(self.splits.train)) and self.folder is not None:
+        if self.threads.adapt(images) and self.folder is not None:
             self.folder.record_threads(torch.get_num_threads())
 
     def save(self) -> None:

@@ -100,3 +100,10 @@ def test_fpr_at_tpr_by_hand():
 def test_other_numbers_of_scores_and_labels():
     with pytest.raises(InputError, match="5 scores for 3 labels"):
         evaluate(np.zeros(5), labelled(2, a=1))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_scores_that_are_not_finite_are_refused(bad):
+    labels = Labels(np.array([0, 0, 1]), np.array(["normal", "normal", "odd"]))
+    with pytest.raises(InputError, match="not finite"):
+        evaluate(np.array([0.0, 1.0, bad]), labels)

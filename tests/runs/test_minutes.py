@@ -6,7 +6,8 @@ import time
 import pytest
 
 from hw8.base.errors import InputError
-from hw8.config import read_config
+from hw8.commands.parsing import parse_training
+from hw8.config import read_config, to_yaml
 from hw8.config.presets import changed
 from hw8.data.sources import open_source
 from hw8.data.splits import split_rows
@@ -34,10 +35,20 @@ def test_as_many_steps_as_fit_with_what_follows(trainer, pace, caplog):
     # 95% of 1,200 seconds, less 29 spent and 120 to score, are 991: 16 epochs, two steps of 10 seconds, 10 for an end.
     assert config == changed(trainer.config, train={"epochs": 17, "least_steps": 0, "most_steps": 82})
     assert caplog.messages == [
-        "takes 18.5 minutes: 16.4 epochs of 320 images at 6 images/s, and 2.0 minutes of scoring after them"
+        "takes 18.5 minutes: 82 steps, 16.4 times 320 images at 6 images/s, and 2.0 minutes of scoring after them"
     ]
     whole = fit_into(20, trainer, time.monotonic() - 49)
     assert whole == changed(trainer.config, train={"epochs": 16, "least_steps": 0, "most_steps": 80}), "no time for one"
+
+
+def test_every_process_makes_the_steps_of_the_first(trainer, pace, monkeypatch):
+    class Second:
+        def broadcast(self, value):
+            return Pace(25.0, 5.0, 60.0), 10.0
+
+    monkeypatch.setattr(minutes, "processes", Second)
+    # 1,140 seconds less 10 and 60 are 35 epochs of 30, and of 20 left over 15 are three steps.
+    assert fit_into(20, trainer, time.monotonic() - 500).train.most_steps == 35 * 5 + 3
 
 
 def test_too_short_a_time_says_how_much_is_needed(trainer, pace):
@@ -83,8 +94,17 @@ def test_what_was_chosen_is_recorded_and_repeats(quick, tmp_path, monkeypatch):
     assert again.folder.model.read_bytes() == timed.folder.model.read_bytes()
 
 
-@pytest.mark.parametrize("words", [("--epochs", "3"), ("--resume", "RUN")])
-def test_a_run_whose_epochs_are_given_takes_no_minutes(words, call, trained):
+@pytest.mark.parametrize("words", [("--epochs", "3"), ("--most-steps", "3"), ("--resume", "RUN")])
+def test_a_run_whose_steps_are_given_takes_no_minutes(words, call, trained):
     words = [str(trained.folder.path) if word == "RUN" else word for word in words]
     line = call("train", "--minutes", "2", *words, code=2).line
-    assert line == "error: --minutes 2 chooses the epochs of a new run; omit --epochs and --resume"
+    assert line == "error: --minutes 2 chooses the steps of a new run; omit --epochs, --most-steps and --resume"
+
+
+def test_epochs_by_name_are_whole_also_those_of_a_timed_run(trainer, tmp_path):
+    timed = changed(trainer.config, train={"epochs": 2, "least_steps": 0, "most_steps": 7})
+    (tmp_path / "config.yaml").write_text(to_yaml(timed))
+    arguments = parse_training("", ["--config", str(tmp_path / "config.yaml"), "--epochs", "30"])
+    assert (arguments.run.train.epochs, arguments.run.train.most_steps) == (30, None)
+    repeated = parse_training("", ["--config", str(tmp_path / "config.yaml")])
+    assert repeated.run.train == timed.train

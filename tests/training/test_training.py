@@ -224,6 +224,15 @@ def test_resuming_a_finished_run_changes_nothing(whole, tmp_path):
     assert weights(tmp_path / "run") == weights(whole)
 
 
+def test_a_state_of_more_steps_than_the_run_has_is_refused(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "copy")
+    text = (whole / "config.yaml").read_text()
+    epochs = read_config(whole / "config.yaml").train.epochs
+    (tmp_path / "copy" / "config.yaml").write_text(text.replace(f"epochs: {epochs}\n", f"epochs: {epochs - 1}\n"))
+    with pytest.raises(InputError, match="steps in resume.pt are not those of this run"):
+        resume_run(tmp_path / "copy")
+
+
 def test_resume_refuses_other_settings_and_other_data(quick, whole, tmp_path):
     shutil.copytree(whole, tmp_path / "run")
     other = changed(quick, train={"lr": 0.5})
