@@ -75,7 +75,7 @@ def test_help_lists_the_models_options_with_meaning_and_limits(call, monkeypatch
     assert "--latent INT Length of the latent vector. (at least 1, at most 1000000; default: 64)" in text
     assert "--likelihood {gaussian,bernoulli}" in text
     assert "in pixel values of [-1, 1]. (more than 0; default: 0.2)" in text
-    assert "--lr FLOAT Peak learning rate. (more than 0; default: 0.002)" in text
+    assert "--lr FLOAT Peak learning rate. (more than 0; default: 0.005)" in text
     assert "--sigma" not in call("train", "--help").stdout
 
 
