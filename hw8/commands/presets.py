@@ -19,6 +19,9 @@ MEASURED = {
     "deep_svdd": (0.696, 0.3), "course_fcn": (0.568, 1.5), "course_cnn": (0.531, 3.0), "course_vae": (0.407, 4.4),
     "boss": (0.812, 5.9), "boss_quick": (0.799, 2.9),
 }  # fmt: skip
+# The course's steps are other presets by another name.
+STEPS = {"simple": "course_cnn", "medium": "fcn_crop", "strong": "multi_encoder", "boss_course": "resnet_auxiliary"}
+MEASURED |= {step: MEASURED[name] for step, name in STEPS.items()}
 
 
 @dataclasses.dataclass

@@ -76,7 +76,8 @@ def _submit(arguments: Arguments) -> None:
     if arguments.file is None or arguments.message is None:
         raise InputError("--message is missing: Kaggle shows it beside the score")
     new = kaggle.draft(arguments.file, arguments.message, arguments.rows, arguments.run, arguments.competition)
-    kaggle.find_client()
+    if not arguments.dry_run:
+        kaggle.find_client()
     ledger = kaggle.Ledger(arguments.ledger)
     entries, now = ledger.entries(), datetime.now(UTC)
     print(f"File:     {new.file}, valid, {arguments.rows:,} scores; run {new.run or 'unknown'}")

@@ -66,6 +66,7 @@ class ScoredRun:
             "transductive": self.transductive,
             "auc": None if macro is None else [macro.auc, macro.low, macro.high],
             "flagged": float(is_flagged(self.p_values["score"]).mean()),
+            "normals": self.explainer.normals,
         }
 
     def column(self, by: str) -> np.ndarray:
@@ -123,6 +124,7 @@ class ScoredRun:
             "p": explanation.p_value,
             "flagged": bool(is_flagged(np.array(explanation.p_value))),
             "rarity": explanation.rarity,
+            "normals": self.explainer.normals,
             "words": explanation.words,
             "parts": explanation.parts,
             "shares": explanation.shares,

@@ -82,10 +82,10 @@ function side(run, named) {
   const frame = element("div", { class: "frame", tabindex: 0, role: "group", "aria-label": "The image; arrow keys move it when it is zoomed" },
     element("div", {}, element("img", { src: source, alt: "the image" }), ...maps));
   return element("section", {}, ...(named ? [element("h3", {}, run.run)] : []),
-    element("p", { class: "score" }, element("b", {}, `score ${number(run.score)}, p ${number(run.p, 2)}`), ` ${run.flagged ? "flagged" : "not flagged"} at p ≤ .05`),
+    element("p", { class: "score" }, element("b", {}, `score ${number(run.score)}, ${rare(run.p, run.normals)}`), ` ${run.flagged ? "flagged" : "not flagged"} at p ≤ .05`),
     element("p", { class: "hint" }, `${run.rarity}.`), frame,
     ...(others.length ? [element("div", { class: "trio" }, ...others.map(([name, address]) => figure(address, name)))] : []),
-    ...reasons(run),
+    ...reasons(run, run.normals),
     ...(run.nearest.length ? [element("h3", {}, "Nearest training images, by latent"),
       element("div", { class: "trio" }, ...run.nearest.map((address, index) => figure(address, `nearest ${index + 1}`)))]
       : [element("p", { class: "hint" }, run.note)]));

@@ -29,10 +29,10 @@ async function load(fresh) {
 
 function cell(card) {
   const { id } = card, kind = card.kind === undefined ? "" : element("b", { class: card.anomalous ? "tag bad" : "tag normal" }, card.kind);
-  const facts = [`image ${id}`, card.file, card.kind, `${state.by} ${number(card.score)}`, `p ${number(card.p, 2)}`,
+  const facts = [`image ${id}`, card.file, card.kind, `${state.by} ${number(card.score)}`, rare(card.p, set.runs[state.run].normals),
     card.flagged ? "flagged" : "not flagged"];
   const text = facts.filter((fact) => fact !== undefined).join(", ");
-  const scores = (run, { score, p }) => words(`${set.runs.length > 1 ? `${set.runs[run].name}: ` : ""}${number(score)}`, `p ${number(p, 2)}`);
+  const scores = (run, { score, p }) => words(`${set.runs.length > 1 ? `${set.runs[run].name}: ` : ""}${number(score)}`, rare(p, set.runs[run].normals));
   const button = element("button", { type: "button", class: card.flagged ? "card flagged" : "card" },
     element("img", { src: `/image/${id}`, alt: text, width: 64, height: 64, loading: "lazy" }),
     words(element("b", {}, `#${id}`), kind), scores(Number(state.run), card), ...(card.other ? [scores(1 - Number(state.run), card.other)] : []),
