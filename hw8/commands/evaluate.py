@@ -43,8 +43,8 @@ def main() -> None:
         evaluations[name] = evaluate(score_N, read_labels(arguments.labels, len(score_N)))
     evaluation, *others = evaluations.values()
     if arguments.json:
-        named = {name: item.as_json() for name, item in evaluations.items()}
-        print(json.dumps(named if others else evaluation.as_json()))
+        by_name = {name: item.as_json() for name, item in evaluations.items()}
+        print(json.dumps(by_name if others else evaluation.as_json()))
         return
     print(side_by_side(evaluations, "ROC-AUC") if others else auc_table(evaluation, f"ROC-AUC of {arguments.files[0]}"))
     run = RUNS / arguments.files[0].stem  # predict.py names its file by the run

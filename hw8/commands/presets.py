@@ -19,9 +19,9 @@ MEASURED = {
     "deep_svdd": (0.696, 0.3), "course_fcn": (0.568, 1.5), "course_cnn": (0.531, 3.0), "course_vae": (0.407, 4.4),
     "boss": (0.812, 5.9), "boss_quick": (0.799, 2.9),
 }  # fmt: skip
-# The course's steps are other presets by another name.
-STEPS = {"simple": "course_cnn", "medium": "fcn_crop", "strong": "multi_encoder", "boss_course": "resnet_auxiliary"}
-MEASURED |= {step: MEASURED[name] for step, name in STEPS.items()}
+# The steps of the course's ladder are presets under a second name.
+LADDER = {"simple": "course_cnn", "medium": "fcn_crop", "strong": "multi_encoder", "boss_course": "resnet_auxiliary"}
+MEASURED |= {step: MEASURED[name] for step, name in LADDER.items()}
 
 
 @dataclasses.dataclass
@@ -56,5 +56,5 @@ def main() -> None:
     lines = aligned([row[:3] for row in rows])
     print("\n".join(f"{line.ljust(len(lines[0]))}  {row[3]}".rstrip() for line, row in zip(lines, rows, strict=True)))
     legend = "AUC: macro ROC-AUC on 4,750 real faces with four kinds of anomaly; minutes: of training, on 2 cores"
-    print(f"{legend} (of boss, resnet and vae: with AdamW, before Muon)")
+    print(f"{legend} (those of boss, resnet and vae were measured with AdamW, before Muon)")
     print(f"Next:     {spelled('train', '--preset', DEFAULT_PRESET)}")

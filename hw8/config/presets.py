@@ -13,8 +13,8 @@ from hw8.config import SECTIONS, RunConfig
 PRESETS: dict[str, Callable[[], RunConfig]] = {}
 SHORT_LIST = 5  # presets listed with a line each after an unknown name: one screen with the error, chosen by hand
 COMMON = ("boss_quick", "boss", "fcn_crop", "resnet", "vae")  # what fills that list where few names are similar
-MUON: dict[str, Any] = {"optimizer": "muon", "lr": 5e-3}  # the rate is chosen by held-out figures (docs/scoring.md)
 SIMILAR = 0.4  # difflib's ratio from which a name is listed: looser than a "did you mean", since it is one of several
+MUON: dict[str, Any] = {"optimizer": "muon", "lr": 5e-3}  # the rate is chosen by held-out figures (docs/scoring.md)
 
 
 def preset(function: Callable[[], RunConfig]) -> Callable[[], RunConfig]:

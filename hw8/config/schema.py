@@ -69,8 +69,8 @@ class TrainConfig:
     """Smallest number of steps: with few images there are more epochs, of batches of 64 images. 0: exactly `epochs`,
     as also wherever epochs are given by name (train.py --epochs 3)."""
     most_steps: Count | None = None
-    """Largest number of steps; the last epoch ends early where it would exceed it. train.py --minutes sets it; None:
-    all steps of all epochs."""
+    """Largest number of steps: the training ends when it is reached, also within an epoch. Set by train.py --minutes;
+    None: no limit but `epochs`."""
     batch_size: Annotated[int, Field(ge=2, le=LARGEST_COUNT)] = 128
     """Largest number of images per step; BatchNorm needs two."""
     part_size: Count | None = None

@@ -43,6 +43,7 @@ def alignment(images: Images, rows: np.ndarray) -> float:
         numbers.append(np.arange(count))
     pixel_MP, shift_M2, image_M = np.concatenate(pixels), np.concatenate(shifts), np.concatenate(numbers)
     unseen_M = image_M % FOLDS == 0
+    # Ridge regression in two lines: loading scikit-learn for it would delay a training's first step.
     centre_P, centre_2 = pixel_MP[~unseen_M].mean(0), shift_M2[~unseen_M].mean(0)
     seen_KP, learned_K2 = pixel_MP[~unseen_M] - centre_P, shift_M2[~unseen_M] - centre_2
     slope_P2 = np.linalg.solve(seen_KP.T @ seen_KP + PENALTY * np.eye(seen_KP.shape[1]), seen_KP.T @ learned_K2)

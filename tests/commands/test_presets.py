@@ -47,9 +47,9 @@ def test_the_figures_are_those_of_the_documentation():
             aucs = [float(line.split("|")[7]) for line in lines]
         assert statistics.mean(aucs) == pytest.approx(presets.MEASURED[name][0], abs=8e-4), name
     readme = (ROOT / "README.md").read_text()
-    for step, name in presets.STEPS.items():
+    for step, name in presets.LADDER.items():
         assert dataclasses.replace(PRESETS[step](), preset=name) == PRESETS[name]()
-    for name in set(presets.MEASURED) - {row["preset"] for row in runs} - set(presets.STEPS):
+    for name in set(presets.MEASURED) - {row["preset"] for row in runs} - set(presets.LADDER):
         row = next(line for line in readme.splitlines() if line.startswith(f"| `{name}` |"))
         figures = [float(word) for word in re.findall(r"\d*\.\d+", row)]
         assert set(presets.MEASURED[name]) <= set(figures), row
