@@ -5,12 +5,16 @@ memory layout; for scoring the whole test set is cast to float32 first.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import cast
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
+
+from hw8.models.output import Output
 
 
 class FaceDataset(Dataset[torch.Tensor]):
@@ -79,16 +83,26 @@ class StudentDecoder(nn.Module):
         return pixels
 
 
-def train_steps(model: nn.Module, array_NHWC: np.ndarray, batch_size: int) -> Iterator[int]:
+def mean_squared_error(output: Output, image: torch.Tensor) -> torch.Tensor:
+    """The course's loss."""
+    return functional.mse_loss(cast(torch.Tensor, output.recon_NCHW), image)
+
+
+def train_steps(
+    model: nn.Module,
+    array_NHWC: np.ndarray,
+    batch_size: int,
+    device: str = "cpu",
+    loss_of: Callable[[Output, torch.Tensor], torch.Tensor] = mean_squared_error,
+) -> Iterator[int]:
     """Train as the course does, without end; yields the number of images of each step."""
     loader = DataLoader(FaceDataset(array_NHWC), batch_size=batch_size, shuffle=True)
+    model.to(device).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    criterion = nn.MSELoss()
-    model.train()
     while True:
-        for image in loader:
-            output = model(image.float()).recon_NCHW
-            loss = criterion(output, image)
+        for batch in loader:
+            image = batch.float().to(device)
+            loss = loss_of(model(image), image)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -96,16 +110,17 @@ def train_steps(model: nn.Module, array_NHWC: np.ndarray, batch_size: int) -> It
 
 
 @torch.no_grad()
-def score(model: nn.Module, array_NHWC: np.ndarray, batch_size: int) -> np.ndarray:
+def score(model: nn.Module, array_NHWC: np.ndarray, batch_size: int, device: str = "cpu") -> np.ndarray:
     """Root of the summed squared error of every image: the whole set becomes float32 first, then batch after batch."""
     data = torch.tensor(array_NHWC, dtype=torch.float32).permute(0, 3, 1, 2)
     data = 2.0 * data / 255.0 - 1.0
-    model.eval()
+    model.to(device).eval()
     scores = []
-    for image in DataLoader(data, batch_size=batch_size):  # type: ignore[arg-type]
+    for batch in DataLoader(data, batch_size=batch_size):  # type: ignore[arg-type]
+        image = batch.to(device)
         output = model(image).recon_NCHW
         scores.append(torch.sqrt(((output - image) ** 2).sum(dim=(1, 2, 3))))
-    return torch.cat(scores).numpy()
+    return torch.cat(scores).cpu().numpy()
 
 
 def images_per_second(steps: Iterator[int], seconds: float) -> float:

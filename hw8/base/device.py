@@ -2,9 +2,11 @@
 
 import contextlib
 import ctypes
+import functools
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -65,6 +67,26 @@ def autocast(precision: str, device: torch.device) -> contextlib.AbstractContext
     if precision == "fp32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype={"bf16": torch.bfloat16, "fp16": torch.float16}[precision])
+
+
+def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """The array on the device; to a GPU the copy runs beside the computation, which it does from pinned memory only."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def constant(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    """A tensor of these numbers on the device; on a GPU the same one each time.
+
+    A copy from the host's memory would make the GPU wait, and cannot be recorded in a CUDA graph.
+    """
+    return torch.tensor(values) if device.type == "cpu" else _gpu_constant(values, device)
+
+
+@functools.cache
+def _gpu_constant(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    with torch.inference_mode(False):  # a tensor made in inference mode is of no use to training
+        return torch.tensor(values, device=device)
 
 
 def channels_last(model: Module) -> Module:

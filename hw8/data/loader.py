@@ -5,7 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from hw8.base.device import to_device
 from hw8.data.arrays import Images, to_pixels
+
+RESIDENT = 4  # a GPU's images take at most this part of its free memory, so that most of it is left to the training
+CHUNK = 4096  # images copied to a GPU at once: 50 MB of the homework's
 
 
 def epoch_batches(rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
@@ -39,8 +43,20 @@ def training_batch(
     if mirrored_B is not None:
         rows = torch.from_numpy(mirrored_B.nonzero()[0])
         batch_BHWC.index_copy_(0, rows, batch_BHWC.index_select(0, rows).flip(2))
-    # Only from pinned memory does a copy to the GPU run beside the computation.
-    return to_pixels(batch_BHWC.pin_memory() if device.type == "cuda" else batch_BHWC, device, channels_last)
+    return to_pixels(to_device(batch_BHWC.numpy(), device), device, channels_last)
+
+
+def resident_images(images: Images, device: torch.device) -> torch.Tensor | None:
+    """All images on a GPU, uint8 (N, side, side, C), if they take at most a quarter of its free memory, else None."""
+    size = len(images) * images.side**2 * images.channels
+    if size * RESIDENT > torch.cuda.mem_get_info(device)[0]:
+        return None
+    resident_NHWC = torch.empty(
+        (len(images), images.side, images.side, images.channels), dtype=torch.uint8, device=device
+    )
+    for rows in in_batches(np.arange(len(images)), CHUNK):
+        resident_NHWC[rows[0] : rows[-1] + 1] = torch.from_numpy(images.read(rows)).to(device)
+    return resident_NHWC
 
 
 def in_batches(rows: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:

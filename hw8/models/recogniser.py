@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hw8.base.device import constant
 from hw8.config.limits import Positive
 from hw8.models.blocks import Autoencoder, FourWidths, Layers, ResidualBlock, Size, conv_down, in_float32, smallest_map
 from hw8.models.conv import conv_decoder
@@ -19,7 +20,7 @@ from hw8.models.registry import model_options, register_model
 from hw8.models.transformations import DAMAGES, QUARTERS, Chances, mirror_signs, parameter_names, transform
 
 SEED = 8  # of the transformations that the diagnosis draws; any number
-MIRRORED_TURNS = [0, 3, 2, 1]  # a quarter turn to the left is, in the mirror, one to the right
+MIRRORED_TURNS = (0, 3, 2, 1)  # a quarter turn to the left is, in the mirror, one to the right
 BETA = 0.1  # error of an amount in [-1, 1] where its loss changes from squared to absolute; chosen by hand
 # Narrower than the encoder, since no preset scores by the reconstruction; chosen by hand.
 DECODER_WIDTHS = (16, 32, 64, 128)
@@ -103,7 +104,7 @@ class Recogniser(Autoencoder):
             return {"amounts": amount_NP, "changes": changes_NK, "features": features_ND}
         mirrored_NDhw = self.features(x_NCHW.flip(3))
         mirrored_NP, turn_NK, damage_NK = self._recognise(mirrored_NDhw)
-        mirrored_NK = torch.cat([turn_NK[:, MIRRORED_TURNS], damage_NK], 1)
+        mirrored_NK = torch.cat([turn_NK.index_select(1, constant(MIRRORED_TURNS, turn_NK.device)), damage_NK], 1)
         return {
             "amounts": (amount_NP + mirrored_NP * self.signs) / 2,
             "changes": (changes_NK + mirrored_NK) / 2,

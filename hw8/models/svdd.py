@@ -51,10 +51,11 @@ class DeepSvdd(Model):
     def forward(self, x_NCHW: Tensor) -> Output:
         """No reconstruction; the term is the mean squared distance of the latent from the centre."""
         latent_ND = self.encoder(x_NCHW).float()
-        if self.training and not self.centre.any():
+        if self.training:
             mean_D = latent_ND.detach().mean(0)
-            sign_D = torch.where(mean_D < 0, -1.0, 1.0)
-            self.centre.copy_(sign_D * mean_D.abs().clamp_min(AWAY))
+            centre_D = torch.where(mean_D < 0, -1.0, 1.0) * mean_D.abs().clamp_min(AWAY)
+            # Whether it is fixed already is asked on the device: a CUDA graph cannot branch on it.
+            self.centre.copy_(torch.where(self.centre.any(), self.centre, centre_D))
         with in_float32(latent_ND):
             return Output(None, latent_ND, {"distance": (latent_ND - self.centre).square().mean(1)})
 

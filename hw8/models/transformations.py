@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hw8.base.device import constant
+
 GEOMETRY = ("zoom", "shift_x", "shift_y", "tilt", "aspect")
 TEXTURE = ("sharpness", "noise", "smoothness")
 TONE = ("brightness", "contrast", "gamma")
@@ -108,8 +110,14 @@ def _rounded(y_NCHW: Tensor) -> Tensor:
     return levels_NCHW.div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
 
 
-def _where(active_N: Tensor, y_NCHW: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Replace the active images in place by `change(images, rows)`, which sees only them: the others cost nothing."""
+def _where(active_N: Tensor, y_NCHW: Tensor, change: Callable[[Tensor, Tensor | slice], Tensor]) -> Tensor:
+    """The images with the active ones replaced by `change(images, rows)`, on a CPU in place.
+
+    There the change sees only the active ones, so that the others cost nothing. On a GPU it sees all: the host would
+    have to wait for the number of active ones, and a CUDA graph could not be recorded.
+    """
+    if y_NCHW.device.type != "cpu":
+        return torch.where(active_N.view(-1, 1, 1, 1), change(y_NCHW, slice(None)).to(y_NCHW.dtype), y_NCHW)
     rows = active_N.nonzero()[:, 0]
     if not len(rows):
         return y_NCHW
@@ -150,29 +158,40 @@ def _damaged(x_NCHW: Tensor, damage_N: Tensor) -> Tensor:
     other_NCHW = x_NCHW.roll(1, 0)
     # "Another place" is a tenth to a quarter of the side away; chosen by hand.
     nearest = max(1, height // 10)
-    shift = [nearest + int(torch.randint(height // 4 - nearest + 1, ())) for _ in range(2)]
+    shift_2 = nearest + torch.randint(height // 4 - nearest + 1, (2,), device=x_NCHW.device)
 
     def box(part_NCHW: Tensor) -> Tensor:
         return boxes(len(part_NCHW), height, width, x_NCHW.device, 0.2, 0.5)
 
-    def pasted(part_NCHW: Tensor, rows: Tensor) -> Tensor:
-        return torch.where(box(part_NCHW), other_NCHW[rows].roll(shift, (2, 3)), part_NCHW)
+    def pasted(part_NCHW: Tensor, rows: Tensor | slice) -> Tensor:
+        return torch.where(box(part_NCHW), _rolled(other_NCHW[rows], shift_2), part_NCHW)
 
-    def blended(part_NCHW: Tensor, rows: Tensor) -> Tensor:
-        share = 0.35 + 0.3 * torch.rand(len(rows), 1, 1, 1, device=rows.device)
+    def blended(part_NCHW: Tensor, rows: Tensor | slice) -> Tensor:
+        share = 0.35 + 0.3 * torch.rand(len(part_NCHW), 1, 1, 1, device=part_NCHW.device)
         return share * part_NCHW + (1 - share) * other_NCHW[rows]
 
-    def shuffled(part_NCHW: Tensor, rows: Tensor) -> Tensor:  # noqa: ARG001 (one signature for all)
-        return torch.where(box(part_NCHW), part_NCHW.roll(shift, (2, 3)), part_NCHW)
+    def shuffled(part_NCHW: Tensor, rows: Tensor | slice) -> Tensor:  # noqa: ARG001 (one signature for all)
+        return torch.where(box(part_NCHW), _rolled(part_NCHW, shift_2), part_NCHW)
 
-    def covered(part_NCHW: Tensor, rows: Tensor) -> Tensor:
-        y, x = (torch.randint(size, (len(rows),), device=rows.device) for size in (height, width))
-        return torch.where(box(part_NCHW), other_NCHW[rows, :, y, x][:, :, None, None], part_NCHW)
+    def covered(part_NCHW: Tensor, rows: Tensor | slice) -> Tensor:
+        count, device = len(part_NCHW), part_NCHW.device
+        y, x = (torch.randint(size, (count,), device=device) for size in (height, width))
+        colour_NC = other_NCHW[rows][torch.arange(count, device=device), :, y, x]
+        return torch.where(box(part_NCHW), colour_NC[:, :, None, None], part_NCHW)
 
     y_NCHW = x_NCHW.clone()
     for name, change in {"pasted": pasted, "blended": blended, "shuffled": shuffled, "covered": covered}.items():
         y_NCHW = _where(damage_N == DAMAGES.index(name), y_NCHW, change)
     return y_NCHW
+
+
+def _rolled(x_NCHW: Tensor, shift_2: Tensor) -> Tensor:
+    """All images moved down and to the right by these numbers of pixels, what leaves them entering opposite."""
+    down, across = (
+        (torch.arange(size, device=x_NCHW.device) - shift) % size
+        for size, shift in zip(x_NCHW.shape[2:], shift_2, strict=True)
+    )
+    return x_NCHW.index_select(2, down).index_select(3, across)
 
 
 def _moved(y_NCHW: Tensor, amount: dict[str, Tensor], turn_N: Tensor, pulled_N: Tensor) -> Tensor:
@@ -184,20 +203,21 @@ def _moved(y_NCHW: Tensor, amount: dict[str, Tensor], turn_N: Tensor, pulled_N: 
     graded_N = torch.stack([amount[name] for name in GEOMETRY]).ne(0).any(0) | pulled_N
     for quarters in range(1, QUARTERS):
 
-        def turned(part_NCHW: Tensor, _: Tensor, quarters: int = quarters) -> Tensor:
+        def turned(part_NCHW: Tensor, _: Tensor | slice, quarters: int = quarters) -> Tensor:
             return part_NCHW.rot90(quarters, (2, 3))
 
         y_NCHW = _where(~graded_N & (turn_N == quarters), y_NCHW, turned)
 
-    def warped(part_NCHW: Tensor, rows: Tensor) -> Tensor:
+    def warped(part_NCHW: Tensor, rows: Tensor | slice) -> Tensor:
+        count = len(part_NCHW)
         zoom, shift_x, shift_y, tilt, aspect = (amount[name][rows] for name in GEOMETRY)
         angle = TILT * tilt + turn_N[rows] * (math.pi / 2)
         # The grid says where each pixel is taken from, so that a larger image has the smaller factors.
         across, down = torch.exp(ASPECT * aspect - ZOOM * zoom), torch.exp(-ASPECT * aspect - ZOOM * zoom)
         first = torch.stack([angle.cos() * across, -angle.sin() * across, SHIFT * shift_x], dim=1)
         second = torch.stack([angle.sin() * down, angle.cos() * down, SHIFT * shift_y], dim=1)
-        grid_NHW2 = F.affine_grid(torch.stack([first, second], 1), [len(rows), 1, side, side], align_corners=False)
-        spread = 0.08 + 0.14 * torch.rand(len(rows), 1, 1, device=rows.device)
+        grid_NHW2 = F.affine_grid(torch.stack([first, second], 1), [count, 1, side, side], align_corners=False)
+        spread = 0.08 + 0.14 * torch.rand(count, 1, 1, device=part_NCHW.device)
         grid_NHW2 = grid_NHW2 + bump(grid_NHW2, spread) * pulled_N[rows].view(-1, 1, 1, 1)
         return F.grid_sample(part_NCHW, grid_NHW2, padding_mode="reflection", align_corners=False)
 
@@ -207,7 +227,7 @@ def _moved(y_NCHW: Tensor, amount: dict[str, Tensor], turn_N: Tensor, pulled_N: 
 def _smoothed(y_NCHW: Tensor, amount_N: Tensor) -> Tensor:
     """Faint detail removed and edges kept: the finest Laplacian band is shrunk by a soft threshold (Donoho 1995)."""
 
-    def shrunk(part_NCHW: Tensor, rows: Tensor) -> Tensor:
+    def shrunk(part_NCHW: Tensor, rows: Tensor | slice) -> Tensor:
         coarse = F.interpolate(F.avg_pool2d(part_NCHW, 2, ceil_mode=True), part_NCHW.shape[2:], mode="bilinear")
         band = part_NCHW - coarse
         return coarse + band.sign() * (band.abs() - SMOOTHNESS * amount_N[rows].view(-1, 1, 1, 1)).clamp_min(0)
@@ -221,19 +241,19 @@ def _toned(y_NCHW: Tensor, amount: dict[str, Tensor]) -> Tensor:
     zero_N = torch.zeros_like(amount["contrast"])
     saturation, warmth = amount.get("saturation", zero_N), amount.get("warmth", zero_N)
 
-    def recoloured(part_NCHW: Tensor, rows: Tensor) -> Tensor:
+    def recoloured(part_NCHW: Tensor, rows: Tensor | slice) -> Tensor:
         factor_N11 = (CONTRAST * amount["contrast"][rows]).exp().view(-1, 1, 1)
         mean_N11 = part_NCHW.mean((1, 2, 3)).view(-1, 1, 1)
         vivid_N11 = (SATURATION * saturation[rows]).exp().view(-1, 1, 1)
-        eye_CC = torch.eye(channels, device=rows.device)
+        eye_CC = torch.eye(channels, device=part_NCHW.device)
         mixing_NCC = factor_N11 * (vivid_N11 * eye_CC + (1 - vivid_N11) / channels)
         offset_N11 = mean_N11 * (1 - factor_N11) + BRIGHTNESS * amount["brightness"][rows].view(-1, 1, 1)
         if channels == len(WARM):
-            warm_C1 = torch.tensor(WARM, device=rows.device).view(-1, 1)
+            warm_C1 = constant(WARM, part_NCHW.device).view(-1, 1)
             offset_N11 = offset_N11 + WARMTH * warmth[rows].view(-1, 1, 1) * warm_C1
         return (mixing_NCC @ part_NCHW.flatten(2) + offset_N11).view(part_NCHW.shape)
 
-    def bent(part_NCHW: Tensor, rows: Tensor) -> Tensor:
+    def bent(part_NCHW: Tensor, rows: Tensor | slice) -> Tensor:
         light_NCHW = ((part_NCHW.clamp(-1, 1) + 1) / 2).clamp_min(1e-4)
         return light_NCHW ** (GAMMA * amount["gamma"][rows]).exp().view(-1, 1, 1, 1) * 2 - 1
 
@@ -244,13 +264,13 @@ def _toned(y_NCHW: Tensor, amount: dict[str, Tensor]) -> Tensor:
 def _textured(y_NCHW: Tensor, amount: dict[str, Tensor]) -> Tensor:
     """Sharpened or blurred by up to the whole difference from a 5x5 binomial blur; noise."""
 
-    def sharpened(part_NCHW: Tensor, rows: Tensor) -> Tensor:
+    def sharpened(part_NCHW: Tensor, rows: Tensor | slice) -> Tensor:
         return part_NCHW + amount["sharpness"][rows].view(-1, 1, 1, 1) * (part_NCHW - _blurred(part_NCHW))
 
-    def noisy(part_NCHW: Tensor, rows: Tensor) -> Tensor:
+    def noisy(part_NCHW: Tensor, rows: Tensor | slice) -> Tensor:
         count, channels, height, width = part_NCHW.shape
         # Drawn contiguous, as the images lie: nine times as fast as randn_like of a view.
-        noise_NCHW = torch.randn(count, height, width, channels, device=rows.device).permute(0, 3, 1, 2)
+        noise_NCHW = torch.randn(count, height, width, channels, device=part_NCHW.device).permute(0, 3, 1, 2)
         return noise_NCHW.mul_(NOISE * amount["noise"][rows].view(-1, 1, 1, 1)).add_(part_NCHW)
 
     y_NCHW = _where(amount["sharpness"] != 0, y_NCHW, sharpened)
@@ -260,7 +280,7 @@ def _textured(y_NCHW: Tensor, amount: dict[str, Tensor]) -> Tensor:
 def _blurred(x_NCHW: Tensor) -> Tensor:
     """Binomial blur, 1 4 6 4 1 in both directions."""
     channels = x_NCHW.shape[1]
-    weights = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=x_NCHW.device) / 16
+    weights = constant((1.0, 4.0, 6.0, 4.0, 1.0), x_NCHW.device) / 16
     across = weights.view(1, 1, 1, 5).repeat(channels, 1, 1, 1)
     padded = F.pad(x_NCHW, (2, 2, 2, 2), mode="reflect")
     return F.conv2d(F.conv2d(padded, across, groups=channels), across.transpose(2, 3), groups=channels)

@@ -46,7 +46,8 @@ def kl_to_standard_normal(mean_ND: Tensor, log_variance_ND: Tensor) -> Tensor:
 
 def normal_log_density(x: Tensor, mean: Tensor, log_variance: Tensor | float) -> Tensor:
     """log N(x; mean, variance), summed over all but the first dimension: (N,)."""
-    log_variance = torch.as_tensor(log_variance, device=x.device)
+    if not isinstance(log_variance, Tensor):
+        log_variance = torch.full((), log_variance, device=x.device)
     return (-0.5 * ((x - mean).square() / log_variance.exp() + log_variance + math.log(2 * math.pi))).flatten(1).sum(1)
 
 
@@ -94,12 +95,13 @@ class VariationalAutoencoder(Generative):
         """As for every model; the buffer that counts steps only matters while the weight of the KL rises with it."""
         return self.options.warmup == 0 and self.learned_buffers() == {"steps"}
 
-    def _beta(self) -> float:
+    def _beta(self) -> Tensor | float:
         """Weight of the KL: rises to `beta` over the first `warmup` training steps."""
         if not self.training or self.options.warmup == 0:
             return self.options.beta
         self.steps += 1
-        return self.options.beta * min(1.0, int(self.steps) / self.options.warmup)
+        # In float64, and not fetched to the host, for which a GPU would have to wait.
+        return self.options.beta * (self.steps.double() / self.options.warmup).clamp_max(1.0)
 
     def log_likelihood(self, x_NCHW: Tensor, recon_NCHW: Tensor) -> Tensor:
         """log p(x | z) in nats: (N,)."""

@@ -60,13 +60,15 @@ class Codebook(nn.Module):
     def update(self, latent_QD: Tensor, code_Q: Tensor) -> None:
         """Move codes to the moving mean of their latents, and codes out of use to latents of this batch."""
         total = torch.zeros_like(self.total).index_add_(0, code_Q, latent_QD)
-        self.count.lerp_(torch.bincount(code_Q, minlength=len(self.codes)).float(), 1 - self.decay)
+        use = torch.zeros_like(self.count).index_add_(0, code_Q, torch.ones_like(code_Q, dtype=torch.float32))
+        self.count.lerp_(use, 1 - self.decay)
         self.total.lerp_(total, 1 - self.decay)
         mean_use = self.count.mean()
         dead = self.count < DEAD * mean_use
         rows = torch.randint(len(latent_QD), (len(self.codes),), device=latent_QD.device)
-        self.count[dead] = mean_use
-        self.total[dead] = latent_QD[rows][dead] * mean_use
+        # By `where`, since an index by `dead` would make a GPU wait for their number.
+        self.count.copy_(torch.where(dead, mean_use, self.count))
+        self.total.copy_(torch.where(dead[:, None], latent_QD[rows] * mean_use, self.total))
         self.codes.copy_(self.total / self.count.clamp_min(1e-5)[:, None])
 
     def perplexity(self, code_Q: Tensor) -> float:

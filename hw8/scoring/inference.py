@@ -1,18 +1,19 @@
 """Scoring a stream of images: constant memory, whatever their number."""
 
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 import torch
 
-from hw8.base.device import autocast, convolves
+from hw8.base.cuda_graph import CudaGraph
+from hw8.base.device import autocast, convolves, to_device
 from hw8.base.processes import processes
 from hw8.base.progress import progress_bar
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import in_batches
 from hw8.data.synthetic import Change
-from hw8.models.output import Model
+from hw8.models.output import Model, Output
 from hw8.scoring.evidence import evidence
 from hw8.scoring.folding import folded
 
@@ -32,6 +33,7 @@ class Scorer:
         self._channels_last = convolves(model)
         self.device, self.precision, self.batch_size = device, precision, batch_size
         self.evidence_names = evidence_names
+        self._graph = CudaGraph(lambda x: self._scored(x)[1], device) if device.type == "cuda" else None
 
     def with_all_evidence(self) -> "Scorer":
         """The same, giving all evidence."""
@@ -44,13 +46,45 @@ class Scorer:
     @torch.inference_mode()
     def reconstruct(self, batch_BHWC: np.ndarray) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
         """Reconstructions as float32 (B, H, W, C) in [-1, 1], if any, and the images' evidence: (B,) or (B, D)."""
-        x_NCHW = to_pixels(torch.from_numpy(batch_BHWC), self.device, self._channels_last)
-        with autocast(self.precision, self.device):
-            output = self._quick(x_NCHW)
-            evidence_by_name = evidence(self._quick, x_NCHW, output, self.evidence_names)
+        output, evidence_by_name = self._scored(to_device(batch_BHWC, self.device))
         arrays = {name: value.cpu().numpy() for name, value in evidence_by_name.items()}
         recon_NCHW = output.recon_NCHW
         return None if recon_NCHW is None else recon_NCHW.permute(0, 2, 3, 1).cpu().numpy(), arrays
+
+    def _scored(self, batch_BHWC: torch.Tensor) -> tuple[Output, dict[str, torch.Tensor]]:
+        """The model's output on images on its device, uint8, and their evidence."""
+        x_NCHW = to_pixels(batch_BHWC, self.device, self._channels_last)
+        with autocast(self.precision, self.device):
+            output = self._quick(x_NCHW)
+            return output, evidence(self._quick, x_NCHW, output, self.evidence_names)
+
+    @torch.inference_mode()
+    def _start(self, batch_BHWC: np.ndarray) -> tuple[dict[str, torch.Tensor], torch.cuda.Event | None]:
+        """The evidence of images in the host's memory; of a GPU's it is complete when the event has happened.
+
+        A short batch is filled up with copies of its first image, so that the recording of a whole one serves it.
+        """
+        if self._graph is None:
+            return self._scored(to_device(batch_BHWC, self.device))[1], None
+        count = len(batch_BHWC)
+        filled_BHWC = np.concatenate([batch_BHWC, batch_BHWC[:1].repeat(self.batch_size - count, 0)])
+        evidence_by_name = self._graph(filled_BHWC)
+        fetched = {name: value[:count].to("cpu", non_blocking=True) for name, value in evidence_by_name.items()}
+        event = torch.cuda.Event()
+        event.record()
+        return fetched, event
+
+    def _results(self, batches: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        """The evidence of each batch, in order; a GPU computes the next one while the host stores the one before."""
+        waiting = None
+        for batch_BHWC in itertools.chain(batches, [None]):
+            started = None if batch_BHWC is None else self._start(batch_BHWC)
+            if waiting is not None:
+                evidence_by_name, event = waiting
+                if event is not None:
+                    event.synchronize()
+                yield {name: value.cpu().numpy() for name, value in evidence_by_name.items()}
+            waiting = started
 
     def table(
         self, images: Images, rows: np.ndarray, change: Change | None = None, label: str | None = None
@@ -69,12 +103,13 @@ class Scorer:
         # the heap would grow by as much as all images take.
         value_by_name: dict[str, np.ndarray] = {}
         with progress_bar(len(rows), label, "img", hidden) as bar:
-            for rows_B, (start, end) in zip(own, itertools.pairwise(ends), strict=True):
-                for name, value in self.reconstruct((change or images.read)(rows_B))[1].items():
+            results = self._results(map(change or images.read, own))
+            for evidence_by_name, (start, end) in zip(results, itertools.pairwise(ends), strict=True):
+                for name, value in evidence_by_name.items():
                     if name not in value_by_name:
                         value_by_name[name] = np.empty((ends[-1], *value.shape[1:]), value.dtype)
                     value_by_name[name][start:end] = value
-                bar.update(min(len(rows_B) * job.count, len(rows) - bar.n))
+                bar.update(min((end - start) * job.count, len(rows) - bar.n))
         parts = [
             {name: value[start:end] for name, value in value_by_name.items()} for start, end in itertools.pairwise(ends)
         ]

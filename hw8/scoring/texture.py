@@ -4,12 +4,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hw8.base.device import constant
+
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601
 BANDS = 4  # octaves: of 64 pixels the coarsest band then has 8 a side; more bands would be a handful of pixels each
 LEVELS = 5  # of a quantised residual, -2 to 2, chosen by hand: seven would give 16 shares per histogram instead of 9
 # One pair (i, j) of levels from each set that swapping the two and changing both signs make equal.
-DIFFERENT = sorted({min(LEVELS * i + j, LEVELS * j + i, 24 - LEVELS * i - j, 24 - LEVELS * j - i)
-                    for i in range(LEVELS) for j in range(LEVELS)})  # fmt: skip
+DIFFERENT = tuple(sorted({min(LEVELS * i + j, LEVELS * j + i, 24 - LEVELS * i - j, 24 - LEVELS * j - i)
+                    for i in range(LEVELS) for j in range(LEVELS)}))  # fmt: skip
 FLAT = DIFFERENT.index(LEVELS**2 // 2)  # the first of the co-occurrences: both residuals are nearly zero
 # Grey levels of one quantisation step of the luma's second difference, chosen by hand: of 1, noise fills the outermost
 # levels; of 16, nearly all differences are 0. Colour differences are half as large.
@@ -20,7 +22,7 @@ def opponent(x_NCHW: Tensor) -> Tensor:
     """Luma, red minus luma and blue minus luma, or a grey image unchanged: (N, C, H, W)."""
     if x_NCHW.shape[1] == 1:
         return x_NCHW
-    luma = (x_NCHW * torch.tensor(LUMA, device=x_NCHW.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    luma = (x_NCHW * constant(LUMA, x_NCHW.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
     return torch.cat([luma, x_NCHW[:, :1] - luma, x_NCHW[:, 2:] - luma], dim=1)
 
 
@@ -74,4 +76,4 @@ def _pairs(residual_NHW: Tensor, axis: int, step: float) -> Tensor:
     share_NLL = share_NK.view(-1, LEVELS, LEVELS) / code_NL.shape[1]
     share_NLL = share_NLL + share_NLL.transpose(1, 2)
     share_NLL = (share_NLL + share_NLL.flip(1, 2)) / 4
-    return share_NLL.flatten(1)[:, DIFFERENT].sqrt()
+    return share_NLL.flatten(1).index_select(1, constant(DIFFERENT, share_NLL.device)).sqrt()

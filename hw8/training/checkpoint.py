@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from hw8.base.errors import InputError, first_words
 from hw8.base.files import atomic_write
@@ -51,16 +52,25 @@ class TrainingState:
         vectors = [p for p in model.parameters() if p.ndim < 2]
         device = next(model.parameters()).device.type
         groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        if config.optimizer == "muon":
-            self.optimizer: AdamW = Muon(groups, config.lr)
-        else:
-            self.optimizer = AdamW(groups, lr=config.lr, fused=device != "mps")
+        gpu, kind = device == "cuda", Muon if config.optimizer == "muon" else AdamW
+        # In a recorded step (see CudaGraph) the rates of the recording would stay, were they not on the GPU.
+        self.decay: float | Tensor = torch.zeros((), device=device) if gpu else 0.0
+        lr = torch.full((), config.lr, device=device) if gpu else config.lr
+        # Muon is fused on GPUs only: its fused step leaves it to us to skip what the gradient scaler found to overflow.
+        fused = gpu or (kind is AdamW and device == "cpu")
+        self.optimizer: AdamW = kind(groups, lr=lr, fused=fused, capturable=gpu)
         self.scaler = torch.amp.GradScaler(device, enabled=precision == "fp16")
         self.progress = Progress()
 
+    def set_rates(self, lr: float) -> None:
+        """Set what the next step depends on: the learning rate, and the decay of the averaged weights."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = _replaced(group["lr"], lr)
+        self.decay = _replaced(self.decay, averaging_decay(self.progress.step, self.config.ema_decay))
+
     def update_average(self) -> None:
         """Move the averaged weights towards the current ones."""
-        update_average(self.average, self.model, averaging_decay(self.progress.step, self.config.ema_decay))
+        update_average(self.average, self.model, self.decay)
 
     def save(self, path: Path) -> None:
         """Write everything needed to resume to `path`, whole or not at all.
@@ -89,6 +99,9 @@ class TrainingState:
                 raise InputError(f"{path}: was trained on other images than these; give the same `data` as before")
             self.model.load_state_dict(content["model"])
             self.average.load_state_dict(content["average"])
+            # Saved on another device, a group has that one's kind of learning rate and of step.
+            for group, saved in zip(self.optimizer.param_groups, content["optimizer"]["param_groups"], strict=True):
+                saved |= {name: group[name] for name in ("lr", "fused", "capturable")}
             self.optimizer.load_state_dict(content["optimizer"])
             if scaler := content.get("scaler"):  # empty but for float16
                 self.scaler.load_state_dict(scaler)
@@ -99,6 +112,11 @@ class TrainingState:
             raise InputError(
                 f"{path}: does not fit this run's config.yaml ({first_words(error)}); train again"
             ) from None
+
+
+def _replaced(old: float | Tensor, new: float) -> float | Tensor:
+    """The new number, put in place of the old one if that is on a GPU."""
+    return old.fill_(new) if isinstance(old, Tensor) else new
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -4,13 +4,14 @@ import copy
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from hw8.base.cuda_graph import CudaGraph
 from hw8.base.device import autocast, convolves
 from hw8.base.errors import InputError, Interrupted, command
 from hw8.base.interrupts import stop_signals
@@ -19,7 +20,14 @@ from hw8.base.progress import progress_bar
 from hw8.base.threads import Threads
 from hw8.config import RunConfig
 from hw8.data.arrays import Images, to_pixels
-from hw8.data.loader import batch_count, epoch_batches, in_batches, mirrored_rows, training_batch
+from hw8.data.loader import (
+    batch_count,
+    epoch_batches,
+    in_batches,
+    mirrored_rows,
+    resident_images,
+    training_batch,
+)
 from hw8.data.splits import Splits
 from hw8.models.losses import objective, reconstruction_loss
 from hw8.models.output import Model
@@ -70,6 +78,10 @@ class Trainer:
         self.job = processes()
         if self.job.count > 1:
             synchronise_norms(state.model)
+        self.graph: CudaGraph | None = None
+        if self.device.type == "cuda" and self.job.count == 1 and not config.train.compile:
+            self.graph = CudaGraph(self._recorded_step, self.device)
+            self.resident_NHWC = resident_images(images, self.device)
         self.clock = self.saved_at = time.monotonic()
 
     @property
@@ -129,29 +141,57 @@ class Trainer:
 
     def step(self, rows_B: np.ndarray) -> None:
         """Make one optimisation step on these rows, each process with its share; loss and norm wait in `pending`."""
-        state, train = self.state, self.config.train
-        step = state.progress.step
+        state, step = self.state, self.state.progress.step
         _seed_layers(self.config.seed, step, self.job.rank, self.device)
-        state.model.train()
+        if not state.model.training:
+            state.model.train()
+        state.set_rates(self._lr(step))
+        parts = self._microbatches(rows_B)
+        if self.graph is None:
+            batches = (
+                training_batch(self.images, rows_M, self.device, mirrored_M, self.channels_last)
+                for rows_M, mirrored_M in parts
+            )
+            self.pending.append(self._optimise(batches, len(rows_B)))
+        else:
+            [(_, mirrored_B)] = parts
+            given_B = rows_B if self.resident_NHWC is not None else self.images.read(rows_B)
+            inputs = (given_B,) if mirrored_B is None else (given_B, mirrored_B)
+            self.pending.append(self.graph(*inputs)["loss_and_norm"])
+        state.progress.step += 1
+
+    def _recorded_step(self, given_B: torch.Tensor, mirrored_B: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+        """The step on a GPU, given the batch's images, uint8 (B, side, side, C), or their rows if all images lie there.
+
+        `mirrored_B` says which of them are mirrored left to right.
+        """
+        batch_BHWC = given_B if self.resident_NHWC is None else self.resident_NHWC[given_B]
+        if mirrored_B is not None:
+            batch_BHWC = torch.where(mirrored_B.view(-1, 1, 1, 1), batch_BHWC.flip(2), batch_BHWC)
+        x_NCHW = to_pixels(batch_BHWC, self.device, self.channels_last)
+        return {"loss_and_norm": self._optimise([x_NCHW], len(x_NCHW))}
+
+    def _optimise(self, batches: Iterable[torch.Tensor], count: int) -> torch.Tensor:
+        """Step along the gradient of these microbatches of a batch of `count`; return its loss and gradient norm (2,).
+
+        On a GPU nothing here may wait for it, since the step is recorded (see CudaGraph).
+        """
+        state, train = self.state, self.config.train
         loss = torch.zeros((), device=self.device)
-        for rows_M, mirrored_M in self._microbatches(rows_B):
-            x_NCHW = training_batch(self.images, rows_M, self.device, mirrored_M, self.channels_last)
+        for x_NCHW in batches:
             with autocast(self.precision, self.device):
                 output = self.model(x_NCHW)
-            share = objective(train.loss, output, x_NCHW).sum() / len(rows_B)
+            share = objective(train.loss, output, x_NCHW).sum() / count
             state.scaler.scale(share).backward()
             loss += share.detach()
         loss, self.stop_agreed = exchange(state.model, loss, self.stop_requested())
         state.scaler.unscale_(state.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), train.clip_norm)
-        for group in state.optimizer.param_groups:
-            group["lr"] = self._lr(step)
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.optimizer.zero_grad()
         state.update_average()
-        state.progress.step += 1
-        self.pending.append(torch.stack([loss, norm]))
+        return torch.stack([loss, norm])
 
     def _microbatches(self, rows_B: np.ndarray) -> list[tuple[np.ndarray, np.ndarray | None]]:
         """This process's rows of a batch, and which of them are mirrored, in microbatches that fit a CPU's cache."""
@@ -325,10 +365,10 @@ def _seed_layers(seed: int, step: int, rank: int, device: torch.device) -> None:
     own = (seed << 32) + step
     if rank:
         own = int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
-    if device.type == "cpu":
-        torch.default_generator.manual_seed(own)  # torch.manual_seed records the call stack for GPUs, which is slow
-    else:
-        torch.manual_seed(own)
+    # torch.manual_seed would do both, but it records the call stack, which is slow.
+    torch.default_generator.manual_seed(own)
+    if device.type != "cpu":
+        getattr(torch, device.type).manual_seed(own)
 
 
 def check_trainable(config: RunConfig, rows: int, device: torch.device) -> None:

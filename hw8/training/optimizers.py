@@ -1,8 +1,8 @@
 """AdamW; and Muon, whose steps for the kernels of convolutions are orthogonalised momentum."""
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -38,42 +38,73 @@ class Muon(AdamW):
     directions of the matrix learn equally fast, also those in which gradients are small.
     """
 
-    def __init__(self, groups: list[dict[str, Any]], lr: float) -> None:
-        # Not fused: the fused step skips by itself what the gradient scaler found to overflow, and ours would not.
-        super().__init__(groups, lr=lr)
-
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Step the kernels, then the other weights."""
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.ndim == 4 and p.grad is not None:
-                    state = self.state[p]
-                    if not state:
-                        # AdamW counts the steps of a weight, and cannot load a state without.
-                        state |= {"step": torch.zeros(()), "momentum": torch.zeros_like(p)}
-                    state["step"] += 1
-                    state["momentum"].lerp_(p.grad, 1 - MOMENTUM)
-                    ahead = p.grad.lerp(state["momentum"], MOMENTUM)
-                    matrix = orthogonalised(ahead.flatten(1))
-                    factor = SCALE * max(matrix.shape) ** 0.5
-                    p.mul_(1 - group["lr"] * group["weight_decay"])
-                    p.sub_(matrix.reshape(p.shape), alpha=group["lr"] * factor)
-                    p.grad = None  # so that AdamW leaves it
+            if kernels := [p for p in group["params"] if p.ndim == 4 and p.grad is not None]:
+                self._step_kernels(kernels, **group)
         return super().step(closure)
 
+    def _step_kernels(self, kernels: list[Tensor], lr: float | Tensor, weight_decay: float, **_: object) -> None:
+        for p in kernels:
+            if not self.state[p]:
+                # AdamW counts the steps of a weight, and cannot load a state without; here the count is not used.
+                self.state[p] |= {"step": torch.zeros(()), "momentum": torch.zeros_like(p)}
+        grads, momenta = [cast(Tensor, p.grad) for p in kernels], [self.state[p]["momentum"] for p in kernels]
+        overflowed = getattr(self, "found_inf", None)  # 1 or 0, set by the gradient scaler while a fused step is made
+        if overflowed is None:
+            torch._foreach_lerp_(momenta, grads, 1 - MOMENTUM)
+        else:
+            kept = 1 - overflowed
+            lr, grads = lr * kept, [grad.where(kept > 0, 0.0) for grad in grads]
+            for momentum, grad in zip(momenta, grads, strict=True):
+                momentum.lerp_(grad, (1 - MOMENTUM) * kept)
+        ahead = torch._foreach_lerp(grads, momenta, MOMENTUM)
+        matrices = orthogonalised([gradient.flatten(1) for gradient in ahead])
+        torch._foreach_mul_(kernels, 1 - lr * weight_decay)
+        for p, matrix in zip(kernels, matrices, strict=True):
+            factor, update = SCALE * max(matrix.shape) ** 0.5, matrix.reshape(p.shape)
+            if isinstance(lr, Tensor):
+                p.addcmul_(update, lr, value=-factor)
+            else:
+                p.sub_(update, alpha=lr * factor)
+            p.grad = None  # so that AdamW leaves it
 
-def orthogonalised(matrix_IJ: Tensor) -> Tensor:
-    """About U V' of a matrix (I, J) = U S V', without computing either: singular values between about .7 and 1.2."""
+
+def orthogonalised(matrices: Sequence[Tensor]) -> list[Tensor]:
+    """About U V' of each matrix (I, J) = U S V', without computing either: singular values between about .7 and 1.2."""
+    wide = [matrix.T if len(matrix) > matrix.shape[1] else matrix for matrix in matrices]
+    norms = torch._foreach_norm(wide)
+    torch._foreach_add_(norms, 1e-7)  # of a gradient of zeros, zeros
+    xs = [x / norm for x, norm in zip(wide, norms, strict=True)]
+    products = _products([x @ x.T for x in xs])
+    done = (product @ x for product, x in zip(products, xs, strict=True))
+    return [x.T if len(m) > m.shape[1] else x for m, x in zip(matrices, done, strict=True)]
+
+
+def _products(squares: list[Tensor]) -> list[Tensor]:
+    """The product of all factors p of the iteration x -> p x, from the matrix x x' (I, I) of each x.
+
+    x -> p x turns x x' into p x x' p: iterating on these small matrices, x is needed only at the start and the end. On
+    a GPU, where small products take as long as their start, those of one size are multiplied together.
+    """
+    if not squares or squares[0].device.type == "cpu":
+        return [_product(square) for square in squares]
+    products: dict[int, Tensor] = {}
+    for size in {len(square) for square in squares}:
+        places = [place for place, square in enumerate(squares) if len(square) == size]
+        products |= zip(places, _product(torch.stack([squares[place] for place in places])), strict=True)
+    return [products[place] for place in range(len(squares))]
+
+
+def _product(square: Tensor) -> Tensor:
+    """The same for one matrix (I, I), or several of one size (K, I, I)."""
     a, b, c = COEFFICIENTS
-    wide = matrix_IJ.T if len(matrix_IJ) > matrix_IJ.shape[1] else matrix_IJ
-    x = wide / (wide.norm() + 1e-7)  # of a gradient of zeros, zeros
-    # x -> p x turns x x' into p x x' p: iterating on these small matrices, x is needed only at the start and the end.
-    square, product = x @ x.T, None
+    product = None
     for _ in range(ITERATIONS):
         p = b * square + c * square @ square
-        p.diagonal().add_(a)
+        p.diagonal(dim1=-2, dim2=-1).add_(a)
         product = p if product is None else p @ product
         square = p @ square @ p
-    x = product @ x
-    return x if wide is matrix_IJ else x.T
+    return cast(Tensor, product)

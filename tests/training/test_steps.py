@@ -155,6 +155,7 @@ def test_learned_numbers_are_averaged_and_counters_copied():
     state.progress.step = 1000
     share = 1 - averaging_decay(1000, state.config.ema_decay)
     assert share == pytest.approx(0.1)
+    state.set_rates(0.0)
     state.update_average()
     learned = {name for name, _ in model.named_parameters()}
     for name, value in state.average.state_dict().items():

@@ -1,0 +1,161 @@
+"""Speeds on a GPU beside the course's way on it, how long it waits, and its scores beside the CPU's.
+
+`python -m benchmarks.gpu` prints one JSON object. The images are noise of the homework's shape; nothing is learned.
+"""
+
+import dataclasses
+import itertools
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+
+from benchmarks import course_loop
+from benchmarks.speed import Ratio, make_trainer, our_steps, preset_model, random_images
+from hw8.base.device import channels_last, choose_device, choose_precision
+from hw8.base.environment import describe_environment
+from hw8.config import RunConfig
+from hw8.config.presets import load_preset
+from hw8.data.arrays import Images
+from hw8.models.losses import objective
+from hw8.models.output import Output
+from hw8.scoring.calibration import needed_evidence
+from hw8.scoring.inference import Scorer
+
+PRESETS = ("fcn_crop", "resnet", "boss")
+IMAGES = 20_000  # about as many as the homework's test set has
+SECONDS = 2.0  # of each training measured
+REPEATS = 3
+PROFILED = 20  # steps whose kernels are recorded
+ON_GPU = ("kernel", "gpu_memcpy", "gpu_memset")  # categories of the recording
+COMPARED = 2_000  # images scored on both devices
+
+
+def waiting_share(steps: Iterator[int]) -> dict[str, float]:
+    """Share of the time of some steps in which no kernel and no copy runs on the GPU, and kernels per step.
+
+    Recording slows the host down, so that the share is rather too large.
+    """
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA], acc_events=True) as profile:
+        list(itertools.islice(steps, PROFILED))
+        torch.cuda.synchronize()
+    with tempfile.TemporaryDirectory() as folder:
+        profile.export_chrome_trace(f"{folder}/trace.json")
+        events = json.loads(Path(folder, "trace.json").read_text())["traceEvents"]
+    spans = sorted((event["ts"], event["ts"] + event["dur"]) for event in events if event.get("cat") in ON_GPU)
+    end, busy = spans[0][0], 0.0
+    for start, stop in spans:
+        busy += max(0.0, stop - max(start, end))
+        end = max(end, stop)
+    return {"waiting": 1 - busy / (end - spans[0][0]), "kernels": len(spans) / PROFILED}
+
+
+def training(config: RunConfig) -> dict[str, Any]:
+    """Images per second of hw8's training and of the course's with the same model, loss and batches, in turns."""
+    images = Images(random_images(IMAGES), config.data.crop)
+    array = images.read(np.arange(len(images)))
+
+    def loss_of(output: Output, image: torch.Tensor) -> torch.Tensor:
+        return objective(config.train.loss, output, image).mean()
+
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = make_trainer(preset_model(config, images.side), images, config, folder)
+        ours = our_steps(trainer)
+        course_model = preset_model(config, images.side)
+        theirs = course_loop.train_steps(course_model, array, config.train.batch_size, "cuda", loss_of)
+        for steps in (ours, theirs):
+            list(itertools.islice(steps, 20))  # to warm up
+
+        def rate(steps: Iterator[int]) -> float:
+            torch.cuda.synchronize()
+            return course_loop.images_per_second(synchronised(steps), SECONDS)
+
+        ratio = Ratio.in_turns(lambda: rate(ours), lambda: rate(theirs), REPEATS)
+        return dataclasses.asdict(ratio) | waiting_share(ours) | {"course_waiting": waiting_share(theirs)["waiting"]}
+
+
+def synchronised(steps: Iterator[int]) -> Iterator[int]:
+    """The same steps, ten at a time, each ten finished on the GPU."""
+    while True:
+        count = sum(itertools.islice(steps, 10))
+        torch.cuda.synchronize()
+        yield count
+
+
+def scoring(config: RunConfig) -> dict[str, Any]:
+    """Images per second of hw8's scoring and of the course's (reconstruction error alone) with the same model."""
+    images = Images(random_images(IMAGES), config.data.crop)
+    rows, array = np.arange(len(images)), images.read(np.arange(len(images)))
+    device = choose_device("cuda")
+    ours = scorer(config, device, choose_precision("auto", device), images.side)
+    course_model = preset_model(config, images.side)
+
+    def our_rate() -> float:
+        return len(rows) / seconds(lambda: ours.table(images, rows))
+
+    def their_rate() -> float:
+        return len(rows) / seconds(lambda: course_loop.score(course_model, array, config.train.batch_size, "cuda"))
+
+    our_rate(), their_rate()  # to warm up
+    return dataclasses.asdict(Ratio.in_turns(our_rate, their_rate, REPEATS))
+
+
+def scorer(config: RunConfig, device: torch.device, precision: str, side: int) -> Scorer:
+    """The preset's untrained model with the evidence that its score needs."""
+    wanted = needed_evidence(config.scoring.score, config.scoring.parts, config.scoring.fused)
+    model = channels_last(preset_model(config, side))
+    return Scorer(model, device, precision, config.scoring.score_batch_size, wanted)
+
+
+def parity(config: RunConfig) -> dict[str, float]:
+    """Spearman's correlation between the two devices, the smallest of all columns of evidence, of the same weights.
+
+    Of the GPU in its own precision and in float32, each with the CPU in float32.
+    """
+    images = Images(random_images(COMPARED), config.data.crop)
+    rows = np.arange(len(images))
+    cpu = scorer(config, torch.device("cpu"), "fp32", images.side).table(images, rows)
+    device = choose_device("cuda")
+    lowest = {}
+    for precision in dict.fromkeys((choose_precision("auto", device), "fp32")):
+        gpu = scorer(config, device, precision, images.side).table(images, rows)
+        pairs = [
+            pair
+            for name in cpu
+            for pair in zip(cpu[name].reshape(len(rows), -1).T, gpu[name].reshape(len(rows), -1).T, strict=True)
+        ]
+        lowest[precision] = min(float(spearmanr(*pair).statistic) for pair in pairs if np.ptp(pair[0]) > 0)
+    return lowest
+
+
+def seconds(work: Any) -> float:
+    """Seconds of a call, what it started on the GPU included."""
+    started = torch.cuda.Event(enable_timing=True)
+    ended = torch.cuda.Event(enable_timing=True)
+    torch.cuda.synchronize()
+    started.record()
+    work()
+    ended.record()
+    torch.cuda.synchronize()
+    return started.elapsed_time(ended) / 1000
+
+
+def main() -> None:
+    """Measure and print."""
+    precision = choose_precision("auto", choose_device("cuda"))
+    results: dict[str, Any] = {"environment": describe_environment(), "precision": precision}
+    for name in PRESETS:
+        config = load_preset(name)
+        results[name] = {"training": training(config), "scoring": scoring(config), "parity": parity(config)}
+        print(name, json.dumps(results[name]), file=sys.stderr, flush=True)
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()
