@@ -161,9 +161,13 @@ def _row(image: str, files: list[str] | None, images: Images) -> int:
 
 
 def draw_explanation(path: Path, explanation: Explanation) -> None:
-    """Draw the image, its reconstruction, its error map, its score's map, and how unusual each piece of evidence is."""
-    figure = new_figure(10.8, 2.6)
-    *tiles, bars = figure.subplots(1, 5, width_ratios=(1, 1, 1, 1, 1.6))
+    """Draw the image, its reconstruction, its error map, its score's map, and what makes it unusual.
+
+    That is the p-value of each piece of evidence, with its share of the joint distance, and the measurements that stand
+    out, whose bars point to either side of the normals' median.
+    """
+    figure = new_figure(14, 2.6)
+    *tiles, bars, sides = figure.subplots(1, 6, width_ratios=(1, 1, 1, 1, 1.4, 1.4))
     for tile in tiles:
         tile.set(xticks=[], yticks=[])
     tiles[0].imshow(three_channels(explanation.image_HWC))
@@ -177,8 +181,22 @@ def draw_explanation(path: Path, explanation: Explanation) -> None:
         tiles[3].imshow(overlay(explanation.image_HWC, explanation.map_HW))
         tiles[3].set_title(f"score by place, up to {explanation.map_HW.max():.2g}", fontsize=8)
     names = sorted(explanation.parts, key=lambda name: explanation.parts[name], reverse=True)
-    bars.barh(names, [-np.log10(explanation.parts[name]) for name in names], color="tab:red")
+    drawn = bars.barh(names, [-np.log10(explanation.parts[name]) for name in names], color="tab:red")
+    title = f"how unusual: -log10 p (dotted: {ALPHA}); all: p = {explanation.p_value:.4f}"
+    if explanation.shares:
+        bars.bar_label(drawn, [f"{explanation.shares[name]:.0%}" for name in names], padding=2, fontsize=7)
+        bars.margins(x=0.2)  # for these labels
+        title += "\nin %: share of the squared distance"
     bars.axvline(-np.log10(ALPHA), color="grey", linewidth=0.8, linestyle=":")
-    bars.set_title(f"how unusual: -log10 p (dotted: {ALPHA}); all: p = {explanation.p_value:.4f}", fontsize=8)
-    bars.tick_params(labelsize=8)
+    bars.set_title(title, fontsize=8)
+    if explanation.leanings:
+        leaning = [*reversed(explanation.leanings.items())]
+        colours = ["tab:red" if value > 0 else "tab:blue" for _, value in leaning]
+        sides.barh([name for name, _ in leaning], [value for _, value in leaning], color=colours)
+        sides.axvline(0, color="grey", linewidth=0.8)
+        sides.set_title("what stands out, in the normals' spread", fontsize=8)
+    else:
+        sides.set_axis_off()
+    for axes in (bars, sides):
+        axes.tick_params(labelsize=8)
     save_figure(figure, path)
