@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from hw8.base.progress import progress_bar
 from hw8.data.arrays import Images
 from hw8.data.labels import Labels
 from hw8.data.loader import in_batches
@@ -15,6 +16,8 @@ from hw8.report.sprites import data_uri, small, strip
 from hw8.runs.predict import Scores
 from hw8.runs.trained_run import TrainedRun
 
+EXPLAINED = ("most", "false_alarms", "misses")  # groups of which one asks why an image is flagged, or is not
+SCORE_MAPS = 12  # images of each with a map; chosen by hand: maps of all cards would take some five times as long
 BATCH = 256  # images explained at once: bounds the memory of their reconstructions
 GROUPS = {
     "most": "most anomalous",
@@ -111,14 +114,19 @@ def cards(
     return card_list
 
 
-def with_maps(cards: list[dict[str, Any]], trained: TrainedRun, images: Images, count: int) -> list[dict[str, Any]]:
-    """The same cards; the `count` most anomalous of them also have a map of where the score comes from.
+def with_maps(
+    cards: list[dict[str, Any]], trained: TrainedRun, images: Images, groups: dict[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    """The same cards; the first few most anomalous images, false alarms and misses also have a map of their score.
 
     Not all of them: a map takes the time of scoring 120 images.
     """
-    rows = sorted(card["id"] for card in sorted(cards, key=lambda card: card["rank"])[:count])
-    batch_BHWC = images.read(np.array(rows))
-    maps = dict(zip(rows, map(overlay, batch_BHWC, trained.score_maps(batch_BHWC)), strict=True))
+    rows_N = np.unique(np.concatenate([groups[name][:SCORE_MAPS] for name in EXPLAINED if name in groups]))
+    maps = {}
+    with progress_bar(len(rows_N), "maps of scores", "img") as bar:
+        for row, image_HWC in zip(rows_N.tolist(), images.read(rows_N), strict=True):
+            maps[row] = overlay(image_HWC, trained.score_maps(image_HWC[None])[0])
+            bar.update()
     return [card | {"map": data_uri(small(maps[card["id"]]))} if card["id"] in maps else card for card in cards]
 
 

@@ -59,8 +59,9 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str) -> N
     figures = _figures(RunFolder(run), method, scores, predicted.table, labels)
     score_name = "transductive" if normal_C is None else trained.score_name
     histogram = plots.histogram(method.score_N, labels, limit, score_name)
-    card_list = cards(method, images, labels, explainer, choose(method, labels, EACH, SPREAD), all_evidence)
-    card_list = with_maps(with_files(card_list, trained.file_names(source)), trained, images, STRIP)
+    groups = choose(method, labels, EACH, SPREAD)
+    card_list = cards(method, images, labels, explainer, groups, all_evidence)
+    card_list = with_maps(with_files(card_list, trained.file_names(source)), trained, images, groups)
     more = {
         "columns": sorted(scores), "normals": [explainer.normals],
         "thresholds": thresholds(method.score_N, labels, normal_C, limit),
