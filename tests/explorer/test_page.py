@@ -109,6 +109,10 @@ def test_the_threshold_counts_and_filters(opened, pair):
     until(page, f"location.search === '?t={histogram['thresholds'][place]!r}'")
     page.locator("select[name=show]").select_option("misses")
     until_shown(page, 60 - anomalous)
+    page.locator("select[name=show]").select_option("false_alarms")
+    until_shown(page, normal)
+    assert shown(page) == pair.rows(Query(show="false_alarms", above=histogram["thresholds"][place])).tolist()
+    page.locator("select[name=show]").select_option("misses")
     page.get_by_role("button", name="Back to p = .05").click()
     until_shown(page, 60 - histogram["groups"][1]["above"][histogram["default"]])
     assert page.evaluate("document.activeElement.id") == "threshold"
@@ -230,6 +234,11 @@ def test_several_images_of_ones_own_are_scored_at_once(opened, tmp_path, demo):
     page.dispatch_event("body", "drop", {"dataTransfer": transfer})
     until(page, "document.querySelectorAll('#own .cell').length === 7")
     assert "dropped.png" in page.locator("#own .cell").last.inner_text()
+    paste = "files => document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: files }))"
+    page.evaluate(paste, transfer)
+    until(page, "document.querySelectorAll('#own .cell').length === 8")
+    page.evaluate("() => document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: new DataTransfer() }))")
+    until(page, "document.body.innerText.includes('The clipboard holds no image.')")
 
 
 @pytest.mark.slow

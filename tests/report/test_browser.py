@@ -17,6 +17,10 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
 
+# Of an element: whether its beginning is on the screen.
+IN_VIEW = "e => { const { top } = e.getBoundingClientRect(); return top > -2 && top < innerHeight; }"
+
+
 @pytest.fixture(scope="module")
 def browser():
     playwright = pytest.importorskip("playwright.sync_api")
@@ -159,9 +163,10 @@ def test_curves_have_a_view_of_low_false_alarms(offline, report):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone_and_follows_the_theme(browser, report, scheme):
+@pytest.mark.parametrize("opened", ["report", "board"])
+def test_it_fits_a_phone_and_follows_the_theme(browser, request, opened, scheme):
     watched = Watched(browser, offline=True, color_scheme=scheme, viewport={"width": 360, "height": 740})
-    watched.page.goto(report.as_uri())
+    watched.page.goto(request.getfixturevalue(opened).as_uri())
     assert watched.page.evaluate("document.documentElement.scrollWidth") <= 360
     ink, ground = watched.page.evaluate(
         "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
@@ -169,6 +174,19 @@ def test_it_fits_a_phone_and_follows_the_theme(browser, report, scheme):
     light = [sum(int(part) for part in colour[4:-1].split(",")) for colour in (ink, ground)]
     assert (light[0] > light[1]) == (scheme == "dark")
     watched.context.close()
+
+
+@pytest.mark.parametrize("opened", ["report", "board"])
+def test_the_navigation_leads_to_every_section(offline, request, opened):
+    page = offline.page
+    page.goto(request.getfixturevalue(opened).as_uri())
+    links = page.locator("nav a")
+    assert links.count() >= 4
+    for link in links.all():
+        link.click()
+        section = page.locator(link.get_attribute("href"))
+        assert page.url.endswith(link.get_attribute("href"))
+        assert section.evaluate(IN_VIEW), link.inner_text()
 
 
 def test_a_comparison_sorts_filters_and_changes_its_method(offline, board):
