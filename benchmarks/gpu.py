@@ -128,7 +128,7 @@ def parity(config: RunConfig) -> dict[str, float]:
     config = changed(dataclasses.replace(config, device=DEVICE), train={"epochs": 2, "least_steps": 0})
     content = train_images(config, training, split_rows(len(training), config.data)).to_bytes()
 
-    def scores(device: Device, precision: str) -> np.ndarray:
+    def scores(device: Device, precision: Any) -> np.ndarray:
         run = TrainedRun.from_bytes(dataclasses.replace(config, device=device, precision=precision), content)
         return run.score(test, np.arange(len(test)))[run.score_name]
 

@@ -89,7 +89,7 @@ def make_trainer(model: Model, images: Images, config: RunConfig, folder: str) -
     """hw8's training loop on a model, as train.py sets it up."""
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
-    state = TrainingState(channels_last(model.to(device)), config.train, images.fingerprint())
+    state = TrainingState(channels_last(model.to(device)), config.train, images.fingerprint(), precision)
     return Trainer(config, RunFolder(Path(folder)), images, split_rows(len(images), config.data), state, precision)
 
 

@@ -78,13 +78,14 @@ def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
 def constant(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
     """A tensor of these numbers on the device; on a GPU the same one each time.
 
-    A copy from the host's memory would make the GPU wait, and cannot be recorded in a CUDA graph.
+    A copy from the host's memory would make the GPU wait, and cannot be captured in a CUDA graph.
     """
-    return torch.tensor(values) if device.type == "cpu" else _gpu_constant(values, device)
+    return torch.tensor(values) if device.type == "cpu" else _gpu_constant(values, isinstance(values[0], int), device)
 
 
 @functools.cache
-def _gpu_constant(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
+def _gpu_constant(values: tuple[float, ...], whole: bool, device: torch.device) -> torch.Tensor:  # noqa: ARG001
+    """`whole` tells (1, 2) from (1.0, 2.0), which are equal."""
     with torch.inference_mode(False):  # a tensor made in inference mode is of no use to training
         return torch.tensor(values, device=device)
 

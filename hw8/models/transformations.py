@@ -113,10 +113,10 @@ def _rounded(y_NCHW: Tensor) -> Tensor:
 def _where(active_N: Tensor, y_NCHW: Tensor, change: Callable[[Tensor, Tensor | slice], Tensor]) -> Tensor:
     """The images with the active ones replaced by `change(images, rows)`, on a CPU in place.
 
-    There the change sees only the active ones, so that the others cost nothing. On a GPU it sees all: the host would
-    have to wait for the number of active ones, and a CUDA graph could not be recorded.
+    There the change sees only the active ones, so that the others cost nothing. With CUDA it sees all: the host would
+    have to wait for the number of active ones, and no graph could be captured.
     """
-    if y_NCHW.device.type != "cpu":
+    if y_NCHW.device.type not in ("cpu", "mps"):
         return torch.where(active_N.view(-1, 1, 1, 1), change(y_NCHW, slice(None)).to(y_NCHW.dtype), y_NCHW)
     rows = active_N.nonzero()[:, 0]
     if not len(rows):

@@ -100,8 +100,9 @@ class VariationalAutoencoder(Generative):
         if not self.training or self.options.warmup == 0:
             return self.options.beta
         self.steps += 1
-        # In float64, and not fetched to the host, for which a GPU would have to wait.
-        return self.options.beta * (self.steps.double() / self.options.warmup).clamp_max(1.0)
+        # Not fetched to the host, for which a GPU would have to wait. Apple's GPU has no float64.
+        steps = self.steps.float() if self.steps.device.type == "mps" else self.steps.double()
+        return self.options.beta * (steps / self.options.warmup).clamp_max(1.0)
 
     def log_likelihood(self, x_NCHW: Tensor, recon_NCHW: Tensor) -> Tensor:
         """log p(x | z) in nats: (N,)."""

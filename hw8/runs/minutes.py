@@ -26,7 +26,7 @@ from hw8.scoring.inference import Scorer
 from hw8.training.history import Board
 from hw8.training.loop import Trainer
 
-# Steps before those that are timed: the first allocate memory, choose kernels and, on a GPU, are recorded.
+# Steps before those that are timed: the first allocate memory, choose kernels and, on a GPU, are captured.
 WARM_UP = 2 * cuda_graph.WARM_UP
 MEASURED = 3.0  # seconds of steps that are timed, or SHARE of a short time
 SHARE = 0.02
@@ -105,10 +105,10 @@ def _seconds_after(trainer: Trainer) -> float:
     quick = scorer.with_evidence(needed_evidence(scoring.score, scoring.parts, scoring.fused))
     batch, few = evenly_spaced(splits.train, scoring.score_batch_size), evenly_spaced(splits.development, FEW)
     kinds = len(CORRUPTIONS) + len(UNSEEN)
-    if trainer.device.type == "cuda":  # until its kernels are recorded, a scorer is several times as slow
+    if trainer.device.type == "cuda":  # until its graph is captured, a scorer is several times as slow
         first = evenly_spaced(splits.train, (cuda_graph.WARM_UP + 1) * scoring.score_batch_size)
-        for unrecorded in (scorer, quick):
-            unrecorded.table(images, first)
+        for uncaptured in (scorer, quick):
+            uncaptured.table(images, first)
     per_suspect = _seconds(lambda: quick.table(images, batch)) / len(batch)
     per_image = _seconds(lambda: Development.measure(scorer.table, images, few)) / (len(few) * (1 + kinds))
     count = len(splits.calibration) + len(splits.development) + kinds * min(len(splits.development), PER_KIND)

@@ -33,7 +33,7 @@ class Scorer:
         self._channels_last = convolves(model)
         self.device, self.precision, self.batch_size = device, precision, batch_size
         self.evidence_names = evidence_names
-        self._graph = CudaGraph(lambda x: self._scored(x)[1], device) if device.type == "cuda" else None
+        self._graph = CudaGraph(self._evidence, device) if device.type == "cuda" else None
 
     def with_all_evidence(self) -> "Scorer":
         """The same, giving all evidence."""
@@ -58,33 +58,37 @@ class Scorer:
             output = self._quick(x_NCHW)
             return output, evidence(self._quick, x_NCHW, output, self.evidence_names)
 
-    @torch.inference_mode()
-    def _start(self, batch_BHWC: np.ndarray) -> tuple[dict[str, torch.Tensor], torch.cuda.Event | None]:
-        """The evidence of images in the host's memory; of a GPU's it is complete when the event has happened.
-
-        A short batch is filled up with copies of its first image, so that the recording of a whole one serves it.
-        """
-        if self._graph is None:
-            return self._scored(to_device(batch_BHWC, self.device))[1], None
-        count = len(batch_BHWC)
-        filled_BHWC = np.concatenate([batch_BHWC, batch_BHWC[:1].repeat(self.batch_size - count, 0)])
-        evidence_by_name = self._graph(filled_BHWC)
-        fetched = {name: value[:count].to("cpu", non_blocking=True) for name, value in evidence_by_name.items()}
-        event = torch.cuda.Event()
-        event.record()
-        return fetched, event
+    def _evidence(self, batch_BHWC: torch.Tensor) -> dict[str, torch.Tensor]:
+        return self._scored(batch_BHWC)[1]
 
     def _results(self, batches: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         """The evidence of each batch, in order; a GPU computes the next one while the host stores the one before."""
-        waiting = None
+        if self._graph is None:
+            yield from (self.reconstruct(batch_BHWC)[1] for batch_BHWC in batches)
+            return
+        waiting: tuple[dict[str, torch.Tensor], torch.cuda.Event] | None = None
         for batch_BHWC in itertools.chain(batches, [None]):
-            started = None if batch_BHWC is None else self._start(batch_BHWC)
+            started = None if batch_BHWC is None else self._start(self._graph, batch_BHWC)
             if waiting is not None:
-                evidence_by_name, event = waiting
-                if event is not None:
-                    event.synchronize()
-                yield {name: value.cpu().numpy() for name, value in evidence_by_name.items()}
+                evidence_by_name, fetched = waiting
+                fetched.synchronize()
+                yield {name: value.numpy() for name, value in evidence_by_name.items()}
             waiting = started
+
+    @torch.inference_mode()
+    def _start(self, graph: CudaGraph, batch_BHWC: np.ndarray) -> tuple[dict[str, torch.Tensor], torch.cuda.Event]:
+        """The evidence of a batch in the host's memory, complete when the event has happened.
+
+        A short batch is filled up with copies of its first image, so that the graph of a whole one serves it.
+        """
+        count = len(batch_BHWC)
+        filled_BHWC = np.concatenate([batch_BHWC, batch_BHWC[:1].repeat(self.batch_size - count, 0)])
+        evidence_by_name = {
+            name: value[:count].to("cpu", non_blocking=True) for name, value in graph(filled_BHWC).items()
+        }
+        fetched = torch.cuda.Event()
+        fetched.record()
+        return evidence_by_name, fetched
 
     def table(
         self, images: Images, rows: np.ndarray, change: Change | None = None, label: str | None = None

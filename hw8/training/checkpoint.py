@@ -53,12 +53,13 @@ class TrainingState:
         device = next(model.parameters()).device.type
         groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         gpu, kind = device == "cuda", Muon if config.optimizer == "muon" else AdamW
-        # In a recorded step (see CudaGraph) the rates of the recording would stay, were they not on the GPU.
+        # In a step that is replayed (see CudaGraph) the rates of its capture would stay, were they not on the GPU.
         self.decay: float | Tensor = torch.zeros((), device=device) if gpu else 0.0
         lr = torch.full((), config.lr, device=device) if gpu else config.lr
         # Muon is fused on GPUs only: its fused step leaves it to us to skip what the gradient scaler found to overflow.
         fused = gpu or (kind is AdamW and device == "cpu")
         self.optimizer: AdamW = kind(groups, lr=lr, fused=fused, capturable=gpu)
+        self.optimizer._warned_capturable_if_run_uncaptured = True  # of the steps before the capture
         self.scaler = torch.amp.GradScaler(device, enabled=precision == "fp16")
         self.progress = Progress()
 
@@ -91,7 +92,10 @@ class TrainingState:
             temporary.write_bytes(buffer.getbuffer())
 
     def load(self, path: Path) -> None:
-        """Load a saved state. Raises InputError if it is missing, damaged, or of other data or another model."""
+        """Load a saved state. Raises InputError if it is missing, damaged, or of other data or another model.
+
+        On a GPU before the first step: a captured step keeps the tensors that it was captured with.
+        """
         job = processes()
         content = job.broadcast(_read(path) if job.main else {})
         try:

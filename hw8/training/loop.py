@@ -79,8 +79,9 @@ class Trainer:
         if self.job.count > 1:
             synchronise_norms(state.model)
         self.graph: CudaGraph | None = None
+        self.resident_NHWC: torch.Tensor | None = None
         if self.device.type == "cuda" and self.job.count == 1 and not config.train.compile:
-            self.graph = CudaGraph(self._recorded_step, self.device)
+            self.graph = CudaGraph(self._captured_step, self.device)
             self.resident_NHWC = resident_images(images, self.device)
         self.clock = self.saved_at = time.monotonic()
 
@@ -126,6 +127,7 @@ class Trainer:
                     self.finish_epoch(board)
                     if not self.finished:
                         self._stop_if_requested()
+            self.graph = self.resident_NHWC = None  # their memory is the GPU's
         finally:
             board.close()
 
@@ -160,7 +162,7 @@ class Trainer:
             self.pending.append(self.graph(*inputs)["loss_and_norm"])
         state.progress.step += 1
 
-    def _recorded_step(self, given_B: torch.Tensor, mirrored_B: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+    def _captured_step(self, given_B: torch.Tensor, mirrored_B: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
         """The step on a GPU, given the batch's images, uint8 (B, side, side, C), or their rows if all images lie there.
 
         `mirrored_B` says which of them are mirrored left to right.
@@ -174,7 +176,7 @@ class Trainer:
     def _optimise(self, batches: Iterable[torch.Tensor], count: int) -> torch.Tensor:
         """Step along the gradient of these microbatches of a batch of `count`; return its loss and gradient norm (2,).
 
-        On a GPU nothing here may wait for it, since the step is recorded (see CudaGraph).
+        On a GPU nothing here may wait for it, since the step is captured (see CudaGraph).
         """
         state, train = self.state, self.config.train
         loss = torch.zeros((), device=self.device)

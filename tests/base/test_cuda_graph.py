@@ -1,7 +1,7 @@
-"""What a GPU replays from a recording must not wait for it, nor fetch values: held on PyTorch's device without values.
+"""What is captured as a CUDA graph must not wait for the GPU, nor fetch values: checked on the device "meta".
 
-On the device "meta" tensors have shapes only. Whatever asks for a value, or for the number of values that fulfil a
-condition, fails there. What copies numbers from the host to the device, which a recording refuses, is refused here.
+There tensors have shapes and no values. Whatever asks for a value, or for the number of values that fulfil a condition,
+fails there. What copies numbers from the host to the device, which a capture refuses, is refused here.
 """
 
 import dataclasses
@@ -26,6 +26,7 @@ MODELS = {str(load_preset(name).model): name for name in PRESETS}  # one preset 
 META = torch.device("meta")
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
 COPIES = {torch.tensor, torch.as_tensor, torch.from_numpy}
+INDEXED = {torch.Tensor.__getitem__, torch.Tensor.__setitem__}
 
 
 class NoCopies(TorchFunctionMode):
@@ -33,7 +34,7 @@ class NoCopies(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         copied = func in COPIES and not isinstance(args[0], torch.Tensor)
-        index = args[1] if func is torch.Tensor.__getitem__ else ()
+        index = args[1] if func in INDEXED else ()
         picked = any(isinstance(part, list | np.ndarray) for part in (index if isinstance(index, tuple) else (index,)))
         assert not copied, f"{func.__name__} of {args[0]}"
         assert not picked, f"a list of places: {index}"
@@ -44,7 +45,7 @@ class NoCopies(TorchFunctionMode):
 def _as_on_a_gpu(monkeypatch):
     """Constants lie on the device already; it has an autocast."""
     monkeypatch.setattr(
-        devices, "_gpu_constant", lambda values, device: torch.zeros(len(values), dtype=type(values[0]), device=device)
+        devices, "_gpu_constant", lambda values, whole, device: torch.zeros(len(values), dtype=int if whole else float, device=device)
     )
     autocast = torch.autocast
     monkeypatch.setattr(torch, "autocast", lambda kind, **settings: autocast("cpu", **settings))
@@ -65,10 +66,14 @@ def without_values(preset: str) -> tuple[Trainer, torch.Tensor]:
 def test_a_step_needs_no_value_on_the_host(preset):
     trainer, rows_B = without_values(preset)
     trainer.state.model.train()
-    trainer._recorded_step(rows_B, rows_B > 3)  # the optimizer makes its state, as it does before a recording
+    trainer._captured_step(rows_B, rows_B > 3)  # the optimizer makes its state, as it does before a capture
+    buffers = dict(trainer.model.named_buffers())
     with NoCopies():
-        outputs = trainer._recorded_step(rows_B, rows_B > 3)
+        outputs = trainer._captured_step(rows_B, rows_B > 3)
     assert outputs["loss_and_norm"].shape == (2,)
+    assert all(buffer is buffers[name] for name, buffer in trainer.model.named_buffers()), (
+        "a replay changes the old one"
+    )
 
 
 @pytest.mark.parametrize("preset", MODELS.values())
@@ -80,7 +85,10 @@ def test_scoring_needs_no_value_on_the_host(preset):
     assert all(value.shape[0] == 8 for value in evidence_by_name.values())
 
 
-@pytest.mark.parametrize("broken", [lambda x: x * x.max().item(), lambda x: x[x > 0], lambda x: x[[0, 1]]])
-def test_what_a_recording_refuses_fails_here(broken):
+@pytest.mark.parametrize(
+    "broken",
+    [lambda x: x * x.max().item(), lambda x: x[x > 0], lambda x: x[[0, 1]], lambda x: x.__setitem__([0, 1], 1.0)],
+)
+def test_what_a_capture_refuses_fails_here(broken):
     with pytest.raises((RuntimeError, NotImplementedError, AssertionError)), NoCopies():
         broken(torch.zeros(3, device=META))

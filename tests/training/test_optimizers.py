@@ -102,6 +102,27 @@ def test_kernels_take_orthogonal_steps_and_other_weights_adamws():
         torch.testing.assert_close(p, q, rtol=0, atol=0)
 
 
+def test_a_fused_step_is_skipped_where_the_scaler_found_an_overflow():
+    """As on a GPU, where the scaler leaves that to the optimizer, and the rate is a tensor."""
+    models = [nn.Conv2d(3, 5, 3), nn.Conv2d(3, 5, 3)]
+    models[1].load_state_dict(models[0].state_dict())
+    groups = [[{"params": list(model.parameters())}] for model in models]
+    fused, plain = Muon(groups[0], lr=torch.tensor(0.03), fused=True), Muon(groups[1], lr=0.03)
+    generator = torch.Generator().manual_seed(4)
+    for overflowed in (0.0, 1.0, 0.0):
+        for p, q in zip(*(model.parameters() for model in models), strict=True):
+            grad = torch.randn(p.shape, generator=generator)
+            p.grad, q.grad = grad.clone(), grad
+            if overflowed:
+                p.grad.flatten()[0] = torch.inf
+        fused.found_inf = torch.full((), overflowed)
+        fused.step()
+        if not overflowed:
+            plain.step()
+    for p, q in zip(*(model.parameters() for model in models), strict=True):
+        torch.testing.assert_close(p, q)
+
+
 @pytest.fixture
 def trainer(quick):
     """A training of a convolutional model by Muon that has made no step."""

@@ -17,7 +17,7 @@ from hw8.data.loader import mirrored_rows
 from hw8.data.sources import open_source
 from hw8.data.splits import split_rows
 from hw8.models import create_model
-from hw8.models.averaging import averaging_decay
+from hw8.models.averaging import averaging_decay, update_average
 from hw8.models.losses import reconstruction_loss
 from hw8.models.output import Model
 from hw8.runs import train as session
@@ -162,6 +162,17 @@ def test_learned_numbers_are_averaged_and_counters_copied():
         blended = name in learned or name.endswith(("running_mean", "running_var"))
         torch.testing.assert_close(value, before[name] + (share if blended else 1), msg=name)
     assert any(name.endswith("running_var") for name in before)
+
+
+def test_the_decay_may_be_a_tensor():
+    torch.manual_seed(0)
+    current = create_model("vqvae", 16, 3, {})
+    averages = [create_model("vqvae", 16, 3, {})]
+    averages.append(copy.deepcopy(averages[0]))
+    for average, decay in zip(averages, (0.9, torch.tensor(0.9)), strict=True):
+        update_average(average, current, decay)
+    for p, q in zip(*(average.state_dict().values() for average in averages), strict=True):
+        torch.testing.assert_close(p, q)
 
 
 def test_the_held_out_loss_is_that_of_the_averaged_weights(trainer):
