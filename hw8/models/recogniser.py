@@ -17,10 +17,17 @@ from hw8.models.blocks import Autoencoder, FourWidths, Layers, ResidualBlock, Si
 from hw8.models.conv import conv_decoder
 from hw8.models.output import Output
 from hw8.models.registry import model_options, register_model
-from hw8.models.transformations import DAMAGES, QUARTERS, Chances, mirror_signs, parameter_names, transform
+from hw8.models.transformations import (
+    DAMAGES,
+    MIRRORED_TURNS,
+    QUARTERS,
+    Chances,
+    mirror_signs,
+    parameter_names,
+    transform,
+)
 
 SEED = 8  # of the transformations that the diagnosis draws; any number
-MIRRORED_TURNS = (0, 3, 2, 1)  # a quarter turn to the left is, in the mirror, one to the right
 BETA = 0.1  # error of an amount in [-1, 1] where its loss changes from squared to absolute; chosen by hand
 # Narrower than the encoder, since no preset scores by the reconstruction; chosen by hand.
 DECODER_WIDTHS = (16, 32, 64, 128)

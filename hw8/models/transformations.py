@@ -22,6 +22,7 @@ ONE_SIDED = ("noise", "smoothness")  # amounts in [0, 1]: there is no negative n
 MIRRORED = ("shift_x", "tilt")  # amounts that change their sign when the image is mirrored left to right
 DAMAGES = ("none", "pasted", "blended", "shuffled", "covered", "moved")
 QUARTERS = 4
+MIRRORED_TURNS = (0, 3, 2, 1)  # a quarter turn to the left is, in the mirror, one to the right
 WARM = (1.0, 0.0, -1.0)  # the direction of warmth in red, green and blue
 
 # Strength of each graded change at the amount 1. All are chosen by hand, as are the probabilities in Chances.

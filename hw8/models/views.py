@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hw8.base.device import constant
 from hw8.models.blocks import FourWidths, Layers, ResidualBlock, conv_down, in_float32
 from hw8.models.output import Model, Output
 from hw8.models.registry import model_options, register_model
-from hw8.models.transformations import QUARTERS, varied
+from hw8.models.transformations import MIRRORED_TURNS, QUARTERS, varied
 
 # Largest side of a view in pixels: larger images are shrunk by whole factors first. Turns and shifts are still told
 # apart there, and at 64 pixels a view would take four times as long.
@@ -30,6 +31,8 @@ class ViewsOptions:
 
     widths: FourWidths = (32, 32, 64, 128)
     """Channels of the strided stem and of three residual stages, the last two of which halve the map."""
+    mirror: bool = True
+    """Average the evidence of an image and of its mirror image; right where both are equally normal."""
 
 
 class ViewRecogniser(Model):
@@ -41,12 +44,14 @@ class ViewRecogniser(Model):
         stages = (ResidualBlock(*pair, stride) for pair, stride in zip(pairwise(widths), STRIDES, strict=True))
         self.features = Layers(*conv_down([channels, widths[0]]), *stages)
         self.heads = nn.Linear(widths[-1], QUARTERS + 2 * len(STEPS))
+        self.mirror = options.mirror
 
     def forward(self, x_NCHW: Tensor) -> Output:
         """The loss `views`, per image: cross-entropies of turn and shifts, summed, the mean over the four turns.
 
         While training each image is varied and each turn shifted at random; in evaluation none is. The latent
-        (N, 4 D) is the features of the four turns side by side, each of length 1.
+        (N, 4 D) is the features of the four turns side by side, each of length 1; in evaluation and with `mirror`, the
+        mean of those of the image and of its mirror image, whose left turn is the image's right one.
         """
         small_NCHW = self._shrunk(x_NCHW)
         if self.training:
@@ -60,20 +65,27 @@ class ViewRecogniser(Model):
             down_M = across_M = torch.ones_like(logit_MK[:, 0], dtype=torch.long)
         loss_QN = surprises(logit_MK, down_M, across_M).sum(2)
         latent_QND = F.normalize(feature_MD, dim=1).unflatten(0, (QUARTERS, -1))
+        if self.mirror and not self.training:
+            _, feature_MD = self._recognise(turns(small_NCHW.flip(3)))
+            mirrored_QND = F.normalize(feature_MD, dim=1).unflatten(0, (QUARTERS, -1))
+            mirrored_QND = mirrored_QND.index_select(0, constant(MIRRORED_TURNS, x_NCHW.device))
+            latent_QND = (latent_QND + mirrored_QND) / 2
         return Output(None, latent_QND.movedim(0, 1).flatten(1), {"views": loss_QN.mean(0)})
 
     def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
         """-log p of the right turn, of the right shifts, and of both: `turns`, `shifts`, `views`, (N,) each.
 
         Means over twelve views: each turn unshifted, and shifted by a quarter both down and across, back and forth.
-        (All 36 cost three times as much, and rank as these do.)
+        (All 36 cost three times as much, and rank as these do.) With `mirror`, also over those of the mirror image.
         """
-        turns_MCHW, by_step = turns(self._shrunk(x_NCHW)), []
-        for step in range(len(STEPS)):
-            step_M = torch.full_like(turns_MCHW[:, 0, 0, 0], step, dtype=torch.long)
-            logit_MK, _ = self._recognise(shifted(turns_MCHW, step_M, step_M))
-            by_step.append(surprises(logit_MK, step_M, step_M).mean(0))
-        turns_N, shifts_N = torch.stack(by_step).mean(0).unbind(1)
+        small_NCHW, means = self._shrunk(x_NCHW), []
+        for seen_NCHW in (small_NCHW, small_NCHW.flip(3)) if self.mirror else (small_NCHW,):
+            turns_MCHW = turns(seen_NCHW)
+            for step in range(len(STEPS)):
+                step_M = torch.full_like(turns_MCHW[:, 0, 0, 0], step, dtype=torch.long)
+                logit_MK, _ = self._recognise(shifted(turns_MCHW, step_M, step_M))
+                means.append(surprises(logit_MK, step_M, step_M).mean(0))
+        turns_N, shifts_N = torch.stack(means).mean(0).unbind(1)
         return {"turns": turns_N, "shifts": shifts_N, "views": turns_N + shifts_N}
 
     def _recognise(self, view_MCHW: Tensor) -> tuple[Tensor, Tensor]:

@@ -54,7 +54,7 @@ def load_method(name: str) -> RunConfig:
 
 def without_mirroring(config: RunConfig) -> RunConfig:
     """The settings for images that do not stay normal in the mirror."""
-    options = config.model.options | ({"mirror": False} if config.model.name == "recogniser" else {})
+    options = config.model.options | ({"mirror": False} if config.model.name in ("recogniser", "views") else {})
     return changed(config, data={"flip": False}, model={"options": options})
 
 

@@ -45,7 +45,9 @@ class NoCopies(TorchFunctionMode):
 def _as_on_a_gpu(monkeypatch):
     """Constants lie on the device already; it has an autocast."""
     monkeypatch.setattr(
-        devices, "_gpu_constant", lambda values, whole, device: torch.zeros(len(values), dtype=int if whole else float, device=device)
+        devices,
+        "_gpu_constant",
+        lambda values, whole, device: torch.zeros(len(values), dtype=int if whole else float, device=device),
     )
     autocast = torch.autocast
     monkeypatch.setattr(torch, "autocast", lambda kind, **settings: autocast("cpu", **settings))

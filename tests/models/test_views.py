@@ -1,10 +1,15 @@
 """Views of an image: turns keep its pixels, shifts reflect its edges, and the score is what the formula says."""
 
+import itertools
+
 import pytest
 import torch
 
 from hw8.models import create_model
 from hw8.models.views import shifted, turns
+
+# Columns of a latent of four times 128 when the image is mirrored: left and right turns change places.
+MIRRORED = torch.arange(4 * 128).view(4, 128)[[0, 3, 2, 1]].flatten()
 
 
 @pytest.fixture
@@ -33,9 +38,9 @@ def test_the_score_is_minus_the_log_probability_of_the_right_answers_over_all_vi
     model = create_model("views", 32, 3, {}).eval()
     evidence = model.evidence(x_NCHW, model(x_NCHW))
     turns, shifts = [], []
-    for quarters in range(4):
+    for seen_NCHW, quarters in itertools.product((x_NCHW, x_NCHW.flip(3)), range(4)):
         for step in (-1, 0, 1):
-            padded = torch.nn.functional.pad(x_NCHW.rot90(quarters, (2, 3)), (8, 8, 8, 8), mode="reflect")
+            padded = torch.nn.functional.pad(seen_NCHW.rot90(quarters, (2, 3)), (8, 8, 8, 8), mode="reflect")
             view = padded[:, :, 8 + 8 * step : 40 + 8 * step, 8 + 8 * step : 40 + 8 * step]
             turn, row, column = model.heads(model.features(view).mean((2, 3))).split((4, 3, 3), 1)
             turns.append(-turn.log_softmax(1)[:, quarters])
@@ -59,13 +64,26 @@ def test_the_held_out_loss_is_that_of_unshifted_turns(x_NCHW):
 
 @torch.no_grad()
 def test_the_latent_of_an_image_is_its_four_turns_whatever_the_batch(x_NCHW):
-    model = create_model("views", 32, 3, {}).eval()
+    model = create_model("views", 32, 3, {"mirror": False}).eval()
     latent_ND = model(x_NCHW).latent_ND
     assert latent_ND.shape == (6, 4 * 128)
     torch.testing.assert_close(latent_ND.view(6, 4, 128).norm(dim=2), torch.ones(6, 4))
     torch.testing.assert_close(model(x_NCHW[3:4]).latent_ND, latent_ND[3:4], rtol=1e-4, atol=1e-5)
     second_ND = model.features(x_NCHW.rot90(1, (2, 3))).mean((2, 3))
     torch.testing.assert_close(latent_ND[:, 128:256], second_ND / second_ND.norm(dim=1, keepdim=True))
+
+
+@torch.no_grad()
+def test_an_image_and_its_mirror_image_have_the_same_evidence(x_NCHW):
+    model = create_model("views", 32, 3, {})
+    outputs = [model.eval()(x) for x in (x_NCHW, x_NCHW.flip(3))]
+    torch.testing.assert_close(outputs[0].latent_ND, outputs[1].latent_ND[:, MIRRORED], rtol=1e-4, atol=1e-5)
+    evidence = [model.evidence(x, output) for x, output in zip((x_NCHW, x_NCHW.flip(3)), outputs, strict=True)]
+    for name in ("turns", "shifts", "views"):
+        torch.testing.assert_close(evidence[0][name], evidence[1][name], rtol=1e-4, atol=1e-5)
+    alone = create_model("views", 32, 3, {"mirror": False}, weights=model.state_dict()).eval()
+    each = [alone(x).latent_ND for x in (x_NCHW, x_NCHW.flip(3))]
+    torch.testing.assert_close(outputs[0].latent_ND, (each[0] + each[1][:, MIRRORED]) / 2, rtol=1e-4, atol=1e-5)
 
 
 def test_images_are_varied_in_training_alone(x_NCHW, monkeypatch):
