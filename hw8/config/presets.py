@@ -258,7 +258,12 @@ def boss_views() -> RunConfig:
         data={"flip": True},
         model={"name": "views", "options": {}},
         train={"least_steps": 6000, "batch_size": 32, "optimizer": "muon", "lr": 1e-2, "weight_decay": 0.05},
-        scoring={"score": "fused", "fused": ("views", "latent"), "distance": "euclidean", "fit_on": "training"},
+        scoring={
+            "score": "fused",
+            "fused": ("views", "latent", "early"),
+            "distance": "euclidean",
+            "fit_on": "training",
+        },
     )
 
 

@@ -50,8 +50,7 @@ class ViewRecogniser(Model):
         """The loss `views`, per image: cross-entropies of turn and shifts, summed, the mean over the four turns.
 
         While training each image is varied and each turn shifted at random; in evaluation none is. The latent
-        (N, 4 D) is the features of the four turns side by side, each of length 1; in evaluation and with `mirror`, the
-        mean of those of the image and of its mirror image, whose left turn is the image's right one.
+        (N, 4 D) is the features of the four turns (see `of_all_turns`), in evaluation with those of the mirror image.
         """
         small_NCHW = self._shrunk(x_NCHW)
         if self.training:
@@ -59,41 +58,45 @@ class ViewRecogniser(Model):
                 # Against learning a few thousand images by heart.
                 turns_MCHW = turns(varied(small_NCHW.float()))
             down_M, across_M = (torch.randint(len(STEPS), (len(turns_MCHW),), device=x_NCHW.device) for _ in range(2))
-            logit_MK, feature_MD = self._recognise(shifted(turns_MCHW, down_M, across_M))
+            logit_MK, *features = self._recognise(shifted(turns_MCHW, down_M, across_M))
         else:
-            logit_MK, feature_MD = self._recognise(turns(small_NCHW))
+            logit_MK, *features = self._recognise(turns(small_NCHW))
             down_M = across_M = torch.ones_like(logit_MK[:, 0], dtype=torch.long)
         loss_QN = surprises(logit_MK, down_M, across_M).sum(2)
-        latent_QND = F.normalize(feature_MD, dim=1).unflatten(0, (QUARTERS, -1))
+        latents = [features[-1]]
         if self.mirror and not self.training:
-            _, feature_MD = self._recognise(turns(small_NCHW.flip(3)))
-            mirrored_QND = F.normalize(feature_MD, dim=1).unflatten(0, (QUARTERS, -1))
-            mirrored_QND = mirrored_QND.index_select(0, constant(MIRRORED_TURNS, x_NCHW.device))
-            latent_QND = (latent_QND + mirrored_QND) / 2
-        return Output(None, latent_QND.movedim(0, 1).flatten(1), {"views": loss_QN.mean(0)})
+            latents.append(self._recognise(turns(small_NCHW.flip(3)))[-1])
+        return Output(None, of_all_turns(*latents), {"views": loss_QN.mean(0)})
 
     def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
-        """-log p of the right turn, of the right shifts, and of both: `turns`, `shifts`, `views`, (N,) each.
+        """-log p of the right turn, of the right shifts, and of both: `turns`, `shifts`, `views`, (N,) each; `early`.
 
         Means over twelve views: each turn unshifted, and shifted by a quarter both down and across, back and forth.
         (All 36 cost three times as much, and rank as these do.) With `mirror`, also over those of the mirror image.
+        `early` (N, 4 widths[1]) is the features of the first residual stage, as the latent is those of the last.
         """
-        small_NCHW, means = self._shrunk(x_NCHW), []
+        small_NCHW, means, early = self._shrunk(x_NCHW), [], []
         for seen_NCHW in (small_NCHW, small_NCHW.flip(3)) if self.mirror else (small_NCHW,):
             turns_MCHW = turns(seen_NCHW)
             for step in range(len(STEPS)):
                 step_M = torch.full_like(turns_MCHW[:, 0, 0, 0], step, dtype=torch.long)
-                logit_MK, _ = self._recognise(shifted(turns_MCHW, step_M, step_M))
+                logit_MK, first_ME, _ = self._recognise(shifted(turns_MCHW, step_M, step_M))
                 means.append(surprises(logit_MK, step_M, step_M).mean(0))
+                if STEPS[step] == 0:
+                    early.append(first_ME)
         turns_N, shifts_N = torch.stack(means).mean(0).unbind(1)
-        return {"turns": turns_N, "shifts": shifts_N, "views": turns_N + shifts_N}
+        return {"turns": turns_N, "shifts": shifts_N, "views": turns_N + shifts_N, "early": of_all_turns(*early)}
 
-    def _recognise(self, view_MCHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of turn and shifts (M, 10) of views, and their pooled features (M, D)."""
-        map_MDhw = self.features(view_MCHW)
+    def _recognise(self, view_MCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of turn and shifts (M, 10) of views, and the pooled features of the first and the last stage."""
+        map_MDhw, stages = view_MCHW, []
+        for layer in self.features.layers:
+            map_MDhw = layer(map_MDhw)
+            if isinstance(layer, ResidualBlock):
+                stages.append(map_MDhw)
         with in_float32(view_MCHW):
-            feature_MD = map_MDhw.float().mean((2, 3))
-            return self.heads(feature_MD), feature_MD
+            first_ME, last_MD = (map_MDhw.float().mean((2, 3)) for map_MDhw in (stages[0], stages[-1]))
+            return self.heads(last_MD), first_ME, last_MD
 
     def _shrunk(self, x_NCHW: Tensor) -> Tensor:
         """The images at the side of views."""
@@ -103,7 +106,7 @@ class ViewRecogniser(Model):
     def diagnose(self, x_NCHW: Tensor) -> dict[str, float]:
         """-log p of the right turn and shifts of held-out images: how well the pretext task is learned."""
         own = self.evidence(x_NCHW, self(x_NCHW))
-        return {name: value.mean().item() for name, value in own.items()}
+        return {name: own[name].mean().item() for name in ("turns", "shifts", "views")}
 
 
 def turns(x_NCHW: Tensor) -> Tensor:
@@ -112,6 +115,20 @@ def turns(x_NCHW: Tensor) -> Tensor:
     A batch holds all turns alike, so that its statistics in BatchNorm do not reveal one.
     """
     return torch.cat([x_NCHW.rot90(quarters, (2, 3)) for quarters in range(QUARTERS)])
+
+
+def of_all_turns(feature_MD: Tensor, mirrored_MD: Tensor | None = None) -> Tensor:
+    """Features of the four turns of images, each of length 1, side by side: (N, 4 D).
+
+    With those of the turns of the mirror images, the mean of both, where an image's left turn is its mirror image's
+    right one.
+    """
+    of_turn_QND = F.normalize(feature_MD, dim=1).unflatten(0, (QUARTERS, -1))
+    if mirrored_MD is not None:
+        mirrored_QND = F.normalize(mirrored_MD, dim=1).unflatten(0, (QUARTERS, -1))
+        mirrored_QND = mirrored_QND.index_select(0, constant(MIRRORED_TURNS, feature_MD.device))
+        of_turn_QND = (of_turn_QND + mirrored_QND) / 2
+    return of_turn_QND.movedim(0, 1).flatten(1)
 
 
 def surprises(logit_MK: Tensor, down_M: Tensor, across_M: Tensor) -> Tensor:

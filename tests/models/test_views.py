@@ -81,16 +81,29 @@ def test_an_image_and_its_mirror_image_have_the_same_evidence(x_NCHW):
     evidence = [model.evidence(x, output) for x, output in zip((x_NCHW, x_NCHW.flip(3)), outputs, strict=True)]
     for name in ("turns", "shifts", "views"):
         torch.testing.assert_close(evidence[0][name], evidence[1][name], rtol=1e-4, atol=1e-5)
+    early = [values["early"].view(6, 4, 32) for values in evidence]
+    torch.testing.assert_close(early[0], early[1][:, [0, 3, 2, 1]], rtol=1e-4, atol=1e-5)
     alone = create_model("views", 32, 3, {"mirror": False}, weights=model.state_dict()).eval()
     each = [alone(x).latent_ND for x in (x_NCHW, x_NCHW.flip(3))]
     torch.testing.assert_close(outputs[0].latent_ND, (each[0] + each[1][:, MIRRORED]) / 2, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_the_early_features_are_those_of_the_first_stage(x_NCHW):
+    model = create_model("views", 32, 3, {"mirror": False}).eval()
+    early_NQE = model.evidence(x_NCHW, model(x_NCHW))["early"].view(6, 4, 32)
+    first_stage = model.features.layers[:4]
+    assert len(model.features.layers) == 6
+    for quarters in range(4):
+        expected_NE = first_stage(x_NCHW.rot90(quarters, (2, 3))).mean((2, 3))
+        torch.testing.assert_close(early_NQE[:, quarters], torch.nn.functional.normalize(expected_NE, dim=1))
 
 
 def test_images_are_varied_in_training_alone(x_NCHW, monkeypatch):
     model = create_model("views", 32, 3, {})
     monkeypatch.setattr("hw8.models.views.varied", torch.zeros_like)
     seen = []
-    model.features.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].abs().max().item()))
+    model.features.layers[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].abs().max().item()))
     model.eval()(x_NCHW)
     assert min(seen) > 0
     seen.clear()
