@@ -54,6 +54,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "views": ("its turns and shifts are easier to see", "its turns and shifts are harder to see"),
     "distance": ("nearer to the centre", "further from the centre"),
 }  # fmt: skip
+# Vectors without a direction, of which "unusual NAME" would say nothing.
+UNUSUAL = {"early": "unusual colours or edges", "latent": "unusual features"}
 # The column that gives the direction of a vector whose columns have no names; of others it is their mean.
 DIRECTION = {"texture": FLAT, "bands": 0}
 
@@ -114,7 +116,7 @@ def _deviations(
             deviations += [Deviation(name, "", share_N, standard_N) for name, share_N, standard_N in both]
         else:
             share_N, deviation_N = share_ND[:, own].sum(axis=1), _direction(part, standard_ND[:, own])
-            deviations.append(Deviation(part, f"unusual {part}", share_N, deviation_N))
+            deviations.append(Deviation(part, _unusual(part), share_N, deviation_N))
     return deviations
 
 
@@ -124,7 +126,11 @@ def _alone(calibration: Calibration, name: str, value: np.ndarray, p_value_N: np
         deviation_N = np.copysign(np.inf, value - np.median(calibration.values_C[name]))
     else:
         deviation_N = _direction(name, calibration.fits[name].standardise(value.astype(np.float64)))
-    return Deviation(name, f"unusual {name}", (p_value_N <= ALPHA).astype(float), deviation_N)
+    return Deviation(name, _unusual(name), (p_value_N <= ALPHA).astype(float), deviation_N)
+
+
+def _unusual(name: str) -> str:
+    return UNUSUAL.get(name, f"unusual {name}")
 
 
 def _direction(name: str, standard_ND: np.ndarray) -> np.ndarray:
