@@ -32,7 +32,7 @@ from hw8.report.pages import with_code
 from hw8.report.pairs import disagreements
 from hw8.report.run_report import _facts, warnings_of, write_run_report
 from hw8.report.thresholds import thresholds
-from hw8.report.words import WORDS, in_words
+from hw8.report.words import UNUSUAL, WORDS, in_words
 from hw8.runs.predict import Scores
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import Calibration, needed_evidence
@@ -195,7 +195,7 @@ def test_there_are_words_for_the_evidence_of_every_preset():
     for name in PRESETS:
         scoring = load_preset(name).scoring
         for evidence in needed_evidence(scoring.score, scoring.parts, scoring.fused):
-            assert evidence in WORDS or evidence in ("amounts", "changes", "latent", "features"), (name, evidence)
+            assert evidence in {*WORDS, *UNUSUAL, "amounts", "changes", "features"}, (name, evidence)
     assert {*parameter_names(3), *DAMAGES, *(f"turned {90 * quarters}" for quarters in range(4))} <= set(WORDS)
 
 
