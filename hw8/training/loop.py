@@ -367,10 +367,12 @@ def _seed_layers(seed: int, step: int, rank: int, device: torch.device) -> None:
     own = (seed << 32) + step
     if rank:
         own = int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
-    # torch.manual_seed would do both, but it records the call stack, which is slow.
+    # torch.manual_seed would do all, but it records the call stack, which is slow.
     torch.default_generator.manual_seed(own)
-    if device.type != "cpu":
-        getattr(torch, device.type).manual_seed(own)
+    if device.type == "cuda":
+        torch.cuda.manual_seed_all(own)
+    elif device.type == "mps":
+        torch.mps.manual_seed(own)
 
 
 def check_trainable(config: RunConfig, rows: int, device: torch.device) -> None:
