@@ -1,6 +1,6 @@
-"""Speeds on a GPU beside the course's way on it, how long it waits, and its scores beside the CPU's.
+"""Speeds on a GPU beside the course's way on it, how long it is idle, and its scores beside the CPU's.
 
-`python -m benchmarks.gpu` prints one JSON object. The images are noise of the homework's shape; nothing is learned.
+`python -m benchmarks.gpu` prints one JSON object. Speeds are measured on noise, scores on generated faces.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ ON_GPU = ("kernel", "gpu_memcpy", "gpu_memset")  # categories of the recording
 DEVICE: Device = "cuda"
 
 
-def waiting_share(steps: Iterator[int]) -> dict[str, float]:
+def idle_share(steps: Iterator[int]) -> dict[str, float]:
     """Share of the time of some steps in which no kernel and no copy runs on the GPU, and kernels per step.
 
     Recording slows the host down, so that the share is rather too large.
@@ -57,7 +57,7 @@ def waiting_share(steps: Iterator[int]) -> dict[str, float]:
     for start, stop in spans:
         busy += max(0.0, stop - max(start, end))
         end = max(end, stop)
-    return {"waiting": 1 - busy / (end - spans[0][0]), "kernels": len(spans) / PROFILED}
+    return {"idle": 1 - busy / (end - spans[0][0]), "kernels": len(spans) / PROFILED}
 
 
 def training(config: RunConfig) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def training(config: RunConfig) -> dict[str, Any]:
         trainer = make_trainer(preset_model(config, images.side), images, config, folder)
         ours = our_steps(trainer)
         course_model = preset_model(config, images.side)
-        theirs = course_loop.train_steps(course_model, array, config.train.batch_size, "cuda", loss_of)
+        theirs = course_loop.train_steps(course_model, array, config.train.batch_size, DEVICE, loss_of)
         for steps in (ours, theirs):
             list(itertools.islice(steps, 20))  # to warm up
 
@@ -81,7 +81,7 @@ def training(config: RunConfig) -> dict[str, Any]:
             return course_loop.images_per_second(synchronised(steps), SECONDS)
 
         ratio = Ratio.in_turns(lambda: rate(ours), lambda: rate(theirs), REPEATS)
-        return dataclasses.asdict(ratio) | waiting_share(ours) | {"course_waiting": waiting_share(theirs)["waiting"]}
+        return dataclasses.asdict(ratio) | idle_share(ours) | {"course_idle": idle_share(theirs)["idle"]}
 
 
 def synchronised(steps: Iterator[int]) -> Iterator[int]:
@@ -104,7 +104,7 @@ def scoring(config: RunConfig) -> dict[str, Any]:
         return len(rows) / seconds(lambda: ours.table(images, rows))
 
     def their_rate() -> float:
-        return len(rows) / seconds(lambda: course_loop.score(course_model, array, config.train.batch_size, "cuda"))
+        return len(rows) / seconds(lambda: course_loop.score(course_model, array, config.train.batch_size, DEVICE))
 
     our_rate(), their_rate()  # to warm up
     return dataclasses.asdict(Ratio.in_turns(our_rate, their_rate, REPEATS))

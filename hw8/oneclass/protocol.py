@@ -25,6 +25,7 @@ from hw8.data.splits import SMALLEST, split_rows
 from hw8.evaluation.classical import CLASSICAL, CROPS, described, fit_classical
 from hw8.evaluation.held_out import evaluate_held_out
 from hw8.evaluation.metrics import roc_auc
+from hw8.models import options_class
 from hw8.oneclass.labelled_set import LabelledSet
 from hw8.oneclass.results import MEASURED, Results, Row, read_ledger, write_ledger
 from hw8.oneclass.sources import DIGITS
@@ -54,7 +55,8 @@ def load_method(name: str) -> RunConfig:
 
 def without_mirroring(config: RunConfig) -> RunConfig:
     """The settings for images that do not stay normal in the mirror."""
-    options = config.model.options | ({"mirror": False} if config.model.name in ("recogniser", "views") else {})
+    mirrors = "mirror" in {field.name for field in dataclasses.fields(options_class(config.model.name))}
+    options = config.model.options | ({"mirror": False} if mirrors else {})
     return changed(config, data={"flip": False}, model={"options": options})
 
 

@@ -79,8 +79,8 @@ def orthogonalised(matrices: Sequence[Tensor]) -> list[Tensor]:
     torch._foreach_add_(norms, 1e-7)  # of a gradient of zeros, zeros
     xs = [x / norm for x, norm in zip(wide, norms, strict=True)]
     products = _products([x @ x.T for x in xs])
-    done = (product @ x for product, x in zip(products, xs, strict=True))
-    return [x.T if len(m) > m.shape[1] else x for m, x in zip(matrices, done, strict=True)]
+    results = (product @ x for product, x in zip(products, xs, strict=True))
+    return [x.T if len(m) > m.shape[1] else x for m, x in zip(matrices, results, strict=True)]
 
 
 def _products(squares: list[Tensor]) -> list[Tensor]:
