@@ -58,12 +58,12 @@ class ViewRecogniser(Model):
                 # Against learning a few thousand images by heart.
                 turns_MCHW = turns(varied(small_NCHW.float()))
             down_M, across_M = (torch.randint(len(STEPS), (len(turns_MCHW),), device=x_NCHW.device) for _ in range(2))
-            logit_MK, *features = self._recognise(shifted(turns_MCHW, down_M, across_M))
+            logit_MK, _, feature_MD = self._recognise(shifted(turns_MCHW, down_M, across_M))
         else:
-            logit_MK, *features = self._recognise(turns(small_NCHW))
+            logit_MK, _, feature_MD = self._recognise(turns(small_NCHW))
             down_M = across_M = torch.ones_like(logit_MK[:, 0], dtype=torch.long)
         loss_QN = surprises(logit_MK, down_M, across_M).sum(2)
-        latents = [features[-1]]
+        latents = [feature_MD]
         if self.mirror and not self.training:
             latents.append(self._recognise(turns(small_NCHW.flip(3)))[-1])
         return Output(None, of_all_turns(*latents), {"views": loss_QN.mean(0)})
