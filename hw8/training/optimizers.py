@@ -100,11 +100,17 @@ def _products(squares: list[Tensor]) -> list[Tensor]:
 
 def _product(square: Tensor) -> Tensor:
     """The same for one matrix (I, I), or several of one size (K, I, I)."""
-    a, b, c = COEFFICIENTS
-    product = None
-    for _ in range(ITERATIONS):
-        p = b * square + c * square @ square
-        p.diagonal(dim1=-2, dim2=-1).add_(a)
-        product = p if product is None else p @ product
+    product = p = _factor(square)
+    for _ in range(ITERATIONS - 1):
         square = p @ square @ p
-    return cast(Tensor, product)
+        p = _factor(square)
+        product = p @ product
+    return product
+
+
+def _factor(square: Tensor) -> Tensor:
+    """p of one iteration x -> p x, from x x': a + b x x' + c (x x')^2."""
+    a, b, c = COEFFICIENTS
+    p = b * square + c * square @ square
+    p.diagonal(dim1=-2, dim2=-1).add_(a)
+    return p
