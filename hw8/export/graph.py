@@ -104,7 +104,7 @@ class ScoreGraph(nn.Module):
     def forward(self, images_NHWC: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 (N, H, W, C) to the score, float32 (N,), and its conformal p-value (Vovk 2005), float64 (N,)."""
         x_NCHW = to_pixels(self._centre(images_NHWC), channels_last=False)
-        pieces = evidence(self.model, x_NCHW, self.model(x_NCHW), self.names)
+        pieces = evidence(self.model, x_NCHW, evidence_names=self.names)
         scores = {name: self._score(name, pieces) for name in self.parts}
         if self.nats:
             score_N = torch.stack([self.nats[name](value_N) for name, value_N in scores.items()]).sum(0)

@@ -49,6 +49,7 @@ class DenoisingAutoencoder(Autoencoder):
     errors by strength.
     """
 
+    needs_output = False
     noise_KS: Tensor
 
     def __init__(

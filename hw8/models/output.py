@@ -22,6 +22,9 @@ class Output(NamedTuple):
 class Model(nn.Module):
     """A module whose `forward(x_NCHW)` returns an `Output`; it may have evidence and diagnoses of its own."""
 
+    needs_output = True
+    """Whether `evidence` needs its `output`. If not, scoring by that evidence alone skips the reconstruction."""
+
     def splits(self) -> bool:
         """Whether a batch may be split into microbatches whose gradients are summed.
 

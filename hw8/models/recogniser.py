@@ -57,6 +57,7 @@ def recogniser_encoder(channels: int, widths: Sequence[int]) -> Layers:
 class Recogniser(Autoencoder):
     """Encoder with heads that recognise the transformation of the image, and a decoder that undoes it."""
 
+    needs_output = False
     signs: Tensor
 
     def __init__(self, side: int, channels: int, options: RecogniserOptions) -> None:

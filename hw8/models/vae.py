@@ -57,6 +57,7 @@ class VariationalAutoencoder(Generative):
     The bernoulli likelihood is of pixels moved to [0, 1]. In evaluation the latent is the mean.
     """
 
+    needs_output = False
     steps: Tensor
     noise_KD: Tensor
 

@@ -38,6 +38,8 @@ class ViewsOptions:
 class ViewRecogniser(Model):
     """A residual network that recognises the turn and the shifts of a view; it reconstructs nothing."""
 
+    needs_output = False
+
     def __init__(self, side: int, channels: int, options: ViewsOptions) -> None:
         super().__init__()
         self.factor, widths = max(1, side // VIEW_SIDE), options.widths

@@ -71,16 +71,21 @@ ERRORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     error.__name__: error
     for error in (losses.l1, losses.mse, rse, structural, top_l1, centre_l1, error_bands, error_regions)
 }
+NOTHING = Output(None, torch.empty(0), {})
 STATISTICS: dict[str, Callable[[Tensor], Tensor]] = {"bands": texture.band_energies, "texture": texture.cooccurrence}
 
 
 def evidence(
-    model: Model, x_NCHW: Tensor, output: Output, evidence_names: Collection[str] | None = None
+    model: Model, x_NCHW: Tensor, output: Output | None = None, evidence_names: Collection[str] | None = None
 ) -> dict[str, Tensor]:
     """All evidence or, with `evidence_names`, only that, of pixels in [-1, 1]: float32 (N,) or (N, D) by name.
 
     Errors of the reconstruction, if there is one; statistics of the image; its `latent`; what the model itself says.
+    Without `output` the model makes it, if this evidence needs it.
     """
+    if output is None:
+        unneeded = evidence_names is not None and {*ERRORS, "latent"}.isdisjoint(evidence_names)
+        output = NOTHING if unneeded and not model.needs_output else model(x_NCHW)
     available: dict[str, Callable[[], Tensor]] = {}
     if output.recon_NCHW is not None:
         available = {name: partial(error, output.recon_NCHW, x_NCHW) for name, error in ERRORS.items()}

@@ -13,7 +13,7 @@ from hw8.base.progress import progress_bar
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import in_batches
 from hw8.data.synthetic import Change
-from hw8.models.output import Model, Output
+from hw8.models.output import Model
 from hw8.scoring.evidence import evidence
 from hw8.scoring.folding import folded
 
@@ -46,25 +46,30 @@ class Scorer:
     @torch.inference_mode()
     def reconstruct(self, batch_BHWC: np.ndarray) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
         """Reconstructions as float32 (B, H, W, C) in [-1, 1], if any, and the images' evidence: (B,) or (B, D)."""
-        output, evidence_by_name = self._scored(to_device(batch_BHWC, self.device))
+        x_NCHW = self._pixels(to_device(batch_BHWC, self.device))
+        with autocast(self.precision, self.device):
+            output = self._quick(x_NCHW)
+            evidence_by_name = evidence(self._quick, x_NCHW, output, self.evidence_names)
         arrays = {name: value.cpu().numpy() for name, value in evidence_by_name.items()}
         recon_NCHW = output.recon_NCHW
         return None if recon_NCHW is None else recon_NCHW.permute(0, 2, 3, 1).cpu().numpy(), arrays
 
-    def _scored(self, batch_BHWC: torch.Tensor) -> tuple[Output, dict[str, torch.Tensor]]:
-        """The model's output on images on its device, uint8, and their evidence."""
-        x_NCHW = to_pixels(batch_BHWC, self.device, self._channels_last)
-        with autocast(self.precision, self.device):
-            output = self._quick(x_NCHW)
-            return output, evidence(self._quick, x_NCHW, output, self.evidence_names)
+    def _pixels(self, batch_BHWC: torch.Tensor) -> torch.Tensor:
+        return to_pixels(batch_BHWC, self.device, self._channels_last)
 
+    @torch.inference_mode()
     def _evidence(self, batch_BHWC: torch.Tensor) -> dict[str, torch.Tensor]:
-        return self._scored(batch_BHWC)[1]
+        """The evidence of uint8 images on the model's device, of which nothing is reconstructed that is not needed."""
+        x_NCHW = self._pixels(batch_BHWC)
+        with autocast(self.precision, self.device):
+            return evidence(self._quick, x_NCHW, evidence_names=self.evidence_names)
 
     def _results(self, batches: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         """The evidence of each batch, in order; a GPU computes the next one while the host stores the one before."""
         if self._graph is None:
-            yield from (self.reconstruct(batch_BHWC)[1] for batch_BHWC in batches)
+            for batch_BHWC in batches:
+                evidence_by_name = self._evidence(to_device(batch_BHWC, self.device))
+                yield {name: value.cpu().numpy() for name, value in evidence_by_name.items()}
             return
         waiting: tuple[dict[str, torch.Tensor], torch.cuda.Event] | None = None
         for batch_BHWC in itertools.chain(batches, [None]):

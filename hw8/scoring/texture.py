@@ -22,8 +22,9 @@ def opponent(x_NCHW: Tensor) -> Tensor:
     """Luma, red minus luma and blue minus luma, or a grey image unchanged: (N, C, H, W)."""
     if x_NCHW.shape[1] == 1:
         return x_NCHW
-    luma = (x_NCHW * constant(LUMA, x_NCHW.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    return torch.cat([luma, x_NCHW[:, :1] - luma, x_NCHW[:, 2:] - luma], dim=1)
+    red_NHW, green_NHW, blue_NHW = x_NCHW.unbind(1)
+    luma_NHW = red_NHW * LUMA[0] + green_NHW * LUMA[1] + blue_NHW * LUMA[2]
+    return torch.stack([luma_NHW, red_NHW - luma_NHW, blue_NHW - luma_NHW], dim=1)
 
 
 def band_energies(x_NCHW: Tensor) -> Tensor:
@@ -68,11 +69,12 @@ def _pairs(residual_NHW: Tensor, axis: int, step: float) -> Tensor:
     if residual_NHW.shape[axis] < 2:
         return residual_NHW.new_zeros(residual_NHW.shape[0], len(DIFFERENT))
     half = LEVELS // 2
-    level_NHW = (residual_NHW / step).round().clamp(-half, half).long() + half
+    level_NHW = (residual_NHW / step).round().clamp(-half, half) + half
     length = level_NHW.shape[axis] - 1
-    code_NL = (level_NHW.narrow(axis, 0, length) * LEVELS + level_NHW.narrow(axis, 1, length)).flatten(1)
+    # An integer only here: arithmetic on eight bytes each would be slow.
+    code_NL = (level_NHW.narrow(axis, 0, length) * LEVELS + level_NHW.narrow(axis, 1, length)).flatten(1).long()
     share_NK = torch.zeros(code_NL.shape[0], LEVELS**2, device=code_NL.device)
-    share_NK.scatter_add_(1, code_NL, torch.ones(code_NL.shape, device=code_NL.device))
+    share_NK.scatter_add_(1, code_NL, share_NK.new_ones(1).expand(code_NL.shape))
     share_NLL = share_NK.view(-1, LEVELS, LEVELS) / code_NL.shape[1]
     share_NLL = share_NLL + share_NLL.transpose(1, 2)
     share_NLL = (share_NLL + share_NLL.flip(1, 2)) / 4
