@@ -7,6 +7,7 @@ about as long, what is left of hw8's own free rate beside one and two busy proce
 
 import dataclasses
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -36,9 +37,11 @@ class Arguments:
 
 
 def measure(arguments: Arguments) -> dict[str, Any]:
-    """Everything, or what --busy asks for. Raises InputError outside of a checkout, or where OMP_NUM_THREADS is set."""
+    """Everything, or what --busy asks for. Raises InputError for what cannot be measured, as outside of a checkout."""
     if not (ROOT / "benchmarks" / "speed.py").is_file():
         raise InputError("benchmarks/ is not installed with hw8; run python scripts/benchmark.py in a checkout of it")
+    if arguments.repeats < 1 or not 0 < arguments.seconds < math.inf:
+        raise InputError("`repeats` must be at least 1, and `seconds` a number above 0")
     if arguments.busy and os.environ.get("OMP_NUM_THREADS"):
         raise InputError("OMP_NUM_THREADS gives the number of threads, which hw8 should choose; unset it")
     sys.path.insert(0, str(ROOT))  # benchmarks/ stands beside scripts/, outside of the package

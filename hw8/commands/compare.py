@@ -73,7 +73,8 @@ def main() -> None:
     from hw8.data.sources import open_source
     from hw8.report.comparison import Compared, write_comparison
 
-    folder = RUNS / arguments.out.name
+    out = arguments.out.with_suffix("") if arguments.out.suffix in (".csv", ".md", ".html") else arguments.out
+    folder = RUNS / out.name
     contest = Contest(arguments.presets, arguments.seeds, arguments.data, arguments.epochs, folder)
     source = open_source(arguments.data)
     contest = dataclasses.replace(contest, data=source.name)
@@ -81,7 +82,7 @@ def main() -> None:
     with progress_bar(count, "compare", "run") as bar:
 
         def write(rows: "pd.DataFrame") -> str:
-            return write_leaderboard(with_kaggle_scores(rows, folder), arguments.out, command_line(), folder, labels)
+            return write_leaderboard(with_kaggle_scores(rows, folder), out, command_line(), folder, labels)
 
         def advance(rows: "pd.DataFrame") -> None:
             write(rows)
@@ -90,11 +91,11 @@ def main() -> None:
         rows = compare(contest, advance)
         bar.update(count - bar.n)
     table = write(rows)
-    write_comparison(Compared(with_kaggle_scores(rows, folder), folder, source, labels), arguments.out, command_line())
+    write_comparison(Compared(with_kaggle_scores(rows, folder), folder, source, labels), out, command_line())
     print(table)
     for line in failures(rows):
         print(f"Failed:   {line}")
     if "failure" in rows and rows["failure"].notna().all():
         raise InputError("no run came to a result")
-    page = arguments.out.with_suffix(".html")
-    print(f"Wrote:    {arguments.out}.csv, .md, .html\nRuns:     {folder}\nNext:     {in_browser(page)}")
+    page = out.with_name(out.name + ".html")
+    print(f"Wrote:    {out}.csv, .md, .html\nRuns:     {folder}\nNext:     {in_browser(page)}")

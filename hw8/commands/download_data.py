@@ -15,8 +15,6 @@ from hw8.base.errors import InputError
 from hw8.commands.parsing import parse
 from hw8.commands.spelling import spelled
 
-HOMEWORK = Path("data")  # where training looks for the homework
-
 
 @dataclasses.dataclass
 class Arguments:
@@ -36,14 +34,14 @@ def main() -> None:
     """Parse, download, and print where the data are."""
     arguments = parse(Arguments, __doc__ or "")
     from hw8.data.lfw import write_lfw  # these two import NumPy, which would slow --help
-    from hw8.data.sources import NAMED_SOURCES
+    from hw8.data.sources import HOMEWORK, LFW, NAMED_SOURCES
 
     if arguments.url is not None and (arguments.what == "lfw" or arguments.source == "kaggle"):
         raise InputError(f"--url {arguments.url}: is for the homework from its home; omit it")
     if arguments.what == "lfw" and arguments.source != "home":
         raise InputError(f"--source {arguments.source}: is for the homework; omit it")
     if arguments.what == "lfw":
-        out = write_lfw(arguments.out or HOMEWORK / "lfw")
+        out = write_lfw(arguments.out or LFW)
     else:
         out = arguments.out or HOMEWORK
         if arguments.source == "kaggle":

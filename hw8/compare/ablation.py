@@ -13,7 +13,7 @@ from hw8.data.splits import reference_rows
 from hw8.evaluation.held_out import Development, HeldOut
 from hw8.evaluation.metrics import evaluate
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.calibration import JOINT, Calibration, Table
+from hw8.scoring.calibration import FUSED, JOINT, Calibration, Table, needed_evidence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,10 +26,11 @@ class Tables:
     labels: Labels | None
     reference: Table | None
 
-    def row(self, score: str, parts: Sequence[str], distance: Distance) -> dict[str, float]:
+    def row(self, score: str, parts: Sequence[str], distance: Distance, fused: Sequence[str] = ()) -> dict[str, float]:
         """ROC-AUC of one score, whose calibration is fitted anew; the joint score is that of these parts."""
-        evidence = {name: self.calibration[name] for name in (parts or [score])}
-        calibration = Calibration.fit(evidence, parts, distance, self.reference, (score,))
+        names = needed_evidence(score, parts, fused)
+        evidence = {name: self.calibration[name] for name in names}
+        calibration = Calibration.fit(evidence, parts, distance, self.reference, names, fused)
         held_out = HeldOut.of(self.development.mapped(calibration.scores), score)
         row = {"held_out": held_out.common.macro.auc, "unseen": held_out.unseen.macro.auc}
         if self.labels is not None:
@@ -39,14 +40,15 @@ class Tables:
 
 
 def ablate(run: Path, where: str | None = None) -> pd.DataFrame:
-    """One row per piece of evidence (alone), the joint score, and it without and with each: ROC-AUC of each.
+    """One row per piece of evidence (alone), the joint or fused score, and it without (and joint: with) each: ROC-AUC.
 
     Columns: held_out and unseen, macro ROC-AUC without labels; where the test set of `where` (default: the run's own)
     has labels, macro and each kind. Calibrations are fitted anew; nothing is trained. Raises InputError if there is
     no such run, or it does not fit the data.
     """
     trained = TrainedRun.load(run)
-    parts, distance = trained.config.scoring.parts, trained.config.scoring.distance
+    scoring = trained.config.scoring
+    parts, fused, distance = scoring.parts, scoring.fused, scoring.distance
     tables = _measure(trained, where)
     names = [*tables.calibration]
     rows = {name: tables.row(name, (), distance) for name in names}
@@ -60,13 +62,17 @@ def ablate(run: Path, where: str | None = None) -> pd.DataFrame:
             rows[f"joint with {name}"] = tables.row(JOINT, (*parts, name), distance)
     for name in parts if len(parts) > 1 else ():
         rows[f"joint without {name}"] = tables.row(JOINT, [part for part in parts if part != name], distance)
+    if fused:
+        rows[FUSED] = tables.row(FUSED, parts, distance, fused)
+    for name in fused if len(fused) > 1 else ():
+        rows[f"fused without {name}"] = tables.row(FUSED, parts, distance, [other for other in fused if other != name])
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def _measure(trained: TrainedRun, where: str | None) -> Tables:
     """All evidence of the run's model on the images that calibrate, measure and are reported on."""
     # The run's own scorer gives only what its score needs.
-    table = trained.scorer.with_all_evidence().table
+    table = trained.with_all_evidence().scorer.table
     images, splits = trained.open_training()
     source = trained.open_source(where)
     test = trained.open_test(source)

@@ -29,6 +29,7 @@ from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.runs.predict import predict_with
 from hw8.runs.submission import read_submission, write_submission
 from hw8.runs.train import resume_run, train_run
+from hw8.runs.unaligned import settings_for
 from hw8.scoring.tails import check_scores
 
 Entry = tuple[str, int]  # preset and seed
@@ -173,7 +174,7 @@ def _run(source: Source, entry: Entry, settings: dict[str, Any], folder: Path) -
 def _train(settings: dict[str, Any], folder: Path) -> tuple[Measured, Evaluation | None]:
     """Train a preset, or resume its training, and score the test set."""
     config = from_mapping(settings["config"])
-    if (folder / "config.yaml").exists() and read_config(folder / "config.yaml") == config:
+    if _is_begun(config, folder / "config.yaml"):
         trained = resume_run(folder)
     else:
         words = ["hw8", "train", "--preset", config.preset, "--seed", config.seed, "--data", config.data.source]
@@ -183,6 +184,15 @@ def _train(settings: dict[str, Any], folder: Path) -> tuple[Measured, Evaluation
     summary, rate = trained.summary, len(prediction.score_N) / prediction.scoring_seconds
     run = Measured(trained.held_out, summary["score"], summary["train_minutes"], rate, summary)
     return run, prediction.evaluation
+
+
+def _is_begun(config: RunConfig, config_file: Path) -> bool:
+    """Whether the run of these settings was begun there: with the threads and the decided settings that it recorded."""
+    if not config_file.exists():
+        return False
+    images = open_source(config.data.source).training(config.data.crop)
+    decided = settings_for(config, images, split_rows(len(images), config.data))
+    return dataclasses.replace(read_config(config_file), threads=config.threads) == decided
 
 
 def _fit(source: Source, name: str, seed: int, folder: Path) -> tuple[Measured, Evaluation | None]:

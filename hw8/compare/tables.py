@@ -38,8 +38,10 @@ def write_leaderboard(
         table = with_differences(table, rows, folder, labels)
     failed = failed_presets(rows)
     lines = [f"- {line}" for line in [*head(command, rows), meanings(table), *notes(rows, table)]]
-    write_text(out.with_suffix(".csv"), rows.to_csv(index=False))
-    write_text(out.with_suffix(".md"), "\n".join(["# Comparison", "", *lines, "", _markdown(readable(table, failed))]))
+    write_text(out.with_name(out.name + ".csv"), rows.to_csv(index=False))
+    write_text(
+        out.with_name(out.name + ".md"), "\n".join(["# Comparison", "", *lines, "", _markdown(readable(table, failed))])
+    )
     return printed(table, failed)
 
 

@@ -257,7 +257,7 @@ def boss_views() -> RunConfig:
         RunConfig(),
         data={"flip": True},
         model={"name": "views", "options": {}},
-        train={"least_steps": 6000, "batch_size": 32, "optimizer": "muon", "lr": 1e-2, "weight_decay": 0.05},
+        train={"least_steps": 10_000, "batch_size": 32, "optimizer": "muon", "lr": 1e-2, "weight_decay": 0.05},
         scoring={
             "score": "fused",
             "fused": ("views", "latent", "early"),

@@ -126,15 +126,19 @@ class ScoreConfig:
     """Images scored at once."""
 
     def __post_init__(self) -> None:
-        one_sided = self.score.removesuffix("_two_sided")
-        if one_sided not in (self.score, *self.parts):
-            raise ValueError(f"score = {self.score!r}: needs {one_sided} among the parts")
+        for score in (self.score, *self.fused):
+            one_sided = score.removesuffix("_two_sided")
+            if one_sided not in (score, *self.parts):
+                raise ValueError(f"score = {score!r}: needs {one_sided} among the parts")
         if self.score == "fused" and not self.fused:
             raise ValueError("fused = (): the score fused needs some")
-        if self.score == "joint" and not self.parts:
+        if "fused" in self.fused:
+            raise ValueError(f"fused = {shown(self.fused)}: must name other scores than fused")
+        if "joint" in (self.score, *self.fused) and not self.parts:
             raise ValueError("parts = (): the score joint needs some")
-        if len(set(self.parts)) < len(self.parts):
-            raise ValueError(f"parts = {shown(self.parts)}: must name each piece of evidence once")
+        for name, words in (("parts", self.parts), ("fused", self.fused)):
+            if len(set(words)) < len(words):
+                raise ValueError(f"{name} = {shown(words)}: must name each piece of evidence once")
 
 
 @settings("")

@@ -87,6 +87,11 @@ def scaled(batch_BHWC: np.ndarray) -> np.ndarray:
     return batch_BHWC.astype(np.float32) / 127.5 - 1
 
 
+def unscaled(pixels: np.ndarray) -> np.ndarray:
+    """Turn pixels in [-1, 1], of any shape, into uint8: (x + 1) * 127.5, rounded; what is outside is clipped."""
+    return np.rint((pixels.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
+
+
 def to_pixels(
     batch_BHWC: "torch.Tensor", device: "torch.device | str" = "cpu", channels_last: bool = True
 ) -> "torch.Tensor":

@@ -22,7 +22,7 @@ HOMEWORK = Path("data")
 HOMEWORK_IMAGES = {TRAINING: 100_000, TESTING: 19_636}  # of the course's files
 DEMO = Path("data/demo")
 LFW = Path("data/lfw")
-NAMED_SOURCES = ("demo", "hw8", "lfw")
+NAMED_SOURCES = {"demo": DEMO, "hw8": HOMEWORK, "lfw": LFW}
 LOOKED_AT = 1000  # names in a folder without arrays: enough to see whether it holds pictures, in a moment
 
 
@@ -44,7 +44,7 @@ class Source:
     @property
     def has_test_set(self) -> bool:
         """Whether there are images to score."""
-        return _exists(self.folder / TESTING)
+        return array_exists(self.folder / TESTING)
 
     @property
     def labels_file(self) -> Path:
@@ -69,7 +69,7 @@ class Source:
         return list(rows["file"].iloc[ids_in_order(path, rows)])
 
     def _open(self, name: str, crop: int | None) -> Images:
-        if not _exists(self.folder / name):
+        if not array_exists(self.folder / name):
             self._explain_missing(name)
         images = open_images(self.folder / name, crop)
         if self.name == "hw8" and len(images) != HOMEWORK_IMAGES[name]:
@@ -90,10 +90,10 @@ class Source:
                 f"{self.folder}: holds pictures ({picture} and so on), not {name}; make arrays of them with: "
                 f"{command('prepare_data', self.folder, f'{self.folder}-images', *unlabelled)}"
             )
-        if name == TESTING and _exists(self.folder / TRAINING):
+        if name == TESTING and array_exists(self.folder / TRAINING):
             raise InputError(
                 f"{self.folder}: has no {name}; put images to score there under that name, or make it of pictures "
-                f"with: {command('prepare_data', 'PICTURES', 'NEW-FOLDER', '--unlabelled')}, and give --data NEW-FOLDER"
+                f"with: {command('prepare_data', 'PICTURES', 'NEW-FOLDER', '--unlabelled')}, and give `data` NEW-FOLDER"
             )
 
 
@@ -104,7 +104,7 @@ def open_source(where: str | None) -> Source:
     """
     if where is None:
         where, reason = "demo", "generated faces, since data/ does not hold the homework"
-        if _exists(HOMEWORK / TRAINING):
+        if array_exists(HOMEWORK / TRAINING):
             where, reason = "hw8", "the homework in data/"
         log.info("`data` %s: %s", where, reason)
     if where in ("demo", "lfw"):
@@ -114,7 +114,7 @@ def open_source(where: str | None) -> Source:
         job = processes()  # of which one writes the folder while the others wait
         return Source(where, job.broadcast(write(folder) if job.main else folder))
     if where == "hw8":
-        if not _exists(HOMEWORK / TRAINING):
+        if not array_exists(HOMEWORK / TRAINING):
             hint = f"get it with: {command('download_data', 'hw8')}"
             raise InputError(f"`data` hw8: {HOMEWORK / TRAINING} is not there; {hint}")
         return Source("hw8", HOMEWORK)
@@ -126,6 +126,11 @@ def open_source(where: str | None) -> Source:
     return Source(where, Path(where))
 
 
-def _exists(path: Path) -> bool:
-    """Whether a file is there, or the numbered files that replace it."""
+def source_folder(where: str) -> Path:
+    """The folder of a named source, whether or not it was generated or fetched yet, or the folder of that name."""
+    return NAMED_SOURCES.get(where, Path(where))
+
+
+def array_exists(path: Path) -> bool:
+    """Whether an array's file is there, or the numbered files that replace it."""
     return path.exists() or bool(shard_paths(path))

@@ -24,7 +24,6 @@ from hw8.data.splits import SMALLEST, Splits, split_rows
 from hw8.runs.train import train_images
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring import tails
-from hw8.training.loop import Trainer
 
 if TYPE_CHECKING:
     from hw8.detector.estimator import AnomalyDetector
@@ -92,7 +91,7 @@ def train(config: RunConfig, images: Images, splits: Splits, verbose: bool) -> d
     """Train and calibrate in memory; the run's files by name. Raises ValueError, and KeyboardInterrupt after Ctrl-C."""
     with _same_process_state(), _log_to_stderr(verbose):
         try:
-            run = train_images(config, images, splits, Trainer if verbose else _Quiet)
+            run = train_images(config, images, splits, verbose)
         except Interrupted:
             raise KeyboardInterrupt from None  # there is nothing to resume
         except InputError as error:
@@ -128,13 +127,6 @@ def threshold(score_C: np.ndarray, level: float) -> float:
         stacklevel=3,
     )
     return float(score_C.max())
-
-
-class _Quiet(Trainer):
-    """A training without progress bars."""
-
-    def label(self, name: str) -> str | None:  # noqa: ARG002
-        return None
 
 
 @contextlib.contextmanager

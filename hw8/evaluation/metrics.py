@@ -126,9 +126,10 @@ def _interval(image_M: np.ndarray, kinds: list[Components]) -> Interval:
 
     The rows of one image are one cluster (Obuchowski 1997): the variance is that of the sums of their structural
     components. If every row is an image of its own, that is DeLong's variance. On the logit scale the interval
-    stays within [0, 1] and covers better near 1 (Pepe 2003, section 5.2). Where the variance is zero (perfect
-    separation) or a side has one row, the interval reaches as far as so few images can exclude nothing (rule of
-    three).
+    stays within [0, 1] and covers better near 1 (Pepe 2003, section 5.2). Where it is not defined, as after perfect
+    separation, the interval is that of the rule of three: 3 / n to one side and the other, of the smaller number of
+    normal and of anomalous images. Kinds weigh alike in the mean, whatever their sizes n_k, which makes it as
+    uncertain as of K^2 / sum(1 / n_k) images.
     """
     auc = float(np.mean([kind.below_N.mean() for kind in kinds]))
     above_M = np.mean([kind.above_M for kind in kinds], axis=0)
@@ -136,7 +137,8 @@ def _interval(image_M: np.ndarray, kinds: list[Components]) -> Interval:
     n = sum(len(kind.below_N) for kind in kinds)
     variance = _variance(rows_of)
     if not 0 < auc < 1 or variance == 0:
-        slack = min(1.0, 3 / min(len(above_M), n))
+        alike = len(kinds) ** 2 / sum(1 / len(kind.below_N) for kind in kinds)
+        slack = min(1.0, 3 / min(len(above_M), alike))
         return Interval(auc, max(0.0, auc - slack), min(1.0, auc + slack), n)
     half = float(ndtri(0.5 + CONFIDENCE / 2)) * float(np.sqrt(variance)) / (auc * (1 - auc))
     logit = np.log(auc / (1 - auc))

@@ -182,7 +182,7 @@ class Catalogue:
         with self._busy:  # one picture at a time is decoded, since a large one takes half a gigabyte
             image_HWC = read_upload(content, name, full, self.images.channels)
         # The picture is scaled to the data set's whole side first, then cropped as each run crops its images.
-        return {"name": name, "runs": [run.explain(_centre(image_HWC, run.images.side)) for run in self.runs]}
+        return {"name": name, "runs": [run.explain(run.images.cropped(image_HWC[None])[0]) for run in self.runs]}
 
     def _run(self, number: int) -> ScoredRun:
         self._require_scores()
@@ -193,8 +193,3 @@ class Catalogue:
     def _require_scores(self) -> None:
         if not self._ready.is_set():
             raise InputError("the test set is still being scored; try again in a moment")
-
-
-def _centre(image_HWC: np.ndarray, side: int) -> np.ndarray:
-    start = (len(image_HWC) - side) // 2
-    return np.ascontiguousarray(image_HWC[start : start + side, start : start + side])

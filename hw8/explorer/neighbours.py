@@ -37,6 +37,6 @@ class Neighbourhood:
 
     def nearest(self, image_HWC: np.ndarray) -> list[np.ndarray]:
         """The five training images whose latents are nearest, the nearest first."""
-        latent_D = self.scorer.reconstruct(image_HWC[None])[1]["latent"].reshape(-1) / self.scale_D
+        latent_D = self.scorer.evidence(image_HWC[None])["latent"].reshape(-1) / self.scale_D
         places = np.argsort(np.square(self.latent_RD - latent_D).sum(axis=1))[:NEAREST]
         return [self.images.read(self.rows[[place]])[0] for place in places]

@@ -26,15 +26,12 @@ def read_upload(content: bytes, name: str, side: int, channels: int) -> np.ndarr
 
     The picture may have any size and mode; it is turned as its EXIF data says, transparent parts become white, and of
     several frames the first is taken. Raises InputError if it cannot be read, has a format that its `name` says must
-    be converted first, or has over 20 MB or 25 million pixels: the size is read from the header, before anything is
-    decoded.
+    be converted first, or has over 25 million pixels: the size is read from the header, before anything is decoded.
     """
     if PurePath(name).suffix.lower() in UNREAD:
         raise InputError(CONVERT)
     if not content:
         raise InputError("an empty file")
-    if len(content) > LARGEST_BYTES:
-        raise InputError(too_large(len(content)))
     try:
         with warnings.catch_warnings(), decoding(LARGEST_PIXELS):
             warnings.simplefilter("ignore")
@@ -46,8 +43,3 @@ def read_upload(content: bytes, name: str, side: int, channels: int) -> np.ndarr
     except InputError as error:
         remedy = REMEDIES.get(str(error))
         raise InputError(f"{error}; {remedy}" if remedy else str(error)) from None
-
-
-def too_large(count: int) -> str:
-    """What is wrong with a file of so many bytes, and what to do."""
-    return f"{count / 1e6:,.0f} MB; at most {LARGEST_BYTES / 1e6:.0f} are taken: make the picture smaller"

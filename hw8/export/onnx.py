@@ -15,7 +15,8 @@ import torch
 from hw8.base.errors import InputError, first_words, printable
 from hw8.base.files import atomic_write
 from hw8.data.arrays import Images
-from hw8.data.sources import DEMO, HOMEWORK
+from hw8.data.sources import TESTING, TRAINING, array_exists, source_folder
+from hw8.data.splits import every_nth
 from hw8.export.graph import OPSET, ScoreGraph, to_onnx
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.fusion import rank_correlation
@@ -29,7 +30,6 @@ ROUNDING = 1e-6
 CHECKED = 64  # images of the check, chosen by hand: enough for several p-values, and a second's work
 FIRST, SECOND = 1, 3  # sizes of its first batches, the rest is the third: a graph must take any number of images
 MARGIN = 7  # pixels around the crop of random images: odd, so that the crop's rounding is checked too
-SOURCES = {"demo": DEMO, "hw8": HOMEWORK}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,16 +117,16 @@ def export_onnx(run: Path, out: Path | None = None, check: bool = True) -> Expor
     trained = TrainedRun.load(run, "cpu")
     _check_exportable(trained)
     content = _converted(trained)
-    with atomic_write(out) as aside:
-        aside.write_bytes(content)
-        agreement = compare(aside, trained, *_images(trained)) if check else None
+    with atomic_write(out) as temporary:
+        temporary.write_bytes(content)
+        agreement = compare(temporary, trained, *_images(trained)) if check else None
         if agreement and (problem := agreement.problem()):
             raise InputError(f"{out}: not written: {problem}; try another onnxruntime, or `no-check` to have it")
     data, side, channels = trained.config.data, trained.side, trained.channels
     takes = f"(N, {side}, {side}, {channels})"
     if data.crop is not None:
         takes = f"(N, height, width, {channels}), whose centre of {side}x{side} it crops,"
-    test_images = SOURCES.get(data.source or "", Path(data.source or "")) / "testingset.npy"
+    test_images = source_folder(data.source or "") / TESTING
     return Exported(out, takes, test_images if test_images.is_file() else None, agreement)
 
 
@@ -216,10 +216,10 @@ def run_file(path: Path, images_NHWC: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def _images(run: TrainedRun) -> tuple[Images, str]:
     """Up to 64 images to check on, uncropped: development images if the run's data are at hand, else random ones."""
     data, side, channels = run.config.data, run.side, run.channels
-    if data.source != "demo" or (DEMO / "trainingset.npy").exists():  # else the demo would be drawn anew
+    if array_exists(source_folder(data.source or "") / TRAINING):  # else the demo would be drawn, or LFW fetched
         with contextlib.suppress(InputError):
             images, splits = run.open_training()
-            rows = splits.development[:: -(-len(splits.development) // CHECKED)]
+            rows = every_nth(splits.development, CHECKED)
             if (images.side, images.channels) == (side, channels):
                 return Images(images.read_whole(rows), data.crop), "development"
     whole = side if data.crop is None else side + MARGIN

@@ -125,7 +125,7 @@ def write_comparison(compared: Compared, out: Path, command: str) -> None:
         "sheet": sheet(images, mapped_rows(len(images))) if mapped else None,
     }
     write_page(
-        out.with_suffix(".html"),
+        out.with_name(out.name + ".html"),
         "comparison.html.j2",
         title=f"Comparison on {compared.source.name}",
         sections=SECTIONS.items(),

@@ -28,7 +28,7 @@ def training_curves(folder: RunFolder, name: str) -> Markup | None:
 
 
 def mapped_rows(count: int) -> np.ndarray:
-    """The rows of a test set that a map shows: 3,000 at most, evenly spaced."""
+    """The rows of a test set that a map shows: 2,000 at most, evenly spaced."""
     return evenly_spaced(np.arange(count), MAPPED)
 
 

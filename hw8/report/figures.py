@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from hw8.base.files import atomic_write
-from hw8.data.arrays import Images, scaled
+from hw8.data.arrays import Images, scaled, unscaled
 from hw8.data.corruptions import CORRUPTIONS
 from hw8.data.labels import Labels
 from hw8.data.synthetic import corrupt
@@ -35,7 +35,7 @@ def draw_reconstructions(path: Path, run: TrainedRun, images: Images, rows: np.n
     pictures = np.full((3, *batch_BHWC.shape[:3], 3), 255, np.uint8)
     pictures[0] = batch_BHWC
     if recon_BHWC is not None:
-        pictures[1] = np.rint((recon_BHWC.clip(-1, 1) + 1) * 127.5)
+        pictures[1] = unscaled(recon_BHWC)
         error_BHW = np.square(recon_BHWC - scaled(batch_BHWC)).sum(axis=3)
         pictures[2] = heat(error_BHW / error_scale(error_BHW))
     names = ["normal"] * NORMALS + [kind.replace("_", "\n") for kind in CORRUPTIONS]

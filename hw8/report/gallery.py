@@ -148,7 +148,7 @@ def _pictures(
         pictures.append({"src": source, "wide": wide, **evidence})
     if all_evidence is not None:
         calibration = all_evidence.calibration
-        for name, score_B in calibration.scores(all_evidence.scorer.reconstruct(batch_BHWC)[1]).items():
+        for name, score_B in calibration.scores(all_evidence.scorer.evidence(batch_BHWC)).items():
             for picture, p in zip(pictures, calibration.p_value(name, score_B), strict=True):
                 picture.setdefault("all", {})[name] = round(float(p), 5)
     return pictures

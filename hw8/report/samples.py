@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from hw8.base.device import autocast
 from hw8.base.errors import InputError
-from hw8.data.arrays import Images, to_pixels
+from hw8.data.arrays import Images, to_pixels, unscaled
 from hw8.models.output import Generative
 from hw8.report.figures import save_figure, three_channels
 from hw8.report.plots import new_figure
@@ -36,7 +35,8 @@ class Samples:
 def sample(run: TrainedRun, images: Images, count: int, seed: int) -> Samples:
     """Decode `count` latents drawn from the prior, and four walks between images drawn from `images`.
 
-    Raises InputError if the run's model has no decoder and prior, or `count` is not within 1 to 1,000.
+    Raises InputError if the run's model has no decoder and prior, `count` is not within 1 to 1,000, or `seed` is not
+    within 0 to 2^32 - 1.
     """
     scorer, model = run.scorer, run.scorer.model
     if not isinstance(model, Generative):
@@ -46,6 +46,8 @@ def sample(run: TrainedRun, images: Images, count: int, seed: int) -> Samples:
         )
     if not 1 <= count <= MOST:
         raise InputError(f"`count` {count}: must be at least 1 and at most {MOST:,}")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"`seed` {seed}: must be at least 0 and below {2**32:,}")
     rows_P2 = np.random.default_rng(seed).choice(len(images), (PAIRS, 2), replace=len(images) < 2 * PAIRS)
     end_PKHWC = images.read(rows_P2.ravel()).reshape(PAIRS, 2, run.side, run.side, run.channels)
     with torch.inference_mode(), autocast(scorer.precision, scorer.device):
@@ -55,14 +57,12 @@ def sample(run: TrainedRun, images: Images, count: int, seed: int) -> Samples:
         walk_PKD = start_P1D + place_K1 * (stop_P1D - start_P1D)
         generator = torch.Generator().manual_seed(seed)  # the CPU's: the same samples on every device
         prior_ND = torch.randn(count, walk_PKD.shape[2], generator=generator).to(scorer.device)
-        prior_NHWC, walk_NHWC = (_pictures(model.decode(latent)) for latent in (prior_ND, walk_PKD.flatten(0, 1)))
+        prior_NHWC, walk_NHWC = (
+            unscaled(model.decode(latent).permute(0, 2, 3, 1).cpu().numpy())
+            for latent in (prior_ND, walk_PKD.flatten(0, 1))
+        )
     walk_PKHWC = walk_NHWC.reshape(PAIRS, STEPS, *walk_NHWC.shape[1:])
     return Samples(prior_NHWC, np.concatenate([end_PKHWC[:, :1], walk_PKHWC, end_PKHWC[:, 1:]], axis=1), rows_P2)
-
-
-def _pictures(x_NCHW: Tensor) -> np.ndarray:
-    """Pixels in [-1, 1] as uint8 NHWC."""
-    return np.rint((x_NCHW.permute(0, 2, 3, 1).cpu().numpy().clip(-1, 1) + 1) * 127.5).astype(np.uint8)
 
 
 def draw_samples(path: Path, samples: Samples) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hw8.data.arrays import Images
+from hw8.data.arrays import Images, unscaled
 from hw8.report.explanation import Explanation
 from hw8.report.figures import heat, three_channels
 
@@ -26,8 +26,7 @@ def pictures(explanation: Explanation) -> list[tuple[str, np.ndarray]]:
     """The image and, where there is a reconstruction, that and the error map, by name: uint8 (H, W, 3) each."""
     parts = [("image", three_channels(explanation.image_HWC))]
     if explanation.recon_HWC is not None and explanation.error_HW is not None:
-        recon_HWC = np.rint((explanation.recon_HWC.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
-        parts.append(("reconstruction", three_channels(recon_HWC)))
+        parts.append(("reconstruction", three_channels(unscaled(explanation.recon_HWC))))
         parts.append(("error", heat(explanation.error_HW / explanation.scale)))
     return parts
 

@@ -119,13 +119,13 @@ def _train(
     )
 
 
-def train_images(config: RunConfig, images: Images, splits: Splits, kind: type[Trainer] = Trainer) -> TrainedRun:
+def train_images(config: RunConfig, images: Images, splits: Splits, verbose: bool = True) -> TrainedRun:
     """Train on images in memory and calibrate; nothing is written or measured.
 
     `splits` replace the cut that the settings ask for, and may share rows. Raises InputError or Interrupted.
     """
     with computing_threads(config.threads) as threads:
-        trainer = build(settings_for(config, images, splits), images, splits, kind)
+        trainer = build(settings_for(config, images, splits), images, splits, verbose)
         trainer.threads = threads
         trainer.fit()
         return calibrate(trainer)
@@ -159,7 +159,7 @@ def _in_folder(
             folder.remove_empty()
 
 
-def build(config: RunConfig, images: Images, splits: Splits, kind: type[Trainer] = Trainer) -> Trainer:
+def build(config: RunConfig, images: Images, splits: Splits, verbose: bool = True) -> Trainer:
     """A training that only lacks its folder, checked before anything is written. Raises InputError."""
     config = dataclasses.replace(config, train=paced(config.train, len(splits.train)))
     _check_varied(images)
@@ -184,7 +184,7 @@ def build(config: RunConfig, images: Images, splits: Splits, kind: type[Trainer]
         check_can_transduce(model)
     for name in needed_evidence(config.scoring.score, config.scoring.parts, config.scoring.fused):
         select(evidence, name)
-    return kind(config, None, images, splits, state, precision)
+    return Trainer(config, None, images, splits, state, precision, verbose)
 
 
 def _check_varied(images: Images) -> None:
@@ -225,8 +225,9 @@ def calibrate(trainer: Trainer) -> TrainedRun:
     """The run: its best weights, calibrated on normal images that no weight has seen. Raises InputError."""
     images, splits, scoring = trainer.images, trainer.splits, trainer.config.scoring
     scorer = Scorer(_best_model(trainer), trainer.device, trainer.precision, scoring.score_batch_size)
-    table = scorer.table(images, splits.calibration, label=trainer.label("calibrating"))
-    reference = scorer.table(images, reference_rows(splits)) if scoring.fit_on == "training" else None
+    label = "calibrating" if trainer.verbose else None
+    table = scorer.table(images, splits.calibration, label=label)
+    reference = scorer.table(images, reference_rows(splits), label=label) if scoring.fit_on == "training" else None
     needed = (scoring.score, *scoring.fused)
     calibration = Calibration.fit(table, scoring.parts, scoring.distance, reference, needed, scoring.fused)
     check_scores(select(calibration.scores(table), scoring.score), trainer.name)

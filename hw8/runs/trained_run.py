@@ -88,7 +88,7 @@ class TrainedRun:
         try:
             if self.config.scoring.transductive:
                 check_can_transduce(self.scorer.model)
-            scores = self.calibration.scores(self.scorer.reconstruct(grey_1HWC)[1])
+            scores = self.calibration.scores(self.scorer.evidence(grey_1HWC))
             if not np.isfinite(select(scores, self.score_name)).all():
                 raise InputError("its scores are not finite; train again with a lower `lr`")
         except (ValueError, RuntimeError) as error:  # of NumPy and PyTorch, for arrays of other shapes
@@ -120,7 +120,7 @@ class TrainedRun:
 
         def score(images_WHWC: np.ndarray) -> np.ndarray:
             batches = [images_WHWC[rows] for rows in in_batches(np.arange(len(images_WHWC)), self.scorer.batch_size)]
-            scores = [self.calibration.scores(self.scorer.reconstruct(batch)[1])[self.score_name] for batch in batches]
+            scores = [self.calibration.scores(self.scorer.evidence(batch))[self.score_name] for batch in batches]
             return np.concatenate(scores)
 
         maps = []
@@ -132,7 +132,7 @@ class TrainedRun:
 
     def with_all_evidence(self) -> "TrainedRun":
         """The same run, whose tables hold all evidence of its model, needed for the score or not."""
-        return dataclasses.replace(self, scorer=self.scorer.with_all_evidence())
+        return dataclasses.replace(self, scorer=self.scorer.with_evidence(None))
 
     def with_needed_evidence(self) -> "TrainedRun":
         """The same run, whose tables hold only what its score needs, as those of a run that was loaded."""

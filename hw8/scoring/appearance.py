@@ -12,7 +12,7 @@ import torch
 
 from hw8.data.arrays import Images
 from hw8.data.loader import in_batches
-from hw8.data.splits import Splits, reference_rows
+from hw8.data.splits import Splits, every_nth, reference_rows
 
 # The limits below were chosen by hand so that a test set half of which is anomalous gives no line, and those of
 # tests/scoring/test_appearance.py (reversed channels, another range, copies) do: lower limits cry wolf, higher ones
@@ -38,7 +38,7 @@ class Appearance:
     @classmethod
     def of(cls, images: Images, splits: Splits) -> "Appearance":
         """Measure up to 1,024 calibration images, and digest up to 8,192 training images."""
-        measured = measure(images, _spread_out(splits.calibration, MEASURED))
+        measured = measure(images, every_nth(splits.calibration, MEASURED))
         return cls(measured, digests(images, reference_rows(splits)), len(splits.train))
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -59,8 +59,8 @@ class Appearance:
         Medians over the images are compared, so that a test set half of which is anomalous gives no line.
         """
         rows = np.arange(len(images))
-        value_NK = measure(images, _spread_out(rows, MEASURED))
-        digest_N = digests(images, _spread_out(rows, COMPARED))
+        value_NK = measure(images, every_nth(rows, MEASURED))
+        digest_N = digests(images, every_nth(rows, COMPARED))
         return self._looks(value_NK, images.channels) + self._copies(digest_N, len(images))
 
     def _looks(self, value_NK: np.ndarray, channels: int) -> list[str]:
@@ -121,11 +121,6 @@ def digests(images: Images, rows: np.ndarray) -> np.ndarray:
     batches = (images.read(rows_B) for rows_B in in_batches(rows, BATCH))
     parts = [hashlib.blake2b(image.tobytes(), digest_size=8).digest() for batch in batches for image in batch]
     return np.frombuffer(b"".join(parts), np.int64).copy()
-
-
-def _spread_out(rows: np.ndarray, most: int) -> np.ndarray:
-    """Every n-th of the rows, so that there are at most so many."""
-    return rows[:: -(-len(rows) // most)]
 
 
 def _channels_reversed(test_K: np.ndarray, train_K: np.ndarray) -> bool:

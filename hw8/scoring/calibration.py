@@ -133,7 +133,8 @@ class Calibration:
         """Learn from the evidence of held-out normal images, (C,) or (C, D) each. Raises InputError for unknown parts.
 
         `distance` is to the middle of the `typical` normals or to the nearest of them all. Vectors of more than 512
-        columns get a distance only if they are `needed`. `fused` are the scores that the score of that name combines.
+        columns get a distance of their own only if they are among the `parts` or `needed`. `fused` are the scores that
+        the score of that name combines.
 
         A distance fitted to an image is too small for it: the values kept are each image's distance from a fit
         to the other four fifths. New images are compared with the fit to all, of which no theorem says that p-values
@@ -147,7 +148,7 @@ class Calibration:
         values_C, fits = _numbers(table), {}
         for name, names in _distances(table, parts).items():
             value_CD = columns(table, names)
-            if value_CD.shape[1] > MOST_COLUMNS and name not in (JOINT, *needed):
+            if value_CD.shape[1] > MOST_COLUMNS and name not in (JOINT, *parts, *needed):
                 continue
             fitted_RD = value_CD if reference is None else columns(reference, names)
             typical_R = typical(fitted_RD) if distance == "mahalanobis" else np.ones(len(fitted_RD), bool)

@@ -35,12 +35,8 @@ class Scorer:
         self.evidence_names = evidence_names
         self._graph = CudaGraph(self._evidence, device) if device.type == "cuda" else None
 
-    def with_all_evidence(self) -> "Scorer":
-        """The same, giving all evidence."""
-        return self.with_evidence(None)
-
     def with_evidence(self, evidence_names: Collection[str] | None) -> "Scorer":
-        """The same, giving only the evidence of these names."""
+        """The same, giving only the evidence of these names, or all."""
         return Scorer(self.model, self.device, self.precision, self.batch_size, evidence_names)
 
     @torch.inference_mode()
@@ -58,8 +54,12 @@ class Scorer:
         return to_pixels(batch_BHWC, self.device, self._channels_last)
 
     @torch.inference_mode()
+    def evidence(self, batch_BHWC: np.ndarray) -> dict[str, np.ndarray]:
+        """The images' evidence alone, (B,) or (B, D) each: quicker where it needs no reconstruction."""
+        evidence_by_name = self._evidence(to_device(batch_BHWC, self.device))
+        return {name: value.cpu().numpy() for name, value in evidence_by_name.items()}
+
     def _evidence(self, batch_BHWC: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The evidence of uint8 images on the model's device, of which nothing is reconstructed that is not needed."""
         x_NCHW = self._pixels(batch_BHWC)
         with autocast(self.precision, self.device):
             return evidence(self._quick, x_NCHW, evidence_names=self.evidence_names)
@@ -67,9 +67,7 @@ class Scorer:
     def _results(self, batches: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         """The evidence of each batch, in order; a GPU computes the next one while the host stores the one before."""
         if self._graph is None:
-            for batch_BHWC in batches:
-                evidence_by_name = self._evidence(to_device(batch_BHWC, self.device))
-                yield {name: value.cpu().numpy() for name, value in evidence_by_name.items()}
+            yield from map(self.evidence, batches)
             return
         waiting: tuple[dict[str, torch.Tensor], torch.cuda.Event] | None = None
         for batch_BHWC in itertools.chain(batches, [None]):

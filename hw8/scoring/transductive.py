@@ -25,6 +25,7 @@ from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import in_batches, training_batch
 from hw8.models.averaging import averaging_decay, update_average
 from hw8.models.output import Model
+from hw8.models.recogniser import Recogniser
 from hw8.scoring.inference import Scorer
 from hw8.scoring.tails import Tail, conformal, leave_one_out_nats
 
@@ -79,9 +80,10 @@ class Ratios:
 class Discriminator(nn.Module):
     """The recogniser's encoder, trained further, and the log-odds that an image is not of the training set: (N,)."""
 
-    def __init__(self, features: nn.Module, width: int) -> None:
+    def __init__(self, recogniser: Recogniser) -> None:
         super().__init__()
-        self.features, self.head = copy.deepcopy(features).requires_grad_(True), nn.Linear(width, 1)
+        self.features = copy.deepcopy(recogniser.features).requires_grad_(True)
+        self.head = nn.Linear(recogniser.heads.in_features, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
@@ -103,12 +105,11 @@ class Transducer:
     lr: float = LR
 
     def __post_init__(self) -> None:
-        check_can_transduce(self.scorer.model)
+        self.recogniser()
 
-    @property
-    def mirror(self) -> bool:
-        """Whether mirror images of normal images are normal."""
-        return bool(getattr(self.scorer.model, "mirror", True))
+    def recogniser(self) -> Recogniser:
+        """The scorer's model. Raises InputError if it is another one."""
+        return check_can_transduce(self.scorer.model)
 
     def __call__(
         self, normal: Sample, calibration: Sample, test: Images, boss_C: np.ndarray, boss_N: np.ndarray
@@ -148,9 +149,8 @@ class Transducer:
         """
         device = self.scorer.device
         precision = "fp32" if self.scorer.precision == "fp16" else self.scorer.precision  # no scaled loss here
-        features, heads = check_can_transduce(self.scorer.model)
         torch.manual_seed((self.seed << 8) + fold)
-        net = channels_last(Discriminator(features, heads.in_features).to(device)).train()
+        net = channels_last(Discriminator(self.recogniser()).to(device)).train()
         average = copy.deepcopy(net).eval()
         optimizer = torch.optim.AdamW(net.parameters(), self.lr, weight_decay=WEIGHT_DECAY)
         rng = np.random.default_rng([self.seed, 2, fold])
@@ -181,7 +181,7 @@ class Transducer:
         for sample, end in zip(samples, ends, strict=True):
             of_sample = (place_B >= end - len(sample.rows)) & (place_B < end)
             rows = np.sort(sample.rows[place_B[of_sample] - (end - len(sample.rows))])
-            mirrored = mirrored_B[of_sample] if self.mirror else None
+            mirrored = mirrored_B[of_sample] if self.recogniser().mirror else None
             parts.append(training_batch(sample.images, rows, self.scorer.device, mirrored))
         x_NCHW = torch.cat(parts)
         padded = F.pad(x_NCHW, (SHIFT,) * 4, mode="reflect")
@@ -195,17 +195,16 @@ class Transducer:
         for rows_B in in_batches(sample.rows, self.scorer.batch_size):
             x_NCHW = to_pixels(torch.from_numpy(sample.images.read(rows_B)), self.scorer.device)
             with autocast(self.scorer.precision, self.scorer.device):
-                logit_B = (net(x_NCHW) + net(x_NCHW.flip(3))) / 2 if self.mirror else net(x_NCHW)
+                logit_B = (net(x_NCHW) + net(x_NCHW.flip(3))) / 2 if self.recogniser().mirror else net(x_NCHW)
             parts.append(logit_B.float().cpu().double().numpy())
         return np.concatenate(parts)
 
 
-def check_can_transduce(model: Model) -> tuple[nn.Module, nn.Linear]:
-    """The encoder to start from, and the layer on it. Raises InputError if the model is no recogniser."""
-    features, heads = getattr(model, "features", None), getattr(model, "heads", None)
-    if not isinstance(features, nn.Module) or not isinstance(heads, nn.Linear):
+def check_can_transduce(model: Model) -> Recogniser:
+    """The model, whose encoder the discriminators start from. Raises InputError if it is no recogniser."""
+    if not isinstance(model, Recogniser):
         raise InputError("`transductive`: starts from a recogniser's encoder; train the preset boss_transductive")
-    return features, heads
+    return model
 
 
 def platt(logit_C: np.ndarray, logit_U: np.ndarray) -> tuple[float, float]:

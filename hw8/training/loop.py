@@ -50,7 +50,7 @@ SHOWN = 8  # development images whose reconstructions are logged
 
 
 class Trainer:
-    """One training: `fit` runs it from where its state stands to the end."""
+    """One training: `fit` runs it from where its state stands to the end, with a progress bar if it is `verbose`."""
 
     def __init__(
         self,
@@ -60,9 +60,10 @@ class Trainer:
         splits: Splits,
         state: TrainingState,
         precision: str,
+        verbose: bool = True,
     ) -> None:
         self.config, self.folder, self.images, self.splits, self.state = config, folder, images, splits, state
-        self.precision = precision
+        self.precision, self.verbose = precision, verbose
         self.device = next(state.model.parameters()).device
         self.per_epoch = batch_count(len(splits.train), config.train.batch_size)
         whole = self.per_epoch * config.train.epochs
@@ -268,10 +269,6 @@ class Trainer:
             self.state.save(self.folder.resume)
         self.best = None
 
-    def label(self, name: str) -> str | None:
-        """Return the label of a progress bar; None hides it."""
-        return name
-
     def _stop_if_requested(self) -> None:
         """Save and raise Interrupted if this process, or of several all, should stop."""
         if self.stop_agreed if self.job.count > 1 else self.stop_requested():
@@ -287,7 +284,7 @@ class Trainer:
         epoch, position = self._position()
         trained = count * epoch + sum(map(len, self._batches(epoch)[:position]))
         total = count * (self.epochs - 1) + sum(map(len, self._batches(self.epochs - 1)))
-        hidden = self.label("training") is None or not self.job.main
+        hidden = not (self.verbose and self.job.main)
         return progress_bar(total, None, "img", hidden, initial=trained, smoothing=0.05)
 
     def _position(self) -> tuple[int, int]:

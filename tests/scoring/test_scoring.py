@@ -195,7 +195,7 @@ def test_only_the_selected_evidence_is_computed(trained):
     scorer = trained.scorer
     selected = Scorer(scorer.model, CPU, scorer.precision, 4, ["texture", "l1"])
     assert set(selected.table(trained.images, rows)) == {"texture", "l1"}
-    everything = selected.with_all_evidence().table(trained.images, rows)
+    everything = selected.with_evidence(None).table(trained.images, rows)
     assert set(everything) > {"texture", "l1", "latent", "error_bands"}
 
 
