@@ -38,6 +38,12 @@ def test_every_rate_is_a_share_of_the_free_one_with_all_threads(machine, monkeyp
     assert "other programs used 0.10 cores" in text[-1]
 
 
+@pytest.mark.parametrize("words", [("--repeats", 0), ("--seconds", "inf"), ("--seconds", 0)])
+def test_nothing_to_measure_is_refused(call, words):
+    line = call("benchmark", *words, "--json", code=2).line
+    assert line == "error: --repeats must be at least 1, and --seconds a number above 0"
+
+
 def test_it_needs_to_choose_the_threads(call, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     line = call("benchmark", "--busy", "--json", code=2).line

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 
@@ -10,7 +11,8 @@ from hw8.compare import leaderboard
 from hw8.compare.leaderboard import Contest, compare
 from hw8.compare.standings import rank_correlation, summarise, with_differences
 from hw8.compare.tables import notes, printed, write_leaderboard
-from hw8.config import RunConfig
+from hw8.config import RunConfig, to_yaml
+from hw8.config.presets import changed, load_preset
 from hw8.data.labels import read_labels
 from hw8.data.sources import open_source
 from hw8.data.splits import split_rows
@@ -19,6 +21,7 @@ from hw8.evaluation.metrics import evaluate, roc_auc
 from hw8.oneclass import protocol as oneclass
 from hw8.oneclass.labelled_set import LabelledSet
 from hw8.oneclass.protocol import Plan, load_method, measure
+from hw8.runs import train
 from hw8.runs.submission import read_submission
 
 
@@ -63,6 +66,36 @@ def test_finished_runs_are_kept_and_the_rest_goes_on(contest, monkeypatch):
     assert len(rows) == 4
     pd.testing.assert_frame_equal(compare(contest), rows)
     assert trained == ["fcn-0", "fcn-1"]
+
+
+def test_an_interrupted_training_is_resumed(contest, monkeypatch):
+    original, resumed = leaderboard.resume_run, []
+
+    def interrupted(trainer):
+        raise Interrupted("stopped")
+
+    with monkeypatch.context() as stopping:
+        stopping.setattr(train, "calibrate", interrupted)
+        with pytest.raises(Interrupted, match="stopped with 0 of 4 runs finished"):
+            compare(contest)
+    monkeypatch.setattr(leaderboard, "resume_run", lambda folder: resumed.append(folder.name) or original(folder))
+    rows = compare(contest)
+    assert resumed == ["fcn-0"]
+    assert rows["macro_auc"].notna().all()
+
+
+@pytest.mark.parametrize(("seed", "is_begun"), [(0, True), (1, False)])
+def test_a_run_is_known_again_by_the_settings_that_were_decided_for_its_images(small, tmp_path, seed, is_begun):
+    config = changed(load_preset("boss_quick"), data={"source": str(small)})
+    config_file = tmp_path / "config.yaml"
+    config_file.write_text(to_yaml(dataclasses.replace(config, seed=seed, threads=2, unaligned="")))
+    assert leaderboard._is_begun(config, config_file) == is_begun
+
+
+@pytest.mark.parametrize("name", ["lr-0.01", "board"])
+def test_files_keep_a_dot_in_their_name(finished, tmp_path, name):
+    write_leaderboard(compare(finished), tmp_path / name, "python scripts/compare.py")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{name}.csv", f"{name}.md"]
 
 
 def test_a_failed_preset_is_a_row_with_its_reason(contest, monkeypatch, tmp_path):

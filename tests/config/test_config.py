@@ -43,6 +43,8 @@ def test_a_preset_survives_its_yaml(tmp_path, name):
         (RunConfig, "train", {"epochs": 3}),
         (ScoreConfig, "score", "joint"),
         (ScoreConfig, "score", "l1_two_sided"),
+        (ScoreConfig, "fused", ("fused",)),
+        (ScoreConfig, "fused", ("latent", "latent")),
         (ScoreConfig, "parts", "amounts"),
         (ScoreConfig, "distance", "far"),
         (ScoreConfig, "fit_on", "test"),

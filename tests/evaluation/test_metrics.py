@@ -83,6 +83,14 @@ def test_perfect_separation_is_not_certainty():
     assert interval.low == pytest.approx(0.9)
 
 
+def test_a_perfectly_separated_small_kind_leaves_the_mean_of_kinds_uncertain():
+    evaluation = evaluate(np.arange(2002.0), labelled(1000, a=1000, b=2))
+    assert evaluation.kinds["b"].low == 0
+    assert evaluation.macro.low == pytest.approx(1 - 3 / (4 / (1 / 1000 + 1 / 2)))
+    equal = evaluate(np.arange(120.0), labelled(60, a=30, b=30))
+    assert equal.macro.low == pytest.approx(equal.overall.low) == pytest.approx(0.95)
+
+
 @settings(max_examples=30)
 @given(scores, scores)
 def test_turning_the_scores_around_turns_the_auc_around(normal, anomalous):

@@ -58,8 +58,11 @@ def test_json_is_one_object(generative, call, tmp_path):
     assert np.shape(given["pairs"]) == (PAIRS, 2)
 
 
-def test_a_run_without_a_prior_and_a_bad_count_are_one_line(trained, generative, call):
+def test_a_run_without_a_prior_and_bad_numbers_are_one_line(trained, generative, call):
     line = call("sample", "--run", trained.folder.path, code=2).line
     assert "its model fcn has no prior to draw images from" in line
     assert line.endswith("python scripts/train.py --preset vae")
     assert "--count 0: must be at least 1" in call("sample", "--run", generative, "--count", 0, code=2).line
+    for seed in (-1, 2**32):
+        line = call("sample", "--run", generative, "--seed", seed, code=2).line
+        assert f"--seed {seed}: must be at least 0 and below 4,294,967,296" in line

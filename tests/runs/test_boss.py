@@ -172,6 +172,19 @@ def test_an_ablation_keeps_the_runs_own_distances(small, tmp_path):
     assert "joint by Mahalanobis distance" in table.index
 
 
+def test_an_ablation_leaves_each_score_out_of_a_fused_one(small, tmp_path):
+    config = changed(
+        load_preset("boss_views"),
+        data={"source": str(small)},
+        model={"options": {"widths": [4, 4, 4, 4]}},
+        train={"epochs": 1, "least_steps": 0},
+    )
+    run = train_run(dataclasses.replace(config, device="cpu"), tmp_path / "run")
+    table = ablate(run.folder.path)
+    assert {"views", "latent", "early", "fused", "fused without early"} <= set(table.index)
+    assert table.loc["fused", "held_out"] == pytest.approx(run.held_out.common.macro.auc, abs=1e-3)
+
+
 def test_other_training_images_than_the_runs_own_are_refused(boss, small, tmp_path):
     for file in small.iterdir():
         os.link(file, tmp_path / file.name)

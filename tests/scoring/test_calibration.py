@@ -5,7 +5,7 @@ import pytest
 
 from hw8.base.errors import InputError
 from hw8.evaluation.metrics import roc_auc
-from hw8.scoring.calibration import Calibration, Gaussian, needed_evidence
+from hw8.scoring.calibration import MOST_COLUMNS, Calibration, Gaussian, needed_evidence
 from hw8.scoring.fusion import fuse, one_opinion, rank_correlation
 from hw8.scoring.tails import Tail, leave_one_out_nats
 
@@ -187,6 +187,12 @@ def test_euclidean_distances_are_to_the_nearest_normals_in_their_own_units():
     assert Gaussian.fit(value_CD, "euclidean").distance(np.array([[0.0, 0.5]])) == pytest.approx(
         (0.5 + 0.5 + np.hypot(100, 0.5)) / 3
     )
+
+
+def test_a_part_of_many_columns_has_a_distance_of_its_own_to_explain_the_score_by():
+    table = {"l1": np.arange(30.0), "latent": np.random.default_rng(0).normal(size=(30, MOST_COLUMNS + 1))}
+    assert "latent" not in Calibration.fit(table, ("l1",)).scores(table)
+    assert {"latent", "joint"} <= Calibration.fit(table, ("l1", "latent")).scores(table).keys()
 
 
 def test_unknown_parts_are_named():

@@ -199,6 +199,28 @@ def test_only_the_selected_evidence_is_computed(trained):
     assert set(everything) > {"texture", "l1", "latent", "error_bands"}
 
 
+@pytest.mark.parametrize("name", ["boss", "boss_views", "vae", "denoise_levels", "classifier", "memae"])
+def test_evidence_is_the_same_where_no_reconstruction_is_made(name, faces):
+    torch.manual_seed(0)
+    preset = load_preset(name)
+    model = create_model(preset.model.name, faces.side, 3, preset.model.options).eval()
+    x_NCHW = to_pixels(torch.from_numpy(faces.array_NHWC[:3]))
+    with torch.no_grad():
+        own = model.evidence(x_NCHW, model(x_NCHW))
+        found = evidence(model, x_NCHW, evidence_names=[*own])
+    assert found.keys() == own.keys()
+    for key, value in own.items():
+        torch.testing.assert_close(found[key], value, rtol=0, atol=0)
+
+
+def test_what_needs_no_reconstruction_makes_none(monkeypatch):
+    model = create_model("recogniser", 32, 3, {"widths": [4, 4, 4, 4], "latent": 4}).eval()
+    monkeypatch.setattr(model, "decode", lambda latent: pytest.fail("reconstructed for nothing"))
+    scorer = Scorer(model, CPU, "fp32", 4, ["amounts", "texture"])
+    monkeypatch.setattr(scorer._quick, "decode", model.decode)
+    assert set(scorer.evidence(np.zeros((3, 32, 32, 3), np.uint8))) == {"amounts", "texture"}
+
+
 @pytest.mark.parametrize("name", ["fcn_crop", "conv", "resnet", "multi_encoder", "boss", "memae", "deep_svdd", "vae"])
 def test_a_folded_model_says_the_same(name):
     """Normalisations folded into the layers before them change nothing but the last digits."""

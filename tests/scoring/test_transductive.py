@@ -172,6 +172,7 @@ def test_a_single_test_image_gets_the_boss_score(sets):
     np.testing.assert_array_equal(done.p_value_N, conformal(np.arange(40.0), np.array([38.5])))
 
 
-def test_other_models_are_refused():
+@pytest.mark.parametrize("name", ["conv", "views"])
+def test_other_models_are_refused(name):
     with pytest.raises(InputError, match="starts from a recogniser's encoder"):
-        Transducer(Scorer(create_model("conv", 64), CPU, "fp32", 64), 0)
+        Transducer(Scorer(create_model(name, 64), CPU, "fp32", 64), 0)
