@@ -69,10 +69,10 @@ def measure(run: Path) -> Iterator[Mapping[str, float]]:
     """One row per setting: each rate and number of steps, then each constant of the fusion, the others unchanged."""
     trained = TrainedRun.load(run)
     training, splits = trained.open_training()
-    boss_C = trained.calibration.values_C[trained.score_name]
+    own_C = trained.calibration.values_C[trained.score_name]
     for share in (SHARE, *SHARES):
         test, labels = simulated(training, splits.development, share)
-        boss_N = score_images(trained, test).score_N
+        own_N = score_images(trained, test).score_N
         grid = list(itertools.product(STEP_COUNTS, RATES)) if share == SHARE else [(STEPS, LR)]
         for steps, lr in grid:
             ratios = fitted(trained, test, share, lr, steps)
@@ -86,10 +86,10 @@ def measure(run: Path) -> Iterator[Mapping[str, float]]:
                 settings += [varied | {"high": high, "least_z": ALWAYS} for high in CEILINGS]
             for setting in settings:
                 bounds = setting["low"], setting["high"]
-                fused = fuse(ratios, boss_C, boss_N, bounds, setting["least_share"], setting["least_z"])
+                fused = fuse(ratios, own_C, own_N, bounds, setting["least_share"], setting["least_z"])
                 aucs = {
                     f"{name}_auc": evaluate(score_N, labels).macro.auc
-                    for name, score_N in (("boss", boss_N), ("ratio", ratios.test_N), ("fused", fused.score_N))
+                    for name, score_N in (("boss", own_N), ("ratio", ratios.test_N), ("fused", fused.score_N))
                 }
                 yield {"share": share} | setting | {"estimated_share": fused.share} | aucs
 

@@ -163,7 +163,7 @@ def of_calibration() -> dict[str, list[float]]:
     found["tail"] = [*tails.Tail.fit(normals[0]).nats(far_N), *tails.leave_one_out_nats(normals[0])[:8]]
     found["tail of ties"] = list(tails.Tail.fit(np.repeat([0.0, 1.0], [85, 15])).nats(np.array([0.5, 1, 1.0001, 2])))
     found["conformal"] = list(tails.conformal(normals[0], far_N))
-    groups = fusion.one_opinion(fusion.rank_correlation([normals[0], normals[0] ** 2 + 0.01, normals[2]]))
+    groups = fusion.agreeing_groups(fusion.rank_correlation([normals[0], normals[0] ** 2 + 0.01, normals[2]]))
     found["opinions"] = [float(member) for group in groups for member in (len(group), *group)]
     nats = [tails.Tail.fit(normal_C).nats(far_N) for normal_C in normals]
     found["fused"] = [*fusion.fuse(nats, [[0, 1], [2]])]

@@ -90,7 +90,7 @@ def notes(prediction: "Prediction") -> list[str]:
         correlations = ", ".join(f"{runs[b]} and {runs[a]} {prediction.correlation[a, b]:.2f}" for a, b in pairs)
         lines.append(f"Agreement: rank correlation of {correlations}")
         copies = [" = ".join(str(runs[run]) for run in group) for group in prediction.groups if len(group) > 1]
-        lines += [f"One opinion, counted once (correlation of .99 or more): {names}" for names in copies]
+        lines += [f"Counted once: {names} (rank correlation of .99 or more)" for names in copies]
     if prediction.share is not None:
         lines.append(
             "Transductive: these scores were made by looking at the unlabelled test images as a whole; check that "

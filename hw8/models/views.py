@@ -64,7 +64,7 @@ class ViewRecogniser(Model):
         else:
             logit_MK, _, feature_MD = self._recognise(turns(small_NCHW))
             down_M = across_M = torch.ones_like(logit_MK[:, 0], dtype=torch.long)
-        loss_QN = surprises(logit_MK, down_M, across_M).sum(2)
+        loss_QN = surprisals(logit_MK, down_M, across_M).sum(2)
         latents = [feature_MD]
         if self.mirror and not self.training:
             latents.append(self._recognise(turns(small_NCHW.flip(3)))[-1])
@@ -83,7 +83,7 @@ class ViewRecogniser(Model):
             for step in range(len(STEPS)):
                 step_M = torch.full_like(turns_MCHW[:, 0, 0, 0], step, dtype=torch.long)
                 logit_MK, first_ME, _ = self._recognise(shifted(turns_MCHW, step_M, step_M))
-                means.append(surprises(logit_MK, step_M, step_M).mean(0))
+                means.append(surprisals(logit_MK, step_M, step_M).mean(0))
                 if STEPS[step] == 0:
                     early.append(first_ME)
         turns_N, shifts_N = torch.stack(means).mean(0).unbind(1)
@@ -133,7 +133,7 @@ def of_all_turns(feature_MD: Tensor, mirrored_MD: Tensor | None = None) -> Tenso
     return of_turn_QND.movedim(0, 1).flatten(1)
 
 
-def surprises(logit_MK: Tensor, down_M: Tensor, across_M: Tensor) -> Tensor:
+def surprisals(logit_MK: Tensor, down_M: Tensor, across_M: Tensor) -> Tensor:
     """-log p of the right turn, and of both right shifts, of all turns of images: (4, N, 2)."""
     turn_MK, *shifts = (part_MK.log_softmax(1) for part_MK in logit_MK.split((QUARTERS, len(STEPS), len(STEPS)), dim=1))
     turn_QNK = turn_MK.unflatten(0, (QUARTERS, -1))

@@ -23,7 +23,7 @@ from hw8.runs.submission import write_part, write_submission
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import Table
 from hw8.scoring.evidence import select
-from hw8.scoring.fusion import fuse, fused_p_values, one_opinion, rank_correlation
+from hw8.scoring.fusion import agreeing_groups, fuse, fused_p_values, rank_correlation
 from hw8.scoring.tails import benjamini_hochberg, check_scores, is_flagged
 from hw8.scoring.transductive import Sample, Transducer
 from hw8.training.run_folder import RunFolder, newest_run
@@ -159,7 +159,7 @@ def predict_with(
     correlation, groups = None, []
     if len(by_run) > 1:
         correlation = rank_correlation([item.score_N for item in by_run])
-        groups = one_opinion(correlation)
+        groups = agreeing_groups(correlation)
         scores = _fused(trained_runs, by_run, groups, same_normals)
     if fdr is not None and scores.p_value_N is None:
         raise InputError(f"`fdr` {fdr:g}: these runs have no p-values together; give one `run`")
@@ -225,8 +225,8 @@ def score_images(trained: TrainedRun, images: Images) -> RunScores:
     samples = Sample(training, splits.train), Sample(training, splits.calibration)
     transducer = Transducer(trained.scorer, trained.config.seed)
     # One process trains the discriminators: several would end in weights of their own.
-    job, boss_C = processes(), trained.calibration.values_C[trained.score_name]
-    transduction = job.broadcast(transducer(*samples, images, boss_C, score_N) if job.main else None)
+    job, own_C = processes(), trained.calibration.values_C[trained.score_name]
+    transduction = job.broadcast(transducer(*samples, images, own_C, score_N) if job.main else None)
     assert transduction is not None  # noqa: S101 (the first process's)
     return RunScores(trained.name, transduction.score_N, transduction.p_value_N, table, transduction.share)
 

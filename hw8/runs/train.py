@@ -152,7 +152,7 @@ def _in_folder(
             tracker.remember()
             trainer.folder, trainer.tracker = folder, tracker
             resume = command("train", "--resume", folder.path)
-            with stopping_as_interrupted(f"stopped with the work saved; go on with: {resume}"):
+            with stopping_as_interrupted(f"stopped with the work saved; resume with: {resume}"):
                 yield folder
     finally:
         if out is None:
@@ -309,8 +309,8 @@ def _check_unchanged(settings: RunConfig, saved: RunConfig, path: Path) -> None:
     for (name, new), (_, old) in zip(_flat(settings), _flat(saved), strict=True):
         if new != old:
             raise InputError(
-                f"`resume` {path} goes on with the run's own settings, but {name} = {new!r} is given "
-                f"(the run has {old!r}); leave it away, or train a new run"
+                f"`resume` {path} keeps the run's own settings, but {name} = {new!r} is given "
+                f"(the run has {old!r}); omit it, or train a new run"
             )
 
 

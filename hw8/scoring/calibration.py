@@ -208,7 +208,7 @@ class Calibration:
     ) -> "Calibration":  # fmt: skip
         """What `tensors` gave. Raises InputError, naming the run, if it is not that, or nothing of `score`."""
         if not tensors:
-            hint = f"go on with {command('train', '--resume', run_name)}"
+            hint = f"resume it with {command('train', '--resume', run_name)}"
             raise InputError(f"{run_name}: its training is not finished; {hint}")
         arrays = {name: value.double().numpy() for name, value in tensors.items()}
         if not all(np.isfinite(array).all() for array in arrays.values()):

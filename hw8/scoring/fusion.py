@@ -31,7 +31,7 @@ def rank_correlation(scores: Sequence[np.ndarray]) -> np.ndarray:
     return np.atleast_2d(np.corrcoef([rankdata(score_N) for score_N in scores]))
 
 
-def one_opinion(correlation: np.ndarray) -> list[list[int]]:
+def agreeing_groups(correlation: np.ndarray) -> list[list[int]]:
     """Runs in groups that agree: each joins the first group with a run it correlates with at .99 or more."""
     groups: list[list[int]] = []
     for run in range(len(correlation)):

@@ -30,8 +30,8 @@ from hw8.scoring.inference import Scorer
 from hw8.scoring.tails import Tail, conformal, leave_one_out_nats
 
 # Steps, rate, bounds, share and z were chosen on simulated test sets, without labels (benchmarks/transduction.py;
-# docs/scoring.md has the figures). There the synthetic kinds are seen better by the boss than by the discriminators,
-# and these values cost the least. The rest was chosen by hand.
+# docs/scoring.md has the figures). There the synthetic kinds are seen better by the recogniser than by the
+# discriminators, and these values cost the least. The rest was chosen by hand.
 FOLDS = 2  # more would train each discriminator on more of the test set, and take as many times as long
 STEPS = 500
 HALF_BATCH = 64  # images of each kind per step
@@ -112,18 +112,18 @@ class Transducer:
         return check_can_transduce(self.scorer.model)
 
     def __call__(
-        self, normal: Sample, calibration: Sample, test: Images, boss_C: np.ndarray, boss_N: np.ndarray
+        self, normal: Sample, calibration: Sample, test: Images, own_C: np.ndarray, own_N: np.ndarray
     ) -> Transduction:
         """Fuse the discriminators' ratios with scores of the calibration normals (C,) and of the test images (N,).
 
-        The rule is fixed: the product of the p-to-e calibrator p^(-1/2) / 2 of the boss's p-value (Vovk and Wang 2021)
-        and of the anomalies' likelihood ratio that the discriminators estimate, kept within bounds. Unless they
-        tell test images from held-out normals beyond doubt (Mann-Whitney, three standard errors), the boss's score
+        The rule is fixed: the product of the p-to-e calibrator p^(-1/2) / 2 of the run's own p-value (Vovk and Wang
+        2021) and of the anomalies' likelihood ratio that the discriminators estimate, kept within bounds. Unless they
+        tell test images from held-out normals beyond doubt (Mann-Whitney, three standard errors), the run's own score
         stands alone.
         """
         if min(len(test), len(calibration.rows)) < FOLDS:
-            return alone(boss_C, boss_N)
-        return fuse(self.ratios(normal, calibration, test), boss_C, boss_N)
+            return alone(own_C, own_N)
+        return fuse(self.ratios(normal, calibration, test), own_C, own_N)
 
     def ratios(self, normal: Sample, calibration: Sample, test: Images) -> Ratios:
         """Log density ratios by one discriminator for each fold, which has not seen the fold's images."""
@@ -223,29 +223,29 @@ def platt(logit_C: np.ndarray, logit_U: np.ndarray) -> tuple[float, float]:
     return (slope, float(fit.intercept_[0])) if slope > 0 else (0.0, 0.0)
 
 
-def alone(boss_C: np.ndarray, boss_N: np.ndarray) -> Transduction:
-    """The boss's e-value and p-value, without the discriminators."""
-    return Transduction(Tail.fit(boss_C).nats(boss_N) / 2, conformal(boss_C, boss_N), 0.0)
+def alone(own_C: np.ndarray, own_N: np.ndarray) -> Transduction:
+    """The run's own e-value and p-value, without the discriminators."""
+    return Transduction(Tail.fit(own_C).nats(own_N) / 2, conformal(own_C, own_N), 0.0)
 
 
 def fuse(
-    ratios: Ratios, boss_C: np.ndarray, boss_N: np.ndarray,
+    ratios: Ratios, own_C: np.ndarray, own_N: np.ndarray,
     bounds: tuple[float, float] = BOUNDS, least_share: float = LEAST_SHARE, least_z: float = LEAST_Z,
 ) -> Transduction:  # fmt: skip
-    """The boss's e-value times the likelihood ratio, where the discriminators have something to say.
+    """The run's own e-value times the likelihood ratio, where the discriminators have something to say.
 
-    `boss_C`, `boss_N`: the boss's scores of the calibration normals and of the test images. The log likelihood ratio
+    `own_C`, `own_N`: the run's own scores of the calibration normals and of the test images. The log likelihood ratio
     is kept within `bounds`, in nats, and the share of anomalies is at least `least_share`. Unless test images stand
-    `least_z` standard errors above calibration normals, the boss's e-value stands alone.
+    `least_z` standard errors above calibration normals, the run's own e-value stands alone.
     """
     p_N = np.empty(len(ratios.test_N))
     for fold in range(FOLDS):
         of_fold = ratios.fold_N == fold
         p_N[of_fold] = conformal(ratios.calibration_C[ratios.fold_C == fold], ratios.test_N[of_fold])
     # For normal images p is uniform, with a mean of 1/2 and a variance of 1/12.
-    z = (0.5 - p_N.mean()) / np.sqrt((1 / len(boss_C) + 1 / len(p_N)) / 12)
+    z = (0.5 - p_N.mean()) / np.sqrt((1 / len(own_C) + 1 / len(p_N)) / 12)
     if z < least_z:
-        return alone(boss_C, boss_N)
+        return alone(own_C, own_N)
     share = float(max(0.0, 1 - 2 * (p_N > 0.5).mean()))  # Storey 2002
     mixed = max(share, least_share)
 
@@ -254,6 +254,6 @@ def fuse(
         anomalous_N = (np.exp(ratio_N) - (1 - mixed)) / mixed
         return np.log(np.maximum(anomalous_N, math.exp(bounds[0]))).clip(*bounds)
 
-    score_C = leave_one_out_nats(boss_C) / 2 + nats_of(ratios.calibration_C)
-    score_N = Tail.fit(boss_C).nats(boss_N) / 2 + nats_of(ratios.test_N)
+    score_C = leave_one_out_nats(own_C) / 2 + nats_of(ratios.calibration_C)
+    score_N = Tail.fit(own_C).nats(own_N) / 2 + nats_of(ratios.test_N)
     return Transduction(score_N, conformal(score_C, score_N), share)

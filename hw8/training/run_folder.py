@@ -59,7 +59,7 @@ class RunFolder:
         write_text(self.config, to_yaml(config))
 
     def record_threads(self, number: int) -> None:
-        """Record in config.yaml that the run goes on with this number of threads."""
+        """Record in config.yaml that the run continues with this number of threads."""
         config = read_config(self.config)
         if config.threads != number and processes().main:
             write_text(self.config, to_yaml(dataclasses.replace(config, threads=number)))

@@ -252,7 +252,7 @@ def test_fused_scores(tmp_path, exporting):
 
 @pytest.mark.slow
 def test_every_error_and_the_nearest_normals(tmp_path):
-    """The texture, much the largest graph, is among the boss's evidence."""
+    """The texture, much the largest graph, is among the evidence of boss."""
     parts = [*ERRORS, *(name for name in STATISTICS if name != "texture"), "latent"]
     run = by_hand(
         tmp_path / "run", "fcn", {"widths": [16], "latent": 4}, "joint", parts, distance="neighbours", side=19

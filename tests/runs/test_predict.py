@@ -99,7 +99,7 @@ def test_an_unfinished_run_says_how_to_finish_it(trained, tmp_path):
     trained.folder.__class__(half).save_model(
         SavedModel(trained.scorer.model, trained.side, trained.channels).to_bytes()
     )
-    with pytest.raises(InputError, match="its training is not finished; go on with"):
+    with pytest.raises(InputError, match="its training is not finished; resume it with"):
         predict([half], None, None)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hw8.base.errors import InputError
 from hw8.evaluation.metrics import roc_auc
 from hw8.scoring.calibration import MOST_COLUMNS, Calibration, Gaussian, needed_evidence
-from hw8.scoring.fusion import fuse, one_opinion, rank_correlation
+from hw8.scoring.fusion import agreeing_groups, fuse, rank_correlation
 from hw8.scoring.tails import Tail, leave_one_out_nats
 
 
@@ -220,7 +220,7 @@ def test_members_that_agree_count_once():
     correlation = rank_correlation([first, echo, other])
     np.testing.assert_allclose(correlation, correlation.T)
     assert correlation[0, 1] == pytest.approx(1)
-    groups = one_opinion(correlation)
+    groups = agreeing_groups(correlation)
     assert groups == [[0, 1], [2]]
     np.testing.assert_allclose(fuse([first, first, other], groups), first + other)
 

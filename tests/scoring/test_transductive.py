@@ -21,28 +21,28 @@ def simulated(rng: np.random.Generator, count: int, share: float, knowledge: flo
     """Scores and log-odds of 200 calibration normals and `count` test images, of which a share are anomalies."""
     anomalous = rng.random(count) < share
     shift = np.where(anomalous, 2.0, 0.0)
-    boss_C, boss_N = rng.normal(size=200), rng.normal(size=count) + shift / 2
+    own_C, own_N = rng.normal(size=200), rng.normal(size=count) + shift / 2
     logit_C, logit_N = rng.normal(size=200), rng.normal(size=count) + knowledge * shift
-    return anomalous, logit_C, logit_N, boss_C, boss_N
+    return anomalous, logit_C, logit_N, own_C, own_N
 
 
 def transduced(rng: np.random.Generator, share: float, knowledge: float = 1.0):
-    anomalous, logit_C, logit_N, boss_C, boss_N = simulated(rng, 2000, share, knowledge)
+    anomalous, logit_C, logit_N, own_C, own_N = simulated(rng, 2000, share, knowledge)
     ratio_C, ratio_N = np.empty_like(logit_C), np.empty_like(logit_N)
     fold_C, fold_N = np.arange(len(logit_C)) % 2, np.arange(len(logit_N)) % 2
     for fold in (0, 1):
         slope, offset = platt(logit_C[fold_C == fold], logit_N[fold_N == fold])
         ratio_C[fold_C == fold] = slope * logit_C[fold_C == fold] + offset
         ratio_N[fold_N == fold] = slope * logit_N[fold_N == fold] + offset
-    return anomalous, boss_N, fuse(Ratios(ratio_C, ratio_N, fold_C, fold_N), boss_C, boss_N)
+    return anomalous, own_N, fuse(Ratios(ratio_C, ratio_N, fold_C, fold_N), own_C, own_N)
 
 
 def test_without_anomalies_the_boss_stands_alone():
     """The discriminators' noise is hardly ever taken for knowledge."""
     alone = []
     for seed in range(60):
-        _, boss_N, done = transduced(np.random.default_rng(seed), share=0.0)
-        alone.append(done.share == 0 and spearmanr(done.score_N, boss_N)[0] > 0.999)
+        _, own_N, done = transduced(np.random.default_rng(seed), share=0.0)
+        alone.append(done.share == 0 and spearmanr(done.score_N, own_N)[0] > 0.999)
     assert np.mean(alone) >= 0.95
 
 
@@ -56,17 +56,17 @@ def test_the_share_of_anomalies_is_estimated():
 def test_what_the_test_set_says_adds_to_the_boss(share):
     gains = []
     for seed in range(10):
-        anomalous, boss_N, done = transduced(np.random.default_rng(seed), share)
+        anomalous, own_N, done = transduced(np.random.default_rng(seed), share)
         gains.append(
-            roc_auc(done.score_N[~anomalous], done.score_N[anomalous]) - roc_auc(boss_N[~anomalous], boss_N[anomalous])
+            roc_auc(done.score_N[~anomalous], done.score_N[anomalous]) - roc_auc(own_N[~anomalous], own_N[anomalous])
         )
     assert np.mean(gains) > (0.03 if share > 0.1 else -0.01)
 
 
 def test_a_discriminator_that_learned_nothing_does_no_harm():
     for seed in range(10):
-        anomalous, boss_N, done = transduced(np.random.default_rng(seed), 0.3, knowledge=0.0)
-        aucs = [roc_auc(score_N[~anomalous], score_N[anomalous]) for score_N in (done.score_N, boss_N)]
+        anomalous, own_N, done = transduced(np.random.default_rng(seed), 0.3, knowledge=0.0)
+        aucs = [roc_auc(score_N[~anomalous], score_N[anomalous]) for score_N in (done.score_N, own_N)]
         assert aucs[0] > aucs[1] - 0.02
 
 
