@@ -8,7 +8,7 @@ import torch
 from hw8.base.device import to_device
 from hw8.data.arrays import Images, to_pixels
 
-RESIDENT = 4  # a GPU's images take at most this part of its free memory, so that most of it is left to the training
+RESIDENT_SHARE = 1 / 4  # of a GPU's free memory that its images take at most: most is left to the training
 CHUNK = 4096  # images copied to a GPU at once: 50 MB of the homework's
 
 
@@ -49,7 +49,7 @@ def training_batch(
 def resident_images(images: Images, device: torch.device) -> torch.Tensor | None:
     """All images on a GPU, uint8 (N, side, side, C), if they take at most a quarter of its free memory, else None."""
     size = len(images) * images.side**2 * images.channels
-    if size * RESIDENT > torch.cuda.mem_get_info(device)[0]:
+    if size > RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
         return None
     resident_NHWC = torch.empty(
         (len(images), images.side, images.side, images.channels), dtype=torch.uint8, device=device

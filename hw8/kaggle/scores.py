@@ -22,7 +22,7 @@ LOST_AFTER = timedelta(hours=1)
 # Kaggle's time of a submission differs from ours by the upload and by how wrong our clock is: a day covers a clock that
 # is set to another zone. With more, an old submission of the same name and message could be taken for a lost one.
 SAME_WITHIN = timedelta(days=1)
-LONGEST_MESSAGE = 40  # characters printed of a message; with more the table gets too wide for most terminals
+PRINTED_MESSAGE = 40  # characters printed of a message; with more the table gets too wide for most terminals
 
 
 def refresh(ledger: Ledger, competition: str, seconds: float, now: datetime | None = None) -> list[str]:
@@ -123,8 +123,8 @@ def listing(entries: Sequence[Entry]) -> str:
     rows = [("date (UTC)", "file", "run", "preset", "held-out", "public", "private", "status", "message")]
     for entry in entries:
         message = entry.message
-        if len(message) > LONGEST_MESSAGE:
-            message = f"{message[: LONGEST_MESSAGE - 3]}..."
+        if len(message) > PRINTED_MESSAGE:
+            message = f"{message[: PRINTED_MESSAGE - 3]}..."
         scores = (entry.held_out_auc, entry.public, entry.private)
         rows.append((entry.minute, entry.file, entry.run, entry.preset, *scores, entry.status, message))
     return "\n".join(aligned([[printable(cell) for cell in row] for row in rows], left=len(rows[0])))

@@ -16,8 +16,8 @@ from hw8.models.output import Model, Output
 from hw8.models.registry import model_options, register_model
 from hw8.models.transformations import MIRRORED_TURNS, QUARTERS, varied
 
-# Largest side of a view in pixels: larger images are shrunk by whole factors first. Turns and shifts are still told
-# apart there, and at 64 pixels a view would take four times as long.
+# Images of twice this side in pixels and more are shrunk by a whole factor, to views of 32 to 47 pixels. Turns and
+# shifts are still told apart there, and at 64 pixels a view would take four times as long.
 VIEW_SIDE = 32
 # Of the three stages. The stem halves the map too: without that a view took 1.5 times as long, and the held-out loss
 # was higher in the same time (docs/scoring.md).
