@@ -195,7 +195,7 @@ def of_transduction() -> dict[str, list[float]]:
     with contextlib.redirect_stderr(io.StringIO()):
         done = transducer.ratios(Sample(normal, np.arange(40)), Sample(normal, np.arange(40, 60)), test)
     found["ratios"] = [*done.test_N, *done.calibration_C, *done.fold_N]
-    net = transductive.Discriminator(model.features, model.heads.in_features)
+    net = transductive.Discriminator(model)
     found["untrained"] = checksums(net(pixels(4)))
     return found
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from hw8.base.errors import InputError
 from hw8.models import losses
+from hw8.models.blocks import in_float32
 from hw8.models.output import Model, Output
 from hw8.scoring import texture
 
@@ -31,15 +32,28 @@ def rse(recon_NCHW: Tensor, x_NCHW: Tensor) -> Tensor:
 
 def structural(recon_NCHW: Tensor, x_NCHW: Tensor) -> Tensor:
     """1 - SSIM (Wang 2004, equation 13) of pixels in [0, 1], uniform windows of 7 pixels (or the image): (N,)."""
-    a, b = (recon_NCHW.float() + 1) / 2, (x_NCHW + 1) / 2
-    window = min(WINDOW, *x_NCHW.shape[2:])
-    mean_a, mean_b = F.avg_pool2d(a, window, 1), F.avg_pool2d(b, window, 1)
-    variance_a = F.avg_pool2d(a * a, window, 1) - mean_a**2
-    variance_b = F.avg_pool2d(b * b, window, 1) - mean_b**2
-    covariance = F.avg_pool2d(a * b, window, 1) - mean_a * mean_b
-    light = (2 * mean_a * mean_b + CONSTANTS[0]) / (mean_a**2 + mean_b**2 + CONSTANTS[0])
-    shape = (2 * covariance + CONSTANTS[1]) / (variance_a + variance_b + CONSTANTS[1])
-    return 1 - (light * shape).flatten(1).mean(1)
+    with in_float32(x_NCHW):
+        a, b = (((image_NCHW.float() + 1) / 2).contiguous() for image_NCHW in (recon_NCHW, x_NCHW))
+        mean_a, mean_b = window_means(a), window_means(b)
+        square_a, square_b, product = mean_a * mean_a, mean_b * mean_b, mean_a * mean_b
+        variances = window_means(a * a) - square_a + window_means(b * b) - square_b
+        covariance = window_means(a * b) - product
+        light = (2 * product + CONSTANTS[0]) / (square_a + square_b + CONSTANTS[0])
+        shape = (2 * covariance + CONSTANTS[1]) / (variances + CONSTANTS[1])
+        return 1 - (light * shape).flatten(1).mean(1)
+
+
+def window_means(x_NCHW: Tensor) -> Tensor:
+    """Means over all windows of 7x7 pixels (or as many as the image has), at stride 1: (N, C, H - 6, W - 6).
+
+    As two products with matrices of ones in a band: F.avg_pool2d takes five to ten times as long on a CPU.
+    """
+    size = min(WINDOW, *x_NCHW.shape[2:])
+    down, across = (
+        torch.ones(length - size + 1, length, device=x_NCHW.device).triu().tril(size - 1) / size
+        for length in x_NCHW.shape[2:]
+    )
+    return down @ (x_NCHW @ across.T)
 
 
 def top_l1(recon_NCHW: Tensor, x_NCHW: Tensor) -> Tensor:
