@@ -83,7 +83,7 @@ def test_scoring_needs_no_value_on_the_host(preset):
     trainer, rows_B = without_values(preset)
     scorer = Scorer(trainer.state.average, META, "bf16", 8)
     with torch.inference_mode(), NoCopies():
-        _, evidence_by_name = scorer._scored(trainer.resident_NHWC[rows_B])
+        evidence_by_name = scorer._evidence(trainer.resident_NHWC[rows_B])
     assert all(value.shape[0] == 8 for value in evidence_by_name.values())
 
 

@@ -201,13 +201,13 @@ def test_a_transductive_run_has_no_parts(trained, tmp_path, monkeypatch):
 
 def test_threads_are_those_that_are_given(trained, tmp_path, monkeypatch, call):
     used = []
-    original = Scorer.reconstruct
+    original = Scorer.evidence
 
-    def reconstruct(self, batch_BHWC):
+    def evidence(self, batch_BHWC):
         used.append(torch.get_num_threads())
         return original(self, batch_BHWC)
 
-    monkeypatch.setattr(Scorer, "reconstruct", reconstruct)
+    monkeypatch.setattr(Scorer, "evidence", evidence)
     words = ("--run", trained.folder.path, "--out", tmp_path / "a.csv", "--threads")
     for shard in ((), ("--shard", "0/1")):
         used.clear()
