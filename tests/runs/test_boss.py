@@ -98,7 +98,7 @@ def test_an_ensemble_says_how_far_its_members_agree(boss, second, tmp_path):
     twice = predict([boss.folder.path, boss.folder.path, second.folder.path], None, tmp_path / "three.csv")
     assert twice.groups == [[0, 1], [2]]
     np.testing.assert_allclose(twice.score_N, prediction.score_N, rtol=1e-6)
-    assert any("counted once" in note for note in notes(twice))
+    assert any("Counted once" in note for note in notes(twice))
 
 
 def test_evidence_is_kept_as_a_table(boss, tmp_path):
