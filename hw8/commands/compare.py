@@ -75,6 +75,9 @@ def main() -> None:
 
     out = arguments.out.with_suffix("") if arguments.out.suffix in (".csv", ".md", ".html") else arguments.out
     folder = RUNS / out.name
+    if (folder / "config.yaml").exists():
+        problem = f"{folder} is a run, whose submission and report a comparison of that name would replace"
+        raise InputError(f"`out` {arguments.out}: {problem}; choose another name")
     contest = Contest(arguments.presets, arguments.seeds, arguments.data, arguments.epochs, folder)
     source = open_source(arguments.data)
     contest = dataclasses.replace(contest, data=source.name)

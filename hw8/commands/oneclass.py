@@ -71,7 +71,8 @@ def main() -> None:
         return
     mean, is_complete = results.mean(), len(plan.normal()) == len(source.classes())
     print(results.text())
-    print(f"mean ROC-AUC {mean:.4f} ({config.preset}, {source.name}); spread over seeds {results.spread():.4f}")
+    spread = f"; spread over seeds {results.spread():.4f}" if len(plan.seeds) > 1 else ""
+    print(f"mean ROC-AUC {mean:.4f} ({config.preset}, {source.name}){spread}")
     print(f"Held-out:  {results.mean('held_out_auc'):.4f}, unseen {results.mean('unseen_auc'):.4f} (without labels)")
     print(f"Results:   {plan.file()}")
     print(for_shell(comparison(published, config.preset, mean, is_complete)))

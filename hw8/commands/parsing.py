@@ -141,7 +141,10 @@ def parse_training(text: str, argv: Sequence[str]) -> TrainArguments:
     """Read scripts/train.py's command line: the preset or file that it names gives the defaults of all else."""
     start = _peek(argv)
     if start["resume"] is not None:
-        default = read_config(Path(start["resume"]) / "config.yaml")
+        config_file = Path(start["resume"]) / "config.yaml"
+        if not config_file.exists():
+            raise InputError(f"--resume {start['resume']}: no run here (config.yaml is missing); give the run's folder")
+        default = read_config(config_file)
     elif start["config"] is not None:
         default = read_config(Path(start["config"]))
     else:

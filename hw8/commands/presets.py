@@ -56,5 +56,5 @@ def main() -> None:
     lines = aligned([row[:3] for row in rows])
     print("\n".join(f"{line.ljust(len(lines[0]))}  {row[3]}".rstrip() for line, row in zip(lines, rows, strict=True)))
     print("AUC: macro ROC-AUC on 4,750 real faces with four kinds of anomaly")
-    print("minutes: of training, on 2 cores; of the presets of boss, resnet and vae with AdamW, before Muon")
+    print("minutes: of training, on 2 cores; of boss, resnet and vae presets as measured when they trained with AdamW")
     print(f"Next:     {spelled('train', '--preset', DEFAULT_PRESET)}")

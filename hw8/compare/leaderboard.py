@@ -75,7 +75,9 @@ def compare(contest: Contest, advance: Callable[[pd.DataFrame], object] = lambda
             # A run that is not asked for now stays in the table if it was made with the same images.
             if row["settings"] != plans.get(entry, row["settings"] | images):
                 folder = contest.folder / run_name(entry)
-                raise InputError(f"{folder}: was made with other settings or data; choose another `out`, or remove it")
+                raise InputError(
+                    f"{folder}: was made with other settings or data; give `out` another name, or remove that folder"
+                )
             rows[entry] = _with_current_labels(row, source, contest.folder / run_name(entry))
         for number, (entry, settings) in enumerate(plans.items()):
             if entry in rows:

@@ -131,11 +131,13 @@ class ScoreConfig:
             if one_sided not in (score, *self.parts):
                 raise ValueError(f"score = {score!r}: needs {one_sided} among the parts")
         if self.score == "fused" and not self.fused:
-            raise ValueError("fused = (): the score fused needs some")
+            raise ValueError("fused = (): the score fused combines other scores; name them, for instance latent l1")
         if "fused" in self.fused:
-            raise ValueError(f"fused = {shown(self.fused)}: must name other scores than fused")
+            raise ValueError(f"fused = {shown(self.fused)}: must name scores other than fused")
         if "joint" in (self.score, *self.fused) and not self.parts:
-            raise ValueError("parts = (): the score joint needs some")
+            raise ValueError(
+                "parts = (): the score joint combines pieces of evidence; name them, for instance l1 texture"
+            )
         for name, words in (("parts", self.parts), ("fused", self.fused)):
             if len(set(words)) < len(words):
                 raise ValueError(f"{name} = {shown(words)}: must name each piece of evidence once")

@@ -76,5 +76,5 @@ def create_model(
             model.load_state_dict(weights)
         return model
     except (ValueError, RuntimeError) as error:
-        reason, values = " ".join(str(error).split())[:160], shown(dict(options or {}), 160)
-        raise InputError(f"model {name} cannot be built at side {side} with {values}: {reason}") from None
+        reason, values = " ".join(str(error).split())[:160], f" with {shown(dict(options), 160)}" if options else ""
+        raise InputError(f"model {name} cannot be built at side {side}{values}: {reason}") from None

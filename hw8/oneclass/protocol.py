@@ -95,7 +95,7 @@ class Plan:
         unknown = [name for name in self.classes if name not in self.source.classes()]
         if unknown:
             names = shown(", ".join(self.source.classes()), 300)
-            raise InputError(f"`classes` {unknown[0]}: no class of {self.source.name}; choose of {names}")
+            raise InputError(f"`classes` {unknown[0]}: no class of {self.source.name}; choose from {names}")
         if self.config.scoring.transductive:
             problem = "looks at all test images at once, and the protocol scores each alone; choose another preset"
             raise InputError(f"`preset` {self.config.preset}: {problem}")

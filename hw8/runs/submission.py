@@ -36,7 +36,7 @@ def read_submission(path: Path, rows: int | None = None) -> np.ndarray:
     if rows is not None and len(score_N) != rows:
         raise InputError(
             f"{path}: has {len(score_N):,} rows, but the test set has {rows:,} images; was another one scored, such as "
-            "the demo's? score the right one, or give `rows`"
+            f"the demo's? score the right one, or check it with `rows` {len(score_N)}"
         )
     order = ids_in_order(path, table)
     moved = order != np.arange(len(order))

@@ -50,6 +50,8 @@ class RunFolder:
         out = self.path
         if out.exists() and (not out.is_dir() or not all(map(is_left_over, out.iterdir()))):
             hint = f"resume it with `resume` {out}, or " if self.config.exists() else ""
+            if _read_summary(self.summary).get("failed"):
+                hint = "its training failed: remove it, or "
             raise InputError(f"`out` {out}: already there and not empty; {hint}choose another folder")
 
     def begin(self, config: RunConfig) -> None:

@@ -109,7 +109,7 @@ def test_options_reach_the_run(demo, call, tmp_path):
         (["train", "--least-steps", "-1"], "least_steps = -1: Input should be greater than or equal to 0"),
         (["train", "--preset", "best"], "--preset best: unknown"),
         (["train", "--data", "nowhere"], "--data nowhere: no such folder"),
-        (["train", "--resume", "nowhere"], "nowhere/config.yaml: cannot be read"),
+        (["train", "--resume", "nowhere"], "--resume nowhere: no run here (config.yaml is missing)"),
         (["train", "--config", "none.yaml"], "none.yaml: cannot be read"),
         (["train", "--option", "latent"], "must be NAME=VALUE"),
         (["train", "--device", "cuda", "--data", "."], "trainingset.npy: no such file"),

@@ -144,7 +144,11 @@ def test_names_of_labelled_pictures_travel_to_the_end(follow, call, tmp_path):
     anomalies = [name for name in names if name.startswith("anomaly/odd, one/")]
     assert [len(names), len(anomalies)] == [26, 10]
     call("report")
-    call("compare", "--presets", "fcn", "pca", "--epochs", 1, "--data", "images", "--out", "submissions/board")
+    words = ("compare", "--presets", "fcn", "pca", "--epochs", 1, "--data", "images", "--out")
+    before = Path("submissions/fcn.csv").read_bytes()
+    assert "--out submissions/fcn: runs/fcn is a run" in call(*words, "submissions/fcn", code=2).line
+    assert Path("submissions/fcn.csv").read_bytes() == before
+    call(*words, "submissions/board")
     for page in ("fcn", "board"):
         text = Path(f"submissions/{page}.html").read_text()
         assert f'"file":"{anomalies[0]}"' in text

@@ -75,7 +75,11 @@ def test_nonsense_is_refused_where_it_is_declared(section, field, value):
         (DataConfig, {"source": "a\nb"}, r"data.source = 'a\nb': must be printable text on one line"),
         (DataConfig, {"held_out_maximum": 5}, "data.held_out_maximum = 5: must be at least held_out_minimum"),
         (ScoreConfig, {"parts": ["l1", 2]}, "scoring.parts[1] = 2: Input should be a valid string"),
-        (ScoreConfig, {"score": "joint"}, "scoring.parts = (): the score joint needs some"),
+        (
+            ScoreConfig,
+            {"score": "joint"},
+            "scoring.parts = (): the score joint combines pieces of evidence; name them, for instance l1 texture",
+        ),
         (RunConfig, {"seed": 2**32}, "seed = 4294967296: Input should be less than 4294967296"),
     ],
 )

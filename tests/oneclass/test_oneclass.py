@@ -120,7 +120,7 @@ def test_a_ledger_that_is_none_is_refused(plan, tmp_path):
         ({"seeds": (1, 1)}, "`seeds` 1 1"),
         ({"seeds": (-1,)}, "`seeds` -1"),
         ({"epochs": 0}, "`epochs` 0"),
-        ({"classes": ("red",)}, "`classes` red: no class of two; choose of 'bright, dark'"),
+        ({"classes": ("red",)}, "`classes` red: no class of two; choose from 'bright, dark'"),
         ({"config": load_preset("boss_transductive")}, "looks at all test images at once"),
     ],
 )

@@ -93,3 +93,5 @@ def test_a_training_that_failed_says_so_in_its_summary_and_is_not_the_newest_run
     assert "train again with a lower `lr`" in summary["failed"]
     assert summary["seed"] == quick.seed
     assert newest_run(tmp_path) == tmp_path / "good"
+    with pytest.raises(InputError, match="its training failed: remove it, or choose another folder"):
+        train_run(quick, tmp_path / "bad")

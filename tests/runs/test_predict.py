@@ -48,6 +48,8 @@ def test_images_flagged_at_a_false_discovery_rate_stand_in_a_file(trained, tmp_p
     assert prediction.as_json()["flagged_at_fdr"] == prediction.discovery.count == len(rows) > 0
     with pytest.raises(InputError, match="lies between 0 and 1"):
         predict([trained.folder.path], None, tmp_path / "none.csv", fdr=1.0)
+    predict([trained.folder.path], None, tmp_path / "scores.csv")
+    assert not (tmp_path / "scores.flagged.csv").exists(), "it was of the scores that were replaced"
     assert not (tmp_path / "none.csv").exists()
 
 
