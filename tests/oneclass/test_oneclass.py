@@ -229,5 +229,5 @@ def test_command_prints_one_object_and_keeps_its_results(call, tmp_path, monkeyp
     assert (tmp_path / results["ledger"]).exists()
     assert results["ledger"] == "submissions/oneclass/set-fcn.csv"
     assert call("oneclass", "set.npz", "--classes", "7", code=2).line.startswith(
-        "error: --classes 7: no class of set; choose of "
+        "error: --classes 7: no class of set; choose from "
     )
