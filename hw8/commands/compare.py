@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from hw8.base.errors import InputError
+from hw8.base.files import read_text
 from hw8.commands.parsing import command_line, parse
 from hw8.commands.spelling import in_browser
 
@@ -75,9 +76,13 @@ def main() -> None:
 
     out = arguments.out.with_suffix("") if arguments.out.suffix in (".csv", ".md", ".html") else arguments.out
     folder = RUNS / out.name
-    if (folder / "config.yaml").exists():
-        problem = f"{folder} is a run, whose submission and report a comparison of that name would replace"
-        raise InputError(f"`out` {arguments.out}: {problem}; choose another name")
+    rows_file = out.with_name(out.name + ".csv")
+    for path, what, is_other in (
+        (folder, "a run", (folder / "config.yaml").exists()),
+        (rows_file, "a submission", rows_file.exists() and read_text(rows_file).startswith("ID,")),
+    ):
+        if is_other:
+            raise InputError(f"`out` {arguments.out}: {path} is {what}, no comparison; choose another name")
     contest = Contest(arguments.presets, arguments.seeds, arguments.data, arguments.epochs, folder)
     source = open_source(arguments.data)
     contest = dataclasses.replace(contest, data=source.name)

@@ -147,7 +147,9 @@ def test_names_of_labelled_pictures_travel_to_the_end(follow, call, tmp_path):
     words = ("compare", "--presets", "fcn", "pca", "--epochs", 1, "--data", "images", "--out")
     before = Path("submissions/fcn.csv").read_bytes()
     assert "--out submissions/fcn: runs/fcn is a run" in call(*words, "submissions/fcn", code=2).line
-    assert Path("submissions/fcn.csv").read_bytes() == before
+    Path("submissions/mine.csv").write_bytes(before)
+    assert "submissions/mine.csv is a submission" in call(*words, "submissions/mine", code=2).line
+    assert Path("submissions/mine.csv").read_bytes() == Path("submissions/fcn.csv").read_bytes() == before
     call(*words, "submissions/board")
     for page in ("fcn", "board"):
         text = Path(f"submissions/{page}.html").read_text()

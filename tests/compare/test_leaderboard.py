@@ -138,7 +138,7 @@ def test_results_made_with_other_settings_stop_the_comparison_before_it_writes(c
     compare(Contest(("pca", "fcn"), (0,), contest.data, 1, contest.folder))
     other = Contest(("pca", "fcn"), (0,), contest.data, 2, contest.folder)
     written = []
-    with pytest.raises(InputError, match="fcn-0: was made with other settings or data; choose another `out`"):
+    with pytest.raises(InputError, match="fcn-0: was made with other settings or data; give `out` another name"):
         compare(other, written.append)
     assert written == []
     with pytest.raises(InputError, match="`preset` nothing: unknown"):
