@@ -77,12 +77,8 @@ def main() -> None:
     out = arguments.out.with_suffix("") if arguments.out.suffix in (".csv", ".md", ".html") else arguments.out
     folder = RUNS / out.name
     rows_file = out.with_name(out.name + ".csv")
-    for path, what, is_other in (
-        (folder, "a run", (folder / "config.yaml").exists()),
-        (rows_file, "a submission", rows_file.exists() and read_text(rows_file).startswith("ID,")),
-    ):
-        if is_other:
-            raise InputError(f"`out` {arguments.out}: {path} is {what}, no comparison; choose another name")
+    if (folder / "config.yaml").exists() or (rows_file.exists() and read_text(rows_file).startswith("ID,")):
+        raise InputError(f"`out` {arguments.out}: a run or a submission has this name; choose another one")
     contest = Contest(arguments.presets, arguments.seeds, arguments.data, arguments.epochs, folder)
     source = open_source(arguments.data)
     contest = dataclasses.replace(contest, data=source.name)

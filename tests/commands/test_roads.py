@@ -146,9 +146,10 @@ def test_names_of_labelled_pictures_travel_to_the_end(follow, call, tmp_path):
     call("report")
     words = ("compare", "--presets", "fcn", "pca", "--epochs", 1, "--data", "images", "--out")
     before = Path("submissions/fcn.csv").read_bytes()
-    assert "--out submissions/fcn: runs/fcn is a run" in call(*words, "submissions/fcn", code=2).line
     Path("submissions/mine.csv").write_bytes(before)
-    assert "submissions/mine.csv is a submission" in call(*words, "submissions/mine", code=2).line
+    for name in ("submissions/fcn", "submissions/mine"):
+        line = call(*words, name, code=2).line
+        assert line == f"error: --out {name}: a run or a submission has this name; choose another one"
     assert Path("submissions/mine.csv").read_bytes() == Path("submissions/fcn.csv").read_bytes() == before
     call(*words, "submissions/board")
     for page in ("fcn", "board"):
