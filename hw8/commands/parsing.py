@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -35,6 +36,8 @@ def run(command: Callable[[], None]) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Spelled("%(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
+    # torchrun ends the others with SIGTERM once a process is gone; unhandled, it would cut off the line that says why.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         command()
         sys.stdout.flush()
@@ -44,8 +47,9 @@ def run(command: Callable[[], None]) -> None:
         if not _is_rank_0() and not str(stop).startswith(GONE):
             sys.exit(130)  # all processes stop together, and rank 0 says so
         _leave(str(stop), 130)
-    except KeyboardInterrupt:
-        _leave("interrupted", 130)
+    except KeyboardInterrupt as stop:
+        reason = stop.__context__  # the command may have been leaving already
+        _leave(str(reason) if isinstance(reason, Interrupted) else "interrupted", 130)
     except BrokenPipeError:
         # The reader of the output (head, less) has closed it: there is nowhere to print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -70,6 +74,7 @@ def _is_rank_0() -> bool:
 
 
 def _leave(line: str, code: int, below: Sequence[str] = ()) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if not _is_rank_0():
         # An error of every process is printed by rank 0, which ends the job; one of this process alone by itself.
         time.sleep(PATIENCE)
