@@ -33,6 +33,7 @@ def main() -> None:
 
     table = ablate(arguments.folder or newest_run(), arguments.data)
     print(table.to_string(float_format="{:.3f}".format))
+    print("ROC-AUC; held_out and unseen: macro, without labels, against two sets of synthetic anomalies")
     if arguments.out:
         write_text(arguments.out, table.to_csv(index_label="score"))
         print(f"Wrote:    {arguments.out}")

@@ -1,6 +1,7 @@
 """Measure submission files against labels: ROC-AUC by kind, of one file with confidence intervals."""
 
 import dataclasses
+import glob
 import json
 from pathlib import Path
 from typing import Annotated
@@ -22,12 +23,26 @@ class Arguments:
     """Print one JSON object and nothing else; of several files, one object for each by its name."""
 
 
+def _report(file: Path, labels: Path) -> str | None:
+    """The command that shows the scored images; None unless one run has the file's name, as predict.py gives it."""
+    from hw8.commands.spelling import spelled
+    from hw8.config import RUNS, read_config
+    from hw8.data.sources import TESTING, array_exists, source_folder
+
+    found = list(RUNS.glob(f"**/{glob.escape(file.stem)}/config.yaml"))
+    if len(found) != 1:
+        return None
+    data = read_config(found[0]).data.source
+    if data is not None and source_folder(data).resolve() == labels.resolve().parent:
+        return spelled("report", found[0].parent)
+    is_data = array_exists(labels.parent / TESTING)
+    return spelled("report", found[0].parent, "--data", labels.parent) if is_data else None
+
+
 def main() -> None:
     """Parse, evaluate and print."""
     arguments = parse(Arguments, __doc__ or "")
     from hw8.base.errors import InputError
-    from hw8.commands.spelling import spelled
-    from hw8.config import RUNS
     from hw8.data.labels import read_labels
     from hw8.evaluation.metrics import evaluate
     from hw8.report.tables import auc_table, side_by_side
@@ -47,6 +62,5 @@ def main() -> None:
         print(json.dumps(by_name if others else evaluation.as_json()))
         return
     print(side_by_side(evaluations, "ROC-AUC") if others else auc_table(evaluation, f"ROC-AUC of {arguments.files[0]}"))
-    run = RUNS / arguments.files[0].stem  # predict.py names its file by the run
-    if not others and (run / "summary.json").exists():
-        print(f"Next:     {spelled('report', run)}")
+    if not others and (following := _report(arguments.files[0], arguments.labels)):
+        print(f"Next:     {following}")

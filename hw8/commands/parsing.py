@@ -94,7 +94,7 @@ def parse(kind: type[Arguments], text: str, default: Any = None, argv: Sequence[
     except SystemExit as leaving:
         if leaving.code in (0, None):
             raise
-        line = re.sub(r"^Error parsing [\w.]+: ", "", _first_line(frame.getvalue()))
+        line = _in_plain_words(frame.getvalue())
         unknown = re.match(r"Unrecognized options?: (--[\w-]+)", line)
         hint = nearest(unknown[1], _option_names(kind, defaults)) if unknown else ""
         raise InputError(f"{line};{hint} see --help") from None
@@ -107,6 +107,23 @@ def _option_names(kind: type[Any], defaults: dict[str, Any]) -> set[str]:
         tyro.cli(kind, args=["--help"], config=STYLE, **defaults)
     lines = re.findall(r"^\W (--?\w.+)", text.getvalue(), re.MULTILINE)
     return {name for line in lines for name in re.findall(r"--[\w.-]+", line.partition("  ")[0])}
+
+
+def _in_plain_words(frame: str) -> str:
+    """What tyro's frame says is wrong with the command line, with the option first, as in messages of our own."""
+    line = _first_line(frame)
+    if line.startswith("Missing from"):
+        names = re.findall(r"^. {5}(\S.*?) *.$", frame, re.MULTILINE)[:-1]  # the last is --help
+        return f"missing: {', '.join(names)}"
+    if found := re.match(r"Missing value for argument '(\S+)'", line):
+        return f"{found[1]}: a value is missing"
+    if found := re.match(r"invalid choice '(.*)' for argument '(\S+)'. Expected one of \((.*?),?\)", line):
+        return f"{found[2]} {found[1]}: must be one of {found[3].replace(chr(39), '')}"
+    if found := re.match(r"Error parsing (--\S+): (.*)'([^']*)'\W*$", line):
+        kinds = {"int": "a whole number is expected", "float": "a number is expected"}
+        kind = re.search(r"\b(int|float)\b", found[2], re.IGNORECASE)
+        return f"{found[1]} {found[3]}: {kinds[kind[1].lower()] if kind else 'cannot be read'}"
+    return re.sub(r"^Error parsing [\w.]+: ", "", line)
 
 
 def _first_line(frame: str) -> str:

@@ -105,6 +105,7 @@ COLUMNS = (
     ),
     Column("private", "private", "{:.5f}", dropped=ALWAYS, meaning="that on the other part of the test set"),
     Column("seeds", "seeds", "{:,.0f}"),
+    Column("epochs", "epochs", "{:,.0f}", of_run=lambda run: run.summary.get("epochs")),
     Column("parameters", "parameters", "{:,.0f}", of_run=lambda run: run.summary.get("parameters")),
     Column("minutes", "minutes", "{:.2f}", dropped=ALWAYS, of_run=lambda run: run.minutes),
     Column("training_images_per_second", "train/s", "{:,.0f}", of_run=lambda run: run.summary.get("images_per_second")),

@@ -19,10 +19,10 @@ from hw8.base.files import read_text, write_text
 from hw8.base.lock import locked
 from hw8.base.memory import PeakMemory, release_memory
 from hw8.compare.columns import Measured, figures, without_label_figures
-from hw8.config import RunConfig, from_mapping, read_config
+from hw8.config import DataConfig, RunConfig, from_mapping, read_config
 from hw8.config.presets import PRESETS, changed, load_preset, unknown_preset
 from hw8.data.sources import Source, open_source
-from hw8.data.splits import split_rows
+from hw8.data.splits import scored_images, split_rows
 from hw8.evaluation.classical import CLASSICAL, CROPS, described, fit_classical
 from hw8.evaluation.held_out import evaluate_held_out
 from hw8.evaluation.metrics import Evaluation, evaluate
@@ -61,14 +61,16 @@ class Contest:
 def compare(contest: Contest, advance: Callable[[pd.DataFrame], object] = lambda _: None) -> pd.DataFrame:
     """Run every entry that is not finished yet; one row per entry, with `failure` saying why there is no result.
 
-    The rows include what earlier comparisons finished in the same folder, on the same images. `advance` gets the rows
+    Without a test set, development images are scored, and the rows have figures without labels only. The rows include
+    what earlier comparisons finished in the same folder, on the same images. `advance` gets the rows
     so far after each entry that was run. Raises InputError for bad names or data, or where a result was made with other
     settings or data, before anything is run or written; and Interrupted when asked to stop, with all that is finished
     kept. Any other error of an entry becomes its `failure`.
     """
     with locked(contest.folder):
         source = open_source(contest.data)
-        images = {"fingerprint": source.training().fingerprint(), "test": source.testing().fingerprint()}
+        scored = scored_images(source, DataConfig())
+        images = {"fingerprint": source.training().fingerprint(), "test": scored.fingerprint()}
         plans = {entry: _settings(contest, source.name, images, *entry) for entry in contest.entries()}
         rows = _finished_rows(contest.folder)
         for entry, row in rows.items():
@@ -200,9 +202,10 @@ def _is_begun(config: RunConfig, config_file: Path) -> bool:
 def _fit(source: Source, name: str, seed: int, folder: Path) -> tuple[Measured, Evaluation | None]:
     """Fit a classical baseline and score the test set."""
     crop = CROPS.get(name)
-    images, test = source.training(crop), source.testing(crop)
+    config = DataConfig(crop=crop)
+    images, test = source.training(crop), scored_images(source, config)
     # Cut as for presets: neither the rows that measure nor those that calibrate are fitted to.
-    splits = split_rows(len(images), RunConfig().data)
+    splits = split_rows(len(images), config)
     started = time.perf_counter()
     score = fit_classical(name, images, splits.train, seed)
     fitted = time.perf_counter()

@@ -29,8 +29,9 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     by_preset = rows.drop(columns=["seed"]).groupby("preset", sort=False)
     table = by_preset.mean(numeric_only=True)
     table.insert(0, "seeds", by_preset.size())
-    spread = by_preset[order].agg(lambda values: np.ptp(values) if len(values) > 1 else np.nan)
-    table.insert(list(table.columns).index(order) + 1, "spread", spread)
+    if (table["seeds"] > 1).any():
+        spread = by_preset[order].agg(lambda values: np.ptp(values) if len(values) > 1 else np.nan)
+        table.insert(list(table.columns).index(order) + 1, "spread", spread)
     table["published"] = [PUBLISHED.get(str(name), np.nan) for name in table.index]
     table["same"] = by_preset["same"].first()
     return table.sort_values(order, ascending=False).reset_index()

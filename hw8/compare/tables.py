@@ -1,7 +1,8 @@
 """The comparison as text, Markdown and CSV."""
 
 import re
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pandas as pd
 from hw8.base.environment import describe_environment
 from hw8.base.files import write_text
 from hw8.base.text import aligned
-from hw8.compare.columns import ALWAYS, FILES_ONLY, shown_columns
+from hw8.compare.columns import ALWAYS, FILES_ONLY, Column, shown_columns
 from hw8.compare.standings import (
     failed_presets,
     failures,
@@ -37,7 +38,7 @@ def write_leaderboard(
     if folder is not None:
         table = with_differences(table, rows, folder, labels)
     failed = failed_presets(rows)
-    lines = [f"- {line}" for line in [*head(command, rows), meanings(table), *notes(rows, table)]]
+    lines = [f"- {line}" for line in [*head(command, rows), meanings(shown_columns(table)), *notes(rows, table)]]
     write_text(out.with_name(out.name + ".csv"), rows.to_csv(index=False))
     write_text(
         out.with_name(out.name + ".md"), "\n".join(["# Comparison", "", *lines, "", _markdown(readable(table, failed))])
@@ -60,9 +61,9 @@ def head(command: str, rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def meanings(table: pd.DataFrame) -> str:
-    """What the columns of the summary mean, those of them that need words."""
-    return "; ".join(f"{column.heading}: {column.meaning}" for column in shown_columns(table) if column.meaning) + "."
+def meanings(columns: Sequence[Column]) -> str:
+    """What columns of the summary mean, those of them that need words."""
+    return "; ".join(f"{column.heading}: {column.meaning}" for column in columns if column.meaning) + "."
 
 
 def notes(rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
@@ -101,7 +102,7 @@ def readable(table: pd.DataFrame, failed: Mapping[str, str] | None = None) -> pd
 
 
 def printed(table: pd.DataFrame, failed: Mapping[str, str]) -> str:
-    """The summary for a terminal: short numbers, without the columns that do not fit, which the files keep."""
+    """The summary for a terminal, and what its columns mean: without those that do not fit, which the files keep."""
     columns = [column for column in shown_columns(table) if column.dropped != FILES_ONLY]
     records = table.to_dict("records")
     while True:
@@ -113,7 +114,7 @@ def printed(table: pd.DataFrame, failed: Mapping[str, str]) -> str:
         lines = aligned(rows, gap=" ")
         droppable = [column for column in columns if column.dropped != ALWAYS]
         if max(map(len, lines)) <= WIDTH or not droppable:
-            return "\n".join(lines)
+            return "\n".join([*lines, *textwrap.wrap(meanings(columns), WIDTH)])
         # Of the columns that go first, the last one: kinds of anomaly from the right.
         columns.remove(max(reversed(droppable), key=lambda column: column.dropped))
 

@@ -1,4 +1,4 @@
-"""The training set, cut once by seed into train, calibration and development."""
+"""The training set, cut once by seed into train, calibration and development; and which images are scored."""
 
 import dataclasses
 
@@ -6,6 +6,8 @@ import numpy as np
 
 from hw8.base.errors import InputError
 from hw8.config import DataConfig
+from hw8.data.arrays import Images, Selection
+from hw8.data.sources import TESTING_FILES, TRAINING_FILES, Source
 
 SMALLEST = 20  # images of a training set: a fifth of fewer would leave under four to calibrate on
 FIT_IMAGES = 8192  # images that evidence is fitted to; chosen by hand to bound the time and memory of those fits
@@ -56,3 +58,21 @@ def split_rows(count: int, config: DataConfig) -> Splits:
         raise InputError(f"{held_out[0]} images to calibrate on; at least {LEAST_CALIBRATION} are needed: {hint}")
     calibration, development, train = np.split(order, np.cumsum(held_out))
     return Splits(np.sort(train), np.sort(calibration), np.sort(development))
+
+
+def scored_images(source: Source, config: DataConfig) -> Images:
+    """The images to score, cropped: the test set or, where there is none, the development images. Raises InputError."""
+    if source.has_test_set:
+        return source.testing(config.crop)
+    images = source.training(config.crop)
+    development = Selection(images.array_NHWC, split_rows(len(images), config).development)
+    return Images(development, config.crop, f"{images.name} (development images)")
+
+
+def scored_files(source: Source, config: DataConfig) -> list[str] | None:
+    """The picture files behind `scored_images`, in their order; None where nothing names them."""
+    if source.has_test_set:
+        return source.file_names(TESTING_FILES, len(source.testing()))
+    count = len(source.training())
+    names = source.file_names(TRAINING_FILES, count)
+    return None if names is None else [names[row] for row in split_rows(count, config).development]

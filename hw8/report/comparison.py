@@ -12,8 +12,10 @@ from hw8.compare.columns import by_importance, shown_columns
 from hw8.compare.leaderboard import run_name
 from hw8.compare.standings import failed_presets, is_transductive, marked, summarise, with_differences
 from hw8.compare.tables import head, meanings, notes, readable
+from hw8.config import DataConfig
 from hw8.data.labels import Labels
-from hw8.data.sources import TESTING_FILES, Source
+from hw8.data.sources import Source
+from hw8.data.splits import scored_files, scored_images
 from hw8.evaluation.classical import CLASSICAL, CROPS
 from hw8.report import plots
 from hw8.report.drawings import MAPPED, latent_map, mapped_rows, training_curves
@@ -78,7 +80,7 @@ class Method:
         labels, folder = compared.labels, compared.first_seed(name)
         if name in CLASSICAL:
             scores = Scores(name, score_N, None)
-            images = compared.source.testing(CROPS.get(name))
+            images = scored_images(compared.source, DataConfig(crop=CROPS.get(name)))
             groups = choose(scores, labels, EACH, SPREAD) | {"others": others}
             return cls(scores, cards(scores, images, labels, None, groups), [])
         trained = TrainedRun.load(folder.path)
@@ -108,8 +110,7 @@ def write_comparison(compared: Compared, out: Path, command: str) -> None:
     table = with_differences(table, compared.rows, compared.folder, compared.labels)
     names = table["preset"].tolist()
     methods, pairs = _explained(compared, names)
-    images = compared.source.testing()
-    files = compared.source.file_names(TESTING_FILES, len(images))
+    images, files = scored_images(compared.source, DataConfig()), scored_files(compared.source, DataConfig())
     named_cards = [
         (dataclasses.replace(method.scores, name=marked(method.scores.name)), with_files(method.cards, files))
         for method in methods
@@ -134,7 +135,7 @@ def write_comparison(compared: Compared, out: Path, command: str) -> None:
         notes=[with_code(line) for line in notes(compared.rows, table)],
         facts=[with_code(line) for line in head(command, compared.rows)],
         warnings=[line for method in methods for line in method.warnings],
-        meaning=meanings(table),
+        meaning=meanings(shown_columns(table)),
         columns=list(readable_table.columns),
         rows=_cells(table, readable_table),
         figures=[

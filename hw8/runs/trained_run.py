@@ -10,10 +10,10 @@ import numpy as np
 from hw8.base.device import choose_device, choose_precision, keep_memory
 from hw8.base.errors import InputError, first_words
 from hw8.config import Device, RunConfig
-from hw8.data.arrays import Images, Selection
+from hw8.data.arrays import Images
 from hw8.data.loader import in_batches
-from hw8.data.sources import TESTING_FILES, TRAINING_FILES, Source, open_source
-from hw8.data.splits import Splits, split_rows
+from hw8.data.sources import Source, open_source
+from hw8.data.splits import Splits, scored_files, scored_images, split_rows
 from hw8.data.synthetic import Change
 from hw8.scoring.appearance import Appearance
 from hw8.scoring.calibration import TWO_SIDED, Calibration, needed_evidence
@@ -150,13 +150,13 @@ class TrainedRun:
         If the run's own data has no test set: its development images, which it was not trained or calibrated on.
         """
         if self._scores_development(source):
-            training, splits = self.open_training()
+            self.open_training()  # refuses other images than it was trained on
+            images = scored_images(source, self.config.data)
             log.info(
                 "%s: has no test set; its %s development images, held out from training, are scored in its place",
-                self.config.data.source, f"{len(splits.development):,}",
+                source.name, f"{len(images):,}",
             )  # fmt: skip
-            development = Selection(training.array_NHWC, splits.development)
-            return Images(development, self.config.data.crop, f"{training.name} (development images)")
+            return images
         images = source.testing(self.config.data.crop)
         if (images.side, images.channels) != (self.side, self.channels):
             raise InputError(
@@ -167,11 +167,7 @@ class TrainedRun:
 
     def file_names(self, source: Source) -> list[str] | None:
         """The picture files behind the images of `open_test`, in their order; None where nothing names them."""
-        if not self._scores_development(source):
-            return source.file_names(TESTING_FILES, len(source.testing()))
-        training, splits = self.open_training()
-        names = source.file_names(TRAINING_FILES, len(training))
-        return None if names is None else [names[row] for row in splits.development]
+        return scored_files(source, self.config.data)
 
     def _scores_development(self, source: Source) -> bool:
         """Whether development images are scored: the run's own data has no test set."""

@@ -56,7 +56,11 @@ def test_a_runs_file_decides_which_options_there_are(word, tmp_path):
     [
         (["--latnt", "3"], "Unrecognized options: --latnt, 3; did you mean --latent? see --help"),
         (["--latent", "0"], "model.options.latent = 0: Input should be greater than or equal to 1; see --help"),
-        (["--latent", "1.5"], "Error parsing --latent: invalid literal for int"),
+        (["--latent", "1.5"], "--latent 1.5: a whole number is expected; see --help"),
+        (["--epochs", "1.5"], "--epochs 1.5: a whole number is expected; see --help"),
+        (["--lr", "fast"], "--lr fast: a number is expected; see --help"),
+        (["--lr"], "--lr: a value is missing; see --help"),
+        (["--loss", "l3"], "--loss l3: must be one of mse, l1, bce; see --help"),
         (["--option", "latnt=3"], "model.options.latnt = 3: unknown; did you mean latent? known: backbone, latent"),
         (["--option", "latent=true"], "model.options.latent = True: Input should be a valid integer"),
         (["--model", "alexnet"], "`model` alexnet: unknown; choose one of aae"),
@@ -67,6 +71,13 @@ def test_a_bad_option_is_one_line(words, line):
     with pytest.raises(InputError) as caught:
         model_of("--preset", "vae", *words)
     assert str(caught.value).startswith(line)
+
+
+def test_what_is_missing_is_named(call):
+    assert call("prepare_data", code=2).line == "error: missing: IMAGES, OUT; see --help"
+    assert call("compare", code=2).line == "error: missing: --presets NAME ...; see --help"
+    line = call("compare", "--presets", "pca", "--seeds", "one", code=2).line
+    assert line == "error: --seeds one: cannot be read; see --help"
 
 
 def test_help_lists_the_models_options_with_meaning_and_limits(call, monkeypatch):

@@ -163,6 +163,9 @@ def test_names_of_labelled_pictures_travel_to_the_end(follow, call, tmp_path):
 def test_from_training_to_the_end_by_the_commands_that_are_printed(follow, small):
     assert follow("train", *QUICK, "--data", small) == ["train", "predict", "evaluate", "report"]
     assert follow("predict", "--shard", "0/1") == ["predict", "merge", "check"]
+    shutil.copytree(small, "other")
+    assert follow("predict", "--data", "other") == ["predict", "evaluate", "report"]
+    assert " on other</title>" in next(Path("submissions").glob("*.html")).read_text()
 
 
 def test_the_development_images_stand_in_for_the_test_set_of_the_runs_own_data_alone(call, small, tmp_path):

@@ -1,6 +1,8 @@
 import dataclasses
 import json
 import os
+import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ from hw8.compare import leaderboard
 from hw8.compare.leaderboard import Contest, compare
 from hw8.compare.standings import rank_correlation, summarise, with_differences
 from hw8.compare.tables import notes, printed, write_leaderboard
-from hw8.config import RunConfig, to_yaml
+from hw8.config import DataConfig, RunConfig, to_yaml
 from hw8.config.presets import changed, load_preset
 from hw8.data.labels import read_labels
 from hw8.data.sources import open_source
@@ -21,6 +23,7 @@ from hw8.evaluation.metrics import evaluate, roc_auc
 from hw8.oneclass import protocol as oneclass
 from hw8.oneclass.labelled_set import LabelledSet
 from hw8.oneclass.protocol import Plan, load_method, measure
+from hw8.report.comparison import Compared, write_comparison
 from hw8.runs import train
 from hw8.runs.submission import read_submission
 
@@ -46,6 +49,21 @@ def test_every_preset_and_seed_gets_a_row_that_equals_its_file(finished, small):
         found = evaluate(scores, read_labels(small / "testing_labels.csv"))
         assert row.macro_auc == found.macro.auc
         assert row.auc_cat == found.kinds["cat"].auc
+
+
+def test_without_a_test_set_the_development_images_are_scored(contest, small, tmp_path):
+    shutil.copytree(small, tmp_path / "own")
+    (tmp_path / "own" / "testingset.npy").unlink()
+    source = open_source(str(tmp_path / "own"))
+    contest = dataclasses.replace(contest, seeds=(0,), data=source.name)
+    rows, count = compare(contest), len(split_rows(len(source.training()), DataConfig()).development)
+    assert rows["held_out_auc"].notna().all()
+    assert "macro_auc" not in rows
+    for name in contest.presets:
+        assert len(read_submission(contest.folder / f"{name}-0" / "scores.csv")) == count
+    write_comparison(Compared(rows, contest.folder, source, None), tmp_path / "board", "compare.py")
+    assert "Flagged by one, not by the other" in (tmp_path / "board.html").read_text()
+    pd.testing.assert_frame_equal(compare(contest), rows)
 
 
 def test_finished_runs_are_kept_and_the_rest_goes_on(contest, monkeypatch):
@@ -111,7 +129,7 @@ def test_a_failed_preset_is_a_row_with_its_reason(contest, monkeypatch, tmp_path
     words = (tmp_path / "board.md").read_text()
     assert "Failed: fcn, seed 0: the loss is no longer" in words
     assert "| fcn |" in words
-    assert "failed" in write_leaderboard(rows, tmp_path / "board", "compare.py").splitlines()[-1]
+    assert "\nfcn failed" in re.sub(" +", " ", write_leaderboard(rows, tmp_path / "board", "compare.py"))
 
 
 def test_whatever_stops_a_preset_the_others_go_on(contest, monkeypatch):
