@@ -29,21 +29,28 @@ COLOURS = {1: ("brightness",), 3: ("red", "green", "blue")}
 
 @dataclasses.dataclass(frozen=True)
 class Appearance:
-    """Statistics of normal images (M, C + 3), see `measure`, and digests (K,) of some of `total` training images."""
+    """Statistics of normal images (M, C + 3), see `measure`, and digests (K,) of some of `total` training images.
+
+    `whole_side` is the side in pixels of the images that are cropped; 0 of a run that does not crop or say it.
+    """
 
     value_MK: np.ndarray
     digest_K: np.ndarray
     total: int
+    whole_side: int = 0
 
     @classmethod
     def of(cls, images: Images, splits: Splits) -> "Appearance":
         """Measure up to 1,024 calibration images, and digest up to 8,192 training images."""
         measured = measure(images, every_nth(splits.calibration, MEASURED))
-        return cls(measured, digests(images, reference_rows(splits)), len(splits.train))
+        side = images.array_NHWC.shape[1]
+        cropped = side if side > images.side else 0
+        return cls(measured, digests(images, reference_rows(splits)), len(splits.train), cropped)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """What is saved in model.safetensors."""
         arrays = {"statistics": self.value_MK, "digests": self.digest_K, "total": np.array([self.total])}
+        arrays |= {"whole_side": np.array([self.whole_side])} if self.whole_side else {}
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     @classmethod
@@ -51,7 +58,9 @@ class Appearance:
         """What `tensors` gave, or None for a run that was saved without it: then nothing is compared."""
         if {"statistics", "digests", "total"} - tensors.keys():
             return None
-        return cls(tensors["statistics"].double().numpy(), tensors["digests"].numpy(), int(tensors["total"].sum()))
+        whole_side = int(tensors["whole_side"].sum()) if "whole_side" in tensors else 0
+        total = int(tensors["total"].sum())
+        return cls(tensors["statistics"].double().numpy(), tensors["digests"].numpy(), total, whole_side)
 
     def differences(self, images: Images) -> list[str]:
         """How these images differ from the run's own, one line each; empty if they are of the same kind.
@@ -61,7 +70,16 @@ class Appearance:
         rows = np.arange(len(images))
         value_NK = measure(images, every_nth(rows, MEASURED))
         digest_N = digests(images, every_nth(rows, COMPARED))
-        return self._looks(value_NK, images.channels) + self._copies(digest_N, len(images))
+        return self._size(images) + self._looks(value_NK, images.channels) + self._copies(digest_N, len(images))
+
+    def _size(self, images: Images) -> list[str]:
+        side = images.array_NHWC.shape[1]
+        if self.whole_side in (0, side):
+            return []
+        return [
+            f"the images are {side}x{side} before they are cropped to {images.side}x{images.side}, the training images "
+            f"were {self.whole_side}x{self.whole_side}: the crop holds another part of them; resize them"
+        ]
 
     def _looks(self, value_NK: np.ndarray, channels: int) -> list[str]:
         test_K, train_K = np.median(value_NK, axis=0), np.median(self.value_MK, axis=0)

@@ -74,3 +74,13 @@ def test_grey_images_have_no_channels_to_reverse():
     known = Appearance.of(grey, SPLITS)
     assert known.value_MK.shape == (50, 4)
     assert known.differences(Images(FACES[..., :1].copy())) == []
+
+
+def test_another_size_before_the_crop_is_named():
+    known = Appearance.from_tensors(Appearance.of(Images(TRAIN, 32), SPLITS).tensors())
+    assert known is not None
+    assert known.differences(Images(FACES, 32)) == []
+    enlarged = FACES.repeat(2, 1).repeat(2, 2)
+    assert "are 128x128 before they are cropped to 32x32, the training images were 64x64" in " | ".join(
+        known.differences(Images(enlarged, 32))
+    )
