@@ -35,15 +35,15 @@ def main() -> None:
     arguments = parse(Arguments, __doc__ or "")
     parts = prepare(arguments.images, arguments.out, arguments.settings)
     text = for_shell(report(parts, arguments.out, arguments.settings))
-    print(f"{text}\nNext:     {printable(_next_command(arguments.out, bool(parts.training)))}")
+    print(f"{text}\nNext:     {printable(_next_command(arguments.out, bool(parts.training), arguments.settings.side))}")
 
 
-def _next_command(out: Path, has_training_set: bool) -> str:
+def _next_command(out: Path, has_training_set: bool, side: int) -> str:
     """The command that trains on the images or, without a training set, scores them with the newest finished run."""
     from hw8.training.run_folder import newest_run
 
-    if has_training_set:
-        return spelled("train", "--data", out)
+    if has_training_set:  # convolutional presets, as the default, halve an image four times
+        return spelled("train", "--data", out, *(["--preset", "fcn"] if side % 16 else []))
     try:
         return spelled("predict", "--run", newest_run(), "--data", out)
     except InputError:

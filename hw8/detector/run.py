@@ -94,10 +94,6 @@ def train(config: RunConfig, images: Images, splits: Splits, verbose: bool) -> d
             run = train_images(config, images, splits, verbose)
         except Interrupted:
             raise KeyboardInterrupt from None  # there is nothing to resume
-        except InputError as error:
-            if "multiple of" not in str(error):
-                raise
-            raise InputError(f"images of {images.side} pixels: {error}; preset='fcn' takes any side") from None
     return {CONFIG: to_yaml(run.config).encode(), MODEL: run.to_bytes()}
 
 

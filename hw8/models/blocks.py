@@ -60,8 +60,8 @@ def bounded(pixels_NCHW: Tensor) -> Tensor:
 def smallest_map(side: int) -> int:
     """Side of the feature map after four halvings. Raises ValueError unless `side` is a multiple of 16."""
     if side < DOWNSAMPLING or side % DOWNSAMPLING:
-        hint = f"try `crop` {side // DOWNSAMPLING * DOWNSAMPLING}" if side > DOWNSAMPLING else "take larger images"
-        raise ValueError(f"the side must be a multiple of {DOWNSAMPLING} pixels; {hint}")
+        crop = f"`crop` {side // DOWNSAMPLING * DOWNSAMPLING}, or " if side > DOWNSAMPLING else ""
+        raise ValueError(f"the side must be a multiple of {DOWNSAMPLING} pixels; try {crop}`preset` fcn for any side")
     return side // DOWNSAMPLING
 
 

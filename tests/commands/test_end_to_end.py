@@ -163,7 +163,7 @@ def test_bad_images_are_one_line_and_exit_code_2(call, tmp_path):
         (["--option", "latent=[&a [*a]]"], "model.options.latent = [[[...]]]: Input should be a valid integer"),
         (["--score", "nelbo"], "--score nelbo: this model does not give it; it gives l1"),
         (["--crop", "65"], "--crop 65: larger than the 64-pixel images"),
-        (["--preset", "conv", "--crop", "40"], "try --crop 32"),
+        (["--preset", "conv", "--crop", "40"], "try --crop 32, or --preset fcn for any side"),
         (["--out", "/proc/run"], "/proc/run"),
     ],
 )

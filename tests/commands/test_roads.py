@@ -166,6 +166,8 @@ def test_from_training_to_the_end_by_the_commands_that_are_printed(follow, small
     shutil.copytree(small, "other")
     assert follow("predict", "--data", "other") == ["predict", "evaluate", "report"]
     assert " on other</title>" in next(Path("submissions").glob("*.html")).read_text()
+    pictures(Path("seven"), 30)
+    assert follow("prepare_data", "seven", "seven-images", "--side", 7) == ["prepare_data", "train", "report"]
 
 
 def test_the_development_images_stand_in_for_the_test_set_of_the_runs_own_data_alone(call, small, tmp_path):

@@ -214,7 +214,7 @@ def test_trained_it_beats_chance(name, small, tmp_path):
 @pytest.mark.parametrize("name", ["conv", "resnet", "course_cnn", "memae", "vqvae", "deep_svdd"])
 @pytest.mark.parametrize("side", [8, 40, 63])
 def test_sides_that_do_not_halve_four_times_are_refused(name, side):
-    with pytest.raises(InputError, match=r"multiple of 16 pixels; (try `crop` (32|48)|take larger images)"):
+    with pytest.raises(InputError, match=r"multiple of 16 pixels; try (`crop` (32|48), or )?`preset` fcn"):
         create_model(name, side)
 
 

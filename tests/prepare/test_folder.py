@@ -464,7 +464,7 @@ def test_the_command_reports_and_refuses_in_one_line(root, out):
     first, second = (subprocess.run(command, capture_output=True, text=True, check=False) for _ in range(2))
     assert first.returncode == 0
     train = SCRIPT.parent / "train.py"
-    assert first.stdout.endswith(f"Next:     python {train} --data {out}\n")
+    assert first.stdout.endswith(f"Next:     python {train} --data {out} --preset fcn\n")
     assert "pictures: 100%" in first.stderr
     assert (second.returncode, second.stdout) == (2, "")
     assert second.stderr == f"error: {out}: already holds trainingset.npy; choose another folder, or remove it first\n"
