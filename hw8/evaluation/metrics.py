@@ -33,6 +33,11 @@ class Evaluation:
     kinds: dict[str, Interval]
     normals: int
 
+    @property
+    def precision_by_chance(self) -> float:
+        """The average precision to expect of scores that know nothing: the share of anomalies."""
+        return self.overall.n / (self.overall.n + self.normals)
+
     def as_json(self) -> dict[str, Any]:
         """The fields that `evaluate.py --json` prints."""
         return {

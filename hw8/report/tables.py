@@ -13,7 +13,8 @@ def auc_table(evaluation: Evaluation, title: str) -> str:
     rows.append(_row("macro (mean of kinds)", evaluation.macro))
     rows.append(_row("all anomalies together", evaluation.overall))
     foot = (
-        f"{evaluation.normals:,} normal images; average precision {evaluation.average_precision:.3f}; "
+        f"{evaluation.normals:,} normal images; average precision {evaluation.average_precision:.3f} "
+        f"(by chance {evaluation.precision_by_chance:.3f}); "
         f"FPR at 95% TPR {evaluation.fpr95:.3f}"
     )
     return "\n".join([*_ruled(title, rows), foot])

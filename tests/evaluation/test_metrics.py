@@ -23,6 +23,7 @@ def test_hand_table():
     assert evaluation.macro.auc == pytest.approx((4.5 / 6 + 0) / 2)
     assert evaluation.overall.auc == pytest.approx(4.5 / 9)
     assert evaluation.fpr95 == 1
+    assert evaluation.precision_by_chance == 0.5
     assert (evaluation.normals, evaluation.kinds["a"].n, evaluation.kinds["b"].n, evaluation.overall.n) == (3, 2, 1, 3)
 
 
