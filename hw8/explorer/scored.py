@@ -128,7 +128,7 @@ class ScoredRun:
             "words": explanation.words,
             "parts": explanation.parts,
             "shares": explanation.shares,
-            "leanings": explanation.leanings,
+            "deviations": explanation.deviations,
             "pictures": [(part, data_uri(picture)) for part, picture in pictures(explanation)],
             "maps": [(name, data_uri(map_HW3)) for name, map_HW3 in heat_maps(explanation)],
             "nearest": [data_uri(three_channels(image)) for image in nearest],

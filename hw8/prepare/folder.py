@@ -59,7 +59,7 @@ def report(parts: Parts, out: Path, settings: Preparation) -> str:
     folder, kinds = parts.folder, parts.kinds
     lines = [f"Layout:   {parts.layout}"]
     if folder.others:
-        lines.append(f"Ignored:  {folder.others:,} files and folders that are hidden or no pictures by their names")
+        lines.append(f"Ignored:  {folder.others:,} (hidden, or no picture by its name)")
     if folder.skipped:
         lines += [f"Skipped:  {len(folder.skipped):,}, listed in {out / SKIPPED}", *_skipped_table(folder.skipped)]
     if parts.repeated:

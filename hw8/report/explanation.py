@@ -28,7 +28,7 @@ class Explanation:
     """One image's score and the evidence behind it.
 
     `parts`: p-value of each piece of evidence alone. `shares`: how much each adds to the squared joint distance, in
-    sum 1; empty of other scores. `leanings`: named measurements that are furthest from the normals'
+    sum 1; empty of other scores. `deviations`: named measurements that are furthest from the normals'
     median, in units of the normals' spread. `error_HW`: squared error summed over channels, None without a
     reconstruction; `scale` is the same for every image of the data set. `map_HW`: where the score comes from, in units
     of the score, where that was asked for. `normals` is the number of calibration images behind the p-values. `words`
@@ -40,7 +40,7 @@ class Explanation:
     p_value: float
     parts: dict[str, float]
     shares: dict[str, float]
-    leanings: dict[str, float]
+    deviations: dict[str, float]
     image_HWC: np.ndarray
     recon_HWC: np.ndarray | None
     error_HW: np.ndarray | None
@@ -63,9 +63,9 @@ class Explanation:
         lines += aligned(
             [(f"  {name}", p_in_words(p, self.normals), shares.get(name, "")) for name, p in parts], left=2
         )
-        if self.leanings:
+        if self.deviations:
             lines.append("what stands out, in units of the normals' spread:")
-            lines += aligned([(f"  {name}", f"{value:+.1f}") for name, value in self.leanings.items()])
+            lines += aligned([(f"  {name}", f"{value:+.1f}") for name, value in self.deviations.items()])
         return lines
 
 
@@ -101,7 +101,7 @@ class Explainer:
         score_B = scores[trained.score_name]
         p_value_B = calibration.p_value(trained.score_name, score_B)
         parts = trained.evidence_p_values(scores)
-        leanings = self._leanings(table, len(batch_BHWC))
+        deviations = self._deviations(table, len(batch_BHWC))
         shares = calibration.shares(table) if trained.score_name == JOINT else {}
         words = in_words(calibration, table, trained.scorer.model.components(), parts, p_value_B)
         explanations = []
@@ -113,13 +113,13 @@ class Explainer:
                 Explanation(
                     name, float(score_B[row]), float(p_value_B[row]), p_values,
                     {part: float(share_B[row]) for part, share_B in shares.items()},
-                    leanings[row], image_HWC, recon_HWC, error_HW, self.scale, self.normals,
+                    deviations[row], image_HWC, recon_HWC, error_HW, self.scale, self.normals,
                     words[row],
                 )
             )  # fmt: skip
         return explanations
 
-    def _leanings(self, table: dict[str, np.ndarray], count: int) -> list[dict[str, float]]:
+    def _deviations(self, table: dict[str, np.ndarray], count: int) -> list[dict[str, float]]:
         """For each image, the named columns of evidence that lie furthest from the normals' median."""
         deviations: list[dict[str, float]] = [{} for _ in range(count)]
         for name, components in self.trained.scorer.model.components().items():
@@ -189,10 +189,10 @@ def draw_explanation(path: Path, explanation: Explanation) -> None:
         title += "\nin %: share of the squared distance"
     bars.axvline(-np.log10(ALPHA), color="grey", linewidth=0.8, linestyle=":")
     bars.set_title(title, fontsize=8)
-    if explanation.leanings:
-        leaning = [*reversed(explanation.leanings.items())]
-        colours = ["tab:red" if value > 0 else "tab:blue" for _, value in leaning]
-        sides.barh([name for name, _ in leaning], [value for _, value in leaning], color=colours)
+    if explanation.deviations:
+        largest = [*reversed(explanation.deviations.items())]
+        colours = ["tab:red" if value > 0 else "tab:blue" for _, value in largest]
+        sides.barh([name for name, _ in largest], [value for _, value in largest], color=colours)
         sides.axvline(0, color="grey", linewidth=0.8)
         sides.set_title("what stands out, in the normals' spread", fontsize=8)
     else:

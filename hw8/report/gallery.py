@@ -141,10 +141,10 @@ def _pictures(
     for explanation in explainer.explain(batch_BHWC, [""] * len(batch_BHWC)):
         parts = {name: round(p, 5) for name, p in explanation.parts.items()}
         shares = {name: round(share, 3) for name, share in explanation.shares.items()}
-        leanings = {name: round(value, 2) for name, value in explanation.leanings.items()}
+        deviations = {name: round(value, 2) for name, value in explanation.deviations.items()}
         wide = explanation.recon_HWC is not None
         source = data_uri(small(strip(explanation)))
-        evidence = {"words": explanation.words, "parts": parts, "shares": shares, "leanings": leanings}
+        evidence = {"words": explanation.words, "parts": parts, "shares": shares, "deviations": deviations}
         pictures.append({"src": source, "wide": wide, **evidence})
     if all_evidence is not None:
         calibration = all_evidence.calibration

@@ -132,7 +132,7 @@ def test_an_explanation_names_the_evidence(boss, small, tmp_path):
     assert sum(explanation.shares.values()) == pytest.approx(1)
     assert max(explanation.shares.values()) > 0.4
     assert any("% of the squared distance" in line for line in explanation.lines())
-    assert explanation.leanings
+    assert explanation.deviations
     assert explanation.error_HW is not None
     assert explanation.error_HW.shape == (16, 16)
     assert explanation.map_HW is not None

@@ -25,14 +25,14 @@ const rare = (p, normals) => (normals && Math.round(p * (normals + 1)) <= 1
 function reasons(explained, normals) {
   const parts = Object.entries(explained.parts || {}).sort((a, b) => a[1] - b[1]);
   const shares = Object.entries(explained.shares || {}).sort((a, b) => b[1] - a[1]);
-  const leanings = Object.entries(explained.leanings || {});
+  const deviations = Object.entries(explained.deviations || {});
   return [
     ...(explained.words ? [element("p", {}, `Compared with normal images: ${explained.words}.`)] : []),
     ...(parts.length ? bars("How unusual is the evidence (p-value)", parts, (p) => -Math.log10(p) * 33, (p) => p > 0.05,
       (p) => rare(p, normals).replace(/^p /, "")) : []),
     ...(shares.length ? bars("What the score is made of: shares of the squared distance", shares, (share) => Math.abs(share) * 50,
       (share) => share < 0.1, (share) => `${Math.round(100 * share)}%`, true) : []),
-    ...(leanings.length ? bars("What stands out, in units of the normals' spread", leanings, (z) => Math.abs(z) * 6,
+    ...(deviations.length ? bars("What stands out, in units of the normals' spread", deviations, (z) => Math.abs(z) * 6,
       (z) => Math.abs(z) < 2, (z) => (z > 0 ? "+" : "") + number(z), true) : []),
   ];
 }
