@@ -285,7 +285,7 @@ def test_what_cannot_be_read_is_skipped_with_its_reason(root, out, tmp_path):
         "m broken.png": "cannot be opened (No such file or directory)",
     }
     assert parts.folder.others == 5
-    assert "Ignored:  5 files" in report(parts, out, QUICK)
+    assert "Ignored:  5 (hidden, or" in report(parts, out, QUICK)
     assert "damaged" in report(parts, out, QUICK)
     assert "m corrupt.png, m truncated.jpg, m truncated.png" in report(parts, out, QUICK)
 
