@@ -177,7 +177,7 @@ def step_shares(preset: str, steps: int) -> dict[str, float]:
             (hw8.training.loop, "training_batch", "reading"),
             (hw8.training.loop, "mirrored_rows", "reading"),
             (hw8.models.recogniser, "transform", "augmenting"),
-            (torch.nn.utils, "clip_grad_norm_", "optimiser"),
+            (hw8.training.loop, "clip_gradients", "optimiser"),
             (trainer.state.optimizer, "step", "optimiser"),
             (trainer.state, "update_average", "optimiser"),
             (trainer, "settle", "logging"),

@@ -34,6 +34,7 @@ from hw8.models.output import Model
 from hw8.training.checkpoint import TrainingState
 from hw8.training.distributed import exchange, synchronise_norms
 from hw8.training.history import Board, Row, write_metrics
+from hw8.training.optimizers import clip_gradients
 from hw8.training.run_folder import RunFolder, SavedModel
 from hw8.training.schedule import learning_rate
 from hw8.training.tracker import Tracker
@@ -189,7 +190,7 @@ class Trainer:
             loss += share.detach()
         loss, self.stop_agreed = exchange(state.model, loss, self.stop_requested())
         state.scaler.unscale_(state.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), train.clip_norm)
+        norm = clip_gradients(state.model, train.clip_norm)
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.optimizer.zero_grad()

@@ -1,11 +1,11 @@
-"""AdamW; and Muon, whose steps for the kernels of convolutions are orthogonalised momentum."""
+"""Clipping; AdamW; and Muon, whose steps for the kernels of convolutions are orthogonalised momentum."""
 
 import inspect
 from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 MOMENTUM = 0.95  # share of the past in the gradients' average, and in Nesterov's look ahead; Jordan's value
 # Of Newton and Schulz's iteration x -> a x + b (x x') x + c (x x')^2 x, and how often it is made. Jordan's, chosen so
@@ -15,6 +15,17 @@ ITERATIONS = 5
 # Root mean square of an update, in learning rates, about that of AdamW, so that both take the same rate (Liu and others
 # 2025, "Muon is scalable for LLM training", section 2.2).
 SCALE = 0.2
+
+
+def clip_gradients(model: nn.Module, most: float) -> Tensor:
+    """Scale all gradients together so that their norm is `most` at most; return the norm before, a scalar."""
+    weights = [p for p in model.parameters() if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm([cast(Tensor, p.grad) for p in weights])
+    # PyTorch multiplies in any case, if only by 1, so that it need not wait for a GPU. On a CPU nothing is waited for,
+    # and a pass over memory saved.
+    if norm.device.type != "cpu" or not norm + 1e-6 <= most:
+        torch.nn.utils.clip_grads_with_norm_(weights, most, norm)
+    return norm
 
 
 class AdamW(torch.optim.AdamW):

@@ -11,7 +11,7 @@ from hw8.config.presets import changed
 from hw8.data.arrays import Images
 from hw8.data.splits import split_rows
 from hw8.runs.train import build
-from hw8.training.optimizers import ITERATIONS, MOMENTUM, SCALE, AdamW, Muon, orthogonalised
+from hw8.training.optimizers import ITERATIONS, MOMENTUM, SCALE, AdamW, Muon, clip_gradients, orthogonalised
 from tests.golden import images as golden_images
 
 
@@ -156,3 +156,15 @@ def test_an_overflow_in_float16_moves_no_weight(trainer):
     assert trainer.state.progress.skipped_steps == 1
     for name, parameter in trainer.state.model.named_parameters():
         torch.testing.assert_close(parameter.detach(), before[name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-3, 0.5, 0.9999995, 1.0, 30.0, float("inf"), float("nan")])
+def test_gradients_are_clipped_as_by_pytorch(size):
+    ours, theirs = nn.Linear(3, 2), nn.Linear(3, 2, bias=False)
+    gradient = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
+    for layer in (ours, theirs):
+        layer.weight.grad = gradient / gradient.norm() * size
+    norm = clip_gradients(ours, 1.0)
+    torch.testing.assert_close(norm, nn.utils.clip_grad_norm_(theirs.parameters(), 1.0), equal_nan=True, rtol=0, atol=0)
+    torch.testing.assert_close(ours.weight.grad, theirs.weight.grad, equal_nan=True, rtol=0, atol=0)
+    assert ours.bias.grad is None
