@@ -58,7 +58,7 @@ def line(faces: Path, share: float) -> str:
     scores = score_images(run, run.open_test(source))
     evaluation = evaluate(scores.score_N, labels)
     alarms = is_flagged(scores.p_value_N[labels.label_N == 0]).mean()
-    suspects = find_suspects(run, source.training(run.config.data.crop)).row_S
+    suspects = find_suspects(run, *run.open_training()).row_S
     kinds = ", ".join(f"{name} {item.auc:.3f}" for name, item in evaluation.kinds.items())
     return (
         f"{share:.0%}: macro {evaluation.macro.auc:.4f} ({kinds}); {alarms:.3f} of the normals at p <= .05; "

@@ -23,7 +23,7 @@ from hw8.config import DataConfig, RunConfig, from_mapping, read_config
 from hw8.config.presets import PRESETS, changed, load_preset, unknown_preset
 from hw8.data.sources import Source, open_source
 from hw8.data.splits import scored_images, split_rows
-from hw8.evaluation.classical import CLASSICAL, CROPS, described, fit_classical
+from hw8.evaluation.classical import CLASSICAL, classical_crop, described, fit_classical
 from hw8.evaluation.held_out import evaluate_held_out
 from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.runs.predict import predict_with
@@ -71,7 +71,7 @@ def compare(contest: Contest, advance: Callable[[pd.DataFrame], object] = lambda
         source = open_source(contest.data)
         scored = scored_images(source, DataConfig())
         images = {"fingerprint": source.training().fingerprint(), "test": scored.fingerprint()}
-        plans = {entry: _settings(contest, source.name, images, *entry) for entry in contest.entries()}
+        plans = {entry: _settings(contest, source, images, *entry) for entry in contest.entries()}
         rows = _finished_rows(contest.folder)
         for entry, row in rows.items():
             # A run that is not asked for now stays in the table if it was made with the same images.
@@ -103,12 +103,13 @@ def run_name(entry: Entry) -> str:
     return f"{entry[0]}-{entry[1]}"
 
 
-def _settings(contest: Contest, source: str, images: dict[str, str], name: str, seed: int) -> dict[str, Any]:
+def _settings(contest: Contest, source: Source, images: dict[str, str], name: str, seed: int) -> dict[str, Any]:
     """Everything that decides an entry's scores: its settings, and fingerprints of the training and test images."""
     if name in CLASSICAL:
-        config = changed(RunConfig(preset=name, seed=seed), data={"source": source, "crop": CROPS.get(name)})
+        crop = classical_crop(name, source.training().side)
+        config = changed(RunConfig(preset=name, seed=seed), data={"source": source.name, "crop": crop})
     else:
-        config = dataclasses.replace(changed(load_preset(name), data={"source": source}), seed=seed)
+        config = dataclasses.replace(changed(load_preset(name), data={"source": source.name}), seed=seed)
         if contest.epochs is not None:
             config = changed(config, train={"epochs": contest.epochs, "least_steps": 0})
     values = dataclasses.asdict(config)
@@ -201,9 +202,8 @@ def _is_begun(config: RunConfig, config_file: Path) -> bool:
 
 def _fit(source: Source, name: str, seed: int, folder: Path) -> tuple[Measured, Evaluation | None]:
     """Fit a classical baseline and score the test set."""
-    crop = CROPS.get(name)
-    config = DataConfig(crop=crop)
-    images, test = source.training(crop), scored_images(source, config)
+    config = DataConfig(crop=classical_crop(name, source.training().side))
+    images, test = source.training(config.crop), scored_images(source, config)
     # Cut as for presets: neither the rows that measure nor those that calibrate are fitted to.
     splits = split_rows(len(images), config)
     started = time.perf_counter()

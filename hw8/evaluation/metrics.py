@@ -132,9 +132,8 @@ def _interval(image_M: np.ndarray, kinds: list[Components]) -> Interval:
     The rows of one image are one cluster (Obuchowski 1997): the variance is that of the sums of their structural
     components. If every row is an image of its own, that is DeLong's variance. On the logit scale the interval
     stays within [0, 1] and covers better near 1 (Pepe 2003, section 5.2). Where it is not defined, as after perfect
-    separation, the interval is that of the rule of three: 3 / n to one side and the other, of the smaller number of
-    normal and of anomalous images. Kinds weigh alike in the mean, whatever their sizes n_k, which makes it as
-    uncertain as of K^2 / sum(1 / n_k) images.
+    separation, the interval is auc -+ 3 / n (rule of three), where n is the smaller of the numbers of normal and of
+    anomalous images; for a mean over K kinds of n_k images, which weigh alike, the latter is K^2 / sum(1 / n_k).
     """
     auc = float(np.mean([kind.below_N.mean() for kind in kinds]))
     above_M = np.mean([kind.above_M for kind in kinds], axis=0)

@@ -34,8 +34,11 @@ def make_decoder(backbone: Backbone, side: int, channels: int, latent: int) -> L
 
 
 def map_encoder(side: int, channels: int, dim: int) -> Layers:
-    """Three strided convolutions to a map of latent vectors: (N, channels, S, S) to (N, dim, S/8, S/8)."""
-    smallest_map(side)  # raises ValueError for a side that does not halve
+    """Three strided convolutions to a map of latent vectors: (N, channels, S, S) to (N, dim, S/8, S/8).
+
+    Raises ValueError unless `side` is a multiple of 8.
+    """
+    smallest_map(side, 3)
     return Layers(*conv_down([channels, *MAP_WIDTHS]), nn.Conv2d(MAP_WIDTHS[-1], dim, 1))
 
 

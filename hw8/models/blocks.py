@@ -57,12 +57,13 @@ def bounded(pixels_NCHW: Tensor) -> Tensor:
     return torch.tanh(pixels_NCHW.float())
 
 
-def smallest_map(side: int) -> int:
-    """Side of the feature map after four halvings. Raises ValueError unless `side` is a multiple of 16."""
-    if side < DOWNSAMPLING or side % DOWNSAMPLING:
-        crop = f"`crop` {side // DOWNSAMPLING * DOWNSAMPLING}, or " if side > DOWNSAMPLING else ""
-        raise ValueError(f"the side must be a multiple of {DOWNSAMPLING} pixels; try {crop}`preset` fcn for any side")
-    return side // DOWNSAMPLING
+def smallest_map(side: int, halvings: int = 4) -> int:
+    """Side of the feature map after these halvings. Raises ValueError unless `side` is a multiple of 2 ** halvings."""
+    step = 2**halvings
+    if side % step:
+        crop = f"`crop` {side // step * step}, or " if side > step else ""
+        raise ValueError(f"the side must be a multiple of {step} pixels; try {crop}`preset` fcn for any side")
+    return side // step
 
 
 def conv_down(channels: Sequence[int]) -> list[nn.Module]:

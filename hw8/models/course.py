@@ -17,8 +17,7 @@ class _Decoder(nn.Module):
 
     def __init__(self, side: int, channels: int) -> None:
         super().__init__()
-        smallest_map(side)  # raises ValueError for a side that does not halve
-        self.side = side // 8
+        self.side = smallest_map(side, 3)
         up = [nn.ConvTranspose2d(48, 24, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(24, 12, 4, 2, 1), nn.ReLU()]
         self.layers = nn.Sequential(*up, nn.ConvTranspose2d(12, channels, 4, 2, 1))
 
@@ -50,7 +49,9 @@ class _Heads(nn.Module):
 def course_vae(side: int, channels: int) -> VariationalAutoencoder:
     """Conv 3-12-24, two heads 24-48 (both after a ReLU), transposed back 48-24-12-3.
 
-    The notebook adds the summed KL to the mean squared error, which is the ELBO of sigma^2 = pixels / 2.
+    Each image's KL, summed over latents, is added to its mean squared error, which is the ELBO of sigma^2 = pixels / 2.
+    The notebook sums the KL over the batch of 2,000 too, and takes the mean of the error: there it weighs 2,000 times
+    as much.
     """
     decoder = _Decoder(side, channels)
     latent = 48 * (side // 8) ** 2

@@ -10,7 +10,7 @@ from hw8.base.errors import InputError, shown
 from hw8.config.limits import settings
 from hw8.models.output import Model
 
-# 2 GB in float32, and four times that while it trains; the largest preset has five million.
+# 2 GB in float32, and four times that while it trains; the largest preset, fcn, has thirteen million on 64x64 pixels.
 MOST_PARAMETERS = 500_000_000
 MODELS: dict[str, Callable[..., Model]] = {}
 Builder = TypeVar("Builder", bound=Callable[..., Model])

@@ -60,7 +60,7 @@ class DeepSvdd(Model):
             return Output(None, latent_ND, {"distance": (latent_ND - self.centre).square().mean(1)})
 
     def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
-        """Distance of the latent from the centre."""
+        """Distance of the latent from the centre over the root of its length D, a root mean square."""
         return {"distance": output.terms["distance"].sqrt()}
 
     def diagnose(self, x_NCHW: Tensor) -> dict[str, float]:

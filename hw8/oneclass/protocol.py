@@ -22,7 +22,7 @@ from hw8.config import RunConfig, to_yaml
 from hw8.config.presets import PRESETS, changed, load_preset, unknown_preset
 from hw8.data.arrays import Images
 from hw8.data.splits import SMALLEST, split_rows
-from hw8.evaluation.classical import CLASSICAL, CROPS, described, fit_classical
+from hw8.evaluation.classical import CLASSICAL, classical_crop, described, fit_classical
 from hw8.evaluation.held_out import evaluate_held_out
 from hw8.evaluation.metrics import roc_auc
 from hw8.models import options_class
@@ -175,7 +175,8 @@ def _one(cut: LabelledSet, normal: str, config: RunConfig, folder: Path) -> Row:
     start = time.perf_counter()
     train_NHWC = cut.image_NHWC[cut.class_N.astype(str) == normal]
     if config.preset in CLASSICAL:
-        images, test = (Images(image_NHWC, CROPS.get(config.preset)) for image_NHWC in (train_NHWC, cut.test_NHWC))
+        crop = classical_crop(config.preset, train_NHWC.shape[1])
+        images, test = (Images(image_NHWC, crop) for image_NHWC in (train_NHWC, cut.test_NHWC))
         splits = split_rows(len(images), config.data)
         score = fit_classical(config.preset, images, splits.train, config.seed)
         score_N = score(test, np.arange(len(test)), None)["score"]

@@ -16,7 +16,7 @@ from hw8.config import DataConfig
 from hw8.data.labels import Labels
 from hw8.data.sources import Source
 from hw8.data.splits import scored_files, scored_images
-from hw8.evaluation.classical import CLASSICAL, CROPS
+from hw8.evaluation.classical import CLASSICAL, classical_crop
 from hw8.report import plots
 from hw8.report.drawings import MAPPED, latent_map, mapped_rows, training_curves
 from hw8.report.explanation import Explainer
@@ -80,7 +80,8 @@ class Method:
         labels, folder = compared.labels, compared.first_seed(name)
         if name in CLASSICAL:
             scores = Scores(name, score_N, None)
-            images = scored_images(compared.source, DataConfig(crop=CROPS.get(name)))
+            crop = classical_crop(name, compared.source.training().side)
+            images = scored_images(compared.source, DataConfig(crop=crop))
             groups = choose(scores, labels, EACH, SPREAD) | {"others": others}
             return cls(scores, cards(scores, images, labels, None, groups), [])
         trained = TrainedRun.load(folder.path)

@@ -50,7 +50,7 @@ def _loss(history: list[Row], lr: float) -> str | None:
 
 def _latent(latent_BD: np.ndarray) -> str | None:
     size = np.sqrt((latent_BD.astype(np.float64) ** 2).mean())
-    if latent_BD.std(axis=0).max() > SAME * size:
+    if len(latent_BD) < 2 or latent_BD.std(axis=0).max() > SAME * size:
         return None
     return (
         "the latent has collapsed: it is the same for every image; train with a lower learning rate, a larger latent "

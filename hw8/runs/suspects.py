@@ -7,6 +7,7 @@ import numpy as np
 
 from hw8.base.files import write_table
 from hw8.data.arrays import Images
+from hw8.data.splits import Splits, reference_rows
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.tails import outlier_limit
 from hw8.training.run_folder import RunFolder
@@ -37,9 +38,15 @@ class Suspects:
         write_table(folder.path / "suspects.csv", columns, zip(*rows, strict=True))
 
 
-def find_suspects(run: TrainedRun, images: Images) -> Suspects:
-    """Score all images that the run was trained, calibrated and measured on, and name those beyond the limit."""
-    score_N = run.with_needed_evidence().score(images, np.arange(len(images)), label="suspects")[run.score_name]
+def find_suspects(run: TrainedRun, images: Images, splits: Splits) -> Suspects:
+    """Score all images that the run was trained, calibrated and measured on, and name those beyond the limit.
+
+    None is among its own nearest neighbours, to which it would have no distance.
+    """
+    row_N = np.arange(len(images))
+    fitted = reference_rows(splits) if run.config.scoring.fit_on == "training" else splits.calibration
+    table = run.with_needed_evidence().scorer.table(images, row_N, label="suspects")
+    score_N = run.calibration.scores(table, np.isin(row_N, fitted))[run.score_name]
     row_S = np.flatnonzero(score_N > outlier_limit(run.calibration.values_C[run.score_name]))
     row_S = row_S[np.argsort(-score_N[row_S], kind="stable")]
     return Suspects(row_S, score_N[row_S], len(images))

@@ -33,7 +33,7 @@ from hw8.runs.suspects import Suspects, find_suspects
 from hw8.runs.trained_run import TrainedRun
 from hw8.runs.unaligned import settings_for
 from hw8.scoring.appearance import Appearance
-from hw8.scoring.calibration import Calibration, needed_evidence
+from hw8.scoring.calibration import Calibration, check_names
 from hw8.scoring.evidence import select
 from hw8.scoring.inference import Scorer
 from hw8.scoring.tails import check_scores
@@ -104,10 +104,14 @@ def _train(
         trainer = build(config, images, splits)
     trainer.threads = threads
     with _in_folder(trainer, config, saved, out, command) as folder:
-        fit(trainer, folder)
-        run = calibrate(trainer)
+        try:
+            fit(trainer, folder)
+            run = calibrate(trainer)
+        except InputError as error:  # a loss that is not finite or does not move, or scores that rank nothing
+            folder.write_summary(_described(trainer) | {"failed": str(error)})
+            raise
         folder.save_model(run.to_bytes())  # before the measurement: a run that is stopped there can score
-        suspects = find_suspects(run, images)
+        suspects = find_suspects(run, images, splits)
         suspects.write(folder, source.file_names(TRAINING_FILES, len(images)))
         held_out_by_score = evaluate_held_out(run.score, images, splits.development, label="measuring")
         summary = summarise(trainer, run, held_out_by_score) | {"suspects": suspects.as_json()}
@@ -182,8 +186,7 @@ def build(config: RunConfig, images: Images, splits: Splits, verbose: bool = Tru
     evidence = Scorer(state.average, device, precision, 2).table(images, splits.train[:2])
     if config.scoring.transductive:
         check_can_transduce(model)
-    for name in needed_evidence(config.scoring.score, config.scoring.parts, config.scoring.fused):
-        select(evidence, name)
+    check_names(evidence, config.scoring.score, config.scoring.parts, config.scoring.fused)
     return Trainer(config, None, images, splits, state, precision, verbose)
 
 
@@ -206,7 +209,7 @@ def _check_alike(images: Images, precision: str, device: torch.device) -> None:
 
 
 def fit(trainer: Trainer, folder: RunFolder) -> None:
-    """Train what is left. Raises InputError, which summary.json then holds as `failed`, or Interrupted."""
+    """Train what is left. Raises InputError or Interrupted."""
     config, images, splits = trainer.config, trainer.images, trainer.splits
     log.info(
         "%s: %s on %s images of %s, %s pixels; %s held out to calibrate, %s to measure; %s, %s, %s",
@@ -214,11 +217,7 @@ def fit(trainer: Trainer, folder: RunFolder) -> None:
         f"{len(splits.calibration):,}", f"{len(splits.development):,}", trainer.device, trainer.precision,
         counted(torch.get_num_threads(), "thread"),
     )  # fmt: skip
-    try:
-        trainer.fit()
-    except InputError as error:  # a loss that is not finite or does not move
-        folder.write_summary(_described(trainer) | {"failed": str(error)})
-        raise
+    trainer.fit()
 
 
 def calibrate(trainer: Trainer) -> TrainedRun:
@@ -230,7 +229,7 @@ def calibrate(trainer: Trainer) -> TrainedRun:
     reference = scorer.table(images, reference_rows(splits), label=label) if scoring.fit_on == "training" else None
     needed = (scoring.score, *scoring.fused)
     calibration = Calibration.fit(table, scoring.parts, scoring.distance, reference, needed, scoring.fused)
-    check_scores(select(calibration.scores(table), scoring.score), trainer.name)
+    check_scores(select(calibration.scores(table), scoring.score), trainer.name, "calibration")
     appearance = Appearance.of(images, splits)
     return TrainedRun(trainer.folder, trainer.config, scorer, calibration, appearance, images.side, images.channels)
 

@@ -55,6 +55,7 @@ class TrainedRun:
     def load(cls, path: Path, device: Device = "auto") -> "TrainedRun":
         """Load a finished run. Raises InputError if it is missing, damaged or unfinished."""
         folder, config = RunFolder.open(path)
+        folder.check_not_failed()
         config = dataclasses.replace(config, device=device)
         return cls._of(folder, config, folder.load_model(config))
 
@@ -186,7 +187,8 @@ class TrainedRun:
         """What decides which normals calibrated the run: two runs that agree in it used the same ones."""
         # All settings of the data but those of what the model sees of an image.
         cut = dataclasses.replace(self.config.data, crop=None, flip=False)
-        return cut, len(self.calibration.values_C[self.score_name])
+        images = None if self.folder is None else self.folder.fingerprint()
+        return cut, images, len(self.calibration.values_C[self.score_name])
 
     def column_names(self, name: str, value: np.ndarray) -> list[str]:
         """A name for each column of a piece of evidence, (N,) or (N, D)."""

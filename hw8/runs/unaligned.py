@@ -15,14 +15,16 @@ log = logging.getLogger(__name__)
 def settings_for(config: RunConfig, images: Images, splits: Splits) -> RunConfig:
     """The settings, or those of the preset `config.unaligned` if the training images are not aligned.
 
-    What a user changed stays changed: only fields that still are the preset's are replaced, and none if the model or
-    the score is another one than the preset's. The settings returned are decided: their `unaligned` is empty.
+    What a user changed stays changed: a field is replaced only if it still has the preset's value, and none is if the
+    model, or what the score is made of, is not the preset's. The settings returned are decided: their `unaligned` is
+    empty.
     """
     decided = dataclasses.replace(config, unaligned="")
     if not config.unaligned or config.preset not in PRESETS:
         return decided
     base, other = load_preset(config.preset), load_preset(config.unaligned)
-    is_own = config.model == base.model and config.scoring.score == base.scoring.score
+    made_of = [(scoring.score, scoring.parts, scoring.fused) for scoring in (config.scoring, base.scoring)]
+    is_own = config.model == base.model and made_of[0] == made_of[1]
     if not is_own or is_aligned(images, splits.train):
         return decided
     log.info(

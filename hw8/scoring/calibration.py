@@ -24,10 +24,10 @@ CLIPPED_AT = 8.0  # scales, chosen by hand: of normal data nothing lies there, a
 # by hand, on calibration images with synthetic anomalies planted among them (docs/scoring.md).
 CORE, CONCENTRATIONS, REWEIGHTINGS = 0.75, 3, 2
 NEIGHBOURS = 5  # chosen by hand: one is as noisy as that image, and fifty see no hole among the normals
-# Columns of a vector up to which its distance is computed unasked, chosen by hand: the time of each of the six fits
+# Columns of a vector up to which its distance is computed unasked, chosen by hand: the time of each fit
 # grows with their cube, and a few hundred calibration images know nothing of a longer vector's covariance.
 MOST_COLUMNS = 512
-LEAST_VARIANCE = 1e-6  # of the largest variance: smaller ones are rounding errors of evidence that never varies
+LEAST_VARIANCE = 1e-6  # of the largest variance, at least of 1: smaller ones are rounding errors of what never varies
 LEAST_SCALE = 1e-9  # a smaller interquartile range is that of counts that are mostly equal
 Table = Mapping[str, np.ndarray]
 
@@ -85,23 +85,27 @@ class Gaussian:
     def contributions(self, value_ND: np.ndarray) -> np.ndarray:
         """What each column adds to the squared Mahalanobis distance z'Pz: z_i (Pz)_i, (N, D), whose sum is the square.
 
-        A column adds less than nothing where it is as the others, by their correlation, let expect.
+        A contribution is negative where the correlations with the other columns explain the value.
         """
         standard_ND = self.standardise(value_ND)
         return standard_ND * (standard_ND @ self.precision_DD)
 
-    def distance(self, value_ND: np.ndarray) -> np.ndarray:
+    def distance(self, value_ND: np.ndarray, fitted_N: np.ndarray | None = None) -> np.ndarray:
         """Mahalanobis distance (1936) from the normals' median: (N,). In one dimension, both tails are far.
 
-        With a reference, the mean Mahalanobis distance to the five nearest normals (Ramaswamy 2000).
+        With a reference, the mean Mahalanobis distance to the five nearest normals (Ramaswamy 2000), of `fitted_N`,
+        which are themselves among them, to the five nearest others.
         """
         from sklearn.neighbors import NearestNeighbors
 
         white_ND = self.whitened(value_ND)
         if not len(self.reference_RD):
             return np.linalg.norm(white_ND, axis=1)
-        nearest = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(self.reference_RD))).fit(self.reference_RD)
-        return nearest.kneighbors(white_ND)[0].mean(axis=1)
+        count = NEIGHBOURS if fitted_N is None else NEIGHBOURS + 1
+        nearest = NearestNeighbors(n_neighbors=min(count, len(self.reference_RD))).fit(self.reference_RD)
+        distance_NK = nearest.kneighbors(white_ND)[0]
+        distance_N = distance_NK[:, :NEIGHBOURS].mean(axis=1)
+        return distance_N if fitted_N is None else np.where(fitted_N, distance_NK[:, 1:].mean(axis=1), distance_N)
 
 
 def columns(table: Table, names: Sequence[str]) -> np.ndarray:
@@ -130,8 +134,9 @@ class Calibration:
         cls, table: Table, parts: Sequence[str] = (), distance: Distance = "mahalanobis",
         reference: Table | None = None, needed: Sequence[str] = (), fused: Sequence[str] = (),
     ) -> "Calibration":  # fmt: skip
-        """Learn from the evidence of held-out normal images, (C,) or (C, D) each. Raises InputError for unknown parts.
+        """Learn from the evidence of held-out normal images, (C,) or (C, D) each.
 
+        Without evidence for all `parts`, or a score for all `fused`, there is no score of these; see `check_names`.
         `distance` is to the middle of the `typical` normals or to the nearest of them all. Vectors of more than 512
         columns get a distance of their own only if they are among the `parts` or `needed`. `fused` are the scores that
         the score of that name combines.
@@ -142,9 +147,6 @@ class Calibration:
         `reference`, evidence of other normal images, the fits are to those, the calibration images are new to them,
         and p-values are split conformal, whose level is a theorem (Papadopoulos 2002).
         """
-        missing = [name for name in parts if name not in table]
-        if missing:
-            raise InputError(f"`parts` {' '.join(missing)}: this model does not give it; it gives {', '.join(table)}")
         values_C, fits = _numbers(table), {}
         for name, names in _distances(table, parts).items():
             value_CD = columns(table, names)
@@ -157,18 +159,18 @@ class Calibration:
                 values_C[name] = _out_of_fold(value_CD, typical_R, distance)
             else:
                 values_C[name] = fits[name].distance(value_CD)
-        unknown = [name for name in fused if name not in values_C]
-        if unknown:
-            raise InputError(f"`fused` {' '.join(unknown)}: no such score; there are {', '.join(values_C)}")
-        if fused:
+        if fused and all(name in values_C for name in fused):
             # An image is left out of its own tail, since new images are not in it either.
             values_C[FUSED] = np.sum([leave_one_out_nats(values_C[name]) for name in fused], axis=0)
         return cls(values_C, fits, tuple(parts), tuple(fused))
 
-    def scores(self, table: Table) -> dict[str, np.ndarray]:
-        """Every score that the table's evidence suffices for: float64 (N,) each, larger is less normal."""
+    def scores(self, table: Table, fitted_N: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Every score that the table's evidence suffices for: float64 (N,) each, larger is less normal.
+
+        `fitted_N`, bool, says which images the distances were fitted to: none is its own nearest neighbour.
+        """
         distances = {
-            name: self.fits[name].distance(columns(table, names))
+            name: self.fits[name].distance(columns(table, names), fitted_N)
             for name, names in _distances(table, self.parts).items()
             if name in self.fits
         }
@@ -226,6 +228,20 @@ class Calibration:
         except TypeError as error:  # a field is missing
             raise InputError(f"{run_name}: its calibration is incomplete ({error}); train again") from None
         return cls(values_C, fits, tuple(parts), tuple(fused))
+
+
+def check_names(table: Table, score: str, parts: Sequence[str], fused: Sequence[str] = ()) -> None:
+    """Raise InputError, naming the setting, unless evidence like this table's suffices for the score."""
+    fused = fused if score == FUSED else ()
+    missing = [name for name in parts if name not in table]
+    if missing and JOINT in (score, *fused):
+        raise InputError(f"`parts` {' '.join(missing)}: this model does not give it; it gives {', '.join(table)}")
+    scores = _numbers(table) | _distances(table, parts)
+    unknown = [name for name in fused if name not in scores]
+    if unknown:
+        raise InputError(f"`fused` {' '.join(unknown)}: no such score; there are {', '.join(scores)}")
+    if not fused and score not in scores:
+        raise InputError(f"`score` {score}: this model does not give it; it gives {', '.join(scores)}")
 
 
 def needed_evidence(score: str, parts: Sequence[str], fused: Sequence[str] = ()) -> tuple[str, ...]:

@@ -25,9 +25,11 @@ def fused_p_values(score_N: np.ndarray, normals: Sequence[np.ndarray], groups: S
 
 
 def rank_correlation(scores: Sequence[np.ndarray]) -> np.ndarray:
-    """Spearman's correlation of every two runs' scores (N,): (runs, runs)."""
+    """Spearman's correlation of every two runs' scores (N,): (runs, runs); of a single image all agree."""
     from scipy.stats import rankdata
 
+    if len(scores[0]) < 2:
+        return np.ones((len(scores), len(scores)))
     return np.atleast_2d(np.corrcoef([rankdata(score_N) for score_N in scores]))
 
 

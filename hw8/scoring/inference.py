@@ -12,6 +12,7 @@ from hw8.base.processes import processes
 from hw8.base.progress import progress_bar
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import in_batches
+from hw8.data.splits import evenly_spaced
 from hw8.data.synthetic import Change
 from hw8.models.output import Model
 from hw8.scoring.evidence import evidence
@@ -127,6 +128,6 @@ class Scorer:
     @torch.inference_mode()
     def diagnose(self, images: Images, rows: np.ndarray) -> dict[str, float]:
         """The model's diagnosis of itself on up to 512 of these rows."""
-        x_NCHW = to_pixels(torch.from_numpy(images.read(rows[:DIAGNOSED])), self.device)
+        x_NCHW = to_pixels(torch.from_numpy(images.read(evenly_spaced(rows, DIAGNOSED))), self.device)
         with autocast(self.precision, self.device):
             return self.model.diagnose(x_NCHW)

@@ -48,7 +48,7 @@ class Tail:
         return cls(value_U, nats_U, max(mean_excess, LEAST_EXCESS * _spread(sorted_C)))
 
     def nats(self, score_N: np.ndarray) -> np.ndarray:
-        """-log p (N,), above 0 and strictly increasing: interpolated between normals, and falling on below them."""
+        """-log p (N,), above 0, strictly increasing: interpolated between normals; below the lowest falling to 0."""
         low, high = self.value_U[0], self.value_U[-1]
         body_N = np.interp(score_N, self.value_U, self.nats_U)
         below_N = np.maximum(low - score_N, 0) / self.excess
@@ -133,16 +133,16 @@ def p_in_words(p_value: float, count: int) -> str:
     return f"none of {count:,} normals" if round(p_value * (count + 1)) <= 1 else f"p = {p_value:.4f}"
 
 
-def check_scores(score_N: np.ndarray, name: str) -> None:
-    """Raise InputError for scores that rank nothing: if any is not finite, or all are the same."""
+def check_scores(score_N: np.ndarray, name: str, images: str = "test") -> None:
+    """Raise InputError for scores of these `images` that rank nothing: if any is not finite, or all are the same."""
     bad = ~np.isfinite(score_N)
     if bad.any():
         raise InputError(
-            f"{name}: {bad.sum():,} of {len(score_N):,} scores are not finite, the first at ID {bad.argmax()}; "
-            "the model is broken: train again with a lower `lr`"
+            f"{name}: {bad.sum():,} of {len(score_N):,} scores of {images} images are not finite, the first in row "
+            f"{bad.argmax()}; the model is broken: train again with a lower `lr`"
         )
     if len(score_N) > 1 and score_N.max() == score_N.min():
         raise InputError(
-            f"{name}: every score is {score_N[0]:g}, so they rank nothing; the test images are all the same, "
+            f"{name}: every score is {score_N[0]:g}, so they rank nothing; the {images} images are all the same, "
             "or the model has collapsed: look at them, or train again"
         )

@@ -50,8 +50,8 @@ def cooccurrence(x_NCHW: Tensor) -> Tensor:
     """Which quantised high-pass residuals are neighbours, as in steganalysis (SPAM, Pevny 2010).
 
     Second and third differences along rows and columns of each opponent channel, in five levels; the joint histogram of
-    neighbours along the same direction, averaged over both directions and made symmetric under swapping and sign;
-    square roots of the shares, so that the spread hardly depends on the share. (N, 18 C), of pixels in [-1, 1].
+    neighbours along the same direction, made symmetric under swapping and sign; square roots of the shares, so that the
+    spread hardly depends on the share; then the mean of both directions. (N, 18 C), of pixels in [-1, 1].
     """
     grey_NCHW = opponent((x_NCHW + 1) * 127.5)
     histograms = []

@@ -24,6 +24,7 @@ from hw8.base.progress import progress_bar
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import in_batches, training_batch
 from hw8.models.averaging import averaging_decay, update_average
+from hw8.models.blocks import in_float32
 from hw8.models.output import Model
 from hw8.models.recogniser import Recogniser
 from hw8.scoring.inference import Scorer
@@ -89,7 +90,9 @@ class Discriminator(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Log-odds of the mean features."""
-        return self.head(self.features(x_NCHW).mean((2, 3))).squeeze(1)
+        map_NDhw = self.features(x_NCHW)
+        with in_float32(x_NCHW):  # in bfloat16 most images would share their log-odds with others
+            return self.head(map_NDhw.float().mean((2, 3))).squeeze(1)
 
 
 @dataclasses.dataclass(frozen=True)

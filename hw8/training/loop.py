@@ -150,15 +150,15 @@ class Trainer:
         if not state.model.training:
             state.model.train()
         state.set_rates(self._lr(step))
-        parts = self._microbatches(rows_B)
+        microbatches = self._microbatches(rows_B)
         if self.graph is None:
             batches = (
                 training_batch(self.images, rows_M, self.device, mirrored_M, self.channels_last)
-                for rows_M, mirrored_M in parts
+                for rows_M, mirrored_M in microbatches
             )
             self.pending.append(self._optimise(batches, len(rows_B)))
         else:
-            [(_, mirrored_B)] = parts
+            [(_, mirrored_B)] = microbatches
             given_B = rows_B if self.resident_NHWC is not None else self.images.read(rows_B)
             inputs = (given_B,) if mirrored_B is None else (given_B, mirrored_B)
             self.pending.append(self.graph(*inputs)["loss_and_norm"])
@@ -205,8 +205,8 @@ class Trainer:
         count = 1
         if self.device.type == "cpu" and self.state.model.splits():
             count = -(-len(mine) // (self.config.train.part_size or MICROBATCH[self.channels_last]))
-        parts = np.array_split(mine, count)
-        return [(rows_B[part], None if mirrored_B is None else mirrored_B[part]) for part in parts]
+        places = np.array_split(mine, count)
+        return [(rows_B[place_M], None if mirrored_B is None else mirrored_B[place_M]) for place_M in places]
 
     def settle(self) -> float:
         """Fetch the pending losses from the device, check and sum them; return their mean."""
@@ -220,7 +220,7 @@ class Trainer:
         if not bool(torch.isfinite(losses).all() and torch.isfinite(norms).all()):
             raise InputError(
                 f"{self.name}: the loss is no longer a finite number at step "
-                f"{self.state.progress.step:,}; nothing of it was saved; "
+                f"{self.state.progress.step:,}; the steps since the last saving are lost; "
                 f"train again with a lower `lr` (now {self.config.train.lr:g}) or with `precision` fp32"
             )
         sums = self.state.progress.epoch_sums
@@ -251,6 +251,8 @@ class Trainer:
         if first_or_last or time.monotonic() - self.saved_at >= SHORT:
             self.save()
         board.log_epoch(row, self._pictures())
+        self._tick()
+        progress.epoch_seconds = 0.0  # what ends an epoch is not part of the next one
         if self.threads.adapt(images) and self.folder is not None:
             self.folder.record_threads(torch.get_num_threads())
 
@@ -334,15 +336,14 @@ class Trainer:
         if not math.isfinite(row["held_out_loss"]):
             problem = f"the held-out loss is not finite after epoch {row['epoch']}"
             raise InputError(f"{self.name}: {problem}; train again with a lower `lr`")
-        first = progress.history[0]["held_out_loss"]
-        still = len(progress.history) > 1 and abs(row["held_out_loss"] - first) <= STILL * abs(first)
-        sums = progress.epoch_sums
-        flat = sums["steps"] > 1 and sums["highest"] - sums["lowest"] <= STILL * abs(sums["highest"])
-        if still or flat:
-            raise InputError(
-                f"{self.name}: the loss has not moved from {first:.6g} in {len(progress.history)} epochs; "
-                f"the model does not learn: try another `lr` (now {lr:g}), `loss` or `model`"
-            )
+        first, sums, still = progress.history[0]["held_out_loss"], progress.epoch_sums, ""
+        if sums["steps"] > 1 and sums["highest"] - sums["lowest"] <= STILL * abs(sums["highest"]):
+            still = f"the training loss is {sums['highest']:.6g} in every step of epoch {row['epoch']}"
+        elif len(progress.history) > 1 and abs(row["held_out_loss"] - first) <= STILL * abs(first):
+            still = f"the held-out loss has not moved from {first:.6g} in {len(progress.history)} epochs"
+        if still:
+            advice = f"try another `lr` (now {lr:g}), `loss` or `model`"
+            raise InputError(f"{self.name}: {still}; the model does not learn: {advice}")
 
     @torch.no_grad()
     def _pictures(self) -> torch.Tensor:

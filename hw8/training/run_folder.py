@@ -90,13 +90,16 @@ class RunFolder:
         try:
             content = self.model.read_bytes()
         except FileNotFoundError:
-            if reason := _read_summary(self.summary).get("failed"):
-                raise InputError(f"{self.path}: its training failed: {reason}") from None
             hint = f"resume it with {command('train', '--resume', self.path)}"
             raise InputError(f"{self.model}: no weights yet; {hint}") from None
         except OSError as error:
             raise InputError(f"{self.model}: cannot be loaded ({error.strerror}); train again") from None
         return SavedModel.from_bytes(content, config, str(self.model))
+
+    def check_not_failed(self) -> None:
+        """Raise InputError, with the reason, if the training failed."""
+        if reason := _read_summary(self.summary).get("failed"):
+            raise InputError(f"{self.path}: its training failed: {reason}")
 
     def fingerprint(self) -> str:
         """Return the fingerprint of the training images. Raises InputError if summary.json does not hold it."""

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 class Tracker:
     """One run at a tracking service, or at none. A service that fails is reported once; training continues without it.
 
-    A resumed run continues under its identity there, and the steps that it repeats are not logged again.
+    A resumed run continues under its identity there, and the epochs that it repeats are not logged again.
     """
 
     def __init__(self, service: Any = None, identity: str = "", file: Path = Path(FILE), reached: int = -1) -> None:

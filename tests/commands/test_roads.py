@@ -192,6 +192,10 @@ def test_runs_that_held_out_other_images_need_a_test_set(call, small, tmp_path):
         call("train", *QUICK, "--data", "data", "--split-seed", seed, "--out", f"run{seed}")
     members = [TrainedRun.load(tmp_path / f"run{seed}") for seed in (0, 1)]
     assert members[0].calibration_set() != members[1].calibration_set()
+    np.save(data / "trainingset.npy", np.load(data / "trainingset.npy")[::-1])
+    call("train", *QUICK, "--data", "data", "--split-seed", 0, "--out", "other-images")
+    assert TrainedRun.load(tmp_path / "other-images").calibration_set() != members[0].calibration_set()
+    shutil.copy(small / "trainingset.npy", data)
     with pytest.raises(InputError, match="these runs held out other images; give `data`"):
         predict([tmp_path / "run0", tmp_path / "run1"], None, tmp_path / "x.csv")
     assert not (tmp_path / "x.csv").exists()

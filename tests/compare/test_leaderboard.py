@@ -18,7 +18,7 @@ from hw8.config.presets import changed, load_preset
 from hw8.data.labels import read_labels
 from hw8.data.sources import open_source
 from hw8.data.splits import split_rows
-from hw8.evaluation.classical import CLASSICAL, CROPS, fit_classical
+from hw8.evaluation.classical import CLASSICAL, classical_crop, fit_classical
 from hw8.evaluation.metrics import evaluate, roc_auc
 from hw8.oneclass import protocol as oneclass
 from hw8.oneclass.labelled_set import LabelledSet
@@ -204,7 +204,8 @@ def test_the_table_has_means_spreads_and_order(tmp_path):
 @pytest.mark.parametrize("name", sorted(CLASSICAL))
 def test_classical_detectors_beat_chance_on_far_anomalies(name, demo):
     source = open_source(str(demo))
-    crop = CROPS.get(name)
+    crop = classical_crop(name, source.training().side)
+    assert crop == (44 if name == "pca_crop" else None)
     images, test, labels = source.training(crop), source.testing(crop), source.labels()
     score = fit_classical(name, images, np.arange(len(images)), seed=0)
     score_N = score(test, np.arange(len(test)), None)["score"]

@@ -368,7 +368,10 @@ def test_stopped_by_the_user(grey, monkeypatch):
 
 
 def test_errors_speak_of_parameters_and_not_of_a_folder_that_is_gone(grey, monkeypatch):
-    monkeypatch.setattr(session, "check_scores", lambda _, name: (_ for _ in ()).throw(InputError(f"{name}: `lr`")))
+    def refuse(_, name, images):
+        raise InputError(f"{name}: `lr`")
+
+    monkeypatch.setattr(session, "check_scores", refuse)
     for wrong, message in (({"preset": "bos"}, "^`preset` bos: unknown"), ({}, "^the run: `lr`$")):
         with pytest.raises(InputError, match=message):
             AnomalyDetector(**({"preset": TINY, "epochs": 1} | wrong)).fit(grey[:60])

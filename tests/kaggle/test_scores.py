@@ -11,6 +11,7 @@ from stand_in import HEAD, NOON, entry, keep
 
 from hw8.base.errors import InputError
 from hw8.commands.compare import with_kaggle_scores
+from hw8.compare.columns import shown_columns
 from hw8.compare.standings import summarise
 from hw8.compare.tables import meanings, readable, write_leaderboard
 from hw8.kaggle import COMPETITION, Ledger, listing, refresh
@@ -172,7 +173,7 @@ def test_without_scores_a_comparison_is_what_it_was(board, caplog):
     assert with_kaggle_scores(rows, folder) is rows, "without a ledger"
     keep(Ledger(), entry(), entry(public="0.8", status="complete", run="runs/elsewhere/fcn_crop-0"))
     assert with_kaggle_scores(rows, folder) is rows, "with none of its runs in it"
-    assert "Kaggle's ROC-AUC" not in meanings(summarise(rows))
+    assert "Kaggle's ROC-AUC" not in meanings(shown_columns(summarise(rows)))
     Ledger().path.write_text("broken\n")
     assert with_kaggle_scores(rows, folder) is rows
     assert "its header is" in caplog.text or "holds no rows" in caplog.text

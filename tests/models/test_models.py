@@ -211,7 +211,15 @@ def test_trained_it_beats_chance(name, small, tmp_path):
     assert set(run.held_out.common.kinds) == set(CORRUPTIONS)
 
 
-@pytest.mark.parametrize("name", ["conv", "resnet", "course_cnn", "memae", "vqvae", "deep_svdd"])
+@pytest.mark.parametrize("name", ["course_cnn", "course_vae", "memae", "vqvae"])
+def test_models_that_halve_three_times_take_multiples_of_eight(name):
+    x_NCHW = torch.zeros(2, 3, 40, 40)
+    assert create_model(name, 40)(x_NCHW).recon_NCHW.shape == x_NCHW.shape
+    with pytest.raises(InputError, match="multiple of 8 pixels; try `crop` 40, or `preset` fcn for any side"):
+        create_model(name, 44)
+
+
+@pytest.mark.parametrize("name", ["conv", "resnet", "deep_svdd"])
 @pytest.mark.parametrize("side", [8, 40, 63])
 def test_sides_that_do_not_halve_four_times_are_refused(name, side):
     with pytest.raises(InputError, match=r"multiple of 16 pixels; try (`crop` (32|48), or )?`preset` fcn"):

@@ -203,7 +203,9 @@ def test_other_training_images_than_the_runs_own_are_refused(boss, small, tmp_pa
     ("scoring", "words"),
     [
         ({"score": "l1", "parts": (), "transductive": True}, "starts from a recogniser's encoder"),
-        ({"score": "joint", "parts": ("kl",)}, "`score` kl: this model does not give it"),
+        ({"score": "joint", "parts": ("kl",)}, "`parts` kl: this model does not give it"),
+        ({"score": "fused", "fused": ("l1", "kl")}, "`fused` kl: no such score; there are l1, mse"),
+        ({"score": "kl"}, "`score` kl: this model does not give it; it gives l1, mse"),
     ],
 )
 def test_what_cannot_be_scored_is_refused_before_training(small, tmp_path, scoring, words):

@@ -1,6 +1,7 @@
 """Trainings that fail in silence."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from hw8.models.blocks import Autoencoder
 from hw8.models.registry import MODELS
 from hw8.runs import health
 from hw8.runs.train import train_run
+from hw8.runs.trained_run import TrainedRun
 from hw8.training import loop
 from hw8.training.run_folder import newest_run
 
@@ -93,5 +95,8 @@ def test_a_training_that_failed_says_so_in_its_summary_and_is_not_the_newest_run
     assert "train again with a lower `lr`" in summary["failed"]
     assert summary["seed"] == quick.seed
     assert newest_run(tmp_path) == tmp_path / "good"
+    shutil.copy(tmp_path / "good" / "model.safetensors", tmp_path / "bad")  # weights of an epoch before
+    with pytest.raises(InputError, match="its training failed: .* no longer a finite number"):
+        TrainedRun.load(tmp_path / "bad")
     with pytest.raises(InputError, match="its training failed: remove it, or choose another folder"):
         train_run(quick, tmp_path / "bad")

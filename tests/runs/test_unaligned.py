@@ -48,7 +48,13 @@ def test_what_was_changed_stays_changed(anywhere):
 
 
 @pytest.mark.parametrize(
-    "section", [{"model": {"options": {"latent": 32}}}, {"scoring": {"score": "l1"}}, {"model": {"name": "conv"}}]
+    "section",
+    [
+        {"model": {"options": {"latent": 32}}},
+        {"model": {"name": "conv"}},
+        {"scoring": {"score": "l1"}},
+        {"scoring": {"parts": ("amounts", "texture")}},
+    ],
 )
 def test_another_model_or_score_is_kept(section, anywhere):
     config = changed(load_preset("boss_quick"), **section)

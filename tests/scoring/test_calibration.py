@@ -5,7 +5,7 @@ import pytest
 
 from hw8.base.errors import InputError
 from hw8.evaluation.metrics import roc_auc
-from hw8.scoring.calibration import MOST_COLUMNS, Calibration, Gaussian, needed_evidence
+from hw8.scoring.calibration import MOST_COLUMNS, NEIGHBOURS, Calibration, Gaussian, check_names, needed_evidence
 from hw8.scoring.fusion import agreeing_groups, fuse, rank_correlation
 from hw8.scoring.tails import Tail, leave_one_out_nats
 
@@ -177,9 +177,36 @@ def test_fused_p_values_keep_their_level():
     assert 0.07 < np.mean(flagged) < 0.115
 
 
-def test_unknown_fused_scores_are_named():
-    with pytest.raises(InputError, match="`fused` kl: no such score; there are l1, amounts, texture"):
-        Calibration.fit(draw(np.random.default_rng(0), 50), fused=("kl",))
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("kl", (), ()), "`score` kl: this model does not give it; it gives l1, amounts, texture"),
+        (("joint", ("l1", "kl"), ()), "`parts` kl: this model does not give it; it gives l1, amounts, texture"),
+        (("fused", ("l1", "kl"), ("l1", "joint")), "`parts` kl: this model does not give it"),
+        (("fused", (), ("l1", "kl")), "`fused` kl: no such score; there are l1, amounts, texture"),
+        (("fused", (), ("l1_two_sided",)), "`fused` l1_two_sided: no such score"),
+    ],
+)
+def test_names_without_evidence_are_refused(names, words):
+    with pytest.raises(InputError, match=words):
+        check_names(draw(np.random.default_rng(0), 2), *names)
+
+
+def test_names_that_the_score_does_not_use_are_not_asked_for():
+    table = draw(np.random.default_rng(0), 50)
+    check_names(table, "l1", ("kl",), ("kl",))
+    calibration = Calibration.fit(table, ("l1", "kl"), fused=("kl",))
+    assert {"l1", "amounts"} <= calibration.scores(table).keys() <= {"l1", "amounts", "texture", "l1_two_sided"}
+
+
+def test_an_image_is_not_its_own_nearest_neighbour():
+    value_CD = np.random.default_rng(0).normal(size=(40, 3))
+    fit = Gaussian.fit(value_CD, "euclidean")
+    fitted_N = np.arange(40) < 30
+    for row in (0, 29):
+        others = np.sort(np.linalg.norm(np.delete(value_CD, row, axis=0) - value_CD[row], axis=1))
+        assert fit.distance(value_CD, fitted_N)[row] == pytest.approx(others[:NEIGHBOURS].mean())
+    np.testing.assert_allclose(fit.distance(value_CD, fitted_N)[30:], fit.distance(value_CD)[30:])
 
 
 def test_euclidean_distances_are_to_the_nearest_normals_in_their_own_units():
@@ -193,11 +220,6 @@ def test_a_part_of_many_columns_has_a_distance_of_its_own_to_explain_the_score_b
     table = {"l1": np.arange(30.0), "latent": np.random.default_rng(0).normal(size=(30, MOST_COLUMNS + 1))}
     assert "latent" not in Calibration.fit(table, ("l1",)).scores(table)
     assert {"latent", "joint"} <= Calibration.fit(table, ("l1", "latent")).scores(table).keys()
-
-
-def test_unknown_parts_are_named():
-    with pytest.raises(InputError, match="`parts` kl: this model does not give it; it gives l1, amounts, texture"):
-        Calibration.fit(draw(np.random.default_rng(0), 50), ["l1", "kl"])
 
 
 def test_a_table_without_some_evidence_still_gives_the_other_scores():
@@ -223,6 +245,7 @@ def test_members_that_agree_count_once():
     groups = agreeing_groups(correlation)
     assert groups == [[0, 1], [2]]
     np.testing.assert_allclose(fuse([first, first, other], groups), first + other)
+    np.testing.assert_array_equal(rank_correlation([first[:1], other[:1]]), np.ones((2, 2)))
 
 
 def test_shares_of_the_parts_add_up_to_the_squared_distance():

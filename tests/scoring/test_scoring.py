@@ -77,8 +77,8 @@ def test_reconstruct_gives_pixels_back(faces):
 @pytest.mark.parametrize(
     ("scores", "words"),
     [
-        ([1.0, np.nan, 2.0], "1 of 3 scores are not finite, the first at ID 1"),
-        ([np.inf, 1.0, 2.0], "the first at ID 0"),
+        ([1.0, np.nan, 2.0], "1 of 3 scores of test images are not finite, the first in row 1"),
+        ([np.inf, 1.0, 2.0], "the first in row 0"),
         ([3.5, 3.5, 3.5], r"every score is 3\.5"),
     ],
 )

@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -301,6 +302,15 @@ def test_nan_stops_the_run_and_is_not_saved(quick, tmp_path, monkeypatch):
     assert all(torch.isfinite(value).all() for value in saved["model"].values())
 
 
+def test_the_rate_of_an_epoch_is_that_of_its_steps_alone(quick, tmp_path, monkeypatch):
+    original = loop.Trainer.save
+    monkeypatch.setattr(loop.Trainer, "save", lambda self: time.sleep(3) or original(self))
+    run = train_run(changed(quick, train={"epochs": 2}), tmp_path / "run")
+    rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
+    column = rows[0].split(",").index("images_per_second")
+    assert len(run.splits.train) / float(rows[2].split(",")[column]) < 3
+
+
 class Deaf(nn.Module):
     """A layer whose output never depends on its weight."""
 
@@ -317,7 +327,8 @@ def test_a_loss_that_never_moves_stops_the_run(quick, tmp_path, monkeypatch):
         MODELS, "deaf", lambda side, channels: Autoencoder(nn.Flatten(), nn.Sequential(Deaf(), Fold(side)))
     )
     config = changed(quick, model={"name": "deaf", "options": {}}, data={"flip": False})
-    with pytest.raises(InputError, match=r"the loss has not moved from .* in 2 epochs"):
+    said = r"(is .* in every step of epoch 1|has not moved from .* in 2 epochs); the model does not learn"
+    with pytest.raises(InputError, match=said):
         train_run(config, tmp_path / "run")
 
 
