@@ -18,6 +18,7 @@ from hw8.base.errors import InputError, Interrupted, first_words
 from hw8.base.files import read_text, write_text
 from hw8.base.lock import locked
 from hw8.base.memory import PeakMemory, release_memory
+from hw8.base.text import counted
 from hw8.compare.columns import Measured, figures, without_label_figures
 from hw8.config import DataConfig, RunConfig, from_mapping, read_config
 from hw8.config.presets import PRESETS, changed, load_preset, unknown_preset
@@ -168,7 +169,8 @@ def _run(source: Source, entry: Entry, settings: dict[str, Any], folder: Path) -
         run, evaluation = _fit(source, name, seed, folder) if name in CLASSICAL else _train(settings, folder)
     run = dataclasses.replace(run, peak_private_mb=memory.private_mb)
     environment = describe_environment()
-    hardware = f"{environment['hardware']['processor']}, {environment['hardware']['threads']} threads"
+    machine = environment["hardware"]
+    hardware = f"{machine['processor']}, {counted(machine['threads'], 'thread')}"
     row = {"preset": name, "seed": seed, **figures(run, evaluation), "commit": environment["commit"]}
     row |= {"hardware": hardware, "settings": settings, "labels": _labels_digest(source)}
     # A run without this file is not finished, and is run or resumed again.

@@ -56,7 +56,7 @@ def head(command: str, rows: pd.DataFrame) -> list[str]:
         *(
             f"{name}: {', '.join(map(str, rows[name].dropna().unique()))}"
             for name in ("commit", "hardware")
-            if name in rows
+            if name in rows and rows[name].notna().any()
         ),
     ]
 

@@ -47,6 +47,11 @@ class Source:
         return array_exists(self.folder / TESTING)
 
     @property
+    def scored_name(self) -> str:
+        """What is scored, in words: the test set or, where there is none, held-out images."""
+        return self.name if self.has_test_set else f"development images of {self.name}, which has no test set"
+
+    @property
     def labels_file(self) -> Path:
         """Where the test images' labels are, if they are known."""
         return self.folder / LABELS

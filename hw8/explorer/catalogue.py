@@ -39,7 +39,7 @@ class Catalogue:
             ScoredRun(name, trained, trained.open_test(source))
             for name, trained in zip(names, trained_runs, strict=True)
         ]
-        self.images, self.data = self.runs[0].images, source.name
+        self.images, self.data = self.runs[0].images, source.scored_name
         self.labels: Labels | None = source.labels(len(self.images))
         self.file_names = trained_runs[0].file_names(source)
         self.error: Exception | None = None
@@ -90,7 +90,8 @@ class Catalogue:
         total = len(self.images)
         if not self._ready.is_set():
             passes = total * len(self.runs)
-            return {"ready": False, "read": min(self._read, passes), "total": passes}
+            learning = self._read >= passes and any(run.trained.config.scoring.transductive for run in self.runs)
+            return {"ready": False, "read": min(self._read, passes), "total": passes, "learning": learning}
         return {
             "ready": True,
             "total": total,

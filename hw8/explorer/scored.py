@@ -18,7 +18,7 @@ from hw8.report.sprites import data_uri, pictures
 from hw8.report.thresholds import counts_above, p_values_above
 from hw8.runs.predict import score_images
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.tails import is_flagged, rarity, threshold
+from hw8.scoring.tails import is_flagged, rarity, threshold, threshold_of
 
 STEPS = 240  # places of the threshold's slider: a pixel or two each on a phone
 
@@ -85,19 +85,17 @@ class ScoredRun:
         """The score above which p <= .05; None if too few normals calibrated it for such p-values."""
         if by == "score" and self.transductive:
             # The calibrated scores are those before the transduction, but its p-values fall as its scores rise.
-            falling_N = np.sort(self.scores["score"])[::-1]
-            count = int(is_flagged(self.p_values["score"]).sum())
-            return float(np.append(falling_N, np.nextafter(falling_N[-1], -np.inf))[count])
+            return threshold_of(self.p_values["score"], self.scores["score"])
         return threshold(self._normal(by))
 
     def histogram(self, by: str, groups: dict[str, np.ndarray]) -> dict[str, Any]:
         """Thresholds to choose from, and of each group of rows how many images score above each of them.
 
         They lie evenly between the lowest score and the 99th percentile, beyond which a few scores would press the rest
-        together; the one nearest to p = .05 is exactly that.
+        together; the one nearest to p = .05 is exactly that. Where none can be flagged they end at the highest.
         """
         score_N, default = self.column(by), self.threshold(by)
-        low, high = score_N.min(), max(np.quantile(score_N, 0.99), -np.inf if default is None else default)
+        low, high = score_N.min(), max(np.quantile(score_N, 0.99), score_N.max() if default is None else default)
         above_T = np.linspace(low, high if high > low else low + 1, STEPS + 1)
         place = None if default is None else int(np.abs(above_T - default).argmin())
         if place is not None:

@@ -18,7 +18,7 @@ from hw8.data.sources import Source
 from hw8.data.splits import scored_files, scored_images
 from hw8.evaluation.classical import CLASSICAL, classical_crop
 from hw8.report import plots
-from hw8.report.drawings import MAPPED, latent_map, mapped_rows, training_curves
+from hw8.report.drawings import LOSSES, MAPPED, latent_map, mapped_rows, training_curves
 from hw8.report.explanation import Explainer
 from hw8.report.gallery import cards, choose, gallery, with_files
 from hw8.report.pages import Figure, as_data, with_code, write_page
@@ -129,7 +129,7 @@ def write_comparison(compared: Compared, out: Path, command: str) -> None:
     write_page(
         out.with_name(out.name + ".html"),
         "comparison.html.j2",
-        title=f"Comparison on {compared.source.name}",
+        title=f"Comparison on {compared.source.scored_name}",
         sections=SECTIONS.items(),
         pairs=pairs,
         paired=[marked(name) for name in names[:PAIRED]],
@@ -237,7 +237,7 @@ def _portraits(methods: list[Method], compared: Compared) -> list[Figure]:
     latents = {name: method.latents for name, method in by_name.items() if method.latents is not None}
     figures = [
         Figure("Scores", "How each method's anomaly score is spread.", scores),
-        Figure("Training", "Loss over epochs; held-out images are never trained on.", curves),
+        Figure("Training", LOSSES, curves),
         Figure("Latent maps", f"Where each encoder puts up to {MAPPED:,} test images.", latents),
     ]
     return [figure for figure in figures if figure.views]

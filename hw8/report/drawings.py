@@ -14,6 +14,10 @@ from hw8.training.run_folder import RunFolder
 
 # Latents drawn in a map: more would cover each other, take UMAP minutes, and their pictures megabytes.
 MAPPED = 2000
+LOSSES = (
+    "Loss over epochs; held-out images are never trained on. A training loss of several terms is not to be compared "
+    "with the held-out error."
+)
 SEED = 8  # of both projections, so that a page made twice is the same
 
 

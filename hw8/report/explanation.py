@@ -64,7 +64,7 @@ class Explanation:
             [(f"  {name}", p_in_words(p, self.normals), shares.get(name, "")) for name, p in parts], left=2
         )
         if self.deviations:
-            lines.append("what stands out, in units of the normals' spread:")
+            lines.append("largest deviations, in units of the normals' spread (usual: -2 to 2):")
             lines += aligned([(f"  {name}", f"{value:+.1f}") for name, value in self.deviations.items()])
         return lines
 
@@ -194,7 +194,7 @@ def draw_explanation(path: Path, explanation: Explanation) -> None:
         colours = ["tab:red" if value > 0 else "tab:blue" for _, value in largest]
         sides.barh([name for name, _ in largest], [value for _, value in largest], color=colours)
         sides.axvline(0, color="grey", linewidth=0.8)
-        sides.set_title("what stands out, in the normals' spread", fontsize=8)
+        sides.set_title("largest deviations, in the normals' spread", fontsize=8)
     else:
         sides.set_axis_off()
     for axes in (bars, sides):

@@ -20,6 +20,7 @@ NORMAL_COLOUR = "#8394a5"
 COLOURS = ("#e4572e", "#3a8fd0", "#9a67ea", "#2fa36b", "#d99a00", "#d6478f", "#17a2a8", "#a0703c", "#7a8a00", "#c04040")
 DASHES = ("-", "--", "-.", ":")
 # Where logarithmic axes of rates begin: of a few thousand normal images, lower rates rest on one or two.
+LEAST_RANGE = 0.02  # of an axis of ROC-AUC, chosen by hand: a tie is not to fill the plot from corner to corner
 LOWEST_RATE = 1e-3
 POINTED = 2  # every second point of a ROC curve can be pointed at: they stay a few pixels apart, at half the bytes
 STYLE: Any = {
@@ -79,12 +80,15 @@ def colours_of(kinds: Sequence[str], labels: Labels | None) -> dict[str, str]:
     return {kind: colours.get(kind, NORMAL_COLOUR) for kind in kinds}
 
 
-def score_edges(score_N: np.ndarray, bins: int) -> tuple[np.ndarray, float]:
+def score_edges(score_N: np.ndarray, bins: int, limit: float | None) -> tuple[np.ndarray, float]:
     """Edges of a histogram's bins up to the 99th percentile, and the share of the scores beyond the last one.
 
-    A few scores far from all others would press the rest into one bin; they are shown in the last.
+    A few scores far from all others would press the rest into one bin; they are shown in the last. A `limit` lies
+    within the edges.
     """
     low, high = np.quantile(score_N, (0.0, 0.99))
+    if limit is not None:
+        low, high = min(low, limit), max(high, limit)
     edges = np.linspace(low, high if high > low else low + 1, bins)
     return edges, float((score_N > edges[-1]).mean())
 
@@ -95,7 +99,7 @@ def draw_histogram(
     """Draw densities of the named score, by kind, and a dotted line at the `threshold`, whose p-value is .05."""
     groups = groups_of(score_N, labels)
     colours = colours_of(list(groups), labels)
-    edges, beyond = score_edges(score_N, 60)
+    edges, beyond = score_edges(score_N, 60, threshold)
     count_KB, density_KB = [], []
     for kind, group in groups.items():
         style = {"edgecolor": colours[kind], "facecolor": (colours[kind], 0.22), "linewidth": 1.4}
@@ -103,18 +107,18 @@ def draw_histogram(
         density_B, _, _ = axes.hist(clipped, edges, density=True, histtype="stepfilled", label=_legend(kind), **style)
         density_KB.append(density_B)
         count_KB.append(np.histogram(clipped, edges)[0])
-    if threshold is not None and edges[0] < threshold < edges[-1]:
+    if threshold is not None:
         axes.axvline(threshold, color=INK, linestyle=":", linewidth=1)
         axes.text(threshold, axes.get_ylim()[1], " p = .05", va="top")
-    axes.set(xlabel=f"anomaly score ({name})" if name else "anomaly score", ylabel="density", yticks=[])
+    xlabel = f"anomaly score ({name})" if name else "anomaly score"
     axes.legend()
     description = f"Histogram of the anomaly score {name}, by kind: {', '.join(groups)}."
     ranges = [*zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)]
     if beyond:
-        text = f"last bin: all beyond\n{edges[-1]:.3g}, {beyond:.1%} of the images"
-        axes.text(1.0, 0.45, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=7)
+        xlabel += f"; last bin: all beyond {edges[-1]:.3g}, {beyond:.1%} of the images"
         description += f" The last bin holds all scores beyond it, {beyond:.1%} of the images."
         ranges[-1] = (ranges[-1][0], float(score_N.max()))
+    axes.set(xlabel=xlabel, ylabel="density", yticks=[])
     texts = []
     for (low, high), count_K in zip(ranges, np.transpose(count_KB), strict=True):
         counts = [f"{kind}: {count:,}" for kind, count in zip(groups, count_K, strict=True) if count]
@@ -202,10 +206,10 @@ def calibration(
 @as_svg(4.6, 3.2)
 def training(axes: Any, metrics: pd.DataFrame, name: str) -> Drawn:
     """Training and held-out loss of a run over epochs."""
-    for column, label in (("train_loss", "training"), ("held_out_loss", "held-out reconstruction")):
+    for column, label in (("train_loss", "training, all terms"), ("held_out_loss", "held-out reconstruction")):
         axes.plot(metrics["epoch"], metrics[column], marker="o", markersize=2.5, linewidth=1.5, label=label)
     axes.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     axes.legend()
     return Drawn(f"Training curves of {name} over {counted(len(metrics), 'epoch')}: training and held-out loss.")
 
@@ -268,9 +272,12 @@ def trade(axes: Any, table: pd.DataFrame, x: str, y: str, labels: tuple[str, str
     axes.plot(table[x], table[y], "o", color=COLOURS[0], markersize=4)
     for row in table.to_dict("records"):
         axes.annotate(row["preset"], (row[x], row[y]), xytext=(4, 2), textcoords="offset points", fontsize=6)
-    if log:
+    if log and table[x].max() > 10 * table[x].min() > 0:  # under a decade such an axis has no number
         axes.set_xscale("log")
         _use_plain_numbers(axes.xaxis)
+    low, high = axes.get_ylim()
+    if high - low < LEAST_RANGE:
+        axes.set_ylim((low + high - LEAST_RANGE) / 2, (low + high + LEAST_RANGE) / 2)
     axes.set(xlabel=labels[0], ylabel=labels[1])
     texts = [f"{row['preset']}\n{labels[1]} {row[y]:.3f}\n{labels[0]} {row[x]:.3g}" for row in table.to_dict("records")]
     description = f"{labels[1]} against {labels[0]} of {len(table)} rows."

@@ -12,7 +12,7 @@ from hw8.base.text import counted
 from hw8.data.labels import Labels
 from hw8.evaluation.metrics import evaluate
 from hw8.report import plots
-from hw8.report.drawings import MAPPED, latent_map, mapped_rows, training_curves
+from hw8.report.drawings import LOSSES, MAPPED, latent_map, mapped_rows, training_curves
 from hw8.report.explanation import Explainer
 from hw8.report.gallery import cards, choose, gallery, with_files, with_maps
 from hw8.report.pages import Figure, as_data, write_page
@@ -48,14 +48,16 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str) -> N
     all_evidence = trained.with_all_evidence()
     predicted = score_images(all_evidence, images)
     name, summary = run.resolve().name, read_summary(RunFolder(run))
-    test_set = source.name if source.has_test_set else f"development images of {source.name}, which has no test set"
     method = Scores(name, predicted.score_N, predicted.p_value_N)
     scores = trained.calibration.scores(predicted.table)
     evaluation = None if labels is None else evaluate(method.score_N, labels)
     explainer = Explainer.for_images(trained, images)
-    # The threshold of p <= .05. A transductive run's calibrated scores are those before it.
+    # A transductive run's calibrated scores are those before the transduction.
     normal_C = None if predicted.share is not None else trained.calibration.values_C[trained.score_name]
-    limit = None if normal_C is None else tails.threshold(normal_C)
+    if normal_C is None:
+        limit: float | None = tails.threshold_of(predicted.p_value_N, predicted.score_N)
+    else:
+        limit = tails.threshold(normal_C)
     figures = _figures(RunFolder(run), method, scores, predicted.table, labels)
     score_name = "transductive" if normal_C is None else trained.score_name
     histogram = plots.histogram(method.score_N, labels, limit, score_name)
@@ -70,8 +72,8 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str) -> N
     write_page(
         out,
         "run.html.j2",
-        title=f"{name} on {test_set}",
-        facts=_facts(trained, summary, test_set, len(images), predicted.share),
+        title=f"{name} on {source.scored_name}",
+        facts=_facts(trained, summary, source.scored_name, len(images), predicted.share),
         transductive=predicted.share is not None,
         warnings=warnings_of(summary),
         evaluation=evaluation,
@@ -81,6 +83,7 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str) -> N
         strip=sorted(card_list, key=lambda card: card["rank"])[:STRIP],
         p_in_words=lambda p: tails.p_in_words(p, explainer.normals),
         histogram=histogram,
+        limit=limit,
         figures=figures,
         evidence=_evidence_table(scores, summary, labels),
         reconstructs=any(card["wide"] for card in card_list),
@@ -101,7 +104,7 @@ def read_summary(folder: RunFolder) -> dict[str, Any]:
 
 def warnings_of(summary: dict[str, Any]) -> list[str]:
     """What a reader of a run's figures must know first: what its training warned of, and if it was too short."""
-    short = "it was trained for one epoch: too short to judge by, and reconstructions may still be grey"
+    short = "it was trained for one epoch: too short to judge by; reconstructions, if any, may still be grey"
     return [*map(str, summary.get("warnings", [])), *([short] if summary.get("epochs") == 1 else [])]
 
 
@@ -123,7 +126,7 @@ def _facts(
         ("training", f"{summary.get('train_minutes', float('nan')):.1f} minutes"),
         ("hardware", ", ".join(machine)),
         ("versions", ", ".join(f"{name} {version}" for name, version in summary.get("versions", {}).items())),
-        ("commit", str(summary.get("commit"))),
+        ("commit", str(summary.get("commit") or "unknown")),
         ("finished", str(summary.get("finished"))),
     ]
     return facts if share is None else [*facts, ("estimated share of anomalies", f"{share:.0%}")]
@@ -149,7 +152,7 @@ def _figures(
         figures.append(_calibration(method.p_value_N, labels))
     curve = training_curves(folder, method.name)
     if curve is not None:
-        figures.append(Figure("Training", "Loss over epochs; held-out images are never trained on.", {"": curve}))
+        figures.append(Figure("Training", LOSSES, {"": curve}))
     if "latent" in table:
         rows = mapped_rows(len(method.score_N))
         latents = latent_map(table["latent"][rows], rows, method, labels)

@@ -9,7 +9,6 @@ from hw8.report.plots import groups_of, score_edges
 from hw8.scoring.tails import conformal
 
 STEPS = 200  # of the slider, evenly over the histogram: two or three pixels of a laptop's screen each
-UNCALIBRATED = 0.95  # share of the images below the first threshold shown where no p-value gives one
 
 
 def thresholds(
@@ -18,11 +17,11 @@ def thresholds(
     """For each of 200 rising thresholds, its p-value and how many images of each group score above it.
 
     `normal_C` are the calibration scores behind the p-values, None where there are none. `limit` is the threshold of
-    p <= .05, at which the slider starts.
+    p <= .05, at which the slider starts; without one it starts at the highest score, and flags none.
     """
     groups = groups_of(score_N, labels)
-    edges, _ = score_edges(score_N, STEPS)
-    first = float(np.quantile(score_N, UNCALIBRATED)) if limit is None else limit
+    edges, _ = score_edges(score_N, STEPS, limit)
+    first = float(score_N.max()) if limit is None else limit
     threshold_T = np.unique([*edges, first])
     p_value_T = None if normal_C is None else p_values_above(normal_C, threshold_T)
     normal = set() if labels is None else set(labels.kind_N[labels.label_N == 0])

@@ -52,7 +52,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "turns": ("its turn is easier to see", "its turn is harder to see"),
     "shifts": ("its shift is easier to see", "its shift is harder to see"),
     "views": ("its turns and shifts are easier to see", "its turns and shifts are harder to see"),
-    "distance": ("nearer to the centre", "further from the centre"),
+    "distance": ("features nearer to those of normal images", "features further from those of normal images"),
 }  # fmt: skip
 # Vectors without a direction, of which "unusual NAME" would say nothing.
 UNUSUAL = {"early": "unusual colours or edges", "latent": "unusual features"}
@@ -91,7 +91,7 @@ def in_words(
         ranked = sorted(deviations, key=lambda item: -item.share_N[row])
         phrases = dict.fromkeys(item.words(row) for item in ranked if item.share_N[row] >= LEAST_SHARE)
         text = ", ".join([words for words in phrases if words][:MOST]) or "an unusual combination of small deviations"
-        texts.append("nothing stands out" if p_value > ALPHA else text)
+        texts.append("not unusual as a whole" if p_value > ALPHA else text)
     return texts
 
 

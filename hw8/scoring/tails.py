@@ -119,6 +119,13 @@ def threshold(score_C: np.ndarray, alpha: float = ALPHA) -> float | None:
     return float(np.sort(score_C)[-allowed]) if allowed else None
 
 
+def threshold_of(p_value_N: np.ndarray, score_N: np.ndarray) -> float:
+    """The score above which p <= .05, of scores (N,) whose p-values (N,) fall as they rise."""
+    falling_N = np.sort(score_N)[::-1]
+    count = int(is_flagged(p_value_N).sum())
+    return float(np.append(falling_N, np.nextafter(falling_N[-1], -np.inf))[count])
+
+
 def rarity(p_value: float, count: int) -> str:
     """A conformal p-value from `count` normal images, in words."""
     beyond = round(p_value * (count + 1)) - 1

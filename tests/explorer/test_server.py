@@ -164,7 +164,12 @@ def test_the_page_answers_while_the_test_set_is_scored(trained, serving, monkeyp
         catalogue.start(on_error=lambda: None)
         assert reached.wait(10)
         assert ask(port, "/")[0] == 200
-        assert json.loads(ask(port, "/api/state")[1]) == {"ready": False, "read": 40, "total": 120}
+        assert json.loads(ask(port, "/api/state")[1]) == {
+            "ready": False,
+            "read": 40,
+            "total": 120,
+            "learning": False,
+        }
         status, content, _ = ask(port, "/api/list")
         assert (status, json.loads(content)["error"]) == (
             400,

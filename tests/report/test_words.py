@@ -36,7 +36,7 @@ from hw8.report.words import UNUSUAL, WORDS, in_words
 from hw8.runs.predict import Scores
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import Calibration, needed_evidence
-from hw8.scoring.tails import conformal, is_flagged, p_in_words, threshold
+from hw8.scoring.tails import conformal, is_flagged, p_in_words, threshold, threshold_of
 
 METRICS = pd.DataFrame({"epoch": [1, 2], "train_loss": [2.0, 1.0], "held_out_loss": [2.5, 1.5]})
 
@@ -48,7 +48,7 @@ def ids(svg: str) -> set[str]:
 def test_a_training_plot_is_titled_with_its_run_and_names_both_curves():
     drawn = plots.training(METRICS, "first")
     assert 'aria-label="Training curves of first over 2 epochs: training and held-out loss."' in drawn
-    assert {"training", "held-out reconstruction"} <= set(re.findall(r">([^<>]+)</text>", drawn))
+    assert {"training, all terms", "held-out reconstruction"} <= set(re.findall(r">([^<>]+)</text>", drawn))
     assert "over 1 epoch:" in plots.training(METRICS[:1], "first")
 
 
@@ -63,10 +63,13 @@ def test_the_last_bin_says_that_it_holds_all_beyond():
     drawn = plots.histogram(score_N, None, None, "l1")
     assert "last bin: all beyond" in drawn
     assert "1.5% of the images" in drawn
-    edges, beyond = plots.score_edges(score_N, 60)
+    edges, beyond = plots.score_edges(score_N, 60, None)
     assert edges[-1] < 2
     assert beyond == (score_N > edges[-1]).mean() > 0
     assert "last bin" not in plots.histogram(np.repeat([0.0, 1.0], 100), None, None, "l1")
+    for limit in (-3.0, 40.0):  # the line of the threshold lies within the plot
+        edges, _ = plots.score_edges(score_N, 60, limit)
+        assert edges[0] <= limit <= edges[-1]
 
 
 def test_the_picture_of_scores_leaves_none_out(tmp_path, monkeypatch):
@@ -80,7 +83,7 @@ def test_the_picture_of_scores_leaves_none_out(tmp_path, monkeypatch):
     score_N = np.concatenate([np.linspace(0, 1, 100), [50.0]])
     labels = Labels(np.repeat([0, 1], [50, 51]), np.repeat(["normal", "odd"], [50, 51]))
     draw_scores(tmp_path / "scores.png", score_N, labels)
-    edges, _ = plots.score_edges(score_N, 50)
+    edges, _ = plots.score_edges(score_N, 50, None)
     assert sum(((x >= edges[0]) & (x <= edges[-1])).sum() for x in drawn) == 101
 
 
@@ -207,7 +210,7 @@ def test_the_largest_shares_are_named_in_their_direction():
     table["bands"][0, 0], table["amounts"][0, 1], table["l1"][1], table["bands"][2, 1:] = -9, 6, 5, (9, -9)
     components, p_value_N = {"amounts": ("zoom", "warmth")}, np.array([0.005, 0.005, 0.005, 0.9])
     words = in_words(joint, table, components, {}, p_value_N)
-    assert words == ["less fine detail, warmer", "harder to reconstruct", "unusual bands", "nothing stands out"]
+    assert words == ["less fine detail, warmer", "harder to reconstruct", "unusual bands", "not unusual as a whole"]
     single = Calibration.fit({"l1": normal["l1"]})
     small = {"l1": np.array([0.005, 0.005])}
     assert in_words(single, {"l1": np.array([9.0, -9.0])}, {}, small, np.full(2, 0.005)) == [
@@ -231,7 +234,22 @@ def test_thresholds_count_what_lies_beyond_them():
     assert normal["flagged"][found["start"]] == flagged_N[:300].sum()
     unlabelled = thresholds(score_N, None, None, None)
     assert unlabelled["p"] is None
-    assert unlabelled["groups"][0]["flagged"][unlabelled["start"]] == 20
+    assert unlabelled["groups"][0]["flagged"][unlabelled["start"]] == 0, "without p-values none is flagged"
+
+
+def test_the_threshold_of_p_values_flags_as_they_do():
+    score_N = np.array([3.0, 1.0, 2.0, 5.0])
+    for p_value_N in ([0.04, 0.9, 0.5, 0.01], [0.5, 0.9, 0.6, 0.2], [0.01] * 4):
+        flagged_N = is_flagged(np.array(p_value_N))
+        np.testing.assert_array_equal(score_N > threshold_of(np.array(p_value_N), score_N), flagged_N)
+
+
+def test_axes_of_few_figures_have_numbers_and_ties_no_slope():
+    table = pd.DataFrame({"preset": ["boss", "boss_quick"], "minutes": [5.9, 2.9], "auc": [0.7858, 0.78555]})
+    drawn = plots.trade(table, "minutes", "auc", ("minutes of training", "macro"), log=True)
+    assert {"3.0", "4.0", "5.0"} <= set(re.findall(r">([^<>]+)</text>", drawn))
+    heights = [point[1] for point in json.loads(re.search(r"<script[^>]*>(.*?)</script>", drawn)[1])["points"]]
+    assert abs(heights[0] - heights[1]) < 0.05
 
 
 def test_methods_that_disagree_flag_as_many():

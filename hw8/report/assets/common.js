@@ -21,7 +21,7 @@ function bars(title, entries, width, mild, text, signed = false) {
 const rare = (p, normals) => (normals && Math.round(p * (normals + 1)) <= 1
   ? `none of ${normals.toLocaleString("en")} normals` : `p ${number(p, 2)}`);
 
-// What is known of an image: what sets it apart, how unusual each piece of evidence is, and what stands out.
+// What is known of an image: what sets it apart, how unusual each piece of evidence is, and what deviates most.
 function reasons(explained, normals) {
   const parts = Object.entries(explained.parts || {}).sort((a, b) => a[1] - b[1]);
   const shares = Object.entries(explained.shares || {}).sort((a, b) => b[1] - a[1]);
@@ -32,7 +32,7 @@ function reasons(explained, normals) {
       (p) => rare(p, normals).replace(/^p /, "")) : []),
     ...(shares.length ? bars("What the score is made of: shares of the squared distance", shares, (share) => Math.abs(share) * 50,
       (share) => share < 0.1, (share) => `${Math.round(100 * share)}%`, true) : []),
-    ...(deviations.length ? bars("What stands out, in units of the normals' spread", deviations, (z) => Math.abs(z) * 6,
+    ...(deviations.length ? bars("Largest deviations, in units of the normals' spread (usual: -2 to 2)", deviations, (z) => Math.abs(z) * 6,
       (z) => Math.abs(z) < 2, (z) => (z > 0 ? "+" : "") + number(z), true) : []),
   ];
 }

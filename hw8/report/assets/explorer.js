@@ -70,6 +70,10 @@ async function show(before) {
       else if (dialog.open) dialog.close();
     }
   } catch (error) {
+    if (differs("id")) {  // what cannot be opened is not what is shown
+      state = { ...state, id: "" };
+      history.replaceState(null, "", `?${query(state)}`);
+    }
     if (dialog.open) dialog.close();  // the message stands on the page behind it
     say(error.message);
   }
@@ -107,7 +111,9 @@ async function start() {
       if (answer.ready) { set = answer; break; }
       bar.max = answer.total;
       bar.value = answer.read;
-      waiting.querySelector("span").textContent = `Scoring the test set: ${whole(answer.read)} of ${whole(answer.total)}`;
+      waiting.querySelector("span").textContent = answer.learning ? "Learning from the unlabelled images; this takes some minutes"
+        : `Scoring the images: ${whole(answer.read)} of ${whole(answer.total)}`;
+      if (answer.learning) bar.removeAttribute("value");
       await new Promise((resolve) => { setTimeout(resolve, 250); });
     }
   } catch (error) { say(error.message); return; }

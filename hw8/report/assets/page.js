@@ -95,7 +95,7 @@ function draw() {
   shown.sort((a, b) => (up ? 1 : -1) * (value(a) - value(b)) || a.id - b.id);
   place.replaceChildren(...shown.map((card, index) => tile(card, () => open(index, shown))));
   const all = data.totals[form.method.value]?.[form.group.value], of = all ?? data.total;
-  const what = all === undefined ? "test images" : data.groups[form.group.value];
+  const what = all === undefined ? "images" : data.groups[form.group.value];
   form.querySelector("output").textContent = `${shown.length.toLocaleString("en")} of ${of.toLocaleString("en")} ${what}`;
 }
 
@@ -112,7 +112,7 @@ function open(index, of) {
   dialog.replaceChildren(
     element("div", { class: "bar" }, button("← before", -1), button("close", 0), button("next →", 1)),
     element("h2", { id: "dialog-title" }, (data.methods.length > 1 ? `${data.methods[card.method]}: ` : "") + label(card)), picture(card), element("p", { class: "names" }, ...names),
-    ...(card.map ? [element("p", { class: "hint" }, "Where the score comes from:"),
+    ...(card.map ? [element("p", { class: "hint" }, "Where the score comes from, brightest where it falls most if that part is replaced:"),
       element("img", { src: card.map, alt: `where the score of image ${card.id} comes from`, class: "single" })] : []),
     ...reasons(card, data.normals[card.method]));
   if (!dialog.open) dialog.showModal();
@@ -127,6 +127,7 @@ dialog.addEventListener("click", (event) => { if (event.target === dialog) dialo
 dialog.addEventListener("close", () => { if (listed === shown) place.children[opened]?.focus(); });
 form.addEventListener("change", (event) => {
   if (event.target === form.group) form.order.value = ["least", "misses"].includes(form.group.value) ? "up" : "down";
+  if ([form.group, form.method].includes(event.target)) form.low.value = form.high.value = "";  // of other scores
   draw();
 });
 form.addEventListener("submit", (event) => event.preventDefault());
@@ -143,8 +144,10 @@ if (pair) {
     document.querySelector("#pairs .cards").replaceChildren(...found.ids.map((_, index) => element("div", { class: "pair" },
       ...methods.map((method, side) => element("div", {}, element("small", {}, data.methods[method]),
         tile(cards[2 * index + side], () => open(2 * index + side, cards)))))));
-    pair.querySelector("output").textContent = `${found.total.toLocaleString("en")} ${labelled ? "anomalies" : "images"}, `
-      + `the ${found.ids.length} clearest are shown`;
+    const [one, many] = labelled ? ["anomaly", "anomalies"] : ["image", "images"];
+    const some = found.ids.length < found.total ? `, the ${found.ids.length} clearest are shown` : "";
+    pair.querySelector("output").textContent = methods[0] === methods[1] ? "choose two different methods"
+      : `${found.total.toLocaleString("en")} ${found.total === 1 ? one : many}${some}`;
   };
   pair.addEventListener("change", compare);
   pair.querySelector("button").addEventListener("click", () => {
