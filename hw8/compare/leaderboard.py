@@ -63,10 +63,10 @@ def compare(contest: Contest, advance: Callable[[pd.DataFrame], object] = lambda
     """Run every entry that is not finished yet; one row per entry, with `failure` saying why there is no result.
 
     Without a test set, development images are scored, and the rows have figures without labels only. The rows include
-    what earlier comparisons finished in the same folder, on the same images. `advance` gets the rows
-    so far after each entry that was run. Raises InputError for bad names or data, or where a result was made with other
-    settings or data, before anything is run or written; and Interrupted when asked to stop, with all that is finished
-    kept. Any other error of an entry becomes its `failure`.
+    what earlier comparisons finished in the same folder, on the same images. `advance` gets the rows so far after each
+    entry that was run. Raises InputError for bad names or data, or where a result was made with other settings or data,
+    before anything is run or written; and Interrupted when asked to stop, with all that is finished kept. Any other
+    error of an entry becomes its `failure`.
     """
     with locked(contest.folder):
         source = open_source(contest.data)
