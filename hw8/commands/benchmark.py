@@ -1,8 +1,8 @@
 """Measure speeds beside the course's way to train and score, in pairs in one run, and print their ratios.
 
 The images are noise of the homework's shape; nothing is learned. The course's way computes in float32: where hw8 would
-compute in bfloat16, it is measured in both. Takes five to ten minutes on two cores. --busy measures instead, in
-about as long, what is left of hw8's own free rate beside one and two busy processes.
+compute in bfloat16, it is measured in both. Takes ten to twenty minutes on two cores. --busy measures instead, in
+about half as long, what is left of hw8's own free rate beside one and two busy processes.
 """
 
 import dataclasses
