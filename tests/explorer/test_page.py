@@ -91,6 +91,21 @@ def test_a_link_to_what_is_not_there_shows_the_rest(opened):
 
 
 @pytest.mark.slow
+def test_an_image_that_cannot_be_loaded_is_said_and_can_be_opened_again(opened):
+    page, images = opened(), "**/api/image/*"
+    page.route(images, lambda route: route.fulfill(json={"error": "not now"}))
+    page.locator(".card").first.click()
+    until(page, "document.getElementById('message').textContent === 'not now'")
+    page.unroute(images)
+    page.locator(".card").first.click()
+    page.wait_for_selector("dialog[open]")
+    page.route(images, lambda route: route.fulfill(json={"error": "not now"}))
+    page.keyboard.press("ArrowRight")
+    until(page, "!document.querySelector('dialog').open")
+    assert page.locator("#message").inner_text() == "not now"
+
+
+@pytest.mark.slow
 def test_the_threshold_counts_and_filters(opened, pair):
     page = opened()
     histogram = pair.histogram(0, "score")
@@ -268,7 +283,7 @@ def test_the_page_shows_how_far_the_scoring_is(browser, trained, serving):  # no
     with serving(catalogue) as port:
         catalogue.start(on_error=lambda: None)
         watched.page.goto(f"http://127.0.0.1:{port}/?kind=cat")
-        until(watched.page, "document.getElementById('waiting').innerText.includes('Scoring the test set: 0 of 120')")
+        until(watched.page, "document.getElementById('waiting').innerText.includes('Scoring the images: 0 of 120')")
         assert not watched.page.locator("#gallery").is_visible()
         go_on.set()
         watched.page.wait_for_selector(".card")

@@ -288,8 +288,9 @@ def test_two_methods_are_shown_side_by_side(offline, board):
     names = [by.locator("option").nth(int(select.input_value())).inner_text() for select in (by, other)]
     shown = pairs.locator(".pair")
     total = pairs.locator("output").inner_text()
-    assert shown.count() > 0
-    assert total.endswith(f"the {shown.count()} clearest are shown")
+    count = int(re.match(r"([\d,]+) anomal", total)[1].replace(",", ""))
+    assert 0 < shown.count() <= count
+    assert total.endswith(f"the {shown.count()} clearest are shown") == (shown.count() < count)
     assert shown.first.locator("small:not(.card small)").all_inner_texts() == names
     ids = shown.first.locator(".card b:first-child").all_inner_texts()
     assert ids[0] == ids[1]
@@ -303,3 +304,19 @@ def test_two_methods_are_shown_side_by_side(offline, board):
     assert by.locator("option").nth(int(by.input_value())).inner_text() == names[1]
     other.select_option(by.input_value())
     assert shown.count() == 0
+    assert pairs.locator("output").inner_text() == "choose two different methods"
+
+
+def test_a_single_latent_map_says_whose_it_is_and_leads_to_its_images(offline, board):
+    page = offline.page
+    page.goto(board.as_uri())
+    figure = page.locator("figure", has_text="Where each encoder puts")
+    named = figure.locator("option").all_inner_texts()
+    assert named == ["fcn"]
+    point = page.evaluate(
+        "figure => JSON.parse(figure.querySelector('script').textContent).points[0]", figure.element_handle()
+    )
+    plot = figure.locator(".plot").bounding_box()
+    figure.locator(".plot").click(position={"x": point[0] * plot["width"], "y": point[1] * plot["height"]})
+    title = page.locator("#dialog-title").inner_text()
+    assert title.startswith(("fcn: image ", "image ")), "never another method's"
