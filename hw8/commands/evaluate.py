@@ -29,14 +29,14 @@ def _report(file: Path, labels: Path) -> str | None:
     from hw8.config import RUNS, read_config
     from hw8.data.sources import TESTING, array_exists, source_folder
 
-    found = list(RUNS.glob(f"**/{glob.escape(file.stem)}/config.yaml"))
-    if len(found) != 1:
+    settings = list(RUNS.glob(f"**/{glob.escape(file.stem)}/config.yaml"))
+    if len(settings) != 1:
         return None
-    data = read_config(found[0]).data.source
+    data = read_config(settings[0]).data.source
     if data is not None and source_folder(data).resolve() == labels.resolve().parent:
-        return spelled("report", found[0].parent)
+        return spelled("report", settings[0].parent)
     is_data = array_exists(labels.parent / TESTING)
-    return spelled("report", found[0].parent, "--data", labels.parent) if is_data else None
+    return spelled("report", settings[0].parent, "--data", labels.parent) if is_data else None
 
 
 def main() -> None:

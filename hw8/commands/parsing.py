@@ -115,14 +115,14 @@ def _in_plain_words(frame: str) -> str:
     if line.startswith("Missing from"):
         names = re.findall(r"^. {5}(\S.*?) *.$", frame, re.MULTILINE)[:-1]  # the last is --help
         return f"missing: {', '.join(names)}"
-    if found := re.match(r"Missing value for argument '(\S+)'", line):
-        return f"{found[1]}: a value is missing"
-    if found := re.match(r"invalid choice '(.*)' for argument '(\S+)'. Expected one of \((.*?),?\)", line):
-        return f"{found[2]} {found[1]}: must be one of {found[3].replace(chr(39), '')}"
-    if found := re.match(r"Error parsing (--\S+): (.*)'([^']*)'\W*$", line):
+    if match := re.match(r"Missing value for argument '(\S+)'", line):
+        return f"{match[1]}: a value is missing"
+    if match := re.match(r"invalid choice '(.*)' for argument '(\S+)'. Expected one of \((.*?),?\)", line):
+        return f"{match[2]} {match[1]}: must be one of {match[3].replace(chr(39), '')}"
+    if match := re.match(r"Error parsing (--\S+): (.*)'([^']*)'\W*$", line):
         kinds = {"int": "a whole number is expected", "float": "a number is expected"}
-        kind = re.search(r"\b(int|float)\b", found[2], re.IGNORECASE)
-        return f"{found[1]} {found[3]}: {kinds[kind[1].lower()] if kind else 'cannot be read'}"
+        kind = re.search(r"\b(int|float)\b", match[2], re.IGNORECASE)
+        return f"{match[1]} {match[3]}: {kinds[kind[1].lower()] if kind else 'cannot be read'}"
     return re.sub(r"^Error parsing [\w.]+: ", "", line)
 
 

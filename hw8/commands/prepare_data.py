@@ -14,6 +14,7 @@ import tyro
 from hw8.base.errors import InputError, printable
 from hw8.commands.parsing import parse
 from hw8.commands.spelling import for_shell, spelled
+from hw8.data.arrays import SIDE_STEP
 from hw8.prepare.folder import prepare, report
 from hw8.prepare.settings import Preparation
 
@@ -42,8 +43,8 @@ def _next_command(out: Path, has_training_set: bool, side: int) -> str:
     """The command that trains on the images or, without a training set, scores them with the newest finished run."""
     from hw8.training.run_folder import newest_run
 
-    if has_training_set:  # convolutional presets, as the default, halve an image four times
-        return spelled("train", "--data", out, *(["--preset", "fcn"] if side % 16 else []))
+    if has_training_set:
+        return spelled("train", "--data", out, *(["--preset", "fcn"] if side % SIDE_STEP else []))
     try:
         return spelled("predict", "--run", newest_run(), "--data", out)
     except InputError:

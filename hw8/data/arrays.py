@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CHANNELS = (1, 3)
 SMALLEST_SIDE = 4  # pixels; a convolutional model halves them at least twice
+SIDE_STEP = 16  # most convolutional models halve an image four times, and take sides that are multiples of this
 # Images that a fingerprint reads: enough to tell two data sets apart without reading the homework's 1.2 GB. Every run
 # folder holds one: with another number no earlier run could be resumed.
 FINGERPRINT_IMAGES = 1024

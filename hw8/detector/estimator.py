@@ -13,13 +13,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hw8.config import RunConfig
 from hw8.config.presets import DEFAULT_PRESET
-from hw8.data.arrays import Images
+from hw8.data.arrays import SIDE_STEP, Images
 from hw8.data.picture_folder import named_pictures, read_images
 from hw8.data.rows import Layout, checked_shape
 from hw8.data.splits import LEAST_CALIBRATION
 from hw8.detector import run
 from hw8.detector.explanation import Explanation
-from hw8.models.blocks import DOWNSAMPLING
 from hw8.scoring.calibration import JOINT
 from hw8.scoring.tails import ALPHA
 
@@ -140,7 +139,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         """
         level, seed, declared = self._level(), self._seed(), self._declared_shape()
         rows_ND, shape = self._rows(X, reset=True)
-        layout = Layout.of(rows_ND, shape or declared, DOWNSAMPLING)
+        layout = Layout.of(rows_ND, shape or declared, SIDE_STEP)
         array_NHWC = layout.images(rows_ND)
         config = run.settings(self, layout, len(rows_ND), level, seed)
         splits = run.split(len(rows_ND), config)

@@ -132,7 +132,7 @@ def _interval(image_M: np.ndarray, kinds: list[Components]) -> Interval:
     The rows of one image are one cluster (Obuchowski 1997): the variance is that of the sums of their structural
     components. If every row is an image of its own, that is DeLong's variance. On the logit scale the interval
     stays within [0, 1] and covers better near 1 (Pepe 2003, section 5.2). Where it is not defined, as after perfect
-    separation, the interval is auc -+ 3 / n (rule of three), where n is the smaller of the numbers of normal and of
+    separation, the interval is auc +- 3 / n (rule of three), where n is the smaller of the numbers of normal and of
     anomalous images; for a mean over K kinds of n_k images, which weigh alike, the latter is K^2 / sum(1 / n_k).
     """
     auc = float(np.mean([kind.below_N.mean() for kind in kinds]))

@@ -18,7 +18,7 @@ from hw8.report.sprites import data_uri, pictures
 from hw8.report.thresholds import counts_above, p_values_above
 from hw8.runs.predict import score_images
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.tails import is_flagged, rarity, threshold, threshold_of
+from hw8.scoring.tails import is_flagged, rarity, threshold, threshold_from_p_values
 
 STEPS = 240  # places of the threshold's slider: a pixel or two each on a phone
 
@@ -85,7 +85,7 @@ class ScoredRun:
         """The score above which p <= .05; None if too few normals calibrated it for such p-values."""
         if by == "score" and self.transductive:
             # The calibrated scores are those before the transduction, but its p-values fall as its scores rise.
-            return threshold_of(self.p_values["score"], self.scores["score"])
+            return threshold_from_p_values(self.p_values["score"], self.scores["score"])
         return threshold(self._normal(by))
 
     def histogram(self, by: str, groups: dict[str, np.ndarray]) -> dict[str, Any]:

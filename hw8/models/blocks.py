@@ -15,7 +15,6 @@ Norm = Literal["none", "batch"]
 Size = Annotated[int, Field(ge=1, le=1_000_000)]
 # Channels of four stages, from the image inwards. Not strict: YAML has lists only.
 FourWidths = Annotated[tuple[Size, Size, Size, Size], Field(strict=False)]
-DOWNSAMPLING = 16  # of the image by the encoder: four stages, each at stride 2
 
 
 class Autoencoder(Model):

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 # Blocks per side of mask_blocks' grid. Chosen by hand: a block of a 64-pixel face is 8x8 pixels, about an eye, of the
-# inner 32 pixels 4x4. Many more
-# would be like single pixels, which their neighbours give away; very few would hide most of the face.
+# inner 32 pixels 4x4. Many more would be like single pixels, which their neighbours give away; very few would hide most
+# of the face.
 BLOCKS = 8
 
 

@@ -9,15 +9,13 @@ import numpy as np
 from PIL import Image
 
 from hw8.base.errors import InputError
-from hw8.data.arrays import SMALLEST_SIDE
+from hw8.data.arrays import SIDE_STEP, SMALLEST_SIDE
 from hw8.data.pictures import LARGEST_SQUARE, squared
 from hw8.oneclass.files import read_cifar10, read_idx, read_npz
 from hw8.oneclass.labelled_set import LabelledSet, check_memory
 from hw8.oneclass.pictures import read_class_folders
 
 DIGITS = "digits"
-# The default side is a multiple of this: convolutional models halve an image four times.
-SIDE_STEP = 16
 LEAST_SIDE = 32  # of the default side in pixels: smaller images are padded or enlarged to that of CIFAR-10
 # At most one pixel in so many of the new side is padding, as from 28 to 32. Smaller images are scaled: with more
 # padding, the border would be much of what a model learns.

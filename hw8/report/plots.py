@@ -19,8 +19,8 @@ NORMAL_COLOUR = "#8394a5"
 # Chosen by hand to be told apart on a light and on a dark page; further kinds repeat them.
 COLOURS = ("#e4572e", "#3a8fd0", "#9a67ea", "#2fa36b", "#d99a00", "#d6478f", "#17a2a8", "#a0703c", "#7a8a00", "#c04040")
 DASHES = ("-", "--", "-.", ":")
-# Where logarithmic axes of rates begin: of a few thousand normal images, lower rates rest on one or two.
 LEAST_RANGE = 0.02  # of an axis of ROC-AUC, chosen by hand: a tie is not to fill the plot from corner to corner
+# Where logarithmic axes of rates begin: of a few thousand normal images, lower rates rest on one or two.
 LOWEST_RATE = 1e-3
 POINTED = 2  # every second point of a ROC curve can be pointed at: they stay a few pixels apart, at half the bytes
 STYLE: Any = {

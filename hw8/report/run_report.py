@@ -54,10 +54,11 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str) -> N
     explainer = Explainer.for_images(trained, images)
     # A transductive run's calibrated scores are those before the transduction.
     normal_C = None if predicted.share is not None else trained.calibration.values_C[trained.score_name]
-    if normal_C is None:
-        limit: float | None = tails.threshold_of(predicted.p_value_N, predicted.score_N)
-    else:
-        limit = tails.threshold(normal_C)
+    limit = (
+        tails.threshold_from_p_values(predicted.p_value_N, predicted.score_N)
+        if normal_C is None
+        else tails.threshold(normal_C)
+    )
     figures = _figures(RunFolder(run), method, scores, predicted.table, labels)
     score_name = "transductive" if normal_C is None else trained.score_name
     histogram = plots.histogram(method.score_N, labels, limit, score_name)

@@ -24,8 +24,8 @@ CLIPPED_AT = 8.0  # scales, chosen by hand: of normal data nothing lies there, a
 # by hand, on calibration images with synthetic anomalies planted among them (docs/scoring.md).
 CORE, CONCENTRATIONS, REWEIGHTINGS = 0.75, 3, 2
 NEIGHBOURS = 5  # chosen by hand: one is as noisy as that image, and fifty see no hole among the normals
-# Columns of a vector up to which its distance is computed unasked, chosen by hand: the time of each fit
-# grows with their cube, and a few hundred calibration images know nothing of a longer vector's covariance.
+# Columns of a vector up to which its distance is computed unasked, chosen by hand: the time of each fit grows
+# with their cube, and a few hundred calibration images know nothing of a longer vector's covariance.
 MOST_COLUMNS = 512
 LEAST_VARIANCE = 1e-6  # of the largest variance, at least of 1: smaller ones are rounding errors of what never varies
 LEAST_SCALE = 1e-9  # a smaller interquartile range is that of counts that are mostly equal

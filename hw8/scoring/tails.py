@@ -119,7 +119,7 @@ def threshold(score_C: np.ndarray, alpha: float = ALPHA) -> float | None:
     return float(np.sort(score_C)[-allowed]) if allowed else None
 
 
-def threshold_of(p_value_N: np.ndarray, score_N: np.ndarray) -> float:
+def threshold_from_p_values(p_value_N: np.ndarray, score_N: np.ndarray) -> float:
     """The score above which p <= .05, of scores (N,) whose p-values (N,) fall as they rise."""
     falling_N = np.sort(score_N)[::-1]
     count = int(is_flagged(p_value_N).sum())

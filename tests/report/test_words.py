@@ -36,7 +36,7 @@ from hw8.report.words import UNUSUAL, WORDS, in_words
 from hw8.runs.predict import Scores
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import Calibration, needed_evidence
-from hw8.scoring.tails import conformal, is_flagged, p_in_words, threshold, threshold_of
+from hw8.scoring.tails import conformal, is_flagged, p_in_words, threshold, threshold_from_p_values
 
 METRICS = pd.DataFrame({"epoch": [1, 2], "train_loss": [2.0, 1.0], "held_out_loss": [2.5, 1.5]})
 
@@ -241,7 +241,7 @@ def test_the_threshold_of_p_values_flags_as_they_do():
     score_N = np.array([3.0, 1.0, 2.0, 5.0])
     for p_value_N in ([0.04, 0.9, 0.5, 0.01], [0.5, 0.9, 0.6, 0.2], [0.01] * 4):
         flagged_N = is_flagged(np.array(p_value_N))
-        np.testing.assert_array_equal(score_N > threshold_of(np.array(p_value_N), score_N), flagged_N)
+        np.testing.assert_array_equal(score_N > threshold_from_p_values(np.array(p_value_N), score_N), flagged_N)
 
 
 def test_axes_of_few_figures_have_numbers_and_ties_no_slope():

@@ -70,7 +70,7 @@ async function show(before) {
       else if (dialog.open) dialog.close();
     }
   } catch (error) {
-    if (differs("id")) {  // what cannot be opened is not what is shown
+    if (differs("id")) {  // the image could not be opened: the address is not to name it
       state = { ...state, id: "" };
       history.replaceState(null, "", `?${query(state)}`);
     }
