@@ -224,12 +224,9 @@ def score_images(trained: TrainedRun, images: Images) -> RunScores:
     if not trained.config.scoring.transductive:
         return RunScores(trained.name, score_N, trained.calibration.p_value(trained.score_name, score_N), table)
     training, splits = trained.open_training()
-    samples = Sample(training, splits.train), Sample(training, splits.calibration)
-    transducer = Transducer(trained.scorer, trained.config.seed)
-    # One process trains the discriminators: several would end in weights of their own.
-    job, own_C = processes(), trained.calibration.values_C[trained.score_name]
-    transduction = job.broadcast(transducer(*samples, images, own_C, score_N) if job.main else None)
-    assert transduction is not None  # noqa: S101 (the first process's)
+    needed = trained.with_needed_evidence()
+    transducer = Transducer(needed.scorer, trained.calibration, trained.score_name, trained.config.seed)
+    transduction = transducer(Sample(training, splits.train), Sample(training, splits.calibration), images)
     return RunScores(trained.name, transduction.score_N, transduction.p_value_N, table, transduction.share)
 
 

@@ -17,7 +17,6 @@ from hw8.report.explanation import draw_explanation, explain
 from hw8.runs.predict import predict
 from hw8.runs.train import FinishedTraining, train_run
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring import transductive
 from hw8.scoring.fusion import fused_p_values
 from hw8.scoring.tails import Tail
 
@@ -215,8 +214,7 @@ def test_what_cannot_be_scored_is_refused_before_training(small, tmp_path, scori
     assert not (tmp_path / "run").exists()
 
 
-def test_transduction_is_named_and_repeats_itself(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(transductive.Transducer.__init__, "__defaults__", (15, transductive.LR))
+def test_transduction_is_named_and_repeats_itself(small, tmp_path):
     config = settings(small, "boss_transductive", epochs=1)
     run = train_run(config, tmp_path / "run")
     prediction = predict([run.folder.path], None, tmp_path / "first.csv")
