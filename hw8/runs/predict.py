@@ -18,6 +18,7 @@ from hw8.config import Device
 from hw8.data.arrays import Images
 from hw8.data.labels import Labels
 from hw8.data.loader import in_batches
+from hw8.data.splits import reference_rows
 from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.runs.submission import write_part, write_submission
 from hw8.runs.trained_run import TrainedRun
@@ -226,7 +227,9 @@ def score_images(trained: TrainedRun, images: Images) -> RunScores:
     training, splits = trained.open_training()
     needed = trained.with_needed_evidence()
     transducer = Transducer(needed.scorer, trained.calibration, trained.score_name, trained.config.seed)
-    transduction = transducer(Sample(training, splits.train), Sample(training, splits.calibration), images)
+    row_R = reference_rows(splits)
+    normal = Sample(training, row_R, np.full(len(row_R), trained.config.scoring.fit_on == "training"))
+    transduction = transducer(normal, Sample(training, splits.calibration), images, score_N)
     return RunScores(trained.name, transduction.score_N, transduction.p_value_N, table, transduction.share)
 
 
@@ -250,7 +253,7 @@ def _fused(
     nats, normals = [], []
     for trained, scores in zip(trained_runs, by_run, strict=True):
         calibration, name = trained.calibration, trained.score_name
-        # A transductive score is in nats already, and the calibration normals have none.
+        # A transductive score is -log p already, and no calibration normal has one.
         nats.append(calibration.nats(name, scores.score_N) if scores.share is None else scores.score_N)
         normals.append(calibration.values_C[name])
     score_N, inductive = fuse(nats, groups), all(scores.share is None for scores in by_run)

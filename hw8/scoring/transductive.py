@@ -4,8 +4,8 @@ A linear classifier tells training normals from a mixture of calibration normals
 and others 2024). Where a share of the test set is anomalous, its log-odds rise with the ratio of the test's density to
 the normals': learning from positive and unlabelled images (Elkan and Noto 2008). It is cross-fitted: an image is scored
 only by a classifier that did not see it. Calibration and test normals are treated alike, so that conformal p-values
-compare like with like. No label is used and no other data; but the score of an image depends on the others, and means
-nothing for a new image.
+compare like with like; their level is measured, not proven, since there are five classifiers instead of one. No label
+is used and no other data; but the score of an image depends on the others, and means nothing for a new image.
 """
 
 import dataclasses
@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from hw8.base.errors import InputError
 from hw8.base.processes import processes
 from hw8.data.arrays import Images
-from hw8.data.splits import evenly_spaced
 from hw8.models.blocks import ResidualBlock
 from hw8.models.output import Model, Output
 from hw8.models.recogniser import Recogniser
@@ -31,18 +30,15 @@ FOLDS = 5  # of two folds, a classifier would see half of the test set instead o
 PENALTY_C = 3e-4  # scikit-learn's inverse strength of the L2 penalty
 OWN_SCALE = 10.0  # standard deviation of the run's own -log p among columns of 1, so that it is hardly penalised
 LEAST_Z = 2.0  # standard errors of test images above held-out normals: 1 test set of normals in 44 exceeds it
-# Training images compared with, evenly spaced: of 1,000 columns they take 160 MB, and a minute or two to score.
-MOST_NORMALS = 20_000
 STEPS = 200  # most iterations of L-BFGS, which needs a third of them
 STAGES = "stages"
 
 
 @dataclasses.dataclass(frozen=True)
 class Transduction:
-    """Scores of the test images (N,), their conformal p-values, and the estimated share of anomalies among them.
+    """Scores of the test images (N,), -log p, their conformal p-values, and the estimated share of anomalies.
 
-    The p-values hold where calibration and test normals are exchangeable. What sets test normals apart from training
-    normals, for instance that they are other people, raises their scores.
+    The share is 0 where the classifiers found none. The p-values hold where calibration and test normals are alike.
     """
 
     score_N: np.ndarray
@@ -52,10 +48,11 @@ class Transduction:
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """Images and those of their rows that take part."""
+    """Images, those of their rows that take part and, if any, which of these the run's distances were fitted to."""
 
     images: Images
     rows: np.ndarray
+    fitted_N: np.ndarray | None = None
 
 
 class Stages(Model):
@@ -107,34 +104,33 @@ class Transducer:
     def __post_init__(self) -> None:
         check_can_transduce(self.scorer.model)
 
-    def __call__(self, normal: Sample, calibration: Sample, test: Images) -> Transduction:
-        """Scores of the test images, whose p-values come from the `calibration` normals; `normal` were trained on.
+    def __call__(self, normal: Sample, calibration: Sample, test: Images, own_N: np.ndarray) -> Transduction:
+        """Scores of the test images, of which `own_N` are the run's own; `normal` were trained on.
 
-        The score is the classifier's log-odds. Unless these tell test images from held-out normals (Mann-Whitney, two
-        standard errors), it is -log p of the run's own score.
+        The score is -log p of the classifier's log-odds, by the `calibration` normals. Unless these tell test images
+        from held-out normals (Mann-Whitney, two standard errors), it is -log p of the run's own score.
         """
-        normal = Sample(normal.images, evenly_spaced(normal.rows, MOST_NORMALS))
-        every = normal, calibration, Sample(test, np.arange(len(test)))
-        (normal_RD, _), (calibration_CD, _), (test_ND, own_N) = map(self.describe, every)
         own_C = self.calibration.values_C[self.score_name]
         if min(len(own_C), len(own_N)) < FOLDS:
             return alone(own_C, own_N)
-        calibration_CD[:, -1] = leave_one_out_nats(own_C)  # what was fitted to them is too kind to them
+        every = normal, calibration, Sample(test, np.arange(len(test)))
+        normal_RD, calibration_CD, test_ND = map(self.describe, every)
+        calibration_CD[:, -1] = leave_one_out_nats(own_C)  # a tail is too kind to what it was fitted to
         job = processes()
         # One process fits the classifiers: several might round differently.
         odds = job.broadcast(log_odds(normal_RD, calibration_CD, test_ND, self.seed) if job.main else None)
         assert odds is not None  # noqa: S101 (the first process's)
         return decide(*odds, own_C, own_N)
 
-    def describe(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        """Columns of evidence (N, D), the last of which is -log p of the run's own score, and that score (N,)."""
+    def describe(self, sample: Sample) -> np.ndarray:
+        """Columns of evidence, the last of which is -log p of the run's own score: float32 (N, D)."""
         scorer, recogniser = self.scorer, check_can_transduce(self.scorer.model)
-        names = [*(scorer.evidence_names or ()), STAGES]
+        names = None if scorer.evidence_names is None else [*scorer.evidence_names, STAGES]
         staged = Scorer(Stages(recogniser), scorer.device, scorer.precision, scorer.batch_size, names)
         table = staged.table(sample.images, sample.rows, label="transduction")
-        own_N = select(self.calibration.scores(table), self.score_name)
-        vectors = [name for name, value in table.items() if value.ndim == 2]
-        return np.column_stack([columns(table, vectors), self.calibration.nats(self.score_name, own_N)]), own_N
+        own_N = select(self.calibration.scores(table, sample.fitted_N), self.score_name)
+        nats_N = self.calibration.nats(self.score_name, own_N)
+        return np.column_stack([columns(table, list(table)), nats_N]).astype(np.float32)
 
 
 def check_can_transduce(model: Model) -> Recogniser:
@@ -173,19 +169,26 @@ def log_odds(
     return odds_C, odds_N
 
 
-def decide(
-    odds_C: np.ndarray, odds_N: np.ndarray, own_C: np.ndarray, own_N: np.ndarray, least_z: float = LEAST_Z
-) -> Transduction:
-    """The log-odds as scores, if test images (N,) stand `least_z` standard errors above calibration normals (C,).
+def decide(odds_C: np.ndarray, odds_N: np.ndarray, own_C: np.ndarray, own_N: np.ndarray) -> Transduction:
+    """-log p of the log-odds, if test images (N,) stand two standard errors above calibration normals (C,).
 
     Otherwise -log p of the run's own scores (C,), (N,), and a share of 0.
     """
-    p_N = conformal(odds_C, odds_N)
-    # For normal images p is uniform, with a mean of 1/2 and a variance of 1/12.
-    z = (0.5 - p_N.mean()) / np.sqrt((1 / len(odds_C) + 1 / len(p_N)) / 12)
-    if z < least_z:
+    if excess(odds_C, odds_N) < LEAST_Z:
         return alone(own_C, own_N)
-    return Transduction(odds_N, p_N, float(max(0.0, 1 - 2 * (p_N > 0.5).mean())))  # Storey 2002
+    p_N = conformal(odds_C, odds_N)
+    share = max(1 / len(p_N), 1 - 2 * float((p_N > 0.5).mean()))  # Storey 2002; at least one image
+    return Transduction(Tail.fit(odds_C).nats(odds_N), p_N, share)
+
+
+def excess(score_C: np.ndarray, score_N: np.ndarray) -> float:
+    """How many standard errors the scores of test images (N,) lie above those of calibration normals (C,).
+
+    From the mean of the p-values, which is the statistic of Mann and Whitney's test: for normal images p is uniform,
+    with a mean of 1/2 and a variance of 1/12.
+    """
+    deviation = 0.5 - conformal(score_C, score_N).mean()
+    return float(deviation / np.sqrt((1 / len(score_C) + 1 / len(score_N)) / 12))
 
 
 def alone(own_C: np.ndarray, own_N: np.ndarray) -> Transduction:

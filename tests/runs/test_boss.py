@@ -7,16 +7,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import spearmanr
 
 from hw8.base.errors import InputError
 from hw8.commands.predict import notes
 from hw8.compare.ablation import ablate
 from hw8.config import RunConfig, to_yaml
 from hw8.config.presets import changed, load_preset
+from hw8.data.arrays import Images
 from hw8.report.explanation import draw_explanation, explain
 from hw8.runs.predict import predict
 from hw8.runs.train import FinishedTraining, train_run
 from hw8.runs.trained_run import TrainedRun
+from hw8.scoring import transductive
 from hw8.scoring.fusion import fused_p_values
 from hw8.scoring.tails import Tail
 
@@ -214,12 +217,22 @@ def test_what_cannot_be_scored_is_refused_before_training(small, tmp_path, scori
     assert not (tmp_path / "run").exists()
 
 
-def test_transduction_is_named_and_repeats_itself(small, tmp_path):
+def test_transduction_is_named_and_repeats_itself(small, tmp_path, monkeypatch):
     config = settings(small, "boss_transductive", epochs=1)
     run = train_run(config, tmp_path / "run")
-    prediction = predict([run.folder.path], None, tmp_path / "first.csv")
-    predict([run.folder.path], None, tmp_path / "second.csv")
-    assert (tmp_path / "first.csv").read_bytes() == (tmp_path / "second.csv").read_bytes()
-    assert prediction.share is not None
-    assert any("looking at the unlabelled test images" in note for note in notes(prediction))
-    assert prediction.as_json()["transductive"] is True
+    alone_N = run.score(*of_test(run))[run.score_name]
+    for least_z, words in (-np.inf, "Estimated share of anomalies: "), (np.inf, "They tell of no anomalies"):
+        monkeypatch.setattr(transductive, "LEAST_Z", least_z)
+        prediction = predict([run.folder.path], None, tmp_path / "first.csv")
+        predict([run.folder.path], None, tmp_path / "second.csv")
+        assert (tmp_path / "first.csv").read_bytes() == (tmp_path / "second.csv").read_bytes()
+        (line,) = [note for note in notes(prediction) if "looking at the unlabelled test images" in note]
+        assert words in line
+        assert prediction.as_json()["transductive"] is True
+        ranked_alike = spearmanr(prediction.score_N, alone_N)[0] > 0.999
+        assert ranked_alike == (least_z > 0)
+
+
+def of_test(run: TrainedRun) -> tuple[Images, np.ndarray]:
+    images = run.open_test(run.open_source(None))
+    return images, np.arange(len(images))

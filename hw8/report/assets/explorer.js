@@ -111,7 +111,7 @@ async function start() {
       if (answer.ready) { set = answer; break; }
       bar.max = answer.total;
       bar.value = answer.read;
-      waiting.querySelector("span").textContent = answer.learning ? "Learning from the unlabelled images; this takes some minutes"
+      waiting.querySelector("span").textContent = answer.learning ? "Learning from the unlabelled images; this takes a minute or two"
         : `Scoring the images: ${whole(answer.read)} of ${whole(answer.total)}`;
       if (answer.learning) bar.removeAttribute("value");
       await new Promise((resolve) => { setTimeout(resolve, 250); });
