@@ -79,9 +79,6 @@ def _next_command(prediction: "Prediction", data: str | None) -> str:
     return spelled("report", prediction.runs[0], *([] if data is None else ["--data", data]))
 
 
-NONE_FOUND = "They tell of no anomalies, so each score is that of the image alone"
-
-
 def notes(prediction: "Prediction") -> list[str]:
     """Lines besides the table: what was scored, how far the runs agree, and what a transduction looked at."""
     lines, runs = [], prediction.runs
@@ -97,8 +94,8 @@ def notes(prediction: "Prediction") -> list[str]:
     if prediction.share is not None:
         lines.append(
             "Transductive: these scores were made by looking at the unlabelled test images as a whole; check that "
-            "your rules allow it. "
-            + (f"Estimated share of anomalies: {prediction.share:.0%}" if prediction.share else NONE_FOUND)
+            f"your rules allow it. Estimated share of anomalies: {prediction.share:.0%}"
+            + ("" if prediction.share else " (none found, so that each score is that of the image alone)")
         )
     return lines
 
