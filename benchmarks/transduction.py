@@ -4,7 +4,7 @@ Test sets are simulated from the development images of RUN, a `boss` trained wit
 --calibration-share 0.1`. The anomalies of one are altered by kinds that no model is trained on; those of another are
 a group of the images themselves, found by k-means, which the training and calibration images that classifiers see are
 then left without. The encoder and its calibration have seen such images, so that `boss` alone is at chance there.
-Writes OUT.csv (default: docs/benchmarks/transduction), one row per setting and share of anomalies.
+Writes OUT.csv (default: docs/benchmarks/transduction), one row per family of test sets, share of anomalies and setting.
 """
 
 import dataclasses
@@ -95,7 +95,9 @@ def simulated(run: TrainedRun) -> Iterator[Simulated]:
             order = rng.permutation(len(dev))
             count = round(share * len(dev))
             changed, same = altered[kind].rows(order[:count]), known.rows(dev[order[count:]])
-            test = Described(*map(np.concatenate, zip(vars(changed).values(), vars(same).values(), strict=True)))
+            test = Described(
+                np.concatenate([changed.value_ND, same.value_ND]), np.concatenate([changed.own_N, same.own_N])
+            )
             normal, calibration = known.rows(splits.train), known.rows(splits.calibration)
             yield Simulated("altered", share, normal, calibration, test, np.arange(len(dev)) < count)
         for name, group_N in by:
