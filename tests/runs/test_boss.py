@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -231,6 +232,23 @@ def test_transduction_is_named_and_repeats_itself(small, tmp_path, monkeypatch):
         assert prediction.as_json()["transductive"] is True
         ranked_alike = spearmanr(prediction.score_N, alone_N)[0] > 0.999
         assert ranked_alike == (least_z > 0)
+
+
+def test_transductive_scores_add_to_those_of_another_run(boss, second, tmp_path, monkeypatch):
+    """Both are -log p; the transductive run, here a copy of the first, has no calibration normals to compare with."""
+    monkeypatch.setattr(transductive, "LEAST_Z", -np.inf)
+    folder = tmp_path / "run"
+    shutil.copytree(boss.folder.path, folder)
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("transductive: false", "transductive: true"))
+    both, own, other = (
+        predict(runs, None, tmp_path / "scores.csv")
+        for runs in ([folder, second.folder.path], [folder], [second.folder.path])
+    )
+    assert both.groups == [[0], [1]]
+    nats_N = Tail.fit(TrainedRun.load(second.folder.path).calibration.values_C["joint"]).nats(other.score_N)
+    np.testing.assert_allclose(both.score_N, own.score_N + nats_N, rtol=1e-9)
+    assert both.p_value_N is None
 
 
 def of_test(run: TrainedRun) -> tuple[Images, np.ndarray]:
