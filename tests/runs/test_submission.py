@@ -53,6 +53,8 @@ def test_reads_a_good_file(file):
         (GOOD.replace("-2", "inf"), "line 3: score 'inf' is not a finite number"),
         (GOOD.replace("-2", ""), "line 3: score '' is not a finite number"),
         (GOOD.replace("-2", "high"), "line 3: score 'high' is not a finite number"),
+        (GOOD.replace("-2", "6E 2"), "line 3: score '6E 2' is not a finite number"),
+        (GOOD.replace("-2", "1_0"), "line 3: score '1_0' is not a finite number"),
         (GOOD.replace("1,-2\n", "1,-2\n\n"), "line 4|not a CSV"),
         ("", "not a CSV file"),
         ("ID,score\n", "holds no rows"),
