@@ -191,7 +191,7 @@ def step_shares(preset: str, steps: int) -> dict[str, float]:
         whole = seconds["step"] + seconds["logging"]
         shares = {part: value / whole for part, value in seconds.items() if part != "step"}
         epoch = len(trainer.splits.train) * whole / count
-        ending = _epoch_end(trainer, running, epoch)
+        ending = epoch_end(trainer, running, epoch)
     return {"images_per_second": count / whole, **shares, "epoch_end": ending / (epoch + ending)}
 
 
@@ -214,7 +214,7 @@ def _timed(owner: Any, attribute: str, seconds: dict[str, float], part: str) -> 
         setattr(owner, attribute, original)
 
 
-def _epoch_end(trainer: Trainer, running: Iterator[int], epoch: float) -> float:
+def epoch_end(trainer: Trainer, running: Iterator[int], epoch: float) -> float:
     """Seconds at the end of an epoch of so many seconds, on average over those that save and those that do not."""
     board = Board(None, 0)
     trainer.finish_epoch(board)  # warms up; the first epoch saves
