@@ -55,12 +55,12 @@ def beside_busy_processes(seconds: float, repeats: int, advance: Callable[[Any],
     for preset in TRAINED:
         with training_rate(preset, seconds) as rate:
             cases[f"training {preset}"] = advance(_measured(rate, repeats))
-    cases[f"scoring {SCORED}"] = advance(_measured(scoring_rate(SCORED, seconds), repeats))
+    cases[f"scoring {SCORED}"] = advance(_measured(scoring_rate(SCORED, seconds), repeats, shared=True))
     return {"others_used_cores": others, "cases": cases}
 
 
-def _measured(rate: Callable[[], float], repeats: int) -> list[dict[str, float]]:
-    """The rate with each number of busy processes, in turns."""
+def _measured(rate: Callable[[], float], repeats: int, shared: bool = False) -> list[dict[str, float]]:
+    """The rate with each number of busy processes, in turns; `shared` as for `computing_threads`."""
     everything = torch.get_num_threads()
     chosen: dict[int, list[float]] = {count: [] for count in BUSY}
     fixed: dict[int, list[float]] = {count: [] for count in BUSY}
@@ -69,7 +69,7 @@ def _measured(rate: Callable[[], float], repeats: int) -> list[dict[str, float]]
     for _ in range(repeats):
         for count in BUSY:
             with _busy_processes(count):
-                with computing_threads():
+                with computing_threads(shared=shared):
                     threads[count] = torch.get_num_threads()
                     chosen[count].append(rate())
                 fixed[count].append(rate())
@@ -100,14 +100,14 @@ def scoring_rate(preset: str, seconds: float) -> Callable[[], float]:
     evidence = needed_evidence(scoring.score, scoring.parts, scoring.fused)
     model = channels_last(preset_model(config))
     scorer = Scorer(model, choose_device("cpu"), OURS, scoring.score_batch_size, evidence)
-    batch = np.arange(scoring.score_batch_size)
+    rows = np.arange(len(images))
 
     def rate() -> float:
-        scorer.table(images, batch)  # the first batch after a change of threads starts them
+        scorer.table(images, rows[: scoring.score_batch_size])  # the first batch after a change of threads starts them
         count, started = 0, time.perf_counter()
         while time.perf_counter() < started + seconds:
-            scorer.table(images, batch)
-            count += len(batch)
+            scorer.table(images, rows)
+            count += len(rows)
         return count / (time.perf_counter() - started)
 
     return rate

@@ -1,7 +1,8 @@
-"""How many threads PyTorch computes with: as many as there are cores that other programs leave free.
+"""How many threads PyTorch computes with, in training as many as there are cores that other programs leave free.
 
 Threads wait for each other at every small operation, so one that shares its core with another program holds up all of
 them: two threads on two cores, one of which is busy, train at a third of the free rate, one thread at two thirds.
+Batches that are scored do not depend on each other, so there each thread has batches of its own, and none waits.
 """
 
 import contextlib
@@ -9,8 +10,11 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
@@ -21,8 +25,11 @@ BUSY = ("user", "nice", "system", "irq", "softirq", "steal")  # what psutil coun
 PERIOD = 0.3  # seconds: the system counts in hundredths of a second, so that a load is good to a tenth of a core
 TOLERATED = 0.25  # of a core, used by others, that still counts as free: chosen by hand, above an idle desktop's noise
 SLOW = 2 / 3  # of the best rate: what one thread reaches of two, so that above it fewer threads would not be faster
+MOST_AT_ONCE = 8  # batches, since each needs memory for its intermediate results, and Python starts all operations
 SHORTEST = 2.0  # seconds over which a rate is compared: shorter epochs vary by themselves
 
+T = TypeVar("T")
+R = TypeVar("R")
 log = logging.getLogger(__name__)
 
 
@@ -72,11 +79,12 @@ class Threads:
 
 
 @contextlib.contextmanager
-def computing_threads(number: int | None = None) -> Iterator[Threads]:
+def computing_threads(number: int | None = None, shared: bool = False) -> Iterator[Threads]:
     """Within the block, PyTorch computes with `number` threads or, by default, with as many as there are free cores.
 
-    The default is measured in a third of a second, and is never more than PyTorch had. It is PyTorch's own number where
-    OMP_NUM_THREADS gives that, and in a job of several processes. Raises InputError for a number below 1.
+    The default is measured in a third of a second, and is never more than PyTorch had; with `shared`, for threads that
+    do not wait for each other, busy cores count as free ones. It is PyTorch's own number where OMP_NUM_THREADS gives
+    that, and in a job of several processes. Raises InputError for a number below 1.
     """
     import torch
 
@@ -85,7 +93,7 @@ def computing_threads(number: int | None = None) -> Iterator[Threads]:
     before = torch.get_num_threads()
     adaptive = number is None and before > 1 and processes().count == 1 and not os.environ.get("OMP_NUM_THREADS")
     if adaptive:
-        number = _measured(before)
+        number = min(before, available_cores()) if shared else _measured(before)
     try:
         if number is not None and number != before:
             torch.set_num_threads(number)
@@ -93,6 +101,32 @@ def computing_threads(number: int | None = None) -> Iterator[Threads]:
     finally:
         if torch.get_num_threads() != before:
             torch.set_num_threads(before)
+
+
+def in_threads(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+    """Yield what `work` gives for each item, in order; as many items are worked on at once as PyTorch has threads.
+
+    Up to eight: more threads than that are shared out among the items. A single item has all threads.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    at_once = min(threads, len(items), MOST_AT_ONCE)
+    if at_once < 2:
+        yield from map(work, items)
+        return
+    waiting: deque[Future[R]] = deque()
+    pool = ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(threads // at_once,))
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > at_once:  # one more than are worked on, so that none of the threads has to wait
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)  # of some libraries all threads have one number
 
 
 def available_cores() -> int:

@@ -126,8 +126,7 @@ def predict(
     `where` defaults to the data of the first run, `out` to submissions/NAME.csv. Several runs are fused by
     `hw8.scoring.fusion.fuse`. `evidence` is a .csv or .npz file for the evidence behind the scores of a single run.
     `fdr` is a false discovery rate in (0, 1), at which a file beside `out` names the flagged images. Where the
-    pictures' names are known, another file beside `out` has `file,score,p_value`. `threads` defaults to one per free
-    core.
+    pictures' names are known, another file beside `out` has `file,score,p_value`. `threads` defaults to one per core.
     Raises InputError, before any file is written unless the disk itself fails.
     """
     paths = runs or [newest_run()]
@@ -136,7 +135,7 @@ def predict(
     if fdr is not None and not 0 < fdr < 1:
         raise InputError(f"`fdr` {fdr:g}: the share of flagged images that may be normal lies between 0 and 1")
     trained_runs = [TrainedRun.load(run, device) for run in paths]
-    with computing_threads(threads):
+    with computing_threads(threads, shared=True):
         return predict_with(trained_runs, where, out, evidence, fdr)
 
 
@@ -204,7 +203,7 @@ def predict_shard(
     if not of_shard:
         raise InputError(f"`shard` {number}/{count}: {len(images):,} images are only {len(batches)} batches; cut fewer")
     rows = np.concatenate(of_shard)
-    with computing_threads(threads):
+    with computing_threads(threads, shared=True):
         table = trained.scorer.table(images, rows, label=str(run))
     # Names weights and images, so that parts of another run or test set are not merged with these.
     digest = hashlib.sha256(RunFolder(run).model.read_bytes() + images.fingerprint().encode()).hexdigest()[:12]

@@ -1,6 +1,8 @@
 """As many threads as there are free cores: how load is measured, and what follows from it."""
 
 import math
+import threading
+import time
 import types
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import torch
 
 from hw8.base import threads
 from hw8.base.errors import InputError
-from hw8.base.threads import OtherLoad, Threads, available_cores, computing_threads
+from hw8.base.threads import OtherLoad, Threads, available_cores, computing_threads, in_threads
 
 
 class Load:
@@ -138,3 +140,58 @@ def test_a_containers_limit(tmp_path: Path):
     assert limit() == 4, "version 1"
     (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("-1")
     assert limit() == 2.5
+
+
+def test_threads_that_do_not_wait_for_each_other_share_busy_cores(machine):
+    machine.setattr(Load, "used", 8.0)
+    with computing_threads(shared=True):
+        assert torch.get_num_threads() == 8
+    machine.setattr(threads, "_container_limit", lambda: 2.5)
+    with computing_threads(shared=True):
+        assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(("number", "items", "at_once", "each"), [(8, 20, 8, 1), (8, 3, 3, 2), (20, 20, 8, 2)])
+def test_as_many_items_at_once_as_threads_which_they_share(machine, number, items, at_once, each):
+    torch.set_num_threads(number)
+    together = threading.Barrier(at_once)
+
+    def work(item: int) -> tuple[int, int]:
+        if item < at_once:
+            together.wait(10)  # passes only when so many are worked on at once
+        time.sleep(0.01 * (item % 3))
+        return item, torch.get_num_threads()
+
+    results = list(in_threads(work, range(items)))
+    assert [item for item, _ in results] == list(range(items)), "in order"
+    assert {threads for _, threads in results} == {each}
+    assert torch.get_num_threads() == number
+
+
+@pytest.mark.parametrize(("number", "items"), [(1, 3), (8, 1), (8, 0)])
+def test_a_single_thread_or_item_is_worked_on_here(machine, number, items):
+    torch.set_num_threads(number)
+    found = list(in_threads(lambda _: (threading.get_ident(), torch.get_num_threads()), range(items)))
+    assert found == [(threading.get_ident(), number)] * items
+
+
+def test_no_more_items_are_begun_than_are_fetched(machine):
+    begun = []
+    results = in_threads(begun.append, range(1000))
+    next(results)
+    time.sleep(0.05)
+    assert len(begun) <= 10
+    results.close()
+    assert len(begun) <= 10
+    assert torch.get_num_threads() == 8
+
+
+def test_an_error_in_a_thread_is_raised_here(machine):
+    def work(item: int) -> int:
+        if item == 5:
+            raise InputError("item 5")
+        return item
+
+    with pytest.raises(InputError, match="item 5"):
+        list(in_threads(work, range(1000)))
+    assert torch.get_num_threads() == 8

@@ -249,3 +249,20 @@ def test_grey_images_have_no_opponent_colour():
     torch.testing.assert_close(texture.opponent(grey_NCHW), expected, atol=1e-6, rtol=0)
     luma_N = texture.opponent(torch.eye(3).view(3, 3, 1, 1))[:, 0, 0, 0]
     torch.testing.assert_close(luma_N, torch.tensor([0.299, 0.587, 0.114]))
+
+
+@pytest.mark.parametrize("preset", ["resnet", "boss"])
+def test_scores_do_not_depend_on_the_number_of_threads(preset):
+    before, config = torch.get_num_threads(), load_preset(preset)
+    array = np.random.default_rng(0).integers(0, 256, (700, 32, 32, 3), dtype=np.uint8)
+    scorer = Scorer(create_model(config.model.name, 32, 3, config.model.options), torch.device("cpu"), "fp32", 256)
+    tables = []
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            tables.append(scorer.table(Images(array), np.arange(len(array))))
+    finally:
+        torch.set_num_threads(before)
+    for name, value in tables[0].items():
+        for other in tables[1:]:
+            np.testing.assert_array_equal(other[name], value, err_msg=name)
