@@ -166,13 +166,16 @@ def test_mirroring_is_switched_off_everywhere():
     assert "mirror" not in without_mirroring(load_preset("conv")).model.options
 
 
-def test_grey_images_are_not_mirrored_and_a_joint_distance_is_to_their_neighbours():
+def test_grey_images_are_not_mirrored_and_scored_by_neighbours_in_the_joint_evidence_and_in_the_features():
     quick, grey = load_preset("boss_quick"), two_classes()
     colour = dataclasses.replace(grey, image_NHWC=grey.image_NHWC.repeat(3, 3), test_NHWC=grey.test_NHWC.repeat(3, 3))
-    by_neighbours = changed(quick, scoring={"distance": "neighbours", "fit_on": "training"})
+    neighbours = {"distance": "neighbours", "fit_on": "training"}
+    by_neighbours = changed(quick, scoring=neighbours | {"score": "fused", "fused": ("joint", "features")})
     assert settings_for_set(grey, quick, "auto") == without_mirroring(by_neighbours)
     assert settings_for_set(grey, quick, "yes") == by_neighbours
     assert settings_for_set(grey, load_preset("conv"), "yes") == load_preset("conv"), "no joint distance"
+    digits = load_preset("boss_digits")
+    assert settings_for_set(grey, digits, "auto") == digits, "its joint distance has the features"
     assert settings_for_set(colour, quick, "auto") == quick
     assert settings_for_set(colour, quick, "no") == without_mirroring(quick)
 
