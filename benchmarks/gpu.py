@@ -4,7 +4,6 @@
 """
 
 import dataclasses
-import functools
 import itertools
 import json
 import multiprocessing
@@ -148,7 +147,6 @@ def parity(config: RunConfig) -> dict[str, float]:
     return {name: float(spearmanr(scores(DEVICE, name), expected).statistic) for name in precisions}
 
 
-@functools.cache
 def generated_faces() -> tuple[np.ndarray, np.ndarray]:
     """Normal faces to train on, and faces of all kinds to score."""
     return demo_images("normal", 3000, seed=1), np.concatenate([demo_images(kind, 400, seed=2) for kind in KINDS])

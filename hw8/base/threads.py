@@ -106,17 +106,19 @@ def computing_threads(number: int | None = None, shared: bool = False) -> Iterat
 def in_threads(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
     """Yield what `work` gives for each item, in order; as many items are worked on at once as PyTorch has threads.
 
-    Up to eight: more threads than that are shared out among the items. A single item has all threads.
+    Of more than eight threads several share an item. Their number does not depend on how many items there are, so that
+    an item's result does not either, to the last digit.
     """
     import torch
 
     threads = torch.get_num_threads()
-    at_once = min(threads, len(items), MOST_AT_ONCE)
-    if at_once < 2:
+    if threads == 1 or not items:
         yield from map(work, items)
         return
+    each = math.ceil(threads / MOST_AT_ONCE)
+    at_once = min(threads // each, len(items))
     waiting: deque[Future[R]] = deque()
-    pool = ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(threads // at_once,))
+    pool = ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(each,))
     try:
         for item in items:
             waiting.append(pool.submit(work, item))
@@ -126,7 +128,7 @@ def in_threads(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # of some libraries all threads have one number
+        torch.set_num_threads(threads)  # the workers have set it also for MKL, and for threads that begin later
 
 
 def available_cores() -> int:

@@ -39,7 +39,7 @@ class Arguments:
     device: Device = "auto"
     """Where to compute."""
     threads: int | None = None
-    """Threads that compute on a CPU. Default: one per core that other programs leave free."""
+    """Threads that compute on a CPU. Default: one per core."""
     json: bool = False
     """Print one JSON object and nothing else."""
 

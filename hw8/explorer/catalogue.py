@@ -44,6 +44,7 @@ class Catalogue:
         self.file_names = trained_runs[0].file_names(source)
         self.error: Exception | None = None
         self._read, self._ready, self._stopped = 0, threading.Event(), threading.Event()
+        self._counting = threading.Lock()
         self._thread = threading.Thread(target=lambda: None)
         self._busy = threading.Lock()
 
@@ -64,7 +65,7 @@ class Catalogue:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the work in the background, after the batch that it is at."""
+        """End the work in the background, after the batches that it is at."""
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -83,7 +84,8 @@ class Catalogue:
     def _watch(self, count: int) -> None:
         if self._stopped.is_set():
             raise Interrupted("the explorer was stopped")
-        self._read += count
+        with self._counting:
+            self._read += count
 
     def state(self) -> dict[str, Any]:
         """How far the scoring is and, once it is done, what the page needs to know of the test set."""

@@ -65,11 +65,11 @@ def settings_for_set(source: LabelledSet, config: RunConfig, mirror: Literal["au
     """The settings for a set's images: grey ones are not mirrored, unless `mirror` is yes, and scored by neighbours.
 
     Joint distances are then to the nearest training images, and fused with that of the pooled features where the joint
-    one lacks them. Both were chosen on MNIST and Fashion-MNIST, without labels (docs/oneclass.md).
+    one lacks them (docs/oneclass.md says how that was chosen). The preset's own settings stay, aligned or not.
     """
     is_grey = source.image_NHWC.shape[3] == 1
     if is_grey and config.scoring.score == JOINT:
-        config = changed(config, scoring={"distance": "neighbours", "fit_on": "training"})
+        config = changed(config, unaligned="", scoring={"distance": "neighbours", "fit_on": "training"})
         if FEATURES not in config.scoring.parts:
             config = changed(config, scoring={"score": FUSED, "fused": (JOINT, FEATURES)})
     return without_mirroring(config) if mirror == "no" or (mirror == "auto" and is_grey) else config

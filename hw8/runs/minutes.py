@@ -15,6 +15,7 @@ import torch
 from hw8.base import cuda_graph
 from hw8.base.errors import InputError
 from hw8.base.processes import processes
+from hw8.base.threads import MOST_AT_ONCE
 from hw8.config import RunConfig
 from hw8.config.presets import changed
 from hw8.data.corruptions import CORRUPTIONS
@@ -22,7 +23,7 @@ from hw8.data.splits import evenly_spaced, reference_rows
 from hw8.data.unseen import UNSEEN
 from hw8.evaluation.held_out import PER_KIND, Development
 from hw8.scoring.calibration import needed_evidence
-from hw8.scoring.inference import Scorer
+from hw8.scoring.inference import MICROBATCH, Scorer
 from hw8.training.history import Board
 from hw8.training.loop import Trainer
 
@@ -103,7 +104,9 @@ def _seconds_after(trainer: Trainer) -> float:
     images, splits, scoring = trainer.images, trainer.splits, trainer.config.scoring
     scorer = Scorer(trainer.state.average, trainer.device, trainer.precision, scoring.score_batch_size)
     quick = scorer.with_evidence(needed_evidence(scoring.score, scoring.parts, scoring.fused))
-    batch, few = evenly_spaced(splits.train, scoring.score_batch_size), evenly_spaced(splits.development, FEW)
+    # As many images as all threads of a CPU, or a GPU, score at once.
+    at_once = max(scoring.score_batch_size, MICROBATCH * min(torch.get_num_threads(), MOST_AT_ONCE))
+    batch, few = evenly_spaced(splits.train, at_once), evenly_spaced(splits.development, FEW)
     kinds = len(CORRUPTIONS) + len(UNSEEN)
     if trainer.device.type == "cuda":  # until its graph is captured, a scorer is several times as slow
         first = evenly_spaced(splits.train, (cuda_graph.WARM_UP + 1) * scoring.score_batch_size)

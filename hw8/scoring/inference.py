@@ -1,7 +1,8 @@
 """Scoring a stream of images: constant memory, whatever their number."""
 
+import contextlib
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Sequence
 
 import numpy as np
 import torch
@@ -68,7 +69,7 @@ class Scorer:
         with autocast(self.precision, self.device):
             return evidence(self._quick, x_NCHW, evidence_names=self.evidence_names)
 
-    def _results(self, batches: Sequence[np.ndarray], read: Change) -> Iterator[dict[str, np.ndarray]]:
+    def _results(self, batches: Sequence[np.ndarray], read: Change) -> Generator[dict[str, np.ndarray], None, None]:
         """The evidence of each batch of rows, in order.
 
         A GPU computes the next one while the host stores the one before; on a CPU each thread has its own.
@@ -119,8 +120,8 @@ class Scorer:
         # Filled in place: a few small arrays kept of every batch would lie between the large ones that come and go, and
         # the heap would grow by as much as all images take.
         value_by_name: dict[str, np.ndarray] = {}
-        with progress_bar(len(rows), label, "img", hidden) as bar:
-            results = self._results(own, change or images.read)
+        results = self._results(own, change or images.read)
+        with progress_bar(len(rows), label, "img", hidden) as bar, contextlib.closing(results):
             for evidence_by_name, (start, end) in zip(results, itertools.pairwise(ends), strict=True):
                 for name, value in evidence_by_name.items():
                     if name not in value_by_name:

@@ -21,7 +21,7 @@ def machine(monkeypatch):
         state[name] = before
 
     monkeypatch.setattr(busy, "_busy_processes", lambda count: having("busy", count))
-    monkeypatch.setattr(busy, "computing_threads", lambda: having("chosen", True))
+    monkeypatch.setattr(busy, "computing_threads", lambda shared: having("chosen", True))
     rates = {(0, False): 100.0, (1, False): 30.0, (2, False): 20.0, (0, True): 99.0, (1, True): 70.0, (2, True): 40.0}
     return lambda: rates[state["busy"], state["chosen"]]
 

@@ -170,7 +170,9 @@ def test_grey_images_are_not_mirrored_and_scored_by_neighbours_in_the_joint_evid
     quick, grey = load_preset("boss_quick"), two_classes()
     colour = dataclasses.replace(grey, image_NHWC=grey.image_NHWC.repeat(3, 3), test_NHWC=grey.test_NHWC.repeat(3, 3))
     neighbours = {"distance": "neighbours", "fit_on": "training"}
-    by_neighbours = changed(quick, scoring=neighbours | {"score": "fused", "fused": ("joint", "features")})
+    by_neighbours = changed(
+        quick, unaligned="", scoring=neighbours | {"score": "fused", "fused": ("joint", "features")}
+    )
     assert settings_for_set(grey, quick, "auto") == without_mirroring(by_neighbours)
     assert settings_for_set(grey, quick, "yes") == by_neighbours
     assert settings_for_set(grey, load_preset("conv"), "yes") == load_preset("conv"), "no joint distance"
