@@ -10,7 +10,7 @@ Watch = Callable[[int], None]
 
 
 class Watched(Images):
-    """The same images; `watch` is called before each batch with its size, in several threads; it may raise Interrupted."""
+    """The same images; threads call `watch` before each batch, with its size, and it may raise Interrupted."""
 
     def __init__(self, images: Images, watch: Watch) -> None:
         super().__init__(images.array_NHWC, images.side, images.name)

@@ -252,7 +252,7 @@ def test_grey_images_have_no_opponent_colour():
 
 
 @pytest.mark.parametrize("preset", ["resnet", "boss"])
-def test_scores_do_not_depend_on_the_number_of_threads(preset):
+def test_scores_do_not_depend_on_the_number_of_threads_or_of_other_images(preset):
     before, config = torch.get_num_threads(), load_preset(preset)
     array = np.random.default_rng(0).integers(0, 256, (700, 32, 32, 3), dtype=np.uint8)
     scorer = Scorer(create_model(config.model.name, 32, 3, config.model.options), torch.device("cpu"), "fp32", 256)
@@ -261,8 +261,10 @@ def test_scores_do_not_depend_on_the_number_of_threads(preset):
         for threads in (1, 2, 5):
             torch.set_num_threads(threads)
             tables.append(scorer.table(Images(array), np.arange(len(array))))
+        few = scorer.table(Images(array), np.arange(128))
     finally:
         torch.set_num_threads(before)
     for name, value in tables[0].items():
         for other in tables[1:]:
             np.testing.assert_array_equal(other[name], value, err_msg=name)
+        np.testing.assert_array_equal(few[name], value[:128], err_msg=name)
