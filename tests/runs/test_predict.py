@@ -203,13 +203,13 @@ def test_a_transductive_run_has_no_parts(trained, tmp_path, monkeypatch):
 
 def test_threads_are_those_that_are_given(trained, tmp_path, monkeypatch, call):
     used = []
-    original = Scorer.evidence
+    original = Scorer.table
 
-    def evidence(self, batch_BHWC):
+    def table(self, *arguments, **options):
         used.append(torch.get_num_threads())
-        return original(self, batch_BHWC)
+        return original(self, *arguments, **options)
 
-    monkeypatch.setattr(Scorer, "evidence", evidence)
+    monkeypatch.setattr(Scorer, "table", table)
     words = ("--run", trained.folder.path, "--out", tmp_path / "a.csv", "--threads")
     for shard in ((), ("--shard", "0/1")):
         used.clear()
