@@ -72,7 +72,7 @@ class Scorer:
     def _results(self, batches: Sequence[np.ndarray], read: Change) -> Generator[dict[str, np.ndarray], None, None]:
         """The evidence of each batch of rows, in order.
 
-        A GPU computes the next one while the host stores the one before; on a CPU each thread has its own.
+        A GPU computes the next one while the host stores the one before; on a CPU each thread computes its own.
         """
         if self._graph is None:
             each = in_threads if self.device.type == "cpu" else map
