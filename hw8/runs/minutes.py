@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
 from hw8.base import cuda_graph
@@ -20,8 +21,9 @@ from hw8.config import RunConfig
 from hw8.config.presets import changed
 from hw8.data.corruptions import CORRUPTIONS
 from hw8.data.splits import evenly_spaced, reference_rows
+from hw8.data.synthetic import corrupt
 from hw8.data.unseen import UNSEEN
-from hw8.evaluation.held_out import PER_KIND, Development
+from hw8.evaluation.held_out import PER_KIND, SEED
 from hw8.scoring.calibration import needed_evidence
 from hw8.scoring.inference import MICROBATCH, Scorer
 from hw8.training.history import Board
@@ -31,7 +33,6 @@ from hw8.training.loop import Trainer
 WARM_UP = 2 * cuda_graph.WARM_UP
 MEASURED = 3.0  # seconds of steps that are timed, or SHARE of a short time
 SHARE = 0.02
-FEW = 32  # development images that are scored, also changed to each kind: some 550 in all, of some 15,000 later
 SPARED = 0.05  # of the time, for what is not measured (start, fits, pictures, saving) and for rates that vary
 
 log = logging.getLogger(__name__)
@@ -106,15 +107,22 @@ def _seconds_after(trainer: Trainer) -> float:
     quick = scorer.with_evidence(needed_evidence(scoring.score, scoring.parts, scoring.fused))
     # As many images as all threads of a CPU, or a GPU, score at once.
     at_once = max(scoring.score_batch_size, MICROBATCH * min(torch.get_num_threads(), MOST_AT_ONCE))
-    batch, few = evenly_spaced(splits.train, at_once), evenly_spaced(splits.development, FEW)
-    kinds = len(CORRUPTIONS) + len(UNSEEN)
+    for_suspects, for_kinds = (evenly_spaced(rows, at_once) for rows in (splits.train, splits.development))
+    kinds = [*CORRUPTIONS, *UNSEEN]
+
+    def changed_to_all(rows_B: np.ndarray) -> np.ndarray:
+        parts = [part for part in np.array_split(rows_B, len(kinds)) if len(part)]
+        return np.concatenate(
+            [corrupt(kind, images, part, splits.development, SEED) for kind, part in zip(kinds, parts, strict=False)]
+        )
+
     if trainer.device.type == "cuda":  # until its graph is captured, a scorer is several times as slow
         first = evenly_spaced(splits.train, (cuda_graph.WARM_UP + 1) * scoring.score_batch_size)
         for uncaptured in (scorer, quick):
             uncaptured.table(images, first)
-    per_suspect = _seconds(lambda: quick.table(images, batch)) / len(batch)
-    per_image = _seconds(lambda: Development.measure(scorer.table, images, few)) / (len(few) * (1 + kinds))
-    count = len(splits.calibration) + len(splits.development) + kinds * min(len(splits.development), PER_KIND)
+    per_suspect = _seconds(lambda: quick.table(images, for_suspects)) / len(for_suspects)
+    per_image = _seconds(lambda: scorer.table(images, for_kinds, changed_to_all)) / len(for_kinds)
+    count = len(splits.calibration) + len(splits.development) + len(kinds) * min(len(splits.development), PER_KIND)
     if scoring.fit_on == "training":
         count += len(reference_rows(splits))
     return per_suspect * len(images) + per_image * count

@@ -78,8 +78,8 @@ def test_every_part_is_measured(trainer, monkeypatch):
     step, steps, end, suspects, development = seconds
     assert pace.end == end
     assert pace.steps == pytest.approx(steps * trainer.per_epoch / max(2, -(-0.02 // step)))
-    # 256 of 400 images for suspects; 32 of 40 for each of 16 kinds of change, and unchanged ones.
-    assert pace.after == pytest.approx(suspects * 400 / 256 + development / (17 * 32) * (40 + 40 + 16 * 40))
+    # 256 of 400 images for suspects; 40 images, changed to the 16 kinds, for 40 of each kind and 80 normal ones.
+    assert pace.after == pytest.approx(suspects * 400 / 256 + development / 40 * (40 + 40 + 16 * 40))
 
 
 def test_what_was_chosen_is_recorded_and_repeats(quick, tmp_path, monkeypatch):
