@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from hw8.base.errors import InputError
+from hw8.base.errors import InputError, first_words
 from hw8.base.processes import processes
 
 # Bytes of a text file, chosen by hand: some twenty times a summary.json, the longest that hw8 writes. A larger file was
@@ -34,14 +34,16 @@ def atomic_write(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)
     except OSError as error:
-        raise InputError(f"{path}: cannot write here ({error.strerror}); choose another folder with `out`") from None
+        reason = first_words(error)
+        raise InputError(f"{path}: cannot write here ({reason}); choose another folder with `out`") from None
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise InputError(f"{path}: could not be written ({error.strerror}); free some space or choose `out`") from None
+        reason = first_words(error)
+        raise InputError(f"{path}: could not be written ({reason}); free some space or choose `out`") from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -57,19 +59,22 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         yield temporary
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written here ({error.strerror}); choose another place") from None
+        raise InputError(f"{folder}: cannot be written here ({first_words(error)}); choose another place") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 to `path`, whole or not at all."""
+    """Write `text` as UTF-8 to `path`, whole or not at all. Raises InputError if that fails."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_table(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Write a CSV file, whole or not at all; floats have the digits with which they read back the same."""
+    """Write a CSV file, whole or not at all; floats have the digits with which they read back the same.
+
+    Raises InputError if that fails.
+    """
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([columns, *rows])
 

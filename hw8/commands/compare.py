@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from hw8.base.errors import InputError
-from hw8.base.files import read_text
 from hw8.commands.parsing import command_line, parse
 from hw8.commands.spelling import in_browser
 
@@ -77,7 +76,7 @@ def main() -> None:
     out = arguments.out.with_suffix("") if arguments.out.suffix in (".csv", ".md", ".html") else arguments.out
     folder = RUNS / out.name
     rows_file = out.with_name(out.name + ".csv")
-    if (folder / "config.yaml").exists() or (rows_file.exists() and read_text(rows_file).startswith("ID,")):
+    if (folder / "config.yaml").exists() or (rows_file.exists() and rows_file.read_bytes()[:3] == b"ID,"):
         raise InputError(f"`out` {arguments.out}: a run or a submission has this name; choose another one")
     contest = Contest(arguments.presets, arguments.seeds, arguments.data, arguments.epochs, folder)
     source = open_source(arguments.data)

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
-from hw8.base.errors import InputError, Interrupted, nearest
+from hw8.base.errors import InputError, Interrupted, first_words, nearest
 from hw8.base.processes import GONE, leave
 from hw8.commands.spelling import for_shell, interpreter, own_spelling, own_words
 from hw8.commands.spelling import option as option_name
@@ -27,6 +27,8 @@ Arguments = TypeVar("Arguments")
 # Seconds that another process than rank 0 waits before it prints its error. If all of them fail, rank 0 reports it and
 # the launcher ends the others meanwhile; much shorter, and the same line appears once per process.
 PATIENCE = 3.0
+# What PyTorch says if a GPU's memory, or the machine's, does not suffice.
+NO_MEMORY = re.compile("out of memory|can't allocate memory")
 STYLE = (tyro.conf.OmitArgPrefixes, tyro.conf.SuppressFixed)
 
 
@@ -55,7 +57,11 @@ def run(command: Callable[[], None]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _leave(f"error: {error.filename or 'standard output'}: {error.strerror}", 2)
+        _leave(f"error: {error.filename or 'standard output'}: {first_words(error)}", 2)
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, MemoryError) or NO_MEMORY.search(str(error))):
+            raise
+        _leave("error: not enough memory; lower `batch_size` (training) or `score_batch_size`, or close programs", 2)
     finally:
         leave()
 

@@ -49,7 +49,9 @@ class Contest:
     folder: Path
 
     def __post_init__(self) -> None:
-        """Raise InputError for a name that is neither a preset's nor a classical baseline's."""
+        """Raise InputError for a name that is neither a preset's nor a classical baseline's, or for nothing to run."""
+        if not self.entries():
+            raise InputError("`presets` and `seeds`: give at least one of each")
         for name in self.presets:
             if name not in CLASSICAL and name not in PRESETS:
                 raise unknown_preset(name, described())

@@ -49,6 +49,7 @@ def training_batch(
 def resident_images(images: Images, device: torch.device) -> torch.Tensor | None:
     """All images on a GPU, uint8 (N, side, side, C), if they take at most a quarter of its free memory, else None."""
     size = len(images) * images.side**2 * images.channels
+    torch.cuda.empty_cache()  # what PyTorch keeps of an earlier training does not count as free
     if size > RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
         return None
     resident_NHWC = torch.empty(

@@ -83,9 +83,15 @@ def find_pictures(root: Path) -> PictureFolder:
 
 
 def named_pictures(pictures: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> tuple[Path, list[str]]:
-    """A folder and the names in it of the pictures that `read_images` reads, in their order."""
+    """A folder and the names in it of the pictures that `read_images` reads, in their order.
+
+    Raises InputError if the folder has others, which cannot be read.
+    """
     if isinstance(pictures, str | os.PathLike):
-        return Path(pictures), find_pictures(Path(pictures)).names
+        folder = find_pictures(Path(pictures))
+        if folder.skipped:
+            raise folder.refusal("has pictures that cannot be read; remove them, or give a list of files")
+        return folder.root, folder.names
     return Path(), [os.fspath(path) for path in pictures]
 
 

@@ -28,15 +28,10 @@ def evenly_spaced(rows: np.ndarray, most: int) -> np.ndarray:
     return rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int)]
 
 
-def every_nth(rows: np.ndarray, most: int) -> np.ndarray:
-    """Return every n-th of the rows, the first among them, so that there are at most `most`."""
-    return rows[:: -(-len(rows) // most)]
-
-
 def reference_rows(splits: Splits) -> np.ndarray:
     """Return every n-th training row, at most 8,192 of them, to fit evidence to."""
     # Not `evenly_spaced`: scores of existing runs were fitted to these rows.
-    return every_nth(splits.train, FIT_IMAGES)
+    return splits.train[:: -(-len(splits.train) // FIT_IMAGES)]
 
 
 def split_rows(count: int, config: DataConfig) -> Splits:

@@ -19,7 +19,6 @@ from hw8.data.rows import Layout, checked_shape
 from hw8.data.splits import LEAST_CALIBRATION
 from hw8.detector import run
 from hw8.detector.explanation import Explanation
-from hw8.scoring.calibration import JOINT
 from hw8.scoring.tails import ALPHA
 
 if TYPE_CHECKING:
@@ -191,12 +190,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         table, count = trained.scorer.table(images, rows), len(array_NHWC)
         scores = trained.calibration.scores(table)
         score_N = scores[trained.score_name]
-        shares = trained.calibration.shares(table) if trained.score_name == JOINT else {}
         return Explanation(
             score_N[:count],
             trained.calibration.p_value(trained.score_name, score_N)[:count],
             {name: p_N[:count] for name, p_N in trained.evidence_p_values(scores).items()},
-            {name: share_N[:count] for name, share_N in shares.items()},
+            {name: share_N[:count] for name, share_N in trained.shares(table).items()},
             None if self.layout_.vector else trained.score_maps(images.read(rows[:count])),
         )
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from hw8.detector.estimator import AnomalyDetector
 
 CONFIG, MODEL = "config.yaml", "model.safetensors"
-# Images per batch of scoring, always filled up (see `AnomalyDetector._scores`). Chosen by hand: one image alone takes
-# the time of a full batch, and small batches take longer for many images.
+# Images per batch of scoring, always filled up (see `AnomalyDetector._in_full_batches`). Chosen by hand: one image
+# alone takes the time of a full batch, and small batches take longer for many images.
 BATCH_SIZE = 64
 # Largest share of the images that is held out for the sake of a small `contamination`. Chosen by hand: a larger one
 # leaves too few to train on.
@@ -128,7 +128,8 @@ def threshold(score_C: np.ndarray, level: float) -> float:
 @contextlib.contextmanager
 def _same_process_state() -> Iterator[None]:
     """Restore PyTorch's random streams and its switch for deterministic algorithms; one thread at a time."""
-    with _process_state, torch.random.fork_rng():
+    # All devices by name: PyTorch warns of several GPUs where they are not named.
+    with _process_state, torch.random.fork_rng(range(torch.cuda.device_count())):
         mode = torch.get_deterministic_debug_mode()
         try:
             yield

@@ -29,10 +29,7 @@ class Catalogue:
         paths = [run] if beside is None else [run, beside]
         trained_runs = [TrainedRun.load(path, device) for path in paths]
         source = trained_runs[0].open_source(where)
-        if not source.has_test_set and len({trained.calibration_set() for trained in trained_runs}) > 1:
-            raise InputError(
-                f"`data` {source.name}: has no test set, and these runs held out other images; give `data`"
-            )
+        trained_runs[0].check_held_out_with(trained_runs[1:], source)
         names = [path.resolve().name for path in paths]
         names = names if len({*names}) == len(names) else [str(path) for path in paths]
         self.runs = [

@@ -16,7 +16,7 @@ from hw8.base.errors import InputError, first_words, printable
 from hw8.base.files import atomic_write
 from hw8.data.arrays import Images
 from hw8.data.sources import TESTING, TRAINING, array_exists, source_folder
-from hw8.data.splits import every_nth
+from hw8.data.splits import evenly_spaced
 from hw8.export.graph import OPSET, ScoreGraph, to_onnx
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.fusion import rank_correlation
@@ -219,7 +219,7 @@ def _images(run: TrainedRun) -> tuple[Images, str]:
     if array_exists(source_folder(data.source or "") / TRAINING):  # else the demo would be drawn, or LFW fetched
         with contextlib.suppress(InputError):
             images, splits = run.open_training()
-            rows = every_nth(splits.development, CHECKED)
+            rows = evenly_spaced(splits.development, CHECKED)
             if (images.side, images.channels) == (side, channels):
                 return Images(images.read_whole(rows), data.crop), "development"
     whole = side if data.crop is None else side + MARGIN

@@ -27,7 +27,8 @@ class AuxiliaryOptions:
 class AuxiliaryAutoencoder(Autoencoder):
     """The auxiliary decoder learns from the latent without moving it, most where the main one fails.
 
-    Its term is its own error, weighted for each image by the main error over the batch's mean main error.
+    Its term is its own error, weighted for each image by the main error over the batch's mean main error; of several
+    processes each takes the mean of its own part of the batch.
     """
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, auxiliary: nn.Module, weight: float) -> None:

@@ -14,7 +14,6 @@ from hw8.report.figures import error_scale, overlay, save_figure, three_channels
 from hw8.report.plots import new_figure
 from hw8.report.words import in_words
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.calibration import JOINT
 from hw8.scoring.tails import ALPHA, p_in_words, rarity
 
 # Test images that set the colour scale of error maps: a million pixels, of which the largest 0.5% can be told well.
@@ -102,8 +101,8 @@ class Explainer:
         p_value_B = calibration.p_value(trained.score_name, score_B)
         parts = trained.evidence_p_values(scores)
         deviations = self._deviations(table, len(batch_BHWC))
-        shares = calibration.shares(table) if trained.score_name == JOINT else {}
-        words = in_words(calibration, table, trained.scorer.model.components(), parts, p_value_B)
+        shares = trained.shares(table)
+        words = in_words(calibration, table, trained.scorer.model.components(), parts, p_value_B, bool(shares))
         explanations = []
         for row, (name, image_HWC) in enumerate(zip(names, batch_BHWC, strict=True)):
             recon_HWC = None if recon_BHWC is None else recon_BHWC[row]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from hw8.base.device import autocast
-from hw8.base.errors import InputError
+from hw8.base.errors import InputError, command
 from hw8.data.arrays import Images, to_pixels, unscaled
 from hw8.models.output import Generative
 from hw8.report.figures import save_figure, three_channels
@@ -42,7 +42,7 @@ def sample(run: TrainedRun, images: Images, count: int, seed: int) -> Samples:
     if not isinstance(model, Generative):
         raise InputError(
             f"{run.name}: its model {run.config.model.name} has no prior to draw images from; "
-            "give a run of vae or aae, for instance of `hw8 train --preset vae`"
+            f"give a run of vae or aae, for instance of {command('train', '--preset', 'vae')}"
         )
     if not 1 <= count <= MOST:
         raise InputError(f"`count` {count}: must be at least 1 and at most {MOST:,}")

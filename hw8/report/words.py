@@ -80,13 +80,15 @@ class Deviation(NamedTuple):
 
 def in_words(
     calibration: Calibration, table: Table, components: Mapping[str, Sequence[str]], parts: Mapping[str, np.ndarray],
-    p_value_N: np.ndarray,
+    p_value_N: np.ndarray, is_joint: bool,
 ) -> list[str]:  # fmt: skip
     """What sets each image apart from normal ones, the largest shares of its score first: "finer texture, warmer".
 
-    `components` name the columns of evidence, `parts` are the p-values of the evidence behind the score.
+    `components` name the columns of evidence, `parts` are the p-values of the evidence behind the score, and `is_joint`
+    says whether that is the joint distance.
     """
-    texts, deviations = [], _deviations(calibration, table, components, parts)
+    deviations = _joint(calibration, table, components) if is_joint else _single(calibration, table, parts)
+    texts = []
     for row, p_value in enumerate(p_value_N):
         ranked = sorted(deviations, key=lambda item: -item.share_N[row])
         phrases = dict.fromkeys(item.words(row) for item in ranked if item.share_N[row] >= LEAST_SHARE)
@@ -95,15 +97,13 @@ def in_words(
     return texts
 
 
-def _deviations(
-    calibration: Calibration, table: Table, components: Mapping[str, Sequence[str]], parts: Mapping[str, np.ndarray]
-) -> list[Deviation]:
-    """Of the score `joint` with its shares of the squared distance, columns with names one by one.
+def _single(calibration: Calibration, table: Table, parts: Mapping[str, np.ndarray]) -> list[Deviation]:
+    """Of a score that is not joint each piece of evidence whose p-value is small counts alike."""
+    return [_alone(calibration, name, table[name], p_N) for name, p_N in parts.items()]
 
-    Of other scores each piece of evidence whose p-value is small counts alike.
-    """
-    if not calibration.shares(table):
-        return [_alone(calibration, name, table[name], p_N) for name, p_N in parts.items()]
+
+def _joint(calibration: Calibration, table: Table, components: Mapping[str, Sequence[str]]) -> list[Deviation]:
+    """Of the joint distance the shares of its square, those of columns with names one by one."""
     fit, value_ND = calibration.fits[JOINT], columns(table, calibration.parts)
     share_ND, standard_ND = fit.contributions(value_ND), fit.standardise(value_ND)
     share_ND /= share_ND.sum(axis=1, keepdims=True)

@@ -148,8 +148,7 @@ def predict_with(
     source = trained_runs[0].open_source(where)
     test_sets = [trained.open_test(source) for trained in trained_runs]
     same_normals = len({trained.calibration_set() for trained in trained_runs}) == 1
-    if not source.has_test_set and not same_normals:
-        raise InputError(f"`data` {source.name}: has no test set, and these runs held out other images; give `data`")
+    trained_runs[0].check_held_out_with(trained_runs[1:], source)
     labels, names = source.labels(len(test_sets[0])), trained_runs[0].file_names(source)
     warnings = warn_of_differences(trained_runs, test_sets)
     started = time.perf_counter()

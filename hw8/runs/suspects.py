@@ -22,8 +22,8 @@ class Suspects:
     count: int
 
     def as_json(self) -> dict[str, Any]:
-        """What summary.json holds of them."""
-        return {"images": self.count, "suspects": len(self.row_S), "rows": self.row_S.tolist()}
+        """What summary.json holds of them; their rows are in suspects.csv."""
+        return {"images": self.count, "suspects": len(self.row_S)}
 
     def write(self, folder: RunFolder, names: list[str] | None) -> None:
         """Write suspects.csv where there are any: `ID,score`, and `file` if the training images have `names`.

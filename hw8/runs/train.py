@@ -62,7 +62,7 @@ class FinishedTraining(TrainedRun):
 
 
 def train_run(
-    config: RunConfig, out: Path | None = None, command: str = "", minutes: float | None = None
+    config: RunConfig, out: Path | None = None, command_line: str = "", minutes: float | None = None
 ) -> FinishedTraining:
     """Train into a new run folder, `out` or runs/PRESET; with `minutes`, for as many steps as fit into that time.
 
@@ -71,7 +71,7 @@ def train_run(
     source = open_source(config.data.source)
     config = changed(config, data={"source": source.name})
     with computing_threads(config.threads) as threads:
-        return _train(config, source, threads, None, out, command, minutes)
+        return _train(config, source, threads, None, out, command_line, minutes)
 
 
 def resume_run(path: Path, settings: RunConfig | None = None) -> FinishedTraining:
@@ -91,19 +91,18 @@ def resume_run(path: Path, settings: RunConfig | None = None) -> FinishedTrainin
 
 def _train(
     config: RunConfig, source: Source, threads: Threads, saved: RunFolder | None, out: Path | None = None,
-    command: str = "", minutes: float | None = None,
+    command_line: str = "", minutes: float | None = None,
 ) -> FinishedTraining:  # fmt: skip
     """The whole story of a run, in a new folder or in a `saved` one."""
     started = time.monotonic()
     images = source.training(config.data.crop)
     splits = split_rows(len(images), config.data)
     config = changed(settings_for(config, images, splits), threads=torch.get_num_threads())
-    trainer = build(config, images, splits)
     if minutes is not None:
-        config = fit_into(minutes, trainer, started)
-        trainer = build(config, images, splits)
+        config = fit_into(minutes, build(config, images, splits), started)
+    trainer = build(config, images, splits)
     trainer.threads = threads
-    with _in_folder(trainer, config, saved, out, command) as folder:
+    with _in_folder(trainer, config, saved, out, command_line) as folder:
         try:
             fit(trainer, folder)
             run = calibrate(trainer)

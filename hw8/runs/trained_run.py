@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from hw8.data.sources import Source, open_source
 from hw8.data.splits import Splits, scored_files, scored_images, split_rows
 from hw8.data.synthetic import Change
 from hw8.scoring.appearance import Appearance
-from hw8.scoring.calibration import TWO_SIDED, Calibration, needed_evidence
+from hw8.scoring.calibration import JOINT, TWO_SIDED, Calibration, Table, needed_evidence
 from hw8.scoring.evidence import select
 from hw8.scoring.inference import Scorer
 from hw8.scoring.occlusion import score_map
@@ -71,9 +71,10 @@ class TrainedRun:
         name = "the run" if folder is None else str(folder.path)
         calibration = Calibration.from_tensors(saved.calibration, scoring.score, scoring.parts, name, scoring.fused)
         precision = choose_precision(config.precision, device)
-        scorer = Scorer(saved.model, device, precision, scoring.score_batch_size)
+        needed = needed_evidence(scoring.score, scoring.parts, scoring.fused)
+        scorer = Scorer(saved.model, device, precision, scoring.score_batch_size, needed)
         appearance = Appearance.from_tensors(saved.appearance)
-        run = cls(folder, config, scorer, calibration, appearance, saved.side, saved.channels).with_needed_evidence()
+        run = cls(folder, config, scorer, calibration, appearance, saved.side, saved.channels)
         run.check()  # a run of another version, or whose settings were edited, fails here and not amid a test set
         return run
 
@@ -106,12 +107,20 @@ class TrainedRun:
         return self.calibration.scores(self.scorer.table(images, rows, change, label))
 
     def evidence_p_values(self, scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """p-values (N,) of each piece of evidence behind the run's score alone, from what `score` gives."""
+        """p-values (N,) of each piece of evidence behind the run's score alone, from what `score` gives.
+
+        A number is two-sided as a part of `joint`, and one-sided where it is the score itself.
+        """
         scoring, p_values = self.config.scoring, {}
         for name in needed_evidence(scoring.score, scoring.parts, scoring.fused):
-            key = name + TWO_SIDED if name + TWO_SIDED in scores else name
+            is_score = name in (scoring.score, *scoring.fused)
+            key = name if is_score or name + TWO_SIDED not in scores else name + TWO_SIDED
             p_values[name] = self.calibration.p_value(key, scores[key])
         return p_values
+
+    def shares(self, table: Table) -> dict[str, np.ndarray]:
+        """The share of each part in the squared joint distance (N,); empty if the run's score is another one."""
+        return self.calibration.shares(table) if self.score_name == JOINT else {}
 
     def score_maps(self, batch_BHWC: np.ndarray) -> np.ndarray:
         """Where the scores of uint8 images, cropped as the run takes them, come from: float64 (B, side, side).
@@ -169,6 +178,13 @@ class TrainedRun:
     def file_names(self, source: Source) -> list[str] | None:
         """The picture files behind the images of `open_test`, in their order; None where nothing names them."""
         return scored_files(source, self.config.data)
+
+    def check_held_out_with(self, others: Sequence["TrainedRun"], source: Source) -> None:
+        """Raise InputError if held-out images are scored for lack of a test set, and the others held out other ones."""
+        if not source.has_test_set and len({run.calibration_set() for run in (self, *others)}) > 1:
+            raise InputError(
+                f"`data` {source.name}: has no test set, and these runs held out other images; give `data`"
+            )
 
     def _scores_development(self, source: Source) -> bool:
         """Whether development images are scored: the run's own data has no test set."""

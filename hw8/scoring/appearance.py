@@ -12,7 +12,7 @@ import torch
 
 from hw8.data.arrays import Images
 from hw8.data.loader import in_batches
-from hw8.data.splits import Splits, every_nth, reference_rows
+from hw8.data.splits import Splits, evenly_spaced, reference_rows
 
 # The limits below were chosen by hand so that a test set half of which is anomalous gives no line, and those of
 # tests/scoring/test_appearance.py (reversed channels, another range, copies) do: lower limits cry wolf, higher ones
@@ -42,7 +42,7 @@ class Appearance:
     @classmethod
     def of(cls, images: Images, splits: Splits) -> "Appearance":
         """Measure up to 1,024 calibration images, and digest up to 8,192 training images."""
-        measured = measure(images, every_nth(splits.calibration, MEASURED))
+        measured = measure(images, evenly_spaced(splits.calibration, MEASURED))
         side = images.array_NHWC.shape[1]
         cropped = side if side > images.side else 0
         return cls(measured, digests(images, reference_rows(splits)), len(splits.train), cropped)
@@ -68,8 +68,8 @@ class Appearance:
         Medians over the images are compared, so that a test set half of which is anomalous gives no line.
         """
         rows = np.arange(len(images))
-        value_NK = measure(images, every_nth(rows, MEASURED))
-        digest_N = digests(images, every_nth(rows, COMPARED))
+        value_NK = measure(images, evenly_spaced(rows, MEASURED))
+        digest_N = digests(images, evenly_spaced(rows, COMPARED))
         return self._size(images) + self._looks(value_NK, images.channels) + self._copies(digest_N, len(images))
 
     def _size(self, images: Images) -> list[str]:

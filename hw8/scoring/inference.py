@@ -1,4 +1,4 @@
-"""Scoring a stream of images: constant memory, whatever their number."""
+"""Scoring images in batches: what stays in memory of each is its evidence, not its pixels."""
 
 import contextlib
 import itertools
@@ -46,7 +46,10 @@ class Scorer:
 
     @torch.inference_mode()
     def reconstruct(self, batch_BHWC: np.ndarray) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
-        """Reconstructions as float32 (B, H, W, C) in [-1, 1], if any, and the images' evidence: (B,) or (B, D)."""
+        """Reconstructions as float32 (B, H, W, C) in [-1, 1], if any, and the images' evidence: (B,) or (B, D).
+
+        Images are uint8 (B, side, side, C), cropped as the model takes them (`Images.read`).
+        """
         x_NCHW = self._pixels(to_device(batch_BHWC, self.device))
         with autocast(self.precision, self.device):
             output = self._quick(x_NCHW)
@@ -60,7 +63,7 @@ class Scorer:
 
     @torch.inference_mode()
     def evidence(self, batch_BHWC: np.ndarray) -> dict[str, np.ndarray]:
-        """The images' evidence alone, (B,) or (B, D) each: quicker where it needs no reconstruction."""
+        """The evidence of such images alone, (B,) or (B, D) each: quicker where it needs no reconstruction."""
         evidence_by_name = self._evidence(to_device(batch_BHWC, self.device))
         return {name: value.cpu().numpy() for name, value in evidence_by_name.items()}
 

@@ -38,12 +38,12 @@ class Tail:
         """Learn from the scores of normal images (C,)."""
         sorted_C = np.sort(np.asarray(score_C, np.float64))
         count = len(sorted_C)
-        threshold = sorted_C[int(np.ceil(BODY * (count - 1)))]
-        tail_start = np.searchsorted(sorted_C, threshold, side="right")
+        body_end = sorted_C[int(np.ceil(BODY * (count - 1)))]
+        tail_start = np.searchsorted(sorted_C, body_end, side="right")
         value_U, place_U = np.unique(sorted_C[:tail_start], return_index=True)
         # The share of normals at or above each score; half an image more keeps it between 0 and 1.
         nats_U = -np.log((count - place_U + 0.5) / (count + 1))
-        beyond = sorted_C[tail_start:] - threshold
+        beyond = sorted_C[tail_start:] - body_end
         mean_excess = float(beyond.mean()) if len(beyond) else 0.0
         return cls(value_U, nats_U, max(mean_excess, LEAST_EXCESS * _spread(sorted_C)))
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from hw8 import __version__
 from hw8.__main__ import main
@@ -103,6 +104,22 @@ def test_a_missing_or_late_command_is_refused(hw8):
     assert refused(hw8, "") == "error: no command is given; hw8 --help lists them"
     line = refused(hw8, "--preset", "boss", "train")
     assert line == "error: '--preset': the command comes first; hw8 --help lists them"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+    ],
+)
+def test_too_little_memory_is_said_in_a_line(error, call, monkeypatch):
+    def main() -> None:
+        raise error
+
+    monkeypatch.setattr("hw8.commands.check.main", main)
+    assert call("check", code=2).line.startswith("error: not enough memory; lower --batch-size (training) or --score-")
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path):

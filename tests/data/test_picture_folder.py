@@ -35,6 +35,9 @@ def test_what_cannot_be_read_is_named(folder):
     (folder / "d.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     with pytest.raises(InputError, match=r"d\.png: (not a picture|damaged)"):
         hw8.read_images(folder)
+    (folder / "d.png").rename(folder / "d.heic")
+    with pytest.raises(InputError, match=r"1 picture skipped, for instance d\.heic: .* convert it to PNG or JPEG"):
+        hw8.read_images(folder)
     with pytest.raises(InputError, match="no pictures to read"):
         hw8.read_images([])
     with pytest.raises(InputError, match="no folder that can be read"):

@@ -31,6 +31,7 @@ from hw8.base.errors import InputError
 from hw8.config.presets import changed, load_preset
 from hw8.data import rows
 from hw8.data.demo import demo_images
+from hw8.report.explanation import Explainer
 from hw8.runs import train as session
 from hw8.training import loop
 
@@ -135,6 +136,18 @@ def test_an_explanation_of_a_joint_score_has_shares_that_sum_to_one(grey):
     explanation = AnomalyDetector(joint, epochs=1).fit(grey[:200]).explain(grey[200:203])
     assert set(explanation.shares) == set(explanation.evidence) == {"l1", "texture"}
     np.testing.assert_allclose(sum(explanation.shares.values()), np.ones(3))
+
+
+def test_a_score_of_one_number_is_explained_by_that_number(grey):
+    """As with `--preset boss_quick --score l1`: the parts that the settings keep are not what the score is made of."""
+    single = changed(TINY, scoring={"score": "l1", "parts": ("l1", "texture")})
+    detector = AnomalyDetector(single, epochs=1).fit(grey[:200])
+    explanation = detector.explain(grey[200:203])
+    np.testing.assert_array_equal(explanation.evidence["l1"], explanation.p_value_N)
+    assert explanation.shares == {}
+    (found,) = Explainer(detector._trained, 1.0).explain(np.zeros((1, 16, 16, 1), np.uint8), ["black"])
+    assert found.parts == {"l1": found.p_value}
+    assert found.words in ("harder to reconstruct", "not unusual as a whole")
 
 
 def test_anomalies_are_ranked_above_chance(detector, normal, anomalous):

@@ -209,11 +209,11 @@ def test_the_largest_shares_are_named_in_their_direction():
     table = {"bands": np.zeros((4, 3)), "amounts": np.zeros((4, 2)), "l1": np.zeros(4)}
     table["bands"][0, 0], table["amounts"][0, 1], table["l1"][1], table["bands"][2, 1:] = -9, 6, 5, (9, -9)
     components, p_value_N = {"amounts": ("zoom", "warmth")}, np.array([0.005, 0.005, 0.005, 0.9])
-    words = in_words(joint, table, components, {}, p_value_N)
+    words = in_words(joint, table, components, {}, p_value_N, is_joint=True)
     assert words == ["less fine detail, warmer", "harder to reconstruct", "unusual bands", "not unusual as a whole"]
     single = Calibration.fit({"l1": normal["l1"]})
     small = {"l1": np.array([0.005, 0.005])}
-    assert in_words(single, {"l1": np.array([9.0, -9.0])}, {}, small, np.full(2, 0.005)) == [
+    assert in_words(single, {"l1": np.array([9.0, -9.0])}, {}, small, np.full(2, 0.005), is_joint=False) == [
         "harder to reconstruct", "easier to reconstruct",
     ]  # fmt: skip
 
