@@ -1,16 +1,24 @@
 """Text for a terminal: aligned columns, and numbers with their nouns."""
 
+import unicodedata
 from collections.abc import Sequence
 
 
 def aligned(rows: Sequence[Sequence[str]], left: int = 1, gap: str = "  ") -> list[str]:
     """Return one line per row, in columns of equal width: the first `left` left-aligned, the others right-aligned."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    sides = [str.ljust if number < left else str.rjust for number in range(len(widths))]
-    return [
-        gap.join(side(cell, width) for side, cell, width in zip(sides, row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        spaces = [" " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)]
+        sides = list(zip(row, spaces, strict=True))
+        padded = [*map("".join, sides[:left]), *(space + cell for cell, space in sides[left:])]
+        lines.append(gap.join(padded).rstrip())
+    return lines
+
+
+def _width(text: str) -> int:
+    """Columns that a text takes in a terminal: Chinese, Japanese and Korean characters take two."""
+    return sum(2 if unicodedata.east_asian_width(character) in "FW" else 1 for character in text)
 
 
 def counted(count: int, word: str) -> str:

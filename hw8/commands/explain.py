@@ -31,7 +31,8 @@ def main() -> None:
 
     folder = arguments.folder or newest_run()
     explanation = explain(folder, arguments.data, arguments.image)
-    picture = arguments.out or Path("submissions") / f"{folder.resolve().name}-{Path(arguments.image).stem}.png"
+    name = Path(arguments.image).with_suffix("").as_posix().replace("/", "-")  # of its folder too: names may repeat
+    picture = arguments.out or Path("submissions") / f"{folder.resolve().name}-{name}.png"
     draw_explanation(picture, explanation)
     print("\n".join(explanation.lines()))
     print(f"Picture:  {picture}")

@@ -101,9 +101,15 @@ def parse(kind: type[Arguments], text: str, default: Any = None, argv: Sequence[
         if leaving.code in (0, None):
             raise
         line = _in_plain_words(frame.getvalue())
-        unknown = re.match(r"Unrecognized options?: (--[\w-]+)", line)
-        hint = nearest(unknown[1], _option_names(kind, defaults)) if unknown else ""
-        raise InputError(f"{line};{hint} see --help") from None
+        raise InputError(f"{line};{_hint(line, _option_names(kind, defaults))} see --help") from None
+
+
+def _hint(line: str, options: set[str]) -> str:
+    """The question "did you mean --X?" for an unknown option, or for a run without its option; else an empty text."""
+    unknown = re.match(r"Unrecognized options?: ([^,]+)", line)
+    if unknown and unknown[1].startswith("--"):
+        return nearest(unknown[1], options)
+    return f" did you mean --run {unknown[1]}?" if unknown and "--run" in options else ""
 
 
 def _option_names(kind: type[Any], defaults: dict[str, Any]) -> set[str]:
@@ -119,8 +125,11 @@ def _in_plain_words(frame: str) -> str:
     """What tyro's frame says is wrong with the command line, with the option first, as in messages of our own."""
     line = _first_line(frame)
     if line.startswith("Missing from"):
-        names = re.findall(r"^. {5}(\S.*?) *.$", frame, re.MULTILINE)[:-1]  # the last is --help
-        return f"missing: {', '.join(names)}"
+        missing, _, unknown = frame.partition("Unrecognized options:")
+        names = re.findall(r"^. {5}(\S.*?) *.$", unknown or missing, re.MULTILINE)
+        if unknown:
+            return f"Unrecognized options: {', '.join(names[:-1])}"  # the last is --help
+        return f"missing: {', '.join(names[:-1])}"
     if match := re.match(r"Missing value for argument '(\S+)'", line):
         return f"{match[1]}: a value is missing"
     if match := re.match(r"invalid choice '(.*)' for argument '(\S+)'. Expected one of \((.*?),?\)", line):

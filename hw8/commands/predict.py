@@ -76,7 +76,11 @@ def _next_command(prediction: "Prediction", data: str | None) -> str:
         return spelled("evaluate", prediction.out, "--labels", prediction.labels_file)
     if prediction.source == "hw8":
         return spelled("check", prediction.out)
-    return spelled("report", prediction.runs[0], *([] if data is None else ["--data", data]))
+    words: list[object] = [] if data is None else ["--data", data]
+    page = prediction.out.with_suffix(".html")
+    if page != Path("submissions") / f"{prediction.runs[0].resolve().name}.html":  # the default
+        words += ["--out", page]
+    return spelled("report", prediction.runs[0], *words)
 
 
 def notes(prediction: "Prediction") -> list[str]:

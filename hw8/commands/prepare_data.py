@@ -46,6 +46,7 @@ def _next_command(out: Path, has_training_set: bool, side: int) -> str:
     if has_training_set:
         return spelled("train", "--data", out, *(["--preset", "fcn"] if side % SIDE_STEP else []))
     try:
-        return spelled("predict", "--run", newest_run(), "--data", out)
+        scores = Path("submissions") / f"{out.resolve().name}.csv"
+        return spelled("predict", "--run", newest_run(), "--data", out, "--out", scores)
     except InputError:
         return f"train a run on images like these, {spelled('train')}, then {spelled('predict', '--data', out)}"

@@ -35,6 +35,8 @@ def main() -> None:
         raise InputError(f"--run {arguments.run}: the run {arguments.folder} is given already; give one")
     folder = arguments.folder or arguments.run or newest_run()
     out = arguments.out or Path("submissions") / f"{folder.resolve().name}.html"
+    if out.suffix != ".html":
+        raise InputError(f"--out {out}: must end in .html")
     write_run_report(folder, arguments.data, out, command_line())
     print(f"Wrote:    {out} ({out.stat().st_size / 1e6:.1f} MB, opens offline)")
     where = () if arguments.data is None else ("--data", arguments.data)

@@ -88,6 +88,8 @@ def named_pictures(pictures: str | os.PathLike[str] | Sequence[str | os.PathLike
     Raises InputError if the folder has others, which cannot be read.
     """
     if isinstance(pictures, str | os.PathLike):
+        if Path(pictures).is_file():
+            raise InputError(f"{pictures}: is a file; give a list of files, or a folder of pictures")
         folder = find_pictures(Path(pictures))
         if folder.skipped:
             raise folder.refusal("has pictures that cannot be read; remove them, or give a list of files")

@@ -137,7 +137,7 @@ def squared(picture: Image.Image, side: int, crop: Crop) -> np.ndarray:
         return _padded(picture, side, channels)
     lanczos = Image.Resampling.LANCZOS
     square = ImageOps.fit(picture, (side, side), lanczos) if crop == "centre" else picture.resize((side, side), lanczos)
-    return np.asarray(square).reshape(side, side, channels)
+    return np.array(square).reshape(side, side, channels)  # a copy, since PyTorch warns of arrays that are read-only
 
 
 def _padded(picture: Image.Image, side: int, channels: int) -> np.ndarray:

@@ -66,8 +66,10 @@ def transfer(address: str, file: RemoteFile, part: Path) -> None:
             _receive(address, file, part)
             return
         except (requests.ConnectionError, requests.Timeout) as error:
-            # The cause stands at the end of the messages of requests: "... (Caused by X(...: Connection refused'))".
+            # The cause stands at the end of the messages of requests: "... (Caused by X(...: Connection refused'))", in
+            # parentheses of its own if a name cannot be resolved.
             reason = printable(str(error).rpartition(": ")[2].rstrip("'\")"), LONGEST)
+            reason = re.sub(r" \([^)]*$", "", reason)
         except requests.RequestException as error:
             raise InputError(f"{without_secrets(address)}: {error}; check the address, or try `url`") from None
         if attempt < ATTEMPTS:

@@ -112,7 +112,7 @@ def export_onnx(run: Path, out: Path | None = None, check: bool = True) -> Expor
             importlib.import_module(package)
         except ImportError:
             hint = ", or omit the check with `no-check`" if package == "onnxruntime" else ""
-            remedy = f'pip install ".[export]"{hint}'
+            remedy = f'pip install -e ".[export]"{hint}'
             raise InputError(f"{package} is not installed, which the export needs: {remedy}") from None
     trained = TrainedRun.load(run, "cpu")
     _check_exportable(trained)

@@ -27,6 +27,7 @@ class Parts:
 
     `testing` holds names and kinds, NORMAL for normal pictures; the kinds count as labels only if it is `labelled`.
     `repeated` training images are equal to another one, `shared` test images to a training image: known once written.
+    `held_back` of the test pictures were meant for training.
     """
 
     folder: PictureFolder
@@ -36,6 +37,7 @@ class Parts:
     labelled: bool = False
     repeated: int = 0
     shared: int = 0
+    held_back: int = 0
 
     @property
     def kinds(self) -> dict[str, int]:
@@ -88,7 +90,8 @@ def _by_folder(folder: PictureFolder, layout: str, has_parts: bool) -> Parts:
         part = subfolders.pop(0).lower() if has_parts and subfolders else ""
         kind = _kind(folder, subfolders, any_is_kind=part == "test")
         if kind is None or part not in ("", "train", "test") or (part == "train" and kind != NORMAL):
-            folder.skipped[name] = "in no folder of the layout"
+            hint = "" if has_parts else f": anomalies belong in {ANOMALY_FOLDER}/KIND/"
+            folder.skipped[name] = f"in no folder of the layout{hint}"
         elif part == "test" or kind != NORMAL:
             parts.testing.append((name, kind))
         else:
@@ -164,6 +167,6 @@ def split(parts: Parts, share: float | None, seed: int) -> Parts:
     testing += sorted(parts.testing, key=lambda picture: picture[1] != NORMAL)
     testing = [testing[row] for row in random.permutation(len(testing))]
     training = [parts.training[row] for row in np.sort(order[held_back:])]
-    parts = dataclasses.replace(parts, training=training, testing=testing, labelled=labelled)
+    parts = dataclasses.replace(parts, training=training, testing=testing, labelled=labelled, held_back=held_back)
     parts.check()
     return parts

@@ -2,17 +2,17 @@
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
-from hw8.base.errors import InputError
+from hw8.base.errors import InputError, printable
 from hw8.base.text import aligned
 from hw8.data.arrays import Images, scaled
 from hw8.data.splits import evenly_spaced
 from hw8.report.figures import error_scale, overlay, save_figure, three_channels
 from hw8.report.plots import new_figure
-from hw8.report.words import in_words
+from hw8.report.words import SHOWN, in_words
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.tails import ALPHA, p_in_words, rarity
 
@@ -125,7 +125,8 @@ class Explainer:
             if name in table and name in self.trained.calibration.fits:
                 standard_BD = self.trained.calibration.fits[name].standardise(table[name].astype(np.float64))
                 for of_image, standard_D in zip(deviations, standard_BD, strict=True):
-                    of_image |= dict(zip(components, map(float, standard_D), strict=True))
+                    names = [SHOWN.get(component, component) for component in components]
+                    of_image |= dict(zip(names, map(float, standard_D), strict=True))
         return [
             dict(sorted(of_image.items(), key=lambda item: -abs(item[1]))[:LARGEST_DEVIATIONS])
             for of_image in deviations
@@ -149,12 +150,15 @@ def explain(run: Path, where: str | None, image: str) -> Explanation:
 
 
 def _row(image: str, files: list[str] | None, images: Images) -> int:
-    """The row of an ID, or of a picture's file name."""
+    """The row of an ID, or of a picture's file name, with its folder where several have that name."""
+    named = [row for row, file in enumerate(files or ()) if file == image or PurePath(file).name == image]
     if files is not None and image in files:
         return files.index(image)
+    if len(named) == 1:
+        return named[0]
     row = int(image) if image.isdecimal() else -1
     if not 0 <= row < len(images):
-        or_file = "" if files is None else ", or a file name of the table that `predict` writes"
+        or_file = "" if files is None else f", or the name of a picture to score, for instance {printable(files[0])}"
         raise InputError(f"`id` {image}: give an ID from 0 to {len(images) - 1}{or_file} ({images.name})")
     return row
 
@@ -178,7 +182,9 @@ def draw_explanation(path: Path, explanation: Explanation) -> None:
         tiles[2].set_title("error", fontsize=8)
     if explanation.map_HW is not None:
         tiles[3].imshow(overlay(explanation.image_HWC, explanation.map_HW))
-        tiles[3].set_title(f"score by place, up to {explanation.map_HW.max():.2g}", fontsize=8)
+        most = explanation.map_HW.max()
+        title = f"score by place, up to {most:.2g}" if most > 0 else "no place raises the score"
+        tiles[3].set_title(title, fontsize=8)
     names = sorted(explanation.parts, key=lambda name: explanation.parts[name], reverse=True)
     drawn = bars.barh(names, [-np.log10(explanation.parts[name]) for name in names], color="tab:red")
     title = f"how unusual: -log10 p (dotted: {ALPHA}); all: p = {explanation.p_value:.4f}"

@@ -11,7 +11,7 @@ from hw8.data.corruptions import CORRUPTIONS
 from hw8.data.labels import Labels
 from hw8.data.synthetic import corrupt
 from hw8.evaluation.held_out import SEED
-from hw8.report.plots import STYLE, colours_of, draw_histogram, draw_roc, new_figure, roc_curves
+from hw8.report.plots import colours_of, draw_histogram, draw_roc, new_figure, roc_curves, styled
 from hw8.runs.trained_run import TrainedRun
 
 NORMALS = 5  # images beside one synthetic anomaly of each kind: enough to see what a good reconstruction is
@@ -58,9 +58,7 @@ def draw_reconstructions(path: Path, run: TrainedRun, images: Images, rows: np.n
 
 def draw_scores(path: Path, score_N: np.ndarray, labels: Labels | None) -> None:
     """Histogram of the scores by kind and, with labels, each kind's ROC curve."""
-    import matplotlib as mpl
-
-    with mpl.rc_context(STYLE):
+    with styled():
         figure = new_figure(5 if labels is None else 9, 3.6)
         axes = figure.subplots(1, 1 if labels is None else 2, squeeze=False)[0]
         draw_histogram(axes[0], score_N, labels)

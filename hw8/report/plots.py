@@ -1,7 +1,9 @@
 """Plots for a page, as SVG that takes the page's colours, light or dark."""
 
+import contextlib
 import functools
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec
 
 import matplotlib as mpl
@@ -27,7 +29,6 @@ STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: smaller, and it can be searched
     "text.parse_math": False,  # names of kinds are text, whatever they hold
     "svg.hashsalt": "hw8",  # equal plots have equal bytes
-    "font.family": "sans-serif",
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -35,7 +36,24 @@ STYLE: Any = {
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
     "legend.frameon": False,
 }
+# Fonts, where one is installed, for what matplotlib's own lacks: kinds of anomaly may have Chinese names.
+FALLBACKS = frozenset({
+    "Noto Sans CJK TC", "Noto Sans CJK JP", "Noto Sans TC", "WenQuanYi Zen Hei", "PingFang TC", "Hiragino Sans",
+    "Microsoft JhengHei", "Microsoft YaHei", "Arial Unicode MS",
+})  # fmt: skip
 P = ParamSpec("P")
+
+
+@contextlib.contextmanager
+def styled() -> Iterator[None]:
+    """Within the block, matplotlib draws in the page's style; a character that no font has is a box, without a word."""
+    from matplotlib.font_manager import fontManager
+
+    installed = FALLBACKS.intersection(font.name for font in fontManager.ttflist)
+    families = {"font.family": ["sans-serif", *sorted(installed)]}
+    with mpl.rc_context(STYLE | families), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        yield
 
 
 def new_figure(width: float, height: float) -> Any:
@@ -54,7 +72,7 @@ def as_svg(width: float, height: float) -> Callable[[Callable[Concatenate[Any, P
     def decorate(draw: Callable[Concatenate[Any, P], Drawn]) -> Callable[P, Markup]:
         @functools.wraps(draw)
         def drawn(*args: P.args, **kwargs: P.kwargs) -> Markup:
-            with mpl.rc_context(STYLE):
+            with styled():
                 figure = new_figure(width, height)
                 axes = figure.subplots()
                 return to_svg(figure, axes, draw(axes, *args, **kwargs))

@@ -54,6 +54,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "views": ("its turns and shifts are easier to see", "its turns and shifts are harder to see"),
     "distance": ("features nearer to those of normal images", "features further from those of normal images"),
 }  # fmt: skip
+# Columns whose own name would say nothing beside others.
+SHOWN = {"turned 0": "upright", "none": "undamaged"}
 # Vectors without a direction, of which "unusual NAME" would say nothing.
 UNUSUAL = {"early": "unusual colours or edges", "latent": "unusual features"}
 # The column that gives the direction of a vector whose columns have no names; of others it is their mean.

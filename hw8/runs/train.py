@@ -216,6 +216,8 @@ def fit(trainer: Trainer, folder: RunFolder) -> None:
         f"{len(splits.calibration):,}", f"{len(splits.development):,}", trainer.device, trainer.precision,
         counted(torch.get_num_threads(), "thread"),
     )  # fmt: skip
+    if trainer.finished:
+        log.info("%s: its training is complete; only what follows it is done again", folder.path)
     trainer.fit()
 
 

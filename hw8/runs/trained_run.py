@@ -171,7 +171,7 @@ class TrainedRun:
         if (images.side, images.channels) != (self.side, self.channels):
             raise InputError(
                 f"{images.name}: images of {images.side}x{images.side}x{images.channels}, but {self.name} "
-                f"takes {self.side}x{self.side}x{self.channels}; score the kind of images it was trained on"
+                f"takes {self.side}x{self.side}x{self.channels}; prepare them with that `side`, or score other images"
             )
         return images
 

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from hw8.base.device import channels_last
-from hw8.base.errors import InputError, command, first_words
+from hw8.base.errors import InputError, command, first_words, nearest
 from hw8.base.files import atomic_write, read_text, write_text
 from hw8.base.lock import is_left_over
 from hw8.base.processes import processes
@@ -49,10 +49,12 @@ class RunFolder:
         """Raise InputError if the folder holds something, or is a file."""
         out = self.path
         if out.exists() and (not out.is_dir() or not all(map(is_left_over, out.iterdir()))):
-            hint = f"resume it with `resume` {out}, or " if self.config.exists() else ""
-            if _read_summary(self.summary).get("failed"):
+            summary = _read_summary(self.summary)
+            hint = f"resume it with `resume` {out}, or " if self.config.exists() and not summary else ""
+            if summary.get("failed"):
                 hint = "its training failed: remove it, or "
-            raise InputError(f"`out` {out}: already there and not empty; {hint}choose another folder")
+            what = "a finished run" if "held_out" in summary else "not empty"
+            raise InputError(f"`out` {out}: already there and {what}; {hint}choose another folder")
 
     def begin(self, config: RunConfig) -> None:
         """Write a new run's config.yaml into the locked folder. Raises InputError if the folder holds something."""
@@ -77,7 +79,8 @@ class RunFolder:
         """Return an existing run and its settings. Raises InputError if there is none."""
         folder = cls(path)
         if not folder.config.exists():
-            raise InputError(f"{path}: no run here (config.yaml is missing); {command('train')} makes one")
+            hint = nearest(str(path), [str(config.parent) for config in RUNS.glob("*/config.yaml")])
+            raise InputError(f"{path}: no run here (config.yaml is missing);{hint} {command('train')} makes one")
         return folder, read_config(folder.config)
 
     def save_model(self, content: bytes) -> None:

@@ -117,6 +117,9 @@ def test_options_reach_the_run(demo, call, tmp_path):
         (["predict", "--run", "nowhere"], "nowhere: no run here"),
         (["evaluate", "a.csv", "--labels", "b.csv"], "a.csv: cannot be read"),
         (["evaluate"], "see --help"),
+        (["evaluate", "--runs", "a"], "Unrecognized options: --runs, a;"),
+        (["explain", "runs/a", "--id", "3"], "Unrecognized options: runs/a; did you mean --run runs/a? see --help"),
+        (["report", "--out", "page.pdf", "runs/a"], "--out page.pdf: must end in .html"),
         (["check", "a.csv"], "a.csv: cannot be read"),
     ],
 )

@@ -102,7 +102,9 @@ def test_own_pictures_without_a_test_part_have_no_dead_end(follow, call, tmp_pat
     images, splits = TrainedRun.load(Path("runs/rü n")).open_training()
     with Image.open(tmp_path / "rü n" / name) as picture:
         np.testing.assert_array_equal(images.read_whole(splits.development[[3]])[0], np.asarray(picture))
-    assert "error: --id 12: " in call("explain", "--run", "runs/rü n", "--id", 12, code=2).stderr
+    line = call("explain", "--run", "runs/rü n", "--id", 12, code=2).stderr
+    assert "error: --id 12: give an ID from 0 to 11, or the name of a picture to score, for instance " in line
+    assert "did you mean runs/rü n? " in call("explain", "--run", "runs/run", "--id", 3, code=2).line
     assert call("ablate", "--run", "runs/rü n").stdout
 
 
@@ -115,13 +117,15 @@ def test_new_pictures_are_scored_with_the_run_that_is_there(call, tmp_path):
     call("train", *QUICK, "--data", "old-images", "--out", "runs/a b")
     shutil.rmtree(tmp_path / "new-images")
     said = call("prepare_data", "new", "new-images", "--side", 16, "--unlabelled").stdout
-    assert said.endswith("Next:     python scripts/predict.py --run 'runs/a b' --data new-images\n")
+    next_words = "--run 'runs/a b' --data new-images --out submissions/new-images.csv\n"
+    assert said.endswith(f"Next:     python scripts/predict.py {next_words}")
     words = shlex.split(said.splitlines()[-1].removeprefix("Next:     python scripts/predict.py"))
     predicted = json.loads(call("predict", *words, "--json").stdout)
     assert predicted["rows"] == 5
     assert sorted(scored_files(predicted["files"])) == [f"{number}.png" for number in range(5)]
     said = call("predict", *words).stdout
-    assert said.endswith("Next:     python scripts/report.py 'runs/a b' --data new-images\n")
+    page = "submissions/new-images.html"
+    assert said.endswith(f"Next:     python scripts/report.py 'runs/a b' --data new-images --out {page}\n")
     reported = call("report", "--run", "runs/a b", "--data", "new-images").stdout
     assert reported.endswith("python scripts/explore.py --run 'runs/a b' --data new-images\n")
     line = call("predict", "--data", "old", code=2).line

@@ -38,6 +38,8 @@ def test_what_cannot_be_read_is_named(folder):
     (folder / "d.png").rename(folder / "d.heic")
     with pytest.raises(InputError, match=r"1 picture skipped, for instance d\.heic: .* convert it to PNG or JPEG"):
         hw8.read_images(folder)
+    with pytest.raises(InputError, match=r"a\.png: is a file; give a list of files"):
+        hw8.read_images(folder / "a.png")
     with pytest.raises(InputError, match="no pictures to read"):
         hw8.read_images([])
     with pytest.raises(InputError, match="no folder that can be read"):

@@ -32,6 +32,7 @@ def test_any_size_becomes_the_runs_own(size, channels):
     found = read(file_of(gradient(*size)), 32, channels)
     assert found.shape == (32, 32, channels)
     assert found.dtype == np.uint8
+    assert found.flags.writeable, "PyTorch warns of others"
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "I;16", "I", "F", "YCbCr"])

@@ -27,6 +27,7 @@ from tests.pictures import fill, flat, numbered, scene
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_data.py"
 QUICK = Preparation(side=8)
+LOST = "in no folder of the layout: anomalies belong in anomaly/KIND/"
 LISTS = {"training_files.csv", "testing_files.csv"}  # beside every array file
 
 
@@ -109,7 +110,8 @@ def test_folders_of_normal_pictures_and_of_anomalies(root, out):
     assert "testing_labels.csv (13 images: 6 normal, 5 cat, 2 dog)" in report(parts, out, QUICK)
     assert (len(parts.training), len(parts.testing)) == (24, 13)
     assert parts.kinds == {"normal": 6, "cat": 5, "dog": 2}
-    assert skipped(out) == dict.fromkeys(["elsewhere/x.png", "top.png"], "in no folder of the layout")
+    assert skipped(out) == dict.fromkeys(["elsewhere/x.png", "top.png"], LOST)
+    assert "Held out: 6 of the normal pictures to train on, for the test set" in report(parts, out, QUICK)
     test = reds(out, "testingset.npy")
     assert sorted(reds(out) + [red for red in test if red < 100]) == list(range(30))
     assert test != sorted(test), "the order is shuffled"

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import shutil
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -275,3 +276,11 @@ def test_points_lie_where_the_plot_shows_them():
     assert x == pytest.approx(left + (sum(goal) / 2 - low) / (high - low) * (right - left), abs=1e-3)
     assert top < y < bottom
     assert sum(int(point[2].split(": ")[1]) for point in data["points"] if ": " in point[2]) == 150
+
+
+def test_a_kind_whose_characters_no_font_has_is_drawn_without_a_warning(tmp_path):
+    labels = Labels(np.repeat([0, 1], [20, 20]), np.repeat(["normal", "\U0001f408猫"], [20, 20]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw_scores(tmp_path / "scores.png", np.arange(40.0), labels)
+        plots.histogram(np.arange(40.0), labels, None, "l1")

@@ -276,6 +276,11 @@ def test_a_folder_in_use_is_refused(quick, tmp_path):
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.tex"]
 
 
+def test_a_finished_run_is_not_to_be_resumed(trained, quick):
+    with pytest.raises(InputError, match="already there and a finished run; choose another folder"):
+        train_run(quick, trained.folder.path)
+
+
 def test_bad_settings_leave_no_folder(quick, tmp_path):
     for wrong in ({"crop": 500}, {"source": str(tmp_path / "none")}):
         with pytest.raises(InputError):
