@@ -216,7 +216,7 @@ def of_measures() -> dict[str, list[float]]:
     })  # fmt: skip
     table = standings.summarise(rows)
     found["summary"] = [float(value) for value in table.drop(columns=["preset", "same"]).fillna(-1).to_numpy().ravel()]
-    ranks = standings.rank_correlation(table)
+    ranks = standings.held_out_rank_correlation(table)
     found["ranks"] = [ranks.every, ranks.rows, ranks.better, ranks.better_rows]
     return found
 

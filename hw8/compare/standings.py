@@ -63,7 +63,7 @@ def with_differences(table: pd.DataFrame, rows: pd.DataFrame, folder: Path, labe
 
 
 @dataclasses.dataclass(frozen=True)
-class RankCorrelation:
+class HeldOutRankCorrelation:
     """Spearman's correlation of held-out and labelled macro AUC over some rows, and over the better half of them.
 
     The better half are the rows with the larger held-out figures: those between which one would choose. `better` is
@@ -76,7 +76,7 @@ class RankCorrelation:
     better_rows: int
 
 
-def rank_correlation(table: pd.DataFrame) -> RankCorrelation | None:
+def held_out_rank_correlation(table: pd.DataFrame) -> HeldOutRankCorrelation | None:
     """How well held-out figures rank the rows of `summarise` as labels do. None for fewer than three.
 
     Rows of one configuration under two names count once, and presets that are trained on the held-out split's kinds
@@ -90,7 +90,7 @@ def rank_correlation(table: pd.DataFrame) -> RankCorrelation | None:
         return None
     better = rows.nlargest(-(-len(rows) // 2), "held_out_auc")
     every, half = (float(some["held_out_auc"].corr(some["macro_auc"], method="spearman")) for some in (rows, better))
-    return RankCorrelation(every, len(rows), half if len(better) >= LEAST_ROWS else None, len(better))
+    return HeldOutRankCorrelation(every, len(rows), half if len(better) >= LEAST_ROWS else None, len(better))
 
 
 def knows_held_out_kinds(preset: str) -> bool:

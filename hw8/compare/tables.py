@@ -14,10 +14,10 @@ from hw8.compare.columns import ALWAYS, FILES_ONLY, Column, shown_columns
 from hw8.compare.standings import (
     failed_presets,
     failures,
+    held_out_rank_correlation,
     is_transductive,
     knows_held_out_kinds,
     marked,
-    rank_correlation,
     summarise,
     with_differences,
 )
@@ -73,7 +73,7 @@ def notes(rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
         lines.append(
             "(*) looks at the unlabelled test images as a whole when it scores them: not to be compared with others"
         )
-    correlation = rank_correlation(table)
+    correlation = held_out_rank_correlation(table)
     if correlation is not None:
         better = ""
         if correlation.better is not None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from hw8.data.arrays import to_pixels
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import FUSED, NEIGHBOURS, Gaussian, needed_evidence
-from hw8.scoring.evidence import evidence, select
+from hw8.scoring.evidence import evidence
 from hw8.scoring.folding import folded
 from hw8.scoring.tails import Tail
 
@@ -115,7 +115,7 @@ class ScoreGraph(nn.Module):
 
     def _score(self, name: str, pieces: Mapping[str, Tensor]) -> Tensor:
         """One score, float64 (N,): a number of the evidence, or the distance of several pieces side by side."""
-        parts = [select(pieces, part).double() for part in self.parts[name]]
+        parts = [pieces[part].double() for part in self.parts[name]]
         if name not in self.distances:
             return parts[0]
         columns = [part.unsqueeze(1) if part.ndim == 1 else part for part in parts]

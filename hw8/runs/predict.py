@@ -23,7 +23,6 @@ from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.runs.submission import write_part, write_submission
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import Table
-from hw8.scoring.evidence import select
 from hw8.scoring.fusion import agreeing_groups, fuse, fused_p_values, rank_correlation
 from hw8.scoring.tails import benjamini_hochberg, check_scores, is_flagged
 from hw8.scoring.transductive import Sample, Transducer
@@ -208,7 +207,7 @@ def predict_shard(
         table = trained.scorer.table(images, rows, label=str(run))
     # Names weights and images, so that parts of another run or test set are not merged with these.
     digest = hashlib.sha256(RunFolder(run).model.read_bytes() + images.fingerprint().encode()).hexdigest()[:12]
-    scores = select(trained.calibration.scores(table), trained.score_name)
+    scores = trained.calibration.scores(table)[trained.score_name]
     write_part(out, int(rows[0]), scores, f"{len(images)}-{digest}")
     return len(rows)
 
@@ -220,7 +219,7 @@ def score_images(trained: TrainedRun, images: Images) -> RunScores:
     those are gone, or the scores rank nothing.
     """
     table = trained.scorer.table(images, np.arange(len(images)), label=trained.name)
-    score_N = select(trained.calibration.scores(table), trained.score_name)
+    score_N = trained.calibration.scores(table)[trained.score_name]
     check_scores(score_N, trained.name)
     if not trained.config.scoring.transductive:
         return RunScores(trained.name, score_N, trained.calibration.p_value(trained.score_name, score_N), table)

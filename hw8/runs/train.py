@@ -34,7 +34,6 @@ from hw8.runs.trained_run import TrainedRun
 from hw8.runs.unaligned import settings_for
 from hw8.scoring.appearance import Appearance
 from hw8.scoring.calibration import Calibration, check_names
-from hw8.scoring.evidence import select
 from hw8.scoring.inference import Scorer
 from hw8.scoring.tails import check_scores
 from hw8.scoring.transductive import check_can_transduce
@@ -230,7 +229,7 @@ def calibrate(trainer: Trainer) -> TrainedRun:
     reference = scorer.table(images, reference_rows(splits), label=label) if scoring.fit_on == "training" else None
     needed = (scoring.score, *scoring.fused)
     calibration = Calibration.fit(table, scoring.parts, scoring.distance, reference, needed, scoring.fused)
-    check_scores(select(calibration.scores(table), scoring.score), trainer.name, "calibration")
+    check_scores(calibration.scores(table)[scoring.score], trainer.name, "calibration")
     appearance = Appearance.of(images, splits)
     return TrainedRun(trainer.folder, trainer.config, scorer, calibration, appearance, images.side, images.channels)
 

@@ -17,7 +17,6 @@ from hw8.data.splits import Splits, scored_files, scored_images, split_rows
 from hw8.data.synthetic import Change
 from hw8.scoring.appearance import Appearance
 from hw8.scoring.calibration import JOINT, TWO_SIDED, Calibration, Table, needed_evidence
-from hw8.scoring.evidence import select
 from hw8.scoring.inference import Scorer
 from hw8.scoring.occlusion import score_map
 from hw8.scoring.transductive import check_can_transduce
@@ -91,7 +90,10 @@ class TrainedRun:
             if self.config.scoring.transductive:
                 check_can_transduce(self.scorer.model)
             scores = self.calibration.scores(self.scorer.evidence(grey_1HWC))
-            if not np.isfinite(select(scores, self.score_name)).all():
+            if self.score_name not in scores:
+                given = ", ".join(scores)
+                raise InputError(f"`score` {self.score_name}: this model does not give it; it gives {given}")
+            if not np.isfinite(scores[self.score_name]).all():
                 raise InputError("its scores are not finite; train again with a lower `lr`")
         except (ValueError, RuntimeError) as error:  # of NumPy and PyTorch, for arrays of other shapes
             reason = first_words(error, 200)

@@ -4,21 +4,18 @@ One number per image (N,) is larger for less normal images and can be the score 
 direction: calibration learns where normal images lie, and its distance from there is the score.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from functools import partial
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hw8.base.errors import InputError
 from hw8.models import losses
 from hw8.models.blocks import in_float32
 from hw8.models.output import Model, Output
 from hw8.scoring import texture
 
-T = TypeVar("T")
 TOP = 0.05  # share of the values, chosen by hand: a small damage covers as much; of a half it would be nearly `l1`
 GRID = 4  # cells on a side: 16 columns, whose covariance 400 calibration images can tell; 8x8 would be 64
 WINDOW = 7  # pixels on a side, as scikit-image's uniform window has
@@ -113,11 +110,3 @@ def evidence(
         own = model.evidence(x_NCHW, output)
         values |= {name: value for name, value in own.items() if evidence_names is None or name in evidence_names}
     return {name: torch.as_tensor(value).float() for name, value in values.items()}
-
-
-def select(evidence_by_name: Mapping[str, T], score: str) -> T:
-    """One piece of evidence by name. Raises InputError, naming those there are, if the model does not give it."""
-    if score not in evidence_by_name:
-        available = ", ".join(evidence_by_name)
-        raise InputError(f"`score` {score}: this model does not give it; it gives {available}")
-    return evidence_by_name[score]

@@ -9,6 +9,7 @@ is used and no other data; but the score of an image depends on the others, and 
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 import torch
@@ -21,7 +22,6 @@ from hw8.models.blocks import ResidualBlock
 from hw8.models.output import Model, Output
 from hw8.models.recogniser import Recogniser
 from hw8.scoring.calibration import CLIPPED_AT, Calibration, columns
-from hw8.scoring.evidence import select
 from hw8.scoring.inference import Scorer
 from hw8.scoring.tails import Tail, conformal, leave_one_out_nats
 
@@ -92,17 +92,13 @@ class Stages(Model):
 class Transducer:
     """Cross-fits a classifier of training normals against all other images, on a recogniser's evidence.
 
-    `scorer` gives the evidence behind `score_name`, the run's own score, which `calibration` knows. Raises InputError
-    for another model.
+    `scorer` gives the evidence behind `score_name`, the run's own score, which `calibration` knows.
     """
 
     scorer: Scorer
     calibration: Calibration
     score_name: str
     seed: int
-
-    def __post_init__(self) -> None:
-        check_can_transduce(self.scorer.model)
 
     def __call__(self, normal: Sample, calibration: Sample, test: Images, own_N: np.ndarray) -> Transduction:
         """Scores of the test images, of which `own_N` are the run's own; `normal` were trained on.
@@ -122,13 +118,17 @@ class Transducer:
         assert odds is not None  # noqa: S101 (the first process's)
         return decide(*odds, own_C, own_N)
 
-    def describe(self, sample: Sample) -> np.ndarray:
-        """Columns of evidence, the last of which is -log p of the run's own score: float32 (N, D)."""
+    @functools.cached_property
+    def staged(self) -> Scorer:
+        """Gives the evidence of `scorer` and `stages`. Raises InputError if its model is no recogniser."""
         scorer, recogniser = self.scorer, check_can_transduce(self.scorer.model)
         names = None if scorer.evidence_names is None else [*scorer.evidence_names, STAGES]
-        staged = Scorer(Stages(recogniser), scorer.device, scorer.precision, scorer.batch_size, names)
-        table = staged.table(sample.images, sample.rows, label="transduction")
-        own_N = select(self.calibration.scores(table, sample.fitted_N), self.score_name)
+        return Scorer(Stages(recogniser), scorer.device, scorer.precision, scorer.batch_size, names)
+
+    def describe(self, sample: Sample) -> np.ndarray:
+        """Columns of evidence, the last of which is -log p of the run's own score: float32 (N, D)."""
+        table = self.staged.table(sample.images, sample.rows, label="transduction")
+        own_N = self.calibration.scores(table, sample.fitted_N)[self.score_name]
         nats_N = self.calibration.nats(self.score_name, own_N)
         return np.column_stack([columns(table, list(table)), nats_N]).astype(np.float32)
 

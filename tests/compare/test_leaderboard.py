@@ -11,7 +11,7 @@ import pytest
 from hw8.base.errors import InputError, Interrupted
 from hw8.compare import leaderboard
 from hw8.compare.leaderboard import Contest, compare
-from hw8.compare.standings import rank_correlation, summarise, with_differences
+from hw8.compare.standings import held_out_rank_correlation, summarise, with_differences
 from hw8.compare.tables import notes, printed, write_leaderboard
 from hw8.config import DataConfig, RunConfig, to_yaml
 from hw8.config.presets import changed, load_preset
@@ -189,7 +189,7 @@ def test_the_table_has_means_spreads_and_order(tmp_path):
     assert table["preset"].tolist() == ["c", "b", "a", "d", "classifier"]
     assert table["macro_auc"].to_numpy() == pytest.approx([0.85, 0.7, 0.62, 0.62, 0.1])
     assert table["spread"].to_numpy() == pytest.approx([0.1, 0, 0.04, np.nan, np.nan], nan_ok=True)
-    found = rank_correlation(table)
+    found = held_out_rank_correlation(table)
     assert (found.every, found.rows) == (pytest.approx(1), 3), "d is a again, and the classifier is left out"
     assert found.better is None, "two rows always agree or disagree"
     text = write_leaderboard(rows, tmp_path / "board", "python scripts/compare.py --presets a b c")
@@ -268,7 +268,7 @@ def test_transductive_rows_are_marked_and_do_not_count(tmp_path):
     text = write_leaderboard(rows, tmp_path / "board", "compare.py")
     assert "boss_transductive (*)" in text
     assert "(*) looks at the unlabelled test images" in (tmp_path / "board.md").read_text()
-    found = rank_correlation(summarise(rows))
+    found = held_out_rank_correlation(summarise(rows))
     assert (found.every, found.rows) == (1.0, 3)
 
 
@@ -283,7 +283,7 @@ def test_rows_trained_to_tell_held_out_kinds_do_not_count_and_the_better_half_is
             "same": list("abcdefghi"),
         }
     )
-    found = rank_correlation(summarise(rows))
+    found = held_out_rank_correlation(summarise(rows))
     assert (found.rows, found.better_rows) == (6, 3)
     assert found.every == pytest.approx(29 / 35)
     assert found.better == pytest.approx(-0.5)

@@ -366,7 +366,7 @@ def test_a_graph_that_onnxruntime_cannot_run_is_one_line(quick, tmp_path, monkey
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
 def test_a_missing_package_is_named_with_its_command(plain, tmp_path, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(InputError, match=rf'{package} is not installed, .*: pip install "\.\[export\]"'):
+    with pytest.raises(InputError, match=rf'{package} is not installed, .*: pip install -e "\.\[export\]"'):
         export_onnx(plain.out.parent, tmp_path / "new.onnx")
     assert not list(tmp_path.iterdir())
 

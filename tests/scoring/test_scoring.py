@@ -1,15 +1,17 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from hw8.base.errors import InputError
-from hw8.config.presets import load_preset
+from hw8.config.presets import changed, load_preset
 from hw8.data.arrays import Images, to_pixels
 from hw8.models import create_model
 from hw8.models.output import Model, Output
 from hw8.scoring import texture
 from hw8.scoring.calibration import Calibration
-from hw8.scoring.evidence import centre_l1, error_regions, evidence, select, structural, top_l1
+from hw8.scoring.evidence import centre_l1, error_regions, evidence, structural, top_l1
 from hw8.scoring.folding import folded
 from hw8.scoring.inference import Scorer
 from hw8.scoring.tails import check_scores
@@ -127,9 +129,12 @@ def test_the_saved_calibration_is_that_of_the_held_out_normals(trained):
         np.testing.assert_array_equal(calibration.values_C[name], score_C)
 
 
-def test_an_unknown_score_names_those_there_are():
-    with pytest.raises(InputError, match="`score` nelbo: this model does not give it; it gives l1, mse"):
-        select({"l1": 1, "mse": 2}, "nelbo")
+def test_an_unknown_score_names_those_there_are(trained):
+    unknown = dataclasses.replace(trained, config=changed(trained.config, scoring={"score": "nelbo"}))
+    with pytest.raises(
+        InputError, match="cannot score .*: `score` nelbo: this model does not give it; it gives l1"
+    ):
+        unknown.check()
 
 
 def test_structural_is_one_minus_ssim_by_hand():
@@ -186,8 +191,8 @@ def test_cooccurrence_is_a_share_and_knows_noise_from_smoothness():
 
 def test_texture_does_not_change_when_the_image_is_mirrored_or_turned(faces):
     x = to_pixels(torch.from_numpy(faces.array_NHWC[:5]))
-    for changed in (x.flip(3), x.rot90(2, (2, 3))):
-        torch.testing.assert_close(texture.cooccurrence(changed), texture.cooccurrence(x), atol=2e-3, rtol=0)
+    for turned in (x.flip(3), x.rot90(2, (2, 3))):
+        torch.testing.assert_close(texture.cooccurrence(turned), texture.cooccurrence(x), atol=2e-3, rtol=0)
 
 
 def test_only_the_selected_evidence_is_computed(trained):

@@ -13,7 +13,16 @@ from hw8.scoring import transductive
 from hw8.scoring.calibration import Calibration
 from hw8.scoring.inference import Scorer
 from hw8.scoring.tails import Tail, benjamini_hochberg, conformal, is_flagged, leave_one_out_nats
-from hw8.scoring.transductive import Sample, Stages, Transducer, Transduction, decide, excess, log_odds
+from hw8.scoring.transductive import (
+    Sample,
+    Stages,
+    Transducer,
+    Transduction,
+    check_can_transduce,
+    decide,
+    excess,
+    log_odds,
+)
 
 CPU = torch.device("cpu")
 COLUMNS = 6
@@ -220,4 +229,4 @@ def test_a_few_test_images_get_the_boss_score(sets, transducer, monkeypatch):
 @pytest.mark.parametrize("name", ["conv", "views"])
 def test_other_models_are_refused(name):
     with pytest.raises(InputError, match="starts from a recogniser's encoder"):
-        Transducer(Scorer(create_model(name, 64), CPU, "fp32", 64), Calibration({}), "l1", 0)
+        check_can_transduce(create_model(name, 64))
