@@ -18,7 +18,13 @@ MEASURED = {
     "memae": (0.619, 0.5), "memae_sparse": (0.621, 0.6), "vqvae": (0.638, 0.4), "aae": (0.663, 0.6),
     "deep_svdd": (0.696, 0.3), "course_fcn": (0.568, 1.5), "course_cnn": (0.531, 3.0), "course_vae": (0.407, 4.4),
     "boss": (0.812, 5.9), "boss_quick": (0.799, 2.9), "boss_transductive": (0.957, 5.9),
+    "boss_large": (0.0, 0.0), "denoise_levels": (0.646, 0.0),
 }  # fmt: skip
+# Presets for other images: ROC-AUC and minutes of a class, means over the classes of a set, as in docs/oneclass.md.
+ELSEWHERE = {
+    "boss_digits": (0.991, 1.3, "ten classes of scikit-learn's digits"),
+    "boss_views": (0.845, 18.0, "three classes of CIFAR-10"),
+}
 # The steps of the course's ladder are presets under a second name.
 LADDER = {"simple": "course_cnn", "medium": "fcn_crop", "strong": "multi_encoder", "boss_course": "resnet_auxiliary"}
 MEASURED |= {step: MEASURED[name] for step, name in LADDER.items()}
@@ -44,6 +50,7 @@ def main() -> None:
         listed = {
             name: {"description": text}
             | dict(zip(("macro_auc", "minutes"), MEASURED.get(name, (None, None)), strict=True))
+            | dict(zip(("class_auc", "class_minutes", "set"), ELSEWHERE.get(name, ()), strict=False))
             for name, text in descriptions.items()
         }
         print(json_format.dumps(listed))
@@ -51,12 +58,14 @@ def main() -> None:
     rows = [("preset", "AUC", "minutes", "")]
     transductive = {name for name, load in PRESETS.items() if load().scoring.transductive}
     for name in sorted(descriptions, key=lambda name: (name in transductive, -MEASURED.get(name, (0, 0))[0])):
-        auc, minutes = MEASURED.get(name, (None, None))
-        figures = ("", "") if auc is None else (f"{auc:.3f}".lstrip("0"), f"{minutes:.1f}")
-        rows.append((name, *figures, descriptions[name] + (" (*)" if name in transductive else "")))
+        auc, minutes, *of = ELSEWHERE.get(name) or MEASURED[name]
+        mark = " (*)" if name in transductive else " (**)" if of else ""
+        rows.append((name, f"{auc:.3f}".lstrip("0"), f"{minutes:.1f}", descriptions[name] + mark))
     lines = aligned([row[:3] for row in rows])
     print("\n".join(f"{line.ljust(len(lines[0]))}  {row[3]}".rstrip() for line, row in zip(lines, rows, strict=True)))
     print("AUC: macro ROC-AUC on 4,750 real faces with four kinds of anomaly")
     print("minutes: of training, on 2 cores; of boss, resnet and vae presets as measured when they trained with AdamW")
     print("(*) not to be compared with the others, which score each image by itself")
+    sets = ", ".join(f"{name} {of}" for name, (*_, of) in ELSEWHERE.items())
+    print(f"(**) of one class, a mean over several: {sets}")
     print(f"Next:     {spelled('train', '--preset', DEFAULT_PRESET)}")

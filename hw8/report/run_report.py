@@ -80,6 +80,8 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str) -> N
         evaluation=evaluation,
         kinds=[] if evaluation is None else sorted(evaluation.kinds.items(), key=lambda item: -item[1].auc),
         flagged=float(tails.is_flagged(predicted.p_value_N).mean()),
+        smallest_p=float(predicted.p_value_N.min()),
+        normals=explainer.normals,
         sections=SECTIONS.items(),
         strip=sorted(card_list, key=lambda card: card["rank"])[:STRIP],
         p_in_words=lambda p: tails.p_in_words(p, explainer.normals),

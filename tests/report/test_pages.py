@@ -66,6 +66,17 @@ def test_figures_in_the_page_are_those_of_the_csv_file(page, trained, tmp_path):
         assert "l1" in card["all"]
 
 
+def test_a_page_on_which_nothing_is_flagged_says_how_near_it_was(trained, tmp_path):
+    normals = trained.splits.calibration
+    lower_half = normals[np.argsort(trained.calibration.values_C["l1"])[: len(normals) // 2 + 1]]
+    np.save(tmp_path / "testingset.npy", trained.images.read_whole(lower_half))
+    write_run_report(trained.folder.path, str(tmp_path), tmp_path / "run.html", "report")
+    page = (tmp_path / "run.html").read_text()
+    found = re.search(r"The smallest p-value is (0\.\d+): (\d+) of (\d+) held-out normal images score as high", page)
+    assert (int(found[2]), int(found[3])) == (len(normals) - len(normals) // 2, len(normals))
+    assert float(found[1]) == pytest.approx((1 + int(found[2])) / (1 + int(found[3])), abs=6e-4)
+
+
 def test_the_answer_comes_first_and_the_tables_last(page):
     places = [page.index(f'id="{name}"') for name in ("most", "scores", "plots", "gallery", "evidence", "facts")]
     assert places == sorted(places)

@@ -131,9 +131,7 @@ def test_the_saved_calibration_is_that_of_the_held_out_normals(trained):
 
 def test_an_unknown_score_names_those_there_are(trained):
     unknown = dataclasses.replace(trained, config=changed(trained.config, scoring={"score": "nelbo"}))
-    with pytest.raises(
-        InputError, match="cannot score .*: `score` nelbo: this model does not give it; it gives l1"
-    ):
+    with pytest.raises(InputError, match="cannot score .*: `score` nelbo: this model does not give it; it gives l1"):
         unknown.check()
 
 
