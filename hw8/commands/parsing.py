@@ -101,15 +101,16 @@ def parse(kind: type[Arguments], text: str, default: Any = None, argv: Sequence[
         if leaving.code in (0, None):
             raise
         line = _in_plain_words(frame.getvalue())
-        raise InputError(f"{line};{_hint(line, _option_names(kind, defaults))} see --help") from None
+        unknown = re.match(r"Unrecognized options?: ([^,]+)", line)
+        hint = _instead_of(unknown[1], _option_names(kind, defaults)) if unknown else ""
+        raise InputError(f"{line};{hint} see --help") from None
 
 
-def _hint(line: str, options: set[str]) -> str:
+def _instead_of(word: str, options: set[str]) -> str:
     """The question "did you mean --X?" for an unknown option, or for a run without its option; else an empty text."""
-    unknown = re.match(r"Unrecognized options?: ([^,]+)", line)
-    if unknown and unknown[1].startswith("--"):
-        return nearest(unknown[1], options)
-    return f" did you mean --run {unknown[1]}?" if unknown and "--run" in options else ""
+    if word.startswith("--"):
+        return nearest(word, options)
+    return f" did you mean --run {word}?" if "--run" in options else ""
 
 
 def _option_names(kind: type[Any], defaults: dict[str, Any]) -> set[str]:

@@ -151,9 +151,9 @@ def explain(run: Path, where: str | None, image: str) -> Explanation:
 
 def _row(image: str, files: list[str] | None, images: Images) -> int:
     """The row of an ID, or of a picture's file name, with its folder where several have that name."""
-    named = [row for row, file in enumerate(files or ()) if file == image or PurePath(file).name == image]
     if files is not None and image in files:
         return files.index(image)
+    named = [row for row, file in enumerate(files or ()) if PurePath(file).name == image]
     if len(named) == 1:
         return named[0]
     row = int(image) if image.isdecimal() else -1

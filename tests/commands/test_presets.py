@@ -17,12 +17,15 @@ def test_every_preset_has_a_line(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["scripts/presets.py"])
     presets.main()
     lines = capsys.readouterr().out.splitlines()
-    names = [line.split()[0] for line in lines[1:-4]]
+    names = [line.split()[0] for line in lines[1:-6]]
     assert sorted(names) == sorted(PRESETS)
     assert [line.split()[:2] for line in lines if line.endswith("(*)")] == [["boss_transductive", ".957"]]
     assert names[-1] == "boss_transductive"
-    assert names[:2] == ["boss", "boss_quick"]
-    assert lines[1].split()[1:3] == [".812", "5.9"]
+    assert names[:3] == ["boss_large", "boss", "boss_quick"]
+    assert lines[2].split()[1:3] == [".812", "5.9"]
+    assert [line.split()[:3] for line in lines if line.endswith("(**)")] == [
+        ["boss_views", ".845", "18.0"], ["boss_digits", ".991", "1.3"],
+    ]  # fmt: skip
     assert lines[-1] == "Next:     python scripts/train.py --preset boss_quick"
 
 
@@ -32,7 +35,7 @@ def test_as_json(monkeypatch, capsys):
     listed = json.loads(capsys.readouterr().out)
     assert set(listed) == set(PRESETS)
     assert listed["fcn_crop"]["macro_auc"] == 0.691
-    assert listed["boss_digits"]["macro_auc"] is None
+    assert (listed["boss_digits"]["macro_auc"], listed["boss_digits"]["class_auc"]) == (None, 0.991)
 
 
 def test_the_figures_are_those_of_the_documentation():
@@ -53,7 +56,14 @@ def test_the_figures_are_those_of_the_documentation():
         assert dataclasses.replace(PRESETS[step](), preset=name) == PRESETS[name]()
     assert ".957 where `boss`" in readme.replace("\n", " ")
     assert presets.MEASURED["boss_transductive"] == (0.957, presets.MEASURED["boss"][1])  # it trains as boss does
-    listed = {row["preset"] for row in runs} | set(presets.LADDER) | {"boss_transductive"}
+    page = (ROOT / "docs" / "benchmarks" / "facebench.md").read_text()
+    auc, minutes = presets.MEASURED["denoise_levels"]
+    assert f"macro {auc:.3f}".replace("0.", ".") in page
+    assert f"; {minutes} minutes on two cores" in page
+    sets = (ROOT / "docs" / "oneclass.md").read_text()
+    for name, (auc, *_) in presets.ELSEWHERE.items():
+        assert f"{auc:.3f}".lstrip("0") in sets, name
+    listed = {row["preset"] for row in runs} | set(presets.LADDER) | {"boss_transductive", "denoise_levels"}
     for name in set(presets.MEASURED) - listed:
         row = next(line for line in readme.splitlines() if line.startswith(f"| `{name}` |"))
         figures = [float(word) for word in re.findall(r"\d*\.\d+", row)]
