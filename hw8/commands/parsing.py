@@ -61,7 +61,8 @@ def run(command: Callable[[], None]) -> None:
     except (MemoryError, RuntimeError) as error:
         if not (isinstance(error, MemoryError) or NO_MEMORY.search(str(error))):
             raise
-        _leave("error: not enough memory; lower `batch_size` (training) or `score_batch_size`, or close programs", 2)
+        remedy = "close other programs, or train with a lower `batch_size` or `score_batch_size`"
+        _leave(f"error: not enough memory; {remedy}", 2)
     finally:
         leave()
 
@@ -107,7 +108,7 @@ def parse(kind: type[Arguments], text: str, default: Any = None, argv: Sequence[
 
 
 def _instead_of(word: str, options: set[str]) -> str:
-    """The question "did you mean --X?" for an unknown option, or for a run without its option; else an empty text."""
+    """The question "did you mean --X?" for an unknown option, or a run without its option; else an empty text."""
     if word.startswith("--"):
         return nearest(word, options)
     return f" did you mean --run {word}?" if "--run" in options else ""

@@ -59,9 +59,10 @@ def main() -> None:
     rows = [("preset", "AUC", "minutes", "")]
     transductive = {name for name, load in PRESETS.items() if load().scoring.transductive}
     for name in sorted(descriptions, key=lambda name: (name in transductive, -MEASURED.get(name, (0, 0))[0])):
-        auc, minutes, *of = ELSEWHERE.get(name) or MEASURED[name]
-        mark = " (*)" if name in transductive else " (**)" if of else ""
-        rows.append((name, f"{auc:.3f}".lstrip("0"), f"{minutes:.1f}", descriptions[name] + mark))
+        figures = ELSEWHERE.get(name) or MEASURED.get(name)
+        cells = ("", "") if figures is None else (f"{figures[0]:.3f}".lstrip("0"), f"{figures[1]:.1f}")
+        mark = " (*)" if name in transductive else " (**)" if name in ELSEWHERE else ""
+        rows.append((name, *cells, descriptions[name] + mark))
     lines = aligned([row[:3] for row in rows])
     print("\n".join(f"{line.ljust(len(lines[0]))}  {row[3]}".rstrip() for line, row in zip(lines, rows, strict=True)))
     print("AUC: macro ROC-AUC on 4,750 real faces with four kinds of anomaly")
@@ -69,5 +70,5 @@ def main() -> None:
     print("         of boss_large with Muon on one thread, beside other work")
     print("(*) not to be compared with the others, which score each image by itself")
     sets = ", ".join(f"{name} {of}" for name, (*_, of) in ELSEWHERE.items())
-    print(f"(**) of one class, a mean over several: {sets}")
+    print(f"(**) a mean over the classes of a set, minutes of a class with scoring on one thread: {sets}")
     print(f"Next:     {spelled('train', '--preset', DEFAULT_PRESET)}")

@@ -294,7 +294,7 @@ def boss_digits() -> RunConfig:
 
 @preset
 def boss_large() -> RunConfig:
-    """`boss`, wider and longer: for a GPU, or an hour on two cores."""
+    """`boss`, wider and longer: for a GPU, or 80 minutes of one thread."""
     return changed(boss(), model={"options": {"widths": [48, 96, 192, 288]}}, train={"epochs": 90})
 
 

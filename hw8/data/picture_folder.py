@@ -85,14 +85,14 @@ def find_pictures(root: Path) -> PictureFolder:
 def named_pictures(pictures: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> tuple[Path, list[str]]:
     """A folder and the names in it of the pictures that `read_images` reads, in their order.
 
-    Raises InputError if the folder has others, which cannot be read.
+    Raises InputError for a file, and for a folder of which something would be skipped (see `find_pictures`).
     """
     if isinstance(pictures, str | os.PathLike):
         if Path(pictures).is_file():
             raise InputError(f"{pictures}: is a file; give a list of files, or a folder of pictures")
         folder = find_pictures(Path(pictures))
         if folder.skipped:
-            raise folder.refusal("has pictures that cannot be read; remove them, or give a list of files")
+            raise folder.refusal("holds what would be skipped; remove it, or give a list of files")
         return folder.root, folder.names
     return Path(), [os.fspath(path) for path in pictures]
 

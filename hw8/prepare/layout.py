@@ -90,7 +90,7 @@ def _by_folder(folder: PictureFolder, layout: str, has_parts: bool) -> Parts:
         part = subfolders.pop(0).lower() if has_parts and subfolders else ""
         kind = _kind(folder, subfolders, any_is_kind=part == "test")
         if kind is None or part not in ("", "train", "test") or (part == "train" and kind != NORMAL):
-            hint = "" if has_parts else f": anomalies belong in {ANOMALY_FOLDER}/KIND/"
+            hint = "" if has_parts else f": normal pictures belong in {NORMAL}/, anomalies in {ANOMALY_FOLDER}/KIND/"
             folder.skipped[name] = f"in no folder of the layout{hint}"
         elif part == "test" or kind != NORMAL:
             parts.testing.append((name, kind))

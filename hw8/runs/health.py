@@ -32,7 +32,7 @@ def warnings(
         _latent(evidence["latent"]),
         None if recon_BHWC is None else _decoder(recon_BHWC, scaled(batch_BHWC)),
         _scores(score, evidence.get(score)),
-        _chance(config.preset, score, scores),
+        _chance(config.model.name, score, scores),
     ]
     return [line for line in lines if line is not None]
 
@@ -75,10 +75,10 @@ def _scores(name: str, score_B: np.ndarray | None) -> str | None:
     return f"the scores have collapsed: {name} is {score_B.mean():.4g} for every image; try another score or model"
 
 
-def _chance(preset: str, name: str, scores: Evaluation) -> str | None:
+def _chance(model: str, name: str, scores: Evaluation) -> str | None:
     if scores.macro.low > 0.5:
         return None
-    other = "" if preset.startswith("boss") else "the preset boss_quick or "
+    other = "" if model in ("recogniser", "views") else "the preset boss_quick or "
     return (
         f"the held-out ROC-AUC of {name} is at chance: {scores.macro.auc:.3f} ({scores.macro.low:.3f} to "
         f"{scores.macro.high:.3f}); train longer, or try {other}another score"

@@ -162,10 +162,12 @@ def predict_with(
     if fdr is not None and scores.p_value_N is None:
         raise InputError(f"`fdr` {fdr:g}: these runs have no p-values together; give one `run`")
     write_submission(out, scores.score_N)
-    for suffix in (".files.csv", ".flagged.csv") if processes().main else ():  # of the scores that were replaced
+    rewritten = {".files.csv": names is not None, ".flagged.csv": fdr is not None}
+    for suffix, again in rewritten.items() if processes().main else ():  # of the scores that were replaced
         if (stale := out.with_suffix(suffix)).exists():
             stale.unlink()
-            log.info("%s: removed, since it was made of the scores that are now replaced", stale)
+            if not again:
+                log.info("%s: removed, since it was made of the scores that are now replaced", stale)
     files = None if names is None else write_files(out.with_suffix(".files.csv"), names, scores)
     discovery = None
     if fdr is not None and scores.p_value_N is not None:

@@ -16,7 +16,7 @@ from hw8.data.sources import Source, open_source
 from hw8.data.splits import Splits, scored_files, scored_images, split_rows
 from hw8.data.synthetic import Change
 from hw8.scoring.appearance import Appearance
-from hw8.scoring.calibration import JOINT, TWO_SIDED, Calibration, Table, needed_evidence
+from hw8.scoring.calibration import FUSED, JOINT, TWO_SIDED, Calibration, Table, needed_evidence
 from hw8.scoring.inference import Scorer
 from hw8.scoring.occlusion import score_map
 from hw8.scoring.transductive import check_can_transduce
@@ -115,7 +115,7 @@ class TrainedRun:
         """
         scoring, p_values = self.config.scoring, {}
         for name in needed_evidence(scoring.score, scoring.parts, scoring.fused):
-            is_score = name in (scoring.score, *scoring.fused)
+            is_score = name == scoring.score or (scoring.score == FUSED and name in scoring.fused)
             key = name if is_score or name + TWO_SIDED not in scores else name + TWO_SIDED
             p_values[name] = self.calibration.p_value(key, scores[key])
         return p_values
@@ -173,7 +173,8 @@ class TrainedRun:
         if (images.side, images.channels) != (self.side, self.channels):
             raise InputError(
                 f"{images.name}: images of {images.side}x{images.side}x{images.channels}, but {self.name} "
-                f"takes {self.side}x{self.side}x{self.channels}; prepare them with that `side`, or score other images"
+                f"takes {self.side}x{self.side}x{self.channels}; prepare them with that `side`, `grey` or not, or "
+                "score others"
             )
         return images
 

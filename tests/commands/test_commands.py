@@ -119,7 +119,7 @@ def test_too_little_memory_is_said_in_a_line(error, call, monkeypatch):
         raise error
 
     monkeypatch.setattr("hw8.commands.check.main", main)
-    assert call("check", code=2).line.startswith("error: not enough memory; lower --batch-size (training) or --score-")
+    assert call("check", code=2).line.startswith("error: not enough memory; close other programs, or train with a ")
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path):

@@ -27,7 +27,7 @@ from tests.pictures import fill, flat, numbered, scene
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_data.py"
 QUICK = Preparation(side=8)
-LOST = "in no folder of the layout: anomalies belong in anomaly/KIND/"
+LOST = "in no folder of the layout: normal pictures belong in normal/, anomalies in anomaly/KIND/"
 LISTS = {"training_files.csv", "testing_files.csv"}  # beside every array file
 
 

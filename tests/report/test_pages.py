@@ -72,7 +72,7 @@ def test_a_page_on_which_nothing_is_flagged_says_how_near_it_was(trained, tmp_pa
     np.save(tmp_path / "testingset.npy", trained.images.read_whole(lower_half))
     write_run_report(trained.folder.path, str(tmp_path), tmp_path / "run.html", "report")
     page = (tmp_path / "run.html").read_text()
-    found = re.search(r"The smallest p-value is (0\.\d+): (\d+) of (\d+) held-out normal images score as high", page)
+    found = re.search(r"image has p = (0\.\d+): (\d+) of (\d+) held-out normal images score at least as high", page)
     assert (int(found[2]), int(found[3])) == (len(normals) - len(normals) // 2, len(normals))
     assert float(found[1]) == pytest.approx((1 + int(found[2])) / (1 + int(found[3])), abs=6e-4)
 

@@ -75,10 +75,10 @@ def test_a_ranking_at_chance_is_named():
     rng = np.random.default_rng(0)
     labels = Labels(np.repeat([0, 1], 100), np.repeat(["normal", "noise"], 100))
     chance, good = rng.normal(size=200), rng.normal(size=200) + 2 * labels.label_N
-    assert "at chance" in health._chance("boss_quick", "l1", evaluate(chance, labels))
+    assert "at chance" in health._chance("recogniser", "l1", evaluate(chance, labels))
     assert [
-        "try the preset boss_quick" in health._chance(preset, "l1", evaluate(chance, labels))
-        for preset in ("boss_quick", "fcn")
+        "try the preset boss_quick" in health._chance(model, "l1", evaluate(chance, labels))
+        for model in ("recogniser", "fcn")
     ] == [False, True]
     assert health._chance("fcn", "l1", evaluate(good, labels)) is None
 

@@ -37,7 +37,8 @@ def test_scores_every_test_image_of_the_runs_own_data(trained, tmp_path):
     assert values["flagged_at_p05"] == (prediction.p_value_N <= 0.05).mean()
 
 
-def test_images_flagged_at_a_false_discovery_rate_stand_in_a_file(trained, tmp_path):
+def test_images_flagged_at_a_false_discovery_rate_stand_in_a_file(trained, tmp_path, caplog):
+    caplog.set_level("INFO")
     prediction = predict([trained.folder.path], None, tmp_path / "scores.csv", fdr=0.5)
     assert prediction.p_value_N is not None
     assert prediction.discovery is not None
@@ -48,8 +49,11 @@ def test_images_flagged_at_a_false_discovery_rate_stand_in_a_file(trained, tmp_p
     assert prediction.as_json()["flagged_at_fdr"] == prediction.discovery.count == len(rows) > 0
     with pytest.raises(InputError, match="lies between 0 and 1"):
         predict([trained.folder.path], None, tmp_path / "none.csv", fdr=1.0)
+    predict([trained.folder.path], None, tmp_path / "scores.csv", fdr=0.5)
+    assert "removed" not in caplog.text, "it is written again"
     predict([trained.folder.path], None, tmp_path / "scores.csv")
     assert not (tmp_path / "scores.flagged.csv").exists(), "it was of the scores that were replaced"
+    assert "scores.flagged.csv: removed, since it was made of the scores that are now replaced" in caplog.text
     assert not (tmp_path / "none.csv").exists()
 
 
