@@ -12,7 +12,7 @@ from hw8.data.arrays import Images, scaled
 from hw8.data.splits import evenly_spaced
 from hw8.report.figures import error_scale, overlay, save_figure, three_channels
 from hw8.report.plots import new_figure
-from hw8.report.words import SHOWN, in_words
+from hw8.report.words import SHOWN, USUAL, USUAL_ALONE, in_words
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.tails import ALPHA, p_in_words, rarity
 
@@ -103,6 +103,8 @@ class Explainer:
         deviations = self._deviations(table, len(batch_BHWC))
         shares = trained.shares(table)
         words = in_words(calibration, table, trained.scorer.model.components(), parts, p_value_B, bool(shares))
+        if trained.config.scoring.transductive:
+            words = [USUAL_ALONE if text == USUAL else text for text in words]
         explanations = []
         for row, (name, image_HWC) in enumerate(zip(names, batch_BHWC, strict=True)):
             recon_HWC = None if recon_BHWC is None else recon_BHWC[row]

@@ -54,6 +54,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "views": ("its turns and shifts are easier to see", "its turns and shifts are harder to see"),
     "distance": ("features nearer to those of normal images", "features further from those of normal images"),
 }  # fmt: skip
+# Of an image that its own evidence would not flag; in a transductive run the other test images may.
+USUAL, USUAL_ALONE = "not unusual as a whole", "not unusual by itself: the other test images decide"
 # Columns whose own name would say nothing beside others.
 SHOWN = {"turned 0": "upright", "none": "undamaged"}
 # Vectors without a direction, of which "unusual NAME" would say nothing.
@@ -95,7 +97,7 @@ def in_words(
         ranked = sorted(deviations, key=lambda item: -item.share_N[row])
         phrases = dict.fromkeys(item.words(row) for item in ranked if item.share_N[row] >= LEAST_SHARE)
         text = ", ".join([words for words in phrases if words][:MOST]) or "an unusual combination of small deviations"
-        texts.append("not unusual as a whole" if p_value > ALPHA else text)
+        texts.append(USUAL if p_value > ALPHA else text)
     return texts
 
 

@@ -16,7 +16,7 @@ from hw8.compare.ablation import ablate
 from hw8.config import RunConfig, to_yaml
 from hw8.config.presets import changed, load_preset
 from hw8.data.arrays import Images
-from hw8.report.explanation import draw_explanation, explain
+from hw8.report.explanation import Explainer, draw_explanation, explain
 from hw8.runs.predict import predict
 from hw8.runs.train import FinishedTraining, train_run
 from hw8.runs.trained_run import TrainedRun
@@ -232,6 +232,11 @@ def test_transduction_is_named_and_repeats_itself(small, tmp_path, monkeypatch):
         assert prediction.as_json()["transductive"] is True
         ranked_alike = spearmanr(prediction.score_N, alone_N)[0] > 0.999
         assert ranked_alike == (least_z > 0)
+    images, rows = of_test(run)
+    explained = Explainer(run.with_needed_evidence(), 1.0).explain(images.read(rows[:20]), [""] * 20)
+    said = "not unusual by itself: the other test images decide"
+    assert all((item.words == said) == (item.p_value > 0.05) for item in explained)
+    assert any(item.words == said for item in explained)
 
 
 def test_transductive_scores_add_to_those_of_another_run(boss, second, tmp_path, monkeypatch):
