@@ -95,9 +95,11 @@ def parse(kind: type[Arguments], text: str, default: Any = None, argv: Sequence[
     frame = io.StringIO()
     defaults = {} if default is None else {"default": default}
     words = own_words() if argv is None else argv
+    # None is a value of some settings of a run only, for instance `--crop None`.
+    style = STYLE if defaults else (*STYLE, tyro.conf.DisallowNone)
     try:
         with contextlib.redirect_stderr(frame):
-            return tyro.cli(kind, prog=own_spelling(), description=text, args=words, config=STYLE, **defaults)
+            return tyro.cli(kind, prog=own_spelling(), description=text, args=words, config=style, **defaults)
     except SystemExit as leaving:
         if leaving.code in (0, None):
             raise
@@ -162,13 +164,13 @@ class TrainArguments:
     run: RunConfig
     preset: Literal[tuple(PRESETS)] = DEFAULT_PRESET  # type: ignore[valid-type]
     """The named run to start from; the options below change what differs."""
-    out: Path | None = None
+    out: tyro.conf.DisallowNone[Path | None] = None
     """Folder of the new run. Default: runs/PRESET, or runs/PRESET-2 and so on."""
-    resume: Path | None = None
+    resume: tyro.conf.DisallowNone[Path | None] = None
     """Resume this interrupted run, with its own settings."""
-    config: Path | None = None
+    config: tyro.conf.DisallowNone[Path | None] = None
     """Start from this config.yaml instead of a preset."""
-    minutes: float | None = None
+    minutes: tyro.conf.DisallowNone[float | None] = None
     """Train for as many steps as fit into this time, scoring afterwards included. Rates are measured at the start;
     config.yaml records the steps."""
     option: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()

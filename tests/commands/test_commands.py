@@ -4,6 +4,7 @@ import difflib
 import importlib
 import logging
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -138,6 +139,9 @@ def test_a_commands_help_is_its_scripts(name, hw8, call):
         assert ours.startswith(f"usage: {shown} {name} ")
         both = ["".join(text.partition("\n\n")[2].split()) for text in (ours, script)]
         assert both[0] == both[1], "".join(difflib.unified_diff([script], [ours]))
+    none_is_a_value = re.findall(r"(--\S+) \{None\}", script)
+    settings = ["--threads", "--crop", "--most-steps", "--part-size", "--patience"]
+    assert none_is_a_value == (settings if name == "train" else [])
 
 
 @pytest.mark.parametrize("name", ["download", "prepare"])
