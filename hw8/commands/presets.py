@@ -69,6 +69,6 @@ def main() -> None:
     print("minutes: of training, on 2 cores; of boss, resnet and vae presets as measured when they trained with AdamW,")
     print("         of boss_large with Muon on one thread, beside other work")
     print("(*) not to be compared with the others, which score each image by itself")
-    sets = ", ".join(f"{name} {of}" for name, (*_, of) in ELSEWHERE.items())
-    print(f"(**) a mean over the classes of a set, minutes of a class with scoring on one thread: {sets}")
+    sets = ", ".join(f"{name} over {of}" for name, (*_, of) in ELSEWHERE.items())
+    print(f"(**) a mean over classes, and minutes of one with scoring on one thread: {sets}")
     print(f"Next:     {spelled('train', '--preset', DEFAULT_PRESET)}")

@@ -155,9 +155,9 @@ def _row(image: str, files: list[str] | None, images: Images) -> int:
     """The row of an ID, or of a picture's file name, with its folder where several have that name."""
     if files is not None and image in files:
         return files.index(image)
-    named = [row for row, file in enumerate(files or ()) if PurePath(file).name == image]
-    if len(named) == 1:
-        return named[0]
+    rows_of_name = [row for row, file in enumerate(files or ()) if PurePath(file).name == image]
+    if len(rows_of_name) == 1:
+        return rows_of_name[0]
     row = int(image) if image.isdecimal() else -1
     if not 0 <= row < len(images):
         or_file = "" if files is None else f", or the name of a picture to score, for instance {printable(files[0])}"

@@ -55,7 +55,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "distance": ("features nearer to those of normal images", "features further from those of normal images"),
 }  # fmt: skip
 # Of an image that its own evidence would not flag; in a transductive run the other test images may.
-USUAL, USUAL_ALONE = "not unusual as a whole", "not unusual by itself: the other test images decide"
+USUAL, USUAL_ALONE = "not unusual as a whole", "not unusual by itself"
 # Columns whose own name would say nothing beside others.
 SHOWN = {"turned 0": "upright", "none": "undamaged"}
 # Vectors without a direction, of which "unusual NAME" would say nothing.

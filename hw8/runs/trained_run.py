@@ -173,8 +173,8 @@ class TrainedRun:
         if (images.side, images.channels) != (self.side, self.channels):
             raise InputError(
                 f"{images.name}: images of {images.side}x{images.side}x{images.channels}, but {self.name} "
-                f"takes {self.side}x{self.side}x{self.channels}; prepare them with that `side`, `grey` or not, or "
-                "score others"
+                f"takes {self.side}x{self.side}x{self.channels}; prepare them in that size (`side`, `grey`), or score "
+                "other images"
             )
         return images
 

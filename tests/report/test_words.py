@@ -283,4 +283,6 @@ def test_a_kind_whose_characters_no_font_has_is_drawn_without_a_warning(tmp_path
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         draw_scores(tmp_path / "scores.png", np.arange(40.0), labels)
-        plots.histogram(np.arange(40.0), labels, None, "l1")
+        svg = plots.histogram(np.arange(40.0), labels, None, "l1")
+    assert (tmp_path / "scores.png").exists()
+    assert "猫" in svg

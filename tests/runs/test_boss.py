@@ -234,9 +234,8 @@ def test_transduction_is_named_and_repeats_itself(small, tmp_path, monkeypatch):
         assert ranked_alike == (least_z > 0)
     images, rows = of_test(run)
     explained = Explainer(run.with_needed_evidence(), 1.0).explain(images.read(rows[:20]), [""] * 20)
-    said = "not unusual by itself: the other test images decide"
-    assert all((item.words == said) == (item.p_value > 0.05) for item in explained)
-    assert any(item.words == said for item in explained)
+    assert all((item.words == "not unusual by itself") == (item.p_value > 0.05) for item in explained)
+    assert any(item.p_value > 0.05 for item in explained)
 
 
 def test_transductive_scores_add_to_those_of_another_run(boss, second, tmp_path, monkeypatch):
