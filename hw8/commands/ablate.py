@@ -9,18 +9,18 @@ from typing import Annotated
 
 import tyro
 
-from hw8.commands.parsing import parse
+from hw8.commands.parsing import Omittable, parse
 
 
 @dataclasses.dataclass
 class Arguments:
     """The command line of scripts/ablate.py."""
 
-    folder: Annotated[Path | None, tyro.conf.arg(name="run")] = None
+    folder: Annotated[Omittable[Path], tyro.conf.arg(name="run")] = None
     """Folder of a finished run. Default: the run finished last."""
-    data: Annotated[str | None, tyro.conf.arg(metavar="WHERE")] = None
+    data: Annotated[Omittable[str], tyro.conf.arg(metavar="WHERE")] = None
     """Folder or named source whose test set is reported on. Default: the data of the run."""
-    out: Path | None = None
+    out: Omittable[Path] = None
     """CSV file to write besides."""
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from hw8.base.errors import InputError
-from hw8.commands.parsing import command_line, parse
+from hw8.commands.parsing import Omittable, command_line, parse
 from hw8.commands.spelling import in_browser
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ class Arguments:
     presets: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")]
     """Presets, and classical baselines: mean_image, pca, pca_crop, isolation_forest, one_class_svm,
     nearest_neighbours."""
-    data: Annotated[str | None, tyro.conf.arg(metavar="WHERE")] = None
+    data: Annotated[Omittable[str], tyro.conf.arg(metavar="WHERE")] = None
     """Folder or named source. Default: as for training."""
     seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N ...")] = (0,)
     """Seeds of each preset."""
-    epochs: int | None = None
+    epochs: Omittable[int] = None
     """Epochs of every run. Default: each preset's own."""
     out: Path = Path("submissions/leaderboard")
     """Files to write, without their endings: .csv, .md and .html."""

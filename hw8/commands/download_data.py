@@ -12,7 +12,7 @@ import tyro
 
 from hw8 import download
 from hw8.base.errors import InputError
-from hw8.commands.parsing import parse
+from hw8.commands.parsing import Omittable, parse
 from hw8.commands.spelling import spelled
 
 
@@ -22,9 +22,9 @@ class Arguments:
 
     what: tyro.conf.Positional[Literal["hw8", "lfw"]]
     """Which data."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    out: Annotated[Omittable[Path], tyro.conf.arg(metavar="DIR")] = None
     """Folder to put it in. Default: data for hw8, data/lfw for lfw."""
-    url: Annotated[str | None, tyro.conf.arg(metavar="BASE")] = None
+    url: Annotated[Omittable[str], tyro.conf.arg(metavar="BASE")] = None
     """A mirror of the homework's files: their names are appended. Default: their public home on GitHub."""
     source: Literal["home", "kaggle"] = "home"
     """Download the homework from its public home (or --url), or from the competition with Kaggle's own program."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from hw8.commands.parsing import parse
+from hw8.commands.parsing import Omittable, parse
 
 
 @dataclasses.dataclass
@@ -15,11 +15,11 @@ class Arguments:
 
     image: Annotated[str, tyro.conf.arg(name="id", metavar="ID")]
     """ID of the test image, from 0, or its file name."""
-    folder: Annotated[Path | None, tyro.conf.arg(name="run")] = None
+    folder: Annotated[Omittable[Path], tyro.conf.arg(name="run")] = None
     """Folder of a finished run. Default: the run finished last."""
-    data: Annotated[str | None, tyro.conf.arg(metavar="WHERE")] = None
+    data: Annotated[Omittable[str], tyro.conf.arg(metavar="WHERE")] = None
     """Folder or named source of the image. Default: the data of the run."""
-    out: Path | None = None
+    out: Omittable[Path] = None
     """Picture to write. Default: submissions/RUN-IMAGE.png."""
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from hw8.commands.parsing import parse
+from hw8.commands.parsing import Omittable, parse
 from hw8.config import Device
 
 
@@ -14,11 +14,11 @@ from hw8.config import Device
 class Arguments:
     """The command line of scripts/explore.py."""
 
-    folder: Annotated[Path | None, tyro.conf.arg(name="run")] = None
+    folder: Annotated[Omittable[Path], tyro.conf.arg(name="run")] = None
     """Folder of a finished run. Default: the run finished last."""
-    beside: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    beside: Annotated[Omittable[Path], tyro.conf.arg(metavar="RUN")] = None
     """Folder of a second run, to see every image under both."""
-    data: Annotated[str | None, tyro.conf.arg(metavar="WHERE")] = None
+    data: Annotated[Omittable[str], tyro.conf.arg(metavar="WHERE")] = None
     """Folder or named source of the test images. Default: the data of the run."""
     port: int = 8008
     """Port on this machine; 0 takes any that is free."""

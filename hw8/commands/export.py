@@ -6,18 +6,18 @@ from typing import Annotated, Literal
 
 import tyro
 
-from hw8.commands.parsing import parse
+from hw8.commands.parsing import Omittable, parse
 
 
 @dataclasses.dataclass
 class Arguments:
     """The command line of scripts/export.py."""
 
-    folder: Annotated[Path | None, tyro.conf.arg(name="run", metavar="RUN")] = None
+    folder: Annotated[Omittable[Path], tyro.conf.arg(name="run", metavar="RUN")] = None
     """Folder of a finished run. Default: the run finished last."""
     format: Literal["onnx"] = "onnx"
     """What to write: ONNX, which onnxruntime and many others read."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.onnx")] = None
+    out: Annotated[Omittable[Path], tyro.conf.arg(metavar="FILE.onnx")] = None
     """File to write. Default: RUN/model.onnx."""
     check: bool = True
     """Compare its scores with PyTorch's before it appears under its name."""

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from hw8.commands.parsing import parse
+from hw8.commands.parsing import Omittable, parse
 from hw8.commands.spelling import for_shell
 
 
@@ -22,22 +22,22 @@ class Arguments:
 
     source: Annotated[str, tyro.conf.Positional] = "digits"
     """digits; an .npz file; or a folder of class folders, of MNIST's IDX files, or of CIFAR-10's binary files."""
-    preset: str | None = None
+    preset: Omittable[str] = None
     """The preset to train on each class, or a classical baseline (see compare). Default: boss_digits for digits, else
     boss_quick."""
     seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N ...")] = (0,)
     """Seeds of the weights, and of the cut into training and test images where the set has no test part."""
-    classes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
+    classes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint="")] = ()
     """Classes that are normal in turn. Default: all."""
-    epochs: int | None = None
+    epochs: Omittable[int] = None
     """Passes over each class. Default: the preset's, or as many as make its `least_steps`."""
-    side: int | None = None
+    side: Omittable[int] = None
     """Side of the images in pixels. Default: theirs, rounded up to a multiple of 16, at least 32."""
     mirror: Literal["auto", "yes", "no"] = "auto"
     """Whether the preset may mirror images; auto: not grey ones, which are often signs with a right and a left."""
     compare_with: Literal["auto", "mnist", "fashion-mnist", "cifar10"] = "auto"
     """The set whose published figures are shown. Default: the set itself, if it is recognised."""
-    out: Path | None = None
+    out: Omittable[Path] = None
     """The .csv file of finished results. Default: submissions/oneclass/NAME-PRESET.csv."""
     json: bool = False
     """Print one JSON object and nothing else."""

@@ -30,6 +30,9 @@ PATIENCE = 3.0
 # What PyTorch says if a GPU's memory, or the machine's, does not suffice.
 NO_MEMORY = re.compile("out of memory|can't allocate memory")
 STYLE = (tyro.conf.OmitArgPrefixes, tyro.conf.SuppressFixed)
+Value = TypeVar("Value")
+# An option that may be omitted and cannot be None; its help text says what holds then.
+Omittable = Annotated[Value | None, tyro.conf.DisallowNone, tyro.conf.arg(help_behavior_hint="")]
 
 
 def run(command: Callable[[], None]) -> None:
@@ -164,16 +167,16 @@ class TrainArguments:
     run: RunConfig
     preset: Literal[tuple(PRESETS)] = DEFAULT_PRESET  # type: ignore[valid-type]
     """The named run to start from; the options below change what differs."""
-    out: tyro.conf.DisallowNone[Path | None] = None
+    out: Omittable[Path] = None
     """Folder of the new run. Default: runs/PRESET, or runs/PRESET-2 and so on."""
-    resume: tyro.conf.DisallowNone[Path | None] = None
+    resume: Omittable[Path] = None
     """Resume this interrupted run, with its own settings."""
-    config: tyro.conf.DisallowNone[Path | None] = None
+    config: Omittable[Path] = None
     """Start from this config.yaml instead of a preset."""
-    minutes: tyro.conf.DisallowNone[float | None] = None
+    minutes: Omittable[float] = None
     """Train for as many steps as fit into this time, scoring afterwards included. Rates are measured at the start;
     config.yaml records the steps."""
-    option: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
+    option: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...", help_behavior_hint="")] = ()
     """Options of the model, for instance: latent=32 widths=[256,64]. Each is also an option of its own: --latent 32;
     --preset NAME --help lists those of the model."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from hw8.base.text import counted
-from hw8.commands.parsing import parse
+from hw8.commands.parsing import Omittable, parse
 from hw8.commands.spelling import spelled
 from hw8.config import Device
 
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 class Arguments:
     """The command line of scripts/predict.py."""
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.arg(name="run", metavar="RUN ...")] = ()
+    runs: Annotated[tuple[Path, ...], tyro.conf.arg(name="run", metavar="RUN ...", help_behavior_hint="")] = ()
     """Folders of finished runs; several are one ensemble. Default: the run finished last."""
-    data: Annotated[str | None, tyro.conf.arg(metavar="WHERE")] = None
+    data: Annotated[Omittable[str], tyro.conf.arg(metavar="WHERE")] = None
     """Folder with testingset.npy, or a named source. Default: the data of the (first) run."""
-    out: Path | None = None
+    out: Omittable[Path] = None
     """File to write. Default: submissions/RUN.csv."""
-    evidence: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    evidence: Annotated[Omittable[Path], tyro.conf.arg(metavar="FILE")] = None
     """File for the evidence behind the scores, .csv or .npz."""
-    fdr: Annotated[float | None, tyro.conf.arg(metavar="RATE")] = None
+    fdr: Annotated[Omittable[float], tyro.conf.arg(metavar="RATE")] = None
     """Also flag images by their false discovery rate: of those flagged, this share is normal at most, on average."""
-    shard: Annotated[str | None, tyro.conf.arg(metavar="I/N")] = None
+    shard: Annotated[Omittable[str], tyro.conf.arg(metavar="I/N")] = None
     """Score only the I-th of N parts of the test set, I from 0, for the command merge; needs a single --run."""
     device: Device = "auto"
     """Where to compute."""
-    threads: int | None = None
+    threads: Omittable[int] = None
     """Threads that compute on a CPU. Default: one per core."""
     json: bool = False
     """Print one JSON object and nothing else."""

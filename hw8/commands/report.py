@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from hw8.commands.parsing import command_line, parse
+from hw8.commands.parsing import Omittable, command_line, parse
 from hw8.commands.spelling import in_browser, spelled
 
 
@@ -14,13 +14,13 @@ from hw8.commands.spelling import in_browser, spelled
 class Arguments:
     """The command line of scripts/report.py."""
 
-    folder: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="RUN")] = None
+    folder: Annotated[tyro.conf.Positional[Omittable[Path]], tyro.conf.arg(metavar="RUN")] = None
     """Folder of a finished run. Default: the run finished last."""
-    run: Path | None = None
+    run: Omittable[Path] = None
     """The same as RUN."""
-    data: Annotated[str | None, tyro.conf.arg(metavar="WHERE")] = None
+    data: Annotated[Omittable[str], tyro.conf.arg(metavar="WHERE")] = None
     """Folder or named source of the test images. Default: the data of the run."""
-    out: Path | None = None
+    out: Omittable[Path] = None
     """Page to write. Default: submissions/RUN.html."""
 
 

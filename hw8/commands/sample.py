@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from hw8.commands.parsing import parse
+from hw8.commands.parsing import Omittable, parse
 from hw8.commands.spelling import spelled
 
 
@@ -15,16 +15,16 @@ from hw8.commands.spelling import spelled
 class Arguments:
     """The command line of scripts/sample.py."""
 
-    folder: Annotated[Path | None, tyro.conf.arg(name="run")] = None
+    folder: Annotated[Omittable[Path], tyro.conf.arg(name="run")] = None
     """Folder of a finished run of a model with a decoder and a prior. Default: the run finished last."""
-    data: Annotated[str | None, tyro.conf.arg(metavar="WHERE")] = None
+    data: Annotated[Omittable[str], tyro.conf.arg(metavar="WHERE")] = None
     """Folder or named source of the images to walk between. Default: the data of the run; its held-out images if it has
     no test set."""
     count: int = 40
     """Samples of the prior."""
     seed: int = 0
     """Decides the samples, and the images to walk between."""
-    out: Path | None = None
+    out: Omittable[Path] = None
     """Picture to write. Default: samples.png in the folder of the run."""
     json: bool = False
     """Print one JSON object and nothing else."""

@@ -14,7 +14,7 @@ import tyro
 
 from hw8 import kaggle
 from hw8.base.errors import InputError, Interrupted
-from hw8.commands.parsing import parse
+from hw8.commands.parsing import Omittable, parse
 from hw8.commands.spelling import for_shell, spelled
 
 LONGEST_WAIT = 86_400  # seconds: a day; an upload takes seconds, and infinity is no time limit that subprocess takes
@@ -24,13 +24,13 @@ LONGEST_WAIT = 86_400  # seconds: a day; an upload takes seconds, and infinity i
 class Arguments:
     """The command line of scripts/submit.py."""
 
-    file: tyro.conf.Positional[Path | None] = None
+    file: tyro.conf.Positional[Omittable[Path]] = None
     """Submission: ID,score."""
-    message: Annotated[str | None, tyro.conf.arg(aliases=["-m"])] = None
+    message: Annotated[Omittable[str], tyro.conf.arg(aliases=["-m"])] = None
     """What Kaggle shows beside the score; sent as one line. One that begins with a dash: --message=-TEXT."""
     competition: str = kaggle.COMPETITION
     """The competition's name in the address of its page."""
-    run: Path | None = None
+    run: Omittable[Path] = None
     """The run that the file comes from. Default: the run of its name, submissions/NAME.csv being runs/NAME's."""
     rows: int = 19_636
     """Images in the test set; the homework's by default."""
