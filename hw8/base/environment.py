@@ -4,10 +4,10 @@ import os
 import platform
 import subprocess
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from hw8 import __version__
 from hw8.base.memory import peak_resident_mb
 
 
@@ -18,7 +18,7 @@ def describe_environment() -> dict[str, Any]:
 
     return {
         "versions": {
-            "hw8": version("hw8"),
+            "hw8": __version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": numpy.__version__,

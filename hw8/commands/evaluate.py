@@ -25,6 +25,7 @@ class Arguments:
 
 def _report(file: Path, labels: Path) -> str | None:
     """The command that shows the scored images; None unless one run has the file's name, as predict.py gives it."""
+    from hw8.base.errors import InputError
     from hw8.commands.spelling import spelled
     from hw8.config import RUNS, read_config
     from hw8.data.sources import TESTING, array_exists, source_folder
@@ -32,7 +33,10 @@ def _report(file: Path, labels: Path) -> str | None:
     settings = list(RUNS.glob(f"**/{glob.escape(file.stem)}/config.yaml"))
     if len(settings) != 1:
         return None
-    data = read_config(settings[0]).data.source
+    try:
+        data = read_config(settings[0]).data.source
+    except InputError:  # damaged: the table is no worse for it
+        return None
     if data is not None and source_folder(data).resolve() == labels.resolve().parent:
         return spelled("report", settings[0].parent)
     is_data = array_exists(labels.parent / TESTING)

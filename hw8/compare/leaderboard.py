@@ -16,6 +16,7 @@ import pandas as pd
 from hw8.base.environment import describe_environment
 from hw8.base.errors import InputError, Interrupted, first_words
 from hw8.base.files import read_text, write_text
+from hw8.base.interrupts import stopping_as_interrupted
 from hw8.base.lock import locked
 from hw8.base.memory import PeakMemory, release_memory
 from hw8.base.text import counted
@@ -88,7 +89,8 @@ def compare(contest: Contest, advance: Callable[[pd.DataFrame], object] = lambda
             if entry in rows:
                 continue
             try:
-                rows[entry] = _run(source, entry, settings, contest.folder / run_name(entry))
+                with stopping_as_interrupted("while a classical baseline was fitted"):
+                    rows[entry] = _run(source, entry, settings, contest.folder / run_name(entry))
             except Interrupted:
                 count = f"{number} of {len(plans)} runs finished"
                 raise Interrupted(f"stopped with {count} and the work saved; the same command resumes it") from None

@@ -38,7 +38,8 @@ def write_leaderboard(
     if folder is not None:
         table = with_differences(table, rows, folder, labels)
     failed = failed_presets(rows)
-    lines = [f"- {line}" for line in [*head(command, rows), meanings(shown_columns(table)), *notes(rows, table)]]
+    lines = [*head(command, rows), meanings(shown_columns(table)), *notes(rows, table)]
+    lines = [f"- {line}" for line in lines if line]
     write_text(out.with_name(out.name + ".csv"), rows.to_csv(index=False))
     write_text(
         out.with_name(out.name + ".md"), "\n".join(["# Comparison", "", *lines, "", _markdown(readable(table, failed))])
@@ -63,7 +64,8 @@ def head(command: str, rows: pd.DataFrame) -> list[str]:
 
 def meanings(columns: Sequence[Column]) -> str:
     """What columns of the summary mean, those of them that need words."""
-    return "; ".join(f"{column.heading}: {column.meaning}" for column in columns if column.meaning) + "."
+    text = "; ".join(f"{column.heading}: {column.meaning}" for column in columns if column.meaning)
+    return f"{text}." if text else ""
 
 
 def notes(rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:

@@ -5,13 +5,13 @@ import dataclasses
 import hashlib
 import importlib
 import json
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from hw8 import __version__
 from hw8.base.errors import InputError, first_words, printable
 from hw8.base.files import atomic_write
 from hw8.data.arrays import Images
@@ -153,7 +153,7 @@ def _metadata(run: TrainedRun) -> dict[str, str]:
     config, folder = run.config, run.folder
     assert folder is not None  # noqa: S101 (it was loaded from there)
     metadata = {
-        "hw8": version("hw8"),
+        "hw8": __version__,
         "run": printable(folder.path.resolve().name),
         "preset": config.preset,
         "model": config.model.name,

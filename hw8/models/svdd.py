@@ -66,7 +66,8 @@ class DeepSvdd(Model):
     def diagnose(self, x_NCHW: Tensor) -> dict[str, float]:
         """Spread of the latents over images, relative to the centre's size: zero means collapse."""
         latent_ND = self.encoder(x_NCHW).float()
-        return {"latent_spread": (latent_ND.std(0).mean() / self.centre.abs().mean().clamp_min(1e-12)).item()}
+        spread = latent_ND.std(0, correction=0).mean()  # of a single image too
+        return {"latent_spread": (spread / self.centre.abs().mean().clamp_min(1e-12)).item()}
 
 
 @register_model

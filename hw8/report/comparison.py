@@ -174,9 +174,9 @@ def _cells(table: pd.DataFrame, readable_table: pd.DataFrame) -> list[list[tuple
 
 
 def _figures(table: pd.DataFrame, methods: list[Scores], labels: Labels | None) -> list[Figure]:
-    if table.empty:
-        return []
     fair = table[~table["preset"].map(is_transductive).astype(bool)]
+    if fair.empty:
+        return []
     labelled = "macro_auc" in table
     value, label = ("macro_auc", "labelled macro ROC-AUC") if labelled else ("held_out_auc", "held-out macro ROC-AUC")
     caption = "Means over seeds, with 95% intervals over images." if labelled else "Without labels; means over seeds."

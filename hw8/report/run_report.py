@@ -21,7 +21,7 @@ from hw8.report.thresholds import thresholds
 from hw8.runs.predict import Scores, score_images
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring import tails
-from hw8.scoring.calibration import FUSED, Table
+from hw8.scoring.calibration import FUSED, JOINT, Table
 from hw8.scoring.fusion import rank_correlation
 from hw8.training.run_folder import RunFolder
 
@@ -119,7 +119,7 @@ def _facts(
     epochs = counted(summary.get("epochs", config.train.epochs), "epoch")
     machine = [str(hardware.get("processor", "unknown")), counted(hardware.get("threads", 1), "thread")]
     machine += [hardware["gpu"]] if hardware.get("gpu") else []
-    combined = scoring.fused if scoring.score == FUSED else scoring.parts
+    combined = {FUSED: scoring.fused, JOINT: scoring.parts}.get(scoring.score, ())
     facts = [
         ("preset", config.preset or config.model.name),
         ("score", scoring.score + (f" of {', '.join(combined)}" if combined else "")),

@@ -146,7 +146,6 @@ def predict_with(
     paths = [Path(trained.name) for trained in trained_runs]
     source = trained_runs[0].open_source(where)
     test_sets = [trained.open_test(source) for trained in trained_runs]
-    same_normals = len({trained.calibration_set() for trained in trained_runs}) == 1
     trained_runs[0].check_held_out_with(trained_runs[1:], source)
     labels, names = source.labels(len(test_sets[0])), trained_runs[0].file_names(source)
     warnings = warn_of_differences(trained_runs, test_sets)
@@ -158,7 +157,7 @@ def predict_with(
     if len(by_run) > 1:
         correlation = rank_correlation([item.score_N for item in by_run])
         groups = agreeing_groups(correlation)
-        scores = _fused(trained_runs, by_run, groups, same_normals)
+        scores = _fused(trained_runs, by_run, groups)
     if fdr is not None and scores.p_value_N is None:
         raise InputError(f"`fdr` {fdr:g}: these runs have no p-values together; give one `run`")
     write_submission(out, scores.score_N)
@@ -247,9 +246,7 @@ def warn_of_differences(trained_runs: Sequence[TrainedRun], test_sets: Sequence[
     return list(lines)
 
 
-def _fused(
-    trained_runs: Sequence[TrainedRun], by_run: Sequence[RunScores], groups: list[list[int]], same_normals: bool
-) -> Scores:
+def _fused(trained_runs: Sequence[TrainedRun], by_run: Sequence[RunScores], groups: list[list[int]]) -> Scores:
     """One score from all runs; p-values too, if the same normals calibrated every run and none is transductive."""
     nats, normals = [], []
     for trained, scores in zip(trained_runs, by_run, strict=True):
@@ -257,8 +254,10 @@ def _fused(
         # A transductive score is -log p already, and no calibration normal has one.
         nats.append(calibration.nats(name, scores.score_N) if scores.share is None else scores.score_N)
         normals.append(calibration.values_C[name])
-    score_N, inductive = fuse(nats, groups), all(scores.share is None for scores in by_run)
-    return Scores("the runs", score_N, fused_p_values(score_N, normals, groups) if same_normals and inductive else None)
+    score_N = fuse(nats, groups)
+    same_normals = len({trained.calibration_set() for trained in trained_runs}) == 1
+    has_p_values = same_normals and all(scores.share is None for scores in by_run)
+    return Scores("the runs", score_N, fused_p_values(score_N, normals, groups) if has_p_values else None)
 
 
 def _check_names(out: Path, evidence: Path | None, runs: list[Path]) -> None:

@@ -191,7 +191,7 @@ class TrainedRun:
 
     def _scores_development(self, source: Source) -> bool:
         """Whether development images are scored: the run's own data has no test set."""
-        return not source.has_test_set and source == self.open_source(None)
+        return not source.has_test_set and source.folder.resolve() == self.open_source(None).folder.resolve()
 
     def open_training(self) -> tuple[Images, Splits]:
         """The images that the run was trained on, and their split. Raises InputError if they are no longer there."""

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 
+from hw8.base.errors import InputError, command
 from hw8.config import SECTIONS, RunConfig
 from hw8.config.presets import PRESETS, load_preset
 from hw8.data.alignment import is_aligned
@@ -17,15 +18,17 @@ def settings_for(config: RunConfig, images: Images, splits: Splits) -> RunConfig
 
     What a user changed stays changed: a field is replaced only if it still has the preset's value, and none is if the
     model, or what the score is made of, is not the preset's. The settings returned are decided: their `unaligned` is
-    empty.
+    empty. Raises InputError if `unaligned` names no preset.
     """
     decided = dataclasses.replace(config, unaligned="")
     if not config.unaligned or config.preset not in PRESETS:
         return decided
-    base, other = load_preset(config.preset), load_preset(config.unaligned)
-    made_of = [(scoring.score, scoring.parts, scoring.fused) for scoring in (config.scoring, base.scoring)]
-    is_own = config.model == base.model and made_of[0] == made_of[1]
-    if not is_own or is_aligned(images, splits.train):
+    if config.unaligned not in PRESETS:
+        raise InputError(f"`unaligned` {config.unaligned}: no preset has this name; see {command('presets')}")
+    preset, replacement = load_preset(config.preset), load_preset(config.unaligned)
+    score, preset_score = ((item.score, item.parts, item.fused) for item in (config.scoring, preset.scoring))
+    is_unchanged = config.model == preset.model and score == preset_score
+    if not is_unchanged or is_aligned(images, splits.train):
         return decided
     log.info(
         "%s: objects are not in one place in these images, so that %s recognises turned and shifted views (%s)",
@@ -33,11 +36,13 @@ def settings_for(config: RunConfig, images: Images, splits: Splits) -> RunConfig
     )  # fmt: skip
     sections = {}
     for name in SECTIONS:
-        ours, own, replaced = (getattr(settings, name) for settings in (config, base, other))
-        changed = {
-            field.name: getattr(replaced, field.name)
-            for field in dataclasses.fields(ours)
-            if getattr(ours, field.name) == getattr(own, field.name)
+        current, original, new = (getattr(settings, name) for settings in (config, preset, replacement))
+        replaced = {
+            field.name: getattr(new, field.name)
+            for field in dataclasses.fields(current)
+            if getattr(current, field.name) == getattr(original, field.name)
         }
-        sections[name] = dataclasses.replace(ours, **changed)
+        sections[name] = dataclasses.replace(current, **replaced)
+    # The images are cropped and cut already.
+    sections["data"] = dataclasses.replace(config.data, flip=sections["data"].flip)
     return dataclasses.replace(decided, **sections)

@@ -244,7 +244,8 @@ class Trainer:
         waited = len(progress.history) - progress.best_epoch
         progress.stopped_early = train.patience is not None and waited >= train.patience
         images = round(row["images_per_second"] * progress.epoch_seconds)
-        progress.epoch_sums, progress.epoch_seconds = {}, 0.0
+        self._tick()
+        progress.epoch_sums, progress.epoch_seconds = {}, 0.0  # what ends an epoch is not part of the next one
         if self.folder is not None:
             write_metrics(self.folder.metrics, progress.history)
         first_or_last = self.finished or len(progress.history) == 1
@@ -252,7 +253,7 @@ class Trainer:
             self.save()
         board.log_epoch(row, self._pictures())
         self._tick()
-        progress.epoch_seconds = 0.0  # what ends an epoch is not part of the next one
+        progress.epoch_seconds = 0.0
         if self.threads.adapt(images) and self.folder is not None:
             self.folder.record_threads(torch.get_num_threads())
 

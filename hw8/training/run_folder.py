@@ -109,7 +109,8 @@ class RunFolder:
         try:
             return str(_read_summary(self.summary)["data"]["fingerprint"])
         except (KeyError, TypeError):
-            raise InputError(f"{self.summary}: does not name the training images; train again") from None
+            hint = f"finish the run with {command('train', '--resume', self.path)}"
+            raise InputError(f"{self.summary}: does not name the training images; {hint}") from None
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write summary.json, whole or not at all."""

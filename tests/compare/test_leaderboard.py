@@ -102,6 +102,15 @@ def test_an_interrupted_training_is_resumed(contest, monkeypatch):
     assert rows["macro_auc"].notna().all()
 
 
+def test_ctrl_c_while_a_baseline_is_fitted_says_what_is_finished(contest, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(leaderboard, "fit_classical", interrupted)
+    with pytest.raises(Interrupted, match=r"stopped with \d of 4 runs finished and the work saved"):
+        compare(contest)
+
+
 @pytest.mark.parametrize(("seed", "is_begun"), [(0, True), (1, False)])
 def test_a_run_is_known_again_by_the_settings_that_were_decided_for_its_images(small, tmp_path, seed, is_begun):
     config = changed(load_preset("boss_quick"), data={"source": str(small)})

@@ -109,6 +109,28 @@ def test_an_unfinished_run_says_how_to_finish_it(trained, tmp_path):
         predict([half], None, None)
 
 
+def test_a_run_that_was_stopped_while_it_was_measured_scores(trained, tmp_path):
+    measured = trained.folder.path
+    for name in ("config.yaml", "model.safetensors"):  # summary.json is written last
+        shutil.copy(measured / name, tmp_path / name)
+    scores = [predict([run], None, tmp_path / "scores.csv") for run in (tmp_path, measured)]
+    assert np.array_equal(scores[0].score_N, scores[1].score_N)
+    assert np.array_equal(scores[0].p_value_N, scores[1].p_value_N)
+    with pytest.raises(
+        InputError, match=f"does not name the training images; finish the run with `hw8 train --resume {tmp_path}"
+    ):
+        predict([tmp_path, measured], None, tmp_path / "scores.csv")
+
+
+def test_its_own_data_may_be_spelled_in_another_way(quick, demo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "normals").mkdir()
+    os.link(demo / "trainingset.npy", "normals/trainingset.npy")
+    train_run(changed(quick, data={"source": "normals"}), tmp_path / "run")
+    scores = [predict([tmp_path / "run"], where, tmp_path / "scores.csv").score_N for where in (None, "./normals")]
+    assert np.array_equal(*scores)
+
+
 def test_images_of_another_side_are_refused(quick, tmp_path):
     run = train_run(changed(quick, train={"epochs": 1}), tmp_path / "run")
     np.save(tmp_path / "testingset.npy", np.zeros((5, 32, 32, 3), np.uint8))

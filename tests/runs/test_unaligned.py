@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from hw8.base.errors import InputError
 from hw8.config.presets import changed, load_preset
 from hw8.data.arrays import Images
 from hw8.data.demo import demo_images
@@ -59,6 +60,18 @@ def test_what_was_changed_stays_changed(anywhere):
 def test_another_model_or_score_is_kept(section, anywhere):
     config = changed(load_preset("boss_quick"), **section)
     assert decided(config, anywhere) == dataclasses.replace(config, unaligned="")
+
+
+def test_the_images_are_opened_and_cut_before_and_keep_their_crop(anywhere):
+    config = dataclasses.replace(load_preset("fcn"), unaligned="fcn_crop")
+    replaced = decided(config, anywhere)
+    assert (replaced.model, replaced.data) == (load_preset("fcn_crop").model, config.data)
+    assert load_preset("fcn_crop").data.crop != config.data.crop
+
+
+def test_an_unknown_preset_is_named_by_its_setting(anywhere):
+    with pytest.raises(InputError, match="`unaligned` bos: no preset has this name; see `hw8 presets`"):
+        decided(dataclasses.replace(load_preset("fcn"), unaligned="bos"), anywhere)
 
 
 def test_a_run_on_unaligned_images_scores_views(anywhere):
