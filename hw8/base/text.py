@@ -21,6 +21,11 @@ def _width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(character) in "FW" else 1 for character in text)
 
 
+def short(value: float) -> str:
+    """Return a number with three significant digits, and all digits before the point: 0.123, 4.57, 18,912."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def counted(count: int, word: str) -> str:
     """Return a number with its noun: 1 epoch, 2 epochs."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"

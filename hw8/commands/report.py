@@ -37,8 +37,9 @@ def main() -> None:
     out = arguments.out or Path("submissions") / f"{folder.resolve().name}.html"
     if out.suffix != ".html":
         raise InputError(f"--out {out}: must end in .html")
-    write_run_report(folder, arguments.data, out, command_line())
-    print(f"Wrote:    {out} ({out.stat().st_size / 1e6:.1f} MB, opens offline)")
     where = () if arguments.data is None else ("--data", arguments.data)
+    explain = spelled("explain", "--run", folder, *where, "--id")
+    write_run_report(folder, arguments.data, out, command_line(), explain)
+    print(f"Wrote:    {out} ({out.stat().st_size / 1e6:.1f} MB, opens offline)")
     print(f"Look at:  {in_browser(out)}")
     print(f"Next:     {spelled('explore', '--run', folder, *where)}")

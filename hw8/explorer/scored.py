@@ -14,11 +14,12 @@ from hw8.explorer.neighbours import Neighbourhood
 from hw8.explorer.watched import Watch, Watched
 from hw8.report.explanation import Explainer, Explanation
 from hw8.report.figures import heat, share_of_peak, three_channels
+from hw8.report.run_report import read_summary, warnings_of
 from hw8.report.sprites import data_uri, pictures
 from hw8.report.thresholds import counts_above, p_values_above
 from hw8.runs.predict import score_images
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.tails import is_flagged, rarity, threshold, threshold_from_p_values
+from hw8.scoring.tails import is_flagged, rarity, threshold
 
 STEPS = 240  # places of the threshold's slider: a pixel or two each on a phone
 
@@ -40,13 +41,14 @@ class ScoredRun:
 
     def score(self, watch: Watch) -> None:
         """Score the whole test set. Raises InputError if its scores rank nothing."""
-        predicted = score_images(self.trained.with_all_evidence(), Watched(self.images, watch))
+        self.predicted = score_images(self.trained.with_all_evidence(), Watched(self.images, watch))
         calibration = self.trained.calibration
-        scores = calibration.scores(predicted.table)
-        self.transductive = predicted.share is not None
+        scores = calibration.scores(self.predicted.table)
+        if self.predicted.normal_C is not None:
+            del scores[self.trained.score_name]  # the run's own score
         self.p_values = {name: calibration.p_value(name, score_N) for name, score_N in scores.items()}
-        self.scores = {"score": predicted.score_N} | scores
-        self.p_values["score"] = predicted.p_value_N
+        self.scores = {"score": self.predicted.score_N} | scores
+        self.p_values["score"] = self.predicted.p_value_N
         self.explainer = Explainer.for_images(self.trained, self.images)
 
     def find_neighbours(self, watch: Watch) -> None:
@@ -63,7 +65,8 @@ class ScoredRun:
             "name": self.name,
             "preset": self.trained.config.preset,
             "columns": list(self.scores),
-            "transductive": self.transductive,
+            "transductive": self.predicted.normal_C is None,
+            "warnings": [] if self.trained.folder is None else warnings_of(read_summary(self.trained.folder)),
             "auc": None if macro is None else [macro.auc, macro.low, macro.high],
             "flagged": float(is_flagged(self.p_values["score"]).mean()),
             "normals": self.explainer.normals,
@@ -83,10 +86,7 @@ class ScoredRun:
 
     def threshold(self, by: str) -> float | None:
         """The score above which p <= .05; None if too few normals calibrated it for such p-values."""
-        if by == "score" and self.transductive:
-            # The calibrated scores are those before the transduction, but its p-values fall as its scores rise.
-            return threshold_from_p_values(self.p_values["score"], self.scores["score"])
-        return threshold(self._normal(by))
+        return self.predicted.limit if by == "score" else threshold(self.trained.calibration.values_C[by])
 
     def histogram(self, by: str, groups: dict[str, np.ndarray]) -> dict[str, Any]:
         """Thresholds to choose from, and of each group of rows how many images score above each of them.
@@ -100,9 +100,8 @@ class ScoredRun:
         place = None if default is None else int(np.abs(above_T - default).argmin())
         if place is not None:
             above_T[place] = default
-        p_T = None
-        if not (by == "score" and self.transductive):
-            p_T = p_values_above(self._normal(by), above_T).tolist()
+        normal_C = self.predicted.normal_C if by == "score" else self.trained.calibration.values_C[by]
+        p_T = None if normal_C is None else p_values_above(normal_C, above_T).tolist()
         listed = [
             {"name": name, "total": len(rows), "above": counts_above(score_N[rows], above_T).tolist()}
             for name, rows in groups.items()
@@ -127,6 +126,7 @@ class ScoredRun:
             "parts": explanation.parts,
             "shares": explanation.shares,
             "deviations": explanation.deviations,
+            "added": explanation.added,
             "pictures": [(part, data_uri(picture)) for part, picture in pictures(explanation)],
             "maps": [(name, data_uri(map_HW3)) for name, map_HW3 in heat_maps(explanation)],
             "nearest": [data_uri(three_channels(image)) for image in nearest],
@@ -139,12 +139,6 @@ class ScoredRun:
         p_value = float(self.p_values["score"][row])  # of a transductive run, the score is another than the explained
         known = {"score": float(self.scores["score"][row]), "p": p_value, "flagged": bool(self.flagged("score")[row])}
         return explained | known | {"rarity": rarity(p_value, self.explainer.normals)}
-
-    def _name(self, by: str) -> str:
-        return self.trained.score_name if by == "score" else by
-
-    def _normal(self, by: str) -> np.ndarray:
-        return self.trained.calibration.values_C[self._name(by)]
 
 
 def heat_maps(explanation: Explanation) -> list[tuple[str, np.ndarray]]:

@@ -12,7 +12,16 @@ from hw8.data.arrays import Images, scaled
 from hw8.data.splits import evenly_spaced
 from hw8.report.figures import error_scale, overlay, save_figure, three_channels
 from hw8.report.plots import new_figure
-from hw8.report.words import SHOWN, USUAL, USUAL_ALONE, in_words
+from hw8.report.words import (
+    SHOWN,
+    USUAL,
+    USUAL_ALONE,
+    WORDS,
+    Deviation,
+    in_words,
+    joint_deviations,
+    single_deviations,
+)
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.tails import ALPHA, p_in_words, rarity
 
@@ -20,6 +29,7 @@ from hw8.scoring.tails import ALPHA, p_in_words, rarity
 SCALE_IMAGES = 256
 # Measurements listed as standing out; chosen by hand, since those after them are rarely far from the normals.
 LARGEST_DEVIATIONS = 6
+LEAST_ADDED = 0.005  # share of the squared distance: smaller ones would be shown as 0%
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +37,9 @@ class Explanation:
     """One image's score and the evidence behind it.
 
     `parts`: p-value of each piece of evidence alone. `shares`: how much each adds to the squared joint distance, in
-    sum 1; empty of other scores. `deviations`: named measurements that are furthest from the normals'
-    median, in units of the normals' spread. `error_HW`: squared error summed over channels, None without a
+    sum 1; empty of other scores. `deviations`: named measurements, from the normals' median in units of the normals'
+    spread: of the joint distance those that `added` most to it, as shares of its square; of other scores those that
+    are furthest. `error_HW`: squared error summed over channels, None without a
     reconstruction; `scale` is the same for every image of the data set. `map_HW`: where the score comes from, in units
     of the score, where that was asked for. `normals` is the number of calibration images behind the p-values. `words`
     say what sets the image apart.
@@ -40,6 +51,7 @@ class Explanation:
     parts: dict[str, float]
     shares: dict[str, float]
     deviations: dict[str, float]
+    added: dict[str, float]
     image_HWC: np.ndarray
     recon_HWC: np.ndarray | None
     error_HW: np.ndarray | None
@@ -63,8 +75,12 @@ class Explanation:
             [(f"  {name}", p_in_words(p, self.normals), shares.get(name, "")) for name, p in parts], left=2
         )
         if self.deviations:
-            lines.append("largest deviations, in units of the normals' spread (usual: -2 to 2):")
-            lines += aligned([(f"  {name}", f"{value:+.1f}") for name, value in self.deviations.items()])
+            what = "measurements that add most, with their shares;" if self.added else "largest deviations,"
+            lines.append(f"{what} in units of the normals' spread (usual: -2 to 2):")
+            added = {name: f"{share:.0%}" for name, share in self.added.items()}
+            lines += aligned(
+                [(f"  {name}", f"{value:+.1f}", added.get(name, "")) for name, value in self.deviations.items()]
+            )
         return lines
 
 
@@ -100,9 +116,14 @@ class Explainer:
         score_B = scores[trained.score_name]
         p_value_B = calibration.p_value(trained.score_name, score_B)
         parts = trained.evidence_p_values(scores)
-        deviations = self._deviations(table, len(batch_BHWC))
         shares = trained.shares(table)
-        words = in_words(calibration, table, trained.scorer.model.components(), parts, p_value_B, bool(shares))
+        if shares:
+            every = joint_deviations(calibration, table, trained.scorer.model.components())
+            deviations = [_adding_most(every, row) for row in range(len(batch_BHWC))]
+        else:
+            every = single_deviations(calibration, table, parts)
+            deviations = [(of_image, {}) for of_image in self._furthest(table, len(batch_BHWC))]
+        words = in_words(every, p_value_B)
         if trained.config.scoring.transductive:
             words = [USUAL_ALONE if text == USUAL else text for text in words]
         explanations = []
@@ -114,13 +135,13 @@ class Explainer:
                 Explanation(
                     name, float(score_B[row]), float(p_value_B[row]), p_values,
                     {part: float(share_B[row]) for part, share_B in shares.items()},
-                    deviations[row], image_HWC, recon_HWC, error_HW, self.scale, self.normals,
-                    words[row],
+                    *deviations[row], image_HWC, recon_HWC, error_HW, scale=self.scale, normals=self.normals,
+                    words=words[row],
                 )
             )  # fmt: skip
         return explanations
 
-    def _deviations(self, table: dict[str, np.ndarray], count: int) -> list[dict[str, float]]:
+    def _furthest(self, table: dict[str, np.ndarray], count: int) -> list[dict[str, float]]:
         """For each image, the named columns of evidence that lie furthest from the normals' median."""
         deviations: list[dict[str, float]] = [{} for _ in range(count)]
         for name, components in self.trained.scorer.model.components().items():
@@ -133,6 +154,15 @@ class Explainer:
             dict(sorted(of_image.items(), key=lambda item: -abs(item[1]))[:LARGEST_DEVIATIONS])
             for of_image in deviations
         ]
+
+
+def _adding_most(deviations: Sequence[Deviation], row: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Of the measurements that add most to an image's joint distance, the deviations, and the shares of its square."""
+    directed = [item for item in deviations if item.name in WORDS and item.share_N[row] >= LEAST_ADDED]
+    ranked = sorted(directed, key=lambda item: -item.share_N[row])[:LARGEST_DEVIATIONS]
+    by_name = {SHOWN.get(item.name, item.name): item for item in ranked}
+    added = {name: float(item.share_N[row]) for name, item in by_name.items()}
+    return {name: float(item.deviation_N[row]) for name, item in by_name.items()}, added
 
 
 def explain(run: Path, where: str | None, image: str) -> Explanation:
@@ -199,9 +229,14 @@ def draw_explanation(path: Path, explanation: Explanation) -> None:
     if explanation.deviations:
         largest = [*reversed(explanation.deviations.items())]
         colours = ["tab:red" if value > 0 else "tab:blue" for _, value in largest]
-        sides.barh([name for name, _ in largest], [value for _, value in largest], color=colours)
+        drawn = sides.barh([name for name, _ in largest], [value for _, value in largest], color=colours)
         sides.axvline(0, color="grey", linewidth=0.8)
-        sides.set_title("largest deviations, in the normals' spread", fontsize=8)
+        title = "largest deviations, in the normals' spread"
+        if explanation.added:
+            sides.bar_label(drawn, [f"{explanation.added[name]:.0%}" for name, _ in largest], padding=2, fontsize=7)
+            sides.margins(x=0.2)
+            title = "measurements that add most, in the\nnormals' spread (in %: share of the square)"
+        sides.set_title(title, fontsize=8)
     else:
         sides.set_axis_off()
     for axes in (bars, sides):

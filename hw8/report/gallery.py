@@ -1,8 +1,10 @@
 """Which test images a page shows, and what it says of each."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from hw8.base.progress import progress_bar
 from hw8.data.arrays import Images
@@ -32,21 +34,23 @@ def choose(scores: Scores, labels: Labels | None, each: int, spread: int) -> dic
     """Rows of the test set worth looking at, by group, each in the order of interest.
 
     The `each` most and least anomalous images and `spread` images at even ranks. With labels also false alarms, normal
-    images from the highest score down, and misses, anomalies from the lowest up, an equal number of each kind; where
-    p-values are available only images on the wrong side of .05 are either.
+    images from the highest score down, and misses, an equal number of each kind as far as it has so many: anomalies
+    that are not flagged, the nearest to the threshold first or, without p-values, those with the lowest scores.
     """
     rising = np.argsort(scores.score_N, kind="stable")
     falling = rising[::-1]
     groups = {"most": falling[:each], "least": rising[:each]}
     if labels is not None:
         flagged_N = scores.flagged()
-        alarm_N = labels.label_N == 0 if flagged_N is None else (labels.label_N == 0) & flagged_N
-        missed_N = labels.label_N == 1 if flagged_N is None else (labels.label_N == 1) & ~flagged_N
+        alarm_N, missed_N = labels.label_N == 0, labels.label_N == 1
+        if flagged_N is not None:
+            alarm_N, missed_N = alarm_N & flagged_N, missed_N & ~flagged_N
         groups["false_alarms"] = falling[alarm_N[falling]][:each]
-        kinds = np.unique(labels.kind_N[labels.label_N == 1])
-        share = -(-each // len(kinds))  # else the kind that is hardest to see would fill the group
-        misses = [rising[(missed_N & (labels.kind_N == kind))[rising]][:share] for kind in kinds]
-        groups["misses"] = rising[np.isin(rising, np.concatenate(misses))]
+        order = rising if flagged_N is None else falling
+        missed = order[missed_N[order]]
+        # By turns, else the kind that is hardest to see would fill the group.
+        turn = pd.Series(missed).groupby(labels.kind_N[missed]).cumcount().to_numpy()
+        groups["misses"] = missed[np.sort(np.argsort(turn, kind="stable")[:each])]
     return groups | {"spread": evenly_spaced(rising, spread)[::-1]}
 
 
@@ -89,25 +93,27 @@ def cards(
     labels: Labels | None,
     explainer: Explainer | None,
     groups: dict[str, np.ndarray],
-    all_evidence: TrainedRun | None = None,
+    p_values: Mapping[str, np.ndarray] | None = None,
 ) -> list[dict[str, Any]]:
     """What the page says of each image in the groups of `choose`: its place, score, p-value, evidence and picture.
 
-    Without an `explainer` the picture is the image alone. With `all_evidence`, the run that gives all evidence of its
-    model, a card also has the p-values of that, by which a reader may sort.
+    Without an `explainer` the picture is the image alone. The `p_values` of other scores, (N,) each, are those by which
+    a reader may sort.
     """
     order = np.argsort(-scores.score_N, kind="stable")
     rank_N = np.empty(len(order), int)
     rank_N[order] = np.arange(1, len(order) + 1)
-    members = {name: set(rows.tolist()) for name, rows in groups.items()}
+    rows_by_group = {name: set(rows.tolist()) for name, rows in groups.items()}
     card_list = []
     for rows_B in in_batches(np.unique(np.concatenate(list(groups.values()))), BATCH):
-        pictures = _pictures(images.read(rows_B), explainer, all_evidence)
+        pictures = _pictures(images.read(rows_B), explainer)
         for row, picture in zip(rows_B.tolist(), pictures, strict=True):
             card = {"id": row, "score": float(scores.score_N[row]), "rank": int(rank_N[row]), **picture}
-            card["groups"] = [name for name, rows in members.items() if row in rows]
+            card["groups"] = [name for name, rows in rows_by_group.items() if row in rows]
             if scores.p_value_N is not None:
                 card["p"] = float(scores.p_value_N[row])
+            if p_values is not None:
+                card["all"] = {name: round(float(p_value_N[row]), 5) for name, p_value_N in p_values.items()}
             if labels is not None:
                 card |= {"kind": str(labels.kind_N[row]), "anomalous": int(labels.label_N[row])}
             card_list.append(card)
@@ -130,9 +136,7 @@ def with_maps(
     return [card | {"map": data_uri(small(maps[card["id"]]))} if card["id"] in maps else card for card in cards]
 
 
-def _pictures(
-    batch_BHWC: np.ndarray, explainer: Explainer | None, all_evidence: TrainedRun | None
-) -> list[dict[str, Any]]:
+def _pictures(batch_BHWC: np.ndarray, explainer: Explainer | None) -> list[dict[str, Any]]:
     """The picture of each image and the evidence behind its score."""
     if explainer is None:
         return [{"src": data_uri(small(three_channels(image_HWC))), "wide": False} for image_HWC in batch_BHWC]
@@ -145,10 +149,6 @@ def _pictures(
         wide = explanation.recon_HWC is not None
         source = data_uri(small(strip(explanation)))
         evidence = {"words": explanation.words, "parts": parts, "shares": shares, "deviations": deviations}
-        pictures.append({"src": source, "wide": wide, **evidence})
-    if all_evidence is not None:
-        calibration = all_evidence.calibration
-        for name, score_B in calibration.scores(all_evidence.scorer.evidence(batch_BHWC)).items():
-            for picture, p in zip(pictures, calibration.p_value(name, score_B), strict=True):
-                picture.setdefault("all", {})[name] = round(float(p), 5)
+        added = {name: round(share, 3) for name, share in explanation.added.items()}
+        pictures.append({"src": source, "wide": wide, **evidence, "added": added})
     return pictures

@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from hw8.base.files import write_text
+from hw8.base.text import short
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +35,7 @@ def render(template: str, **values: Any) -> str:
         loader=jinja2.PackageLoader("hw8.report"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    return environment.get_template(template).render(asset=asset, **values)
+    return environment.get_template(template).render(asset=asset, short=short, **values)
 
 
 def asset(name: str) -> Markup:

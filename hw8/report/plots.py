@@ -127,7 +127,7 @@ def draw_histogram(
         count_KB.append(np.histogram(clipped, edges)[0])
     if threshold is not None:
         axes.axvline(threshold, color=INK, linestyle=":", linewidth=1)
-        axes.text(threshold, axes.get_ylim()[1], " p = .05", va="top")
+        axes.text(threshold, 1.01 * axes.get_ylim()[1], "p = .05", ha="center")
     xlabel = f"anomaly score ({name})" if name else "anomaly score"
     axes.legend()
     description = f"Histogram of the anomaly score {name}, by kind: {', '.join(groups)}."
@@ -155,7 +155,8 @@ def roc_curve(normal_M: np.ndarray, groups: Sequence[np.ndarray]) -> tuple[np.nd
     threshold = np.append(descending_M, -np.inf)[flagged]  # all above it are flagged, so `flagged` normals at most
     tpr = [(group[:, None] > threshold[None]).mean(0) for group in groups]
     fpr = (normal_M[:, None] > threshold[None]).mean(0)
-    return fpr, np.mean(tpr, axis=0)
+    # From (0, 0), where nothing is flagged.
+    return np.append(0.0, fpr), np.append(0.0, np.mean(tpr, axis=0))
 
 
 def roc_curves(score_N: np.ndarray, labels: Labels) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -1,5 +1,6 @@
 """One page about one run: what it finds in a test set, what it misses, and why."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 from hw8.base.errors import InputError
 from hw8.base.files import read_text
 from hw8.base.text import counted
+from hw8.config.presets import PRESETS
 from hw8.data.labels import Labels
 from hw8.evaluation.metrics import evaluate
 from hw8.report import plots
@@ -18,10 +20,10 @@ from hw8.report.gallery import cards, choose, gallery, with_files, with_maps
 from hw8.report.pages import Figure, as_data, write_page
 from hw8.report.sprites import sheet
 from hw8.report.thresholds import thresholds
-from hw8.runs.predict import Scores, score_images
+from hw8.runs.predict import RunScores, score_images
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring import tails
-from hw8.scoring.calibration import FUSED, JOINT, Table
+from hw8.scoring.calibration import FUSED, JOINT
 from hw8.scoring.fusion import rank_correlation
 from hw8.training.run_folder import RunFolder
 
@@ -29,68 +31,68 @@ from hw8.training.run_folder import RunFolder
 EACH, SPREAD = 48, 96
 STRIP = 6  # most anomalous images at the head of the page: one line of a laptop's screen
 MAP = "Latent map"
+SHORT = 1 / 3  # of a preset's epochs, chosen by hand: with fewer, a page shows what longer training would change
 SECTIONS = {
-    "most": "Most anomalous", "scores": "Scores", "plots": "Curves", "gallery": "Gallery", "evidence": "Evidence",
+    "most": "Most anomalous", "scores": "Scores", "plots": "Curves", "gallery": "Gallery", "evidence": "Tables",
     "facts": "Facts", "glossary": "Glossary",
 }  # fmt: skip
 
 
-def write_run_report(run: Path, where: str | None, out: Path, command: str) -> None:
+def write_run_report(run: Path, where: str | None, out: Path, command: str, explain: str = "") -> None:
     """Score a test set with a run and write OUT, a page that stands alone.
 
-    `where` defaults to the run's own data. Without labels there are no ROC curves and no mistakes to show. Raises
+    `where` defaults to the run's own data; `explain` is the command that explains an image if its ID follows. Without
+    labels there are no ROC curves and no mistakes to show. Raises
     InputError if there is no such run, it does not fit the data, or `out` cannot be written.
     """
     trained = TrainedRun.load(run)
     source = trained.open_source(where)
     images = trained.open_test(source)
     labels = source.labels(len(images))
-    all_evidence = trained.with_all_evidence()
-    predicted = score_images(all_evidence, images)
-    name, summary = run.resolve().name, read_summary(RunFolder(run))
-    method = Scores(name, predicted.score_N, predicted.p_value_N)
+    name, folder = run.resolve().name, RunFolder(run)
+    summary = read_summary(folder)
+    predicted = dataclasses.replace(score_images(trained.with_all_evidence(), images), name=name)
+    is_transductive = predicted.share is not None
     scores = trained.calibration.scores(predicted.table)
-    evaluation = None if labels is None else evaluate(method.score_N, labels)
     explainer = Explainer.for_images(trained, images)
-    # A transductive run's calibrated scores are those before the transduction.
-    normal_C = None if predicted.share is not None else trained.calibration.values_C[trained.score_name]
-    limit = (
-        tails.threshold_from_p_values(predicted.p_value_N, predicted.score_N)
-        if normal_C is None
-        else tails.threshold(normal_C)
-    )
-    figures = _figures(RunFolder(run), method, scores, predicted.table, labels)
-    score_name = "transductive" if normal_C is None else trained.score_name
-    histogram = plots.histogram(method.score_N, labels, limit, score_name)
-    groups = choose(method, labels, EACH, SPREAD)
-    card_list = cards(method, images, labels, explainer, groups, all_evidence)
+    figures = _figures(folder, predicted, scores, labels)
+    # Of a run that is not transductive the score is among its evidence, under its own name.
+    others = sorted(name for name in scores if is_transductive or name != trained.score_name)
+    p_values = {name: trained.calibration.p_value(name, scores[name]) for name in others}
+    groups = choose(predicted, labels, EACH, SPREAD)
+    card_list = cards(predicted, images, labels, explainer, groups, p_values)
     card_list = with_maps(with_files(card_list, trained.file_names(source)), trained, images, groups)
     more = {
-        "columns": sorted(scores), "normals": [explainer.normals],
-        "thresholds": thresholds(method.score_N, labels, normal_C, limit),
+        "columns": others, "normals": [explainer.normals],
+        "thresholds": thresholds(predicted.score_N, labels, predicted.normal_C, predicted.limit),
         "sheet": sheet(images, mapped_rows(len(images))) if any(figure.title == MAP for figure in figures) else None,
+        "explain": explain,
     }  # fmt: skip
+    evaluation = None if labels is None else evaluate(predicted.score_N, labels)
+    preset = trained.config.preset
     write_page(
         out,
         "run.html.j2",
-        title=f"{name} on {source.scored_name}",
+        title=f"{name}{f' ({preset})' if preset not in ('', name) else ''} on {source.scored_name}",
         facts=_facts(trained, summary, source.scored_name, len(images), predicted.share),
-        transductive=predicted.share is not None,
+        transductive=is_transductive,
         warnings=warnings_of(summary),
         evaluation=evaluation,
         kinds=[] if evaluation is None else sorted(evaluation.kinds.items(), key=lambda item: -item[1].auc),
-        flagged=float(tails.is_flagged(predicted.p_value_N).mean()),
+        flagged=_flagged_counts(predicted, labels),
         smallest_p=float(predicted.p_value_N.min()),
         normals=explainer.normals,
         sections=SECTIONS.items(),
         strip=sorted(card_list, key=lambda card: card["rank"])[:STRIP],
         p_in_words=lambda p: tails.p_in_words(p, explainer.normals),
-        histogram=histogram,
-        limit=limit,
+        histogram=plots.histogram(
+            predicted.score_N, labels, predicted.limit, "transductive" if is_transductive else trained.score_name
+        ),
+        limit=predicted.limit,
         figures=figures,
         evidence=_evidence_table(scores, summary, labels),
         reconstructs=any(card["wide"] for card in card_list),
-        gallery=as_data(gallery([(method, card_list)], labels, **more)),
+        gallery=as_data(gallery([(predicted, card_list)], labels, **more)),
         command=command,
     )
 
@@ -107,8 +109,13 @@ def read_summary(folder: RunFolder) -> dict[str, Any]:
 
 def warnings_of(summary: dict[str, Any]) -> list[str]:
     """What a reader of a run's figures must know first: what its training warned of, and if it was too short."""
-    short = "it was trained for one epoch: too short to judge by; reconstructions, if any, may still be grey"
-    return [*map(str, summary.get("warnings", [])), *([short] if summary.get("epochs") == 1 else [])]
+    lines = [str(line) for line in summary.get("warnings", [])]
+    epochs, preset = summary.get("epochs"), PRESETS.get(str(summary.get("preset")))
+    usual = 1 if preset is None else preset().train.epochs
+    if epochs and not summary.get("stopped_early") and (epochs == 1 or epochs < SHORT * usual):
+        made = f"{counted(epochs, 'epoch')}{f' of {usual}' if usual > 1 else ''}"
+        lines.append(f"it was trained for {made}: too short to judge by; reconstructions, if any, may still be grey")
+    return lines
 
 
 def _facts(
@@ -135,30 +142,34 @@ def _facts(
     return facts if share is None else [*facts, ("estimated share of anomalies", f"{share:.0%}")]
 
 
-def _figures(
-    folder: RunFolder,
-    method: Scores,
-    scores: dict[str, np.ndarray],
-    table: Table,
-    labels: Labels | None,
-) -> list[Figure]:
-    figures = []
+def _flagged_counts(scores: RunScores, labels: Labels | None) -> dict[str, tuple[int, int]]:
+    """How many images are flagged, and of how many: all and, with labels, anomalous and normal ones."""
+    groups = {"all": np.ones(len(scores.score_N), bool)}
     if labels is not None:
-        curves = plots.roc_curves(method.score_N, labels)
-        colours = plots.colours_of(list(plots.groups_of(method.score_N, labels)), labels)
+        groups |= {"anomalous": labels.label_N == 1, "normal": labels.label_N == 0}
+    flagged_N = tails.is_flagged(scores.p_value_N)
+    return {name: (int((flagged_N & group_N).sum()), int(group_N.sum())) for name, group_N in groups.items()}
+
+
+def _figures(
+    folder: RunFolder, predicted: RunScores, scores: dict[str, np.ndarray], labels: Labels | None
+) -> list[Figure]:
+    figures, table = [], predicted.table
+    if labels is not None:
+        curves = plots.roc_curves(predicted.score_N, labels)
+        colours = plots.colours_of(list(plots.groups_of(predicted.score_N, labels)), labels)
         views = {
             "linear": plots.roc(curves, colours, log=False, of="each kind"),
             "low false alarms": plots.roc(curves, colours, log=True, of="each kind"),
         }
         figures.append(Figure("ROC curves", "Anomalies found against normal images flagged, by kind.", views))
-    if method.p_value_N is not None:
-        figures.append(_calibration(method.p_value_N, labels))
-    curve = training_curves(folder, method.name)
+    figures.append(_calibration(predicted.p_value_N, labels))
+    curve = training_curves(folder, predicted.name)
     if curve is not None:
         figures.append(Figure("Training", LOSSES, {"": curve}))
     if "latent" in table:
-        rows = mapped_rows(len(method.score_N))
-        latents = latent_map(table["latent"][rows], rows, method, labels)
+        rows = mapped_rows(len(predicted.score_N))
+        latents = latent_map(table["latent"][rows], rows, predicted, labels)
         if latents is not None:
             figures.append(Figure(MAP, f"Where the encoder puts up to {MAPPED:,} test images.", {"": latents}))
     names = sorted(scores)

@@ -57,7 +57,7 @@ WORDS: dict[str, tuple[str, str]] = {
 # Of an image that its own evidence would not flag; in a transductive run the other test images may.
 USUAL, USUAL_ALONE = "not unusual as a whole", "not unusual by itself"
 # Columns whose own name would say nothing beside others.
-SHOWN = {"turned 0": "upright", "none": "undamaged"}
+SHOWN = {"turned 0": "upright", "none": "undamaged", "texture": "smoothness of texture"}
 # Vectors without a direction, of which "unusual NAME" would say nothing.
 UNUSUAL = {"early": "unusual colours or edges", "latent": "unusual features"}
 # The column that gives the direction of a vector whose columns have no names; of others it is their mean.
@@ -82,16 +82,8 @@ class Deviation(NamedTuple):
         return self.otherwise if abs(deviation) < LEAST_DEVIATION else above if deviation > 0 else below
 
 
-def in_words(
-    calibration: Calibration, table: Table, components: Mapping[str, Sequence[str]], parts: Mapping[str, np.ndarray],
-    p_value_N: np.ndarray, is_joint: bool,
-) -> list[str]:  # fmt: skip
-    """What sets each image apart from normal ones, the largest shares of its score first: "finer texture, warmer".
-
-    `components` name the columns of evidence, `parts` are the p-values of the evidence behind the score, and `is_joint`
-    says whether that is the joint distance.
-    """
-    deviations = _joint(calibration, table, components) if is_joint else _single(calibration, table, parts)
+def in_words(deviations: Sequence[Deviation], p_value_N: np.ndarray) -> list[str]:
+    """What sets each image apart from normal ones, the largest shares of its score first: "finer texture, warmer"."""
     texts = []
     for row, p_value in enumerate(p_value_N):
         ranked = sorted(deviations, key=lambda item: -item.share_N[row])
@@ -101,13 +93,15 @@ def in_words(
     return texts
 
 
-def _single(calibration: Calibration, table: Table, parts: Mapping[str, np.ndarray]) -> list[Deviation]:
-    """Of a score that is not joint each piece of evidence whose p-value is small counts alike."""
+def single_deviations(calibration: Calibration, table: Table, parts: Mapping[str, np.ndarray]) -> list[Deviation]:
+    """Of a score that is not joint each piece of evidence counts alike whose p-value among the `parts` is small."""
     return [_alone(calibration, name, table[name], p_N) for name, p_N in parts.items()]
 
 
-def _joint(calibration: Calibration, table: Table, components: Mapping[str, Sequence[str]]) -> list[Deviation]:
-    """Of the joint distance the shares of its square, those of columns with names one by one."""
+def joint_deviations(
+    calibration: Calibration, table: Table, components: Mapping[str, Sequence[str]]
+) -> list[Deviation]:
+    """Of the joint distance the shares of its square; of evidence whose columns `components` name, one by one."""
     fit, value_ND = calibration.fits[JOINT], columns(table, calibration.parts)
     share_ND, standard_ND = fit.contributions(value_ND), fit.standardise(value_ND)
     share_ND /= share_ND.sum(axis=1, keepdims=True)

@@ -24,7 +24,13 @@ from hw8.runs.submission import write_part, write_submission
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import Table
 from hw8.scoring.fusion import agreeing_groups, fuse, fused_p_values, rank_correlation
-from hw8.scoring.tails import benjamini_hochberg, check_scores, is_flagged
+from hw8.scoring.tails import (
+    benjamini_hochberg,
+    check_scores,
+    is_flagged,
+    threshold,
+    threshold_from_p_values,
+)
 from hw8.scoring.transductive import Sample, Transducer
 from hw8.training.run_folder import RunFolder, newest_run
 
@@ -46,14 +52,23 @@ class Scores:
 
 @dataclasses.dataclass(frozen=True)
 class RunScores(Scores):
-    """One run's scores, with the evidence behind them.
+    """One run's scores, with the evidence behind them and the calibration normals' scores (C,).
 
-    A transductive run estimates the `share` of anomalies; its evidence is that before the transduction.
+    A transductive run estimates the `share` of anomalies; its evidence is that before the transduction, and no normal
+    has such a score: `normal_C` is None.
     """
 
     p_value_N: np.ndarray
     table: Table
+    normal_C: np.ndarray | None
     share: float | None = None
+
+    @property
+    def limit(self) -> float | None:
+        """The score above which p <= .05; None if too few normals calibrated it for such p-values."""
+        if self.normal_C is None:  # p-values fall as scores rise
+            return threshold_from_p_values(self.p_value_N, self.score_N)
+        return threshold(self.normal_C)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,14 +238,15 @@ def score_images(trained: TrainedRun, images: Images) -> RunScores:
     score_N = trained.calibration.scores(table)[trained.score_name]
     check_scores(score_N, trained.name)
     if not trained.config.scoring.transductive:
-        return RunScores(trained.name, score_N, trained.calibration.p_value(trained.score_name, score_N), table)
+        p_value_N = trained.calibration.p_value(trained.score_name, score_N)
+        return RunScores(trained.name, score_N, p_value_N, table, trained.calibration.values_C[trained.score_name])
     training, splits = trained.open_training()
     needed = trained.with_needed_evidence()
     transducer = Transducer(needed.scorer, trained.calibration, trained.score_name, trained.config.seed)
     row_R = reference_rows(splits)
     normal = Sample(training, row_R, np.full(len(row_R), trained.config.scoring.fit_on == "training"))
     transduction = transducer(normal, Sample(training, splits.calibration), images, score_N)
-    return RunScores(trained.name, transduction.score_N, transduction.p_value_N, table, transduction.share)
+    return RunScores(trained.name, transduction.score_N, transduction.p_value_N, table, None, transduction.share)
 
 
 def warn_of_differences(trained_runs: Sequence[TrainedRun], test_sets: Sequence[Images]) -> list[str]:

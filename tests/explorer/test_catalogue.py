@@ -82,8 +82,8 @@ def test_a_transductive_run_flags_as_many_as_its_p_values(pair):
     run = pair.runs[0]
     changed = dataclasses.replace(run.trained)
     copy = type(run)("copy", changed, run.images)
-    copy.scores, copy.p_values, copy.transductive = dict(run.scores), dict(run.p_values), True
-    copy.scores["score"] = np.arange(120.0)
+    copy.scores, copy.p_values = run.scores | {"score": np.arange(120.0)}, run.p_values
+    copy.predicted = dataclasses.replace(run.predicted, score_N=copy.scores["score"], normal_C=None)
     count = is_flagged(run.p_values["score"]).sum()
     assert np.flatnonzero(copy.flagged("score")).tolist() == list(range(120 - count, 120))
     assert copy.histogram("score", {"all images": np.arange(120)})["p"] is None

@@ -24,6 +24,7 @@ from hw8.report.sprites import small
 from hw8.runs.predict import Scores, predict
 from hw8.runs.submission import read_submission
 from hw8.runs.train import train_run
+from hw8.runs.trained_run import TrainedRun
 from tests.helpers import scored
 
 
@@ -63,7 +64,15 @@ def test_figures_in_the_page_are_those_of_the_csv_file(page, trained, tmp_path):
         assert card["src"].startswith("data:image/webp;base64,")
         assert card["wide"]
         assert set(card["parts"]) == {"l1"}
-        assert "l1" in card["all"]
+        assert "l1" not in card["all"]  # the score itself
+    flagged_N, labels = done.p_value_N <= 0.05, done.labels.label_N
+    counts = [f"{flagged_N[label].sum()} of {label.sum()}" for label in (labels >= 0, labels == 1, labels == 0)]
+    words = "{} images are flagged (p &le; .05): {} anomalies and {} normal ones, of which 5% are expected."
+    assert words.format(*counts) in page
+    run = TrainedRun.load(trained.folder.path).with_all_evidence()
+    images = run.open_test(run.open_source(None))
+    p_value_N = run.calibration.p_value("bands", run.score(images, np.arange(120))["bands"])
+    assert [card["all"]["bands"] for card in cards] == [round(p_value_N[card["id"]], 5) for card in cards]
 
 
 def test_a_page_on_which_nothing_is_flagged_says_how_near_it_was(trained, tmp_path):
@@ -88,8 +97,8 @@ def test_the_answer_comes_first_and_the_tables_last(page):
     assert re.findall(r"<b>(\d+)</b>", strip) == [str(card["id"]) for card in best]
     assert [card[name] for card in best for name in ("src", "map")] == re.findall(r'src="([^"]+)"', strip)
     cards, mapped = sorted(gallery(page)["cards"], key=lambda card: card["rank"]), set()
-    for group, order in (("most", 1), ("false_alarms", 1), ("misses", -1)):
-        mapped |= {card["id"] for card in [card for card in cards if group in card["groups"]][::order][:12]}
+    for group in ("most", "false_alarms", "misses"):
+        mapped |= {card["id"] for card in [card for card in cards if group in card["groups"]][:12]}
     assert len(mapped) > 12
     assert {card["id"] for card in cards if "map" in card} == mapped
 
@@ -215,9 +224,10 @@ def test_roc_points_are_rates_at_thresholds():
     rng = np.random.default_rng(0)
     normal, odd = rng.normal(size=500), rng.normal(1, size=400)
     fpr, tpr = plots.roc_curve(normal, [odd])
-    assert fpr[0] == 0
+    assert (fpr[0], tpr[0]) == (0, 0)
+    assert (fpr[1], tpr[1]) == (0, (odd > normal.max()).mean())
     assert (fpr[-1], tpr[-1]) == (1, 1)
-    assert (np.diff(fpr) > 0).all()
+    assert (np.diff(fpr[1:]) > 0).all()
     place = np.searchsorted(fpr, 0.1)
     threshold = np.sort(normal)[::-1][round(fpr[place] * 500)]
     assert tpr[place] == (odd > threshold).mean()

@@ -13,7 +13,7 @@ import torch
 from markupsafe import Markup
 
 from hw8.base.text import counted
-from hw8.config.presets import PRESETS, load_preset
+from hw8.config.presets import PRESETS, changed, load_preset
 from hw8.data.labels import Labels
 from hw8.models.transformations import (
     COLOUR,
@@ -28,12 +28,12 @@ from hw8.models.transformations import (
 from hw8.report import plots
 from hw8.report.explanation import Explainer
 from hw8.report.figures import draw_scores
-from hw8.report.gallery import mistakes
+from hw8.report.gallery import choose, mistakes
 from hw8.report.pages import with_code
 from hw8.report.pairs import disagreements
 from hw8.report.run_report import _facts, warnings_of, write_run_report
 from hw8.report.thresholds import thresholds
-from hw8.report.words import UNUSUAL, WORDS, in_words
+from hw8.report.words import UNUSUAL, WORDS, in_words, joint_deviations, single_deviations
 from hw8.runs.predict import Scores
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import Calibration, needed_evidence
@@ -114,6 +114,33 @@ def test_a_page_says_how_many_mistakes_there_are(page):
     assert 0 < found["misses"] <= 60
 
 
+def test_misses_are_the_nearest_to_the_threshold_of_each_kind_by_turns():
+    labels = Labels(np.repeat([0, 1, 1], [5, 20, 2]), np.repeat(["normal", "many", "few"], [5, 20, 2]))
+    score_N = np.concatenate([np.zeros(5), np.arange(20.0), [3.5, 17.5]])
+    p_value_N = np.where(score_N > 15, 0.01, 0.5)
+    missed = choose(Scores("run", score_N, p_value_N), labels, 6, 3)["misses"]
+    assert score_N[missed].tolist() == [15, 14, 13, 12, 11, 3.5]
+    lowest = choose(Scores("run", score_N, None), labels, 6, 3)["misses"]
+    assert score_N[lowest].tolist() == [0, 1, 2, 3, 3.5, 17.5]
+
+
+def test_what_adds_most_to_a_joint_distance_is_listed_with_its_share(trained):
+    run = dataclasses.replace(
+        TrainedRun.load(trained.folder.path),
+        config=changed(trained.config, scoring={"score": "joint", "parts": ("l1", "bands", "texture")}),
+    )
+    table = run.scorer.with_evidence(None).table(trained.images, trained.splits.calibration)
+    calibration = Calibration.fit(table, ("l1", "bands", "texture"))
+    run = dataclasses.replace(run, calibration=calibration, scorer=run.scorer.with_evidence(("l1", "bands", "texture")))
+    noise = np.random.default_rng(0).integers(0, 255, (1, 32, 32, 3), np.uint8)
+    found = Explainer(run, 1.0).explain(noise, ["noise"])[0]
+    assert [*found.added] == [*found.deviations]
+    assert [*found.added.values()] == sorted(found.added.values(), reverse=True)
+    shares = {"smoothness of texture": "texture", "bands": "bands", "l1": "l1"}
+    assert found.added == pytest.approx({name: found.shares[shares[name]] for name in found.added})
+    assert any(line.startswith("measurements that add most, with their shares") for line in found.lines())
+
+
 def test_nobody_is_said_to_be_more_unlike_than_an_image_that_none_is(trained, faces):
     member = TrainedRun.load(trained.folder.path)
     noise = np.random.default_rng(0).integers(0, 255, (1, 32, 32, 3), np.uint8)
@@ -127,7 +154,10 @@ def test_nobody_is_said_to_be_more_unlike_than_an_image_that_none_is(trained, fa
 @pytest.mark.parametrize(
     ("summary", "words"),
     [
-        ({"epochs": 1, "warnings": []}, ["it was trained for one epoch: too short to judge by"]),
+        ({"epochs": 1, "warnings": []}, ["it was trained for 1 epoch: too short to judge by"]),
+        ({"epochs": 4, "preset": "boss_quick"}, ["it was trained for 4 epochs of 15: too short to judge by"]),
+        ({"epochs": 4, "preset": "boss_quick", "stopped_early": True}, []),
+        ({"epochs": 5, "preset": "boss_quick"}, []),
         ({"epochs": 9, "warnings": ["the decoder is dead"]}, ["the decoder is dead"]),
         ({"epochs": 9}, []),
     ],
@@ -139,7 +169,7 @@ def test_warnings_of_a_training(summary, words):
 
 
 def test_warnings_of_the_training_stand_on_the_page_before_all_else(page):
-    for words in ("it was trained for one epoch: too short to judge by", "the decoder is dead"):
+    for words in ("it was trained for 1 epoch of ", "the decoder is dead"):
         assert page.index(f"Warning: {words}") < page.index("<main>")
 
 
@@ -210,13 +240,13 @@ def test_the_largest_shares_are_named_in_their_direction():
     table = {"bands": np.zeros((4, 3)), "amounts": np.zeros((4, 2)), "l1": np.zeros(4)}
     table["bands"][0, 0], table["amounts"][0, 1], table["l1"][1], table["bands"][2, 1:] = -9, 6, 5, (9, -9)
     components, p_value_N = {"amounts": ("zoom", "warmth")}, np.array([0.005, 0.005, 0.005, 0.9])
-    words = in_words(joint, table, components, {}, p_value_N, is_joint=True)
+    deviations = joint_deviations(joint, table, components)
+    words = in_words(deviations, p_value_N)
     assert words == ["less fine detail, warmer", "harder to reconstruct", "unusual bands", "not unusual as a whole"]
     single = Calibration.fit({"l1": normal["l1"]})
     small = {"l1": np.array([0.005, 0.005])}
-    assert in_words(single, {"l1": np.array([9.0, -9.0])}, {}, small, np.full(2, 0.005), is_joint=False) == [
-        "harder to reconstruct", "easier to reconstruct",
-    ]  # fmt: skip
+    deviations = single_deviations(single, {"l1": np.array([9.0, -9.0])}, small)
+    assert in_words(deviations, np.full(2, 0.005)) == ["harder to reconstruct", "easier to reconstruct"]
 
 
 def test_thresholds_count_what_lies_beyond_them():

@@ -65,7 +65,7 @@ def test_another_model_or_score_is_kept(section, anywhere):
 def test_the_images_are_opened_and_cut_before_and_keep_their_crop(anywhere):
     config = dataclasses.replace(load_preset("fcn"), unaligned="fcn_crop")
     replaced = decided(config, anywhere)
-    assert (replaced.model, replaced.data) == (load_preset("fcn_crop").model, config.data)
+    assert (replaced.model.name, replaced.data.crop) == (load_preset("fcn_crop").model.name, config.data.crop)
     assert load_preset("fcn_crop").data.crop != config.data.crop
 
 

@@ -5,14 +5,14 @@ const element = (name, attributes = {}, ...children) => {
   made.append(...children);
   return made;
 };
-const number = (value, digits = 3) => (Math.abs(value) >= 1000 ? value.toFixed(0) : Number(value.toPrecision(digits)).toString());
+const number = (value, digits = 3) => (Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : Number(value.toPrecision(digits)).toString());
 
 // Where `signed`, bars of negative values point to the left.
 function bars(title, entries, width, mild, text, signed = false) {
   const rows = entries.flatMap(([name, value]) => {
     const bar = element("i", { class: `${mild(value) ? "mild" : ""} ${value < 0 ? "below" : ""}` });
     bar.style.width = `${Math.min(100, width(value))}%`;
-    return [element("span", {}, name), element("div", {}, bar), element("span", {}, text(value))];
+    return [element("span", {}, name), element("div", {}, bar), element("span", {}, text(value, name))];
   });
   return [element("h3", {}, title), element("div", { class: signed ? "bars signed" : "bars" }, ...rows)];
 }
@@ -25,15 +25,16 @@ const rare = (p, normals) => (normals && Math.round(p * (normals + 1)) <= 1
 function reasons(explained, normals) {
   const parts = Object.entries(explained.parts || {}).sort((a, b) => a[1] - b[1]);
   const shares = Object.entries(explained.shares || {}).sort((a, b) => b[1] - a[1]);
-  const deviations = Object.entries(explained.deviations || {});
+  const deviations = Object.entries(explained.deviations || {}), added = explained.added || {};
+  const what = Object.keys(added).length ? "Measurements that add most to the score, with their shares" : "Largest deviations";
   return [
     ...(explained.words ? [element("p", {}, `Compared with normal images: ${explained.words}.`)] : []),
     ...(parts.length ? bars("How unusual is the evidence (p-value)", parts, (p) => -Math.log10(p) * 33, (p) => p > 0.05,
       (p) => rare(p, normals).replace(/^p /, "")) : []),
     ...(shares.length ? bars("What the score is made of: shares of the squared distance", shares, (share) => Math.abs(share) * 50,
       (share) => share < 0.1, (share) => `${Math.round(100 * share)}%`, true) : []),
-    ...(deviations.length ? bars("Largest deviations, in units of the normals' spread (usual: -2 to 2)", deviations, (z) => Math.abs(z) * 6,
-      (z) => Math.abs(z) < 2, (z) => (z > 0 ? "+" : "") + number(z), true) : []),
+    ...(deviations.length ? bars(`${what}; in units of the normals' spread (usual: -2 to 2)`, deviations, (z) => Math.abs(z) * 6,
+      (z) => Math.abs(z) < 2, (z, name) => (z > 0 ? "+" : "") + z.toFixed(1) + (name in added ? ` (${Math.round(100 * added[name])}%)` : ""), true) : []),
   ];
 }
 

@@ -101,6 +101,9 @@ function fillHead() {
     bold(percent(run.flagged)), ` of ${whole(set.total)} images flagged at p ≤ .05`)));
   for (const cards of [byId("images"), byId("own")]) cards.classList.toggle("two", set.runs.length > 1);
   byId("transductive").hidden = !set.runs.some((run) => run.transductive);
+  const lines = set.runs.flatMap((run) => run.warnings.map((line) => `${set.runs.length > 1 ? `${run.name}: ` : ""}${line}`));
+  byId("warnings").replaceChildren(...lines.map((line) => element("li", {}, `Warning: ${line}`)));
+  byId("warnings").hidden = !lines.length;
 }
 
 async function start() {

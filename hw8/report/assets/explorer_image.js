@@ -57,6 +57,7 @@ function lens(maps) {
 
 function look() {
   dialog.querySelector("output").textContent = `${view.zoom} ×`;
+  for (const slider of dialog.querySelectorAll("[name=opacity]")) slider.parentElement.hidden = !view.map;
   for (const frame of dialog.querySelectorAll(".frame")) {
     const middle = (start, shown, all) => (start + shown / 2) / all;
     const x = middle(frame.scrollLeft, frame.clientWidth, frame.scrollWidth), y = middle(frame.scrollTop, frame.clientHeight, frame.scrollHeight);
@@ -82,7 +83,7 @@ function side(run, named) {
   const frame = element("div", { class: "frame", tabindex: 0, role: "group", "aria-label": "The image; arrow keys move it when it is zoomed" },
     element("div", {}, element("img", { src: source, alt: "the image" }), ...maps));
   return element("section", {}, ...(named ? [element("h3", {}, run.run)] : []),
-    element("p", { class: "score" }, element("b", {}, `score ${number(run.score)}, ${rare(run.p, run.normals)}`), ` ${run.flagged ? "flagged" : "not flagged"} at p ≤ .05`),
+    element("p", { class: "score" }, element("b", {}, `score ${number(run.score)}`), run.flagged ? " – flagged (p ≤ .05)" : ` – not flagged (${rare(run.p, run.normals)})`),
     element("p", { class: "hint" }, `${run.rarity}.`), frame,
     ...(others.length ? [element("div", { class: "trio" }, ...others.map(([name, address]) => figure(address, name)))] : []),
     ...reasons(run, run.normals),

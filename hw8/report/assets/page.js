@@ -94,10 +94,15 @@ function draw() {
     && (!form.high.value || card.score <= Number(form.high.value)));
   shown.sort((a, b) => (up ? 1 : -1) * (value(a) - value(b)) || a.id - b.id);
   place.replaceChildren(...shown.map((card, index) => tile(card, () => open(index, shown))));
-  const all = data.totals[form.method.value]?.[form.group.value], of = all ?? data.total;
-  const what = all === undefined ? "images" : data.groups[form.group.value];
-  form.querySelector("output").textContent = `${shown.length.toLocaleString("en")} of ${of.toLocaleString("en")} ${what}`;
+  const all = data.totals[form.method.value]?.[form.group.value], many = (count) => count.toLocaleString("en");
+  const which = form.group.value === "misses" ? "nearest to the threshold" : "with the highest scores";
+  form.querySelector("output").textContent = all === undefined || form.kind.value || form.low.value || form.high.value
+    ? `${many(shown.length)} of ${many(data.total)} images`
+    : `${many(all)} ${data.groups[form.group.value]}${shown.length < all ? `; ${many(shown.length)} ${which} are shown` : ""}`;
 }
+
+// The command that explains an image; a comparison has none, since it is of several runs.
+const explain = (id, what) => (data.explain ? [element("p", { class: "hint" }, element("code", {}, `${data.explain} ${id}`), ` ${what}.`)] : []);
 
 function open(index, of) {
   [listed, opened] = [of, (index + of.length) % of.length];
@@ -108,12 +113,12 @@ function open(index, of) {
     made.dataset.step = step;
     return made;
   };
-  const names = card.wide ? ["image", "reconstruction", "error"].map((name) => element("span", {}, name)) : [];
+  const names = [...(card.wide ? ["image", "reconstruction", "error"] : card.map ? ["image"] : []), ...(card.map ? ["where the score comes from"] : [])];
   dialog.replaceChildren(
     element("div", { class: "bar" }, button("← before", -1), button("close", 0), button("next →", 1)),
-    element("h2", { id: "dialog-title" }, (data.methods.length > 1 ? `${data.methods[card.method]}: ` : "") + label(card)), picture(card), element("p", { class: "names" }, ...names),
-    ...(card.map ? [element("p", { class: "hint" }, "Where the score comes from, brightest where it falls most if that part is replaced:"),
-      element("img", { src: card.map, alt: `where the score of image ${card.id} comes from`, class: "single" })] : []),
+    element("h2", { id: "dialog-title" }, (data.methods.length > 1 ? `${data.methods[card.method]}: ` : "") + label(card)),
+    element("div", { class: "looks" }, picture(card), ...(card.map ? [element("img", { src: card.map, alt: `where the score of image ${card.id} comes from`, class: "map" })] : [])),
+    element("p", { class: "names" }, ...names.map((name) => element("span", {}, name))), ...(card.map ? [] : explain(card.id, "draws where its score comes from")),
     ...reasons(card, data.normals[card.method]));
   if (!dialog.open) dialog.showModal();
   dialog.querySelector(`[data-step="${focused ?? 0}"]`)?.focus();  // the button that had the focus was replaced
@@ -126,12 +131,17 @@ document.addEventListener("keydown", (event) => {
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 dialog.addEventListener("close", () => { if (listed === shown) place.children[opened]?.focus(); });
 form.addEventListener("change", (event) => {
-  if (event.target === form.group) form.order.value = ["least", "misses"].includes(form.group.value) ? "up" : "down";
+  if (event.target === form.group) form.order.value = form.group.value === "least" ? "up" : "down";
   if ([form.group, form.method].includes(event.target)) form.low.value = form.high.value = "";  // of other scores
   draw();
 });
 form.addEventListener("submit", (event) => event.preventDefault());
 draw();
+
+// The images at the head of the page.
+const strip = [...document.querySelectorAll(".strip .open")];
+const heads = strip.map((button) => data.cards.find((card) => card.id === Number(button.dataset.id)));
+strip.forEach((button, index) => button.addEventListener("click", () => open(index, heads)));
 
 // Two methods: the images that one flags and the other does not, under both.
 const pair = document.querySelector("#pairs form");

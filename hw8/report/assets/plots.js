@@ -51,7 +51,8 @@ function lead(plot, [, , text, goal]) {
       const close = element("button", { type: "button", class: "plain" }, "close");
       close.addEventListener("click", () => dialog.close());
       listed = [];
-      dialog.replaceChildren(element("div", { class: "bar" }, close), element("h2", { id: "dialog-title" }, text), thumbnail(goal));
+      dialog.replaceChildren(element("div", { class: "bar" }, close), element("h2", { id: "dialog-title" }, text), thumbnail(goal),
+        ...explain(goal, "explains its score; it is not among the cards of this page"));
       dialog.showModal();
     }
   }
@@ -59,12 +60,14 @@ function lead(plot, [, , text, goal]) {
 
 for (const { parentElement: plot } of document.querySelectorAll(".plot > script")) {
   const { points } = within(plot), follow = (event) => show(plot, nearest(plot, points, event));
+  let touches = false, tapped = null;  // a finger does not hover: the first tap on a bar names it, the second leads on
   plot.addEventListener("pointermove", follow);
-  plot.addEventListener("pointerdown", follow);
-  plot.addEventListener("pointerleave", () => show(plot, null));
+  plot.addEventListener("pointerdown", (event) => { touches = event.pointerType === "touch"; follow(event); });
+  plot.addEventListener("pointerleave", (event) => { if (event.pointerType !== "touch") show(plot, null); });
   plot.addEventListener("click", (event) => {
-    const point = nearest(plot, points, event);
-    if (point) lead(plot, point);
+    const point = nearest(plot, points, event), first = touches && Array.isArray(point?.[3]) && point !== tapped;
+    tapped = point;
+    if (point && !first) lead(plot, point);
   });
 }
 
