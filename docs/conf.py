@@ -22,6 +22,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 napoleon_use_ivar = True
+highlight_language = "none"  # most blocks are output; commands and Python say so
 default_role = "code"  # docstrings write names in single backticks
 
 html_theme = "furo"

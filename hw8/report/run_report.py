@@ -31,7 +31,7 @@ from hw8.training.run_folder import RunFolder
 EACH, SPREAD = 48, 96
 STRIP = 6  # most anomalous images at the head of the page: one line of a laptop's screen
 MAP = "Latent map"
-SHORT = 1 / 3  # of a preset's epochs, chosen by hand: with fewer, a page shows what longer training would change
+SHORT = 0.2  # of a preset's epochs, chosen by hand: with fewer, reconstructions often show nothing yet
 SECTIONS = {
     "most": "Most anomalous", "scores": "Scores", "plots": "Curves", "gallery": "Gallery", "evidence": "Tables",
     "facts": "Facts", "glossary": "Glossary",
