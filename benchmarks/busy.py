@@ -19,7 +19,6 @@ from hw8.base.device import channels_last, choose_device
 from hw8.base.threads import OtherLoad, computing_threads
 from hw8.config.presets import load_preset
 from hw8.data.arrays import Images
-from hw8.scoring.calibration import needed_evidence
 from hw8.scoring.inference import Scorer
 
 BUSY = (0, 1, 2)  # processes that compute without end
@@ -97,7 +96,7 @@ def scoring_rate(preset: str, seconds: float) -> Callable[[], float]:
     """A function that scores for so many seconds and returns images per second."""
     config, images = load_preset(preset), Images(random_images(IMAGES))
     scoring = config.scoring
-    evidence = needed_evidence(scoring.score, scoring.parts, scoring.fused)
+    evidence = scoring.evidence_names
     model = channels_last(preset_model(config))
     scorer = Scorer(model, choose_device("cpu"), OURS, scoring.score_batch_size, evidence)
     rows = np.arange(len(images))

@@ -17,7 +17,7 @@ from hw8.config import RUNS
 from hw8.config.presets import DEFAULT_PRESET, changed, load_preset
 from hw8.data.demo import demo_images
 from hw8.evaluation.metrics import evaluate
-from hw8.runs.predict import score_images
+from hw8.runs.scores import score_images
 from hw8.runs.suspects import find_suspects
 from hw8.runs.train import train_run
 from hw8.runs.trained_run import TrainedRun

@@ -32,7 +32,6 @@ from hw8.models.losses import objective
 from hw8.models.output import Output
 from hw8.runs.train import train_images
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.calibration import needed_evidence
 from hw8.scoring.inference import Scorer
 
 PRESETS = ("boss", "resnet", "fcn_crop")
@@ -124,7 +123,7 @@ def scoring(config: RunConfig) -> dict[str, Any]:
 
 def scorer(config: RunConfig, device: torch.device, precision: str, side: int) -> Scorer:
     """The preset's untrained model with the evidence that its score needs."""
-    wanted = needed_evidence(config.scoring.score, config.scoring.parts, config.scoring.fused)
+    wanted = config.scoring.evidence_names
     model = channels_last(preset_model(config, side))
     return Scorer(model, device, precision, config.scoring.score_batch_size, wanted)
 

@@ -15,7 +15,7 @@ import pandas as pd
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
-from hw8.config import Distance, RunConfig
+from hw8.config import FUSED, JOINT, Distance, RunConfig
 from hw8.config.presets import changed, load_preset
 from hw8.data.arrays import Images
 from hw8.data.splits import reference_rows, split_rows
@@ -24,7 +24,7 @@ from hw8.evaluation.metrics import roc_auc
 from hw8.oneclass.protocol import settings_for_set
 from hw8.oneclass.sources import open_labelled
 from hw8.runs.train import train_images
-from hw8.scoring.calibration import FUSED, JOINT, Calibration
+from hw8.scoring.calibration import Calibration
 
 GROUPS, COMPONENTS = 4, 20  # of k-means, on as many principal components of every second pixel of every second row
 FACES_EPOCHS, CLASS_EPOCHS = 4, 5  # of 15, so that a set takes minutes

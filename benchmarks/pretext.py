@@ -21,7 +21,6 @@ from hw8.evaluation.metrics import roc_auc
 from hw8.oneclass.labelled_set import LabelledSet
 from hw8.oneclass.protocol import default_preset, load_method, settings_for_set
 from hw8.oneclass.sources import open_labelled
-from hw8.report.run_report import read_summary
 from hw8.runs.train import train_run
 from hw8.runs.trained_run import TrainedRun
 from hw8.runs.unaligned import settings_for
@@ -59,7 +58,7 @@ def measure(cut: LabelledSet, classes: list[str]) -> pd.DataFrame:
             run = trained(config, cut.image_NHWC[class_N == name], share, folder)
             score_N = run.score(Images(cut.test_NHWC), np.arange(len(cut.test_NHWC)))[run.score_name]
             row = dict(zip(KEYS, (name, share, roc_auc(score_N[is_normal_N], score_N[~is_normal_N])), strict=True))
-            summary = read_summary(RunFolder(folder / "run"))
+            summary = RunFolder(folder / "run").read_summary()
             held_out = {name: summary[key]["macro_auc"] for name, key in HELD_OUT.items()}
             rows.append(row | summary["diagnosis"] | held_out)
             print(rows[-1], flush=True)

@@ -30,7 +30,6 @@ from hw8.data.splits import split_rows
 from hw8.models import create_model
 from hw8.models.blocks import Autoencoder
 from hw8.models.output import Model
-from hw8.scoring.calibration import needed_evidence
 from hw8.scoring.inference import Scorer
 from hw8.training.checkpoint import TrainingState
 from hw8.training.history import Board
@@ -314,7 +313,7 @@ def boss_profile(repeats: int) -> dict[str, float]:
         scorer = Scorer(model, device, precision, scoring.score_batch_size, evidence)
         return _seconds(lambda: scorer.table(images, rows), least=repeats, budget=0.0)
 
-    whole = seconds(needed_evidence(scoring.score, scoring.parts, scoring.fused))
+    whole = seconds(scoring.evidence_names)
     reading = _seconds(lambda: [images.read(batch) for batch in epoch_batches(rows, 256, 0, 0)])
     texture = seconds(("texture",)) - reading  # which needs neither the encoder nor a reconstruction
     return {

@@ -83,7 +83,7 @@ def simulated(run: TrainedRun) -> Iterator[Simulated]:
         return Described(transducer.describe(Sample(of, rows)), run.score(of, rows)[run.score_name])
 
     known = described(images)
-    own_C = run.calibration.values_C[run.score_name]
+    own_C = run.normal_C
     known.value_ND[splits.calibration, -1] = leave_one_out_nats(own_C)
     known.own_N[splits.calibration] = own_C
     dev = splits.development

@@ -14,7 +14,7 @@ import numpy as np
 from hw8.data.arrays import scaled
 from hw8.report.figures import error_scale, heat
 from hw8.report.plots import new_figure
-from hw8.runs.predict import score_images
+from hw8.runs.scores import score_images
 from hw8.runs.trained_run import TrainedRun
 
 NORMALS = (0.3, 0.7)  # quantiles of the score: neither the best nor the worst of the normal faces

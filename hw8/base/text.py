@@ -26,6 +26,11 @@ def short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
+def percent(share: float) -> str:
+    """Return a share in whole percent, and never -0%."""
+    return f"{round(share, 2) + 0:.0%}"
+
+
 def counted(count: int, word: str) -> str:
     """Return a number with its noun: 1 epoch, 2 epochs."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hw8.config import Distance
+from hw8.config import FUSED, JOINT, Distance, needed_evidence
 from hw8.data.labels import Labels
 from hw8.data.splits import reference_rows
 from hw8.evaluation.held_out import Development, HeldOut
 from hw8.evaluation.metrics import evaluate
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.calibration import FUSED, JOINT, Calibration, Table, needed_evidence
+from hw8.scoring.calibration import Calibration, Table
 
 
 @dataclasses.dataclass(frozen=True)

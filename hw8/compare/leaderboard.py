@@ -170,7 +170,8 @@ def _run(source: Source, entry: Entry, settings: dict[str, Any], folder: Path) -
     name, seed = entry
     release_memory()  # so that the peak is of this run, not of the one before
     with PeakMemory() as memory:
-        run, evaluation = _fit(source, name, seed, folder) if name in CLASSICAL else _train(settings, folder)
+        config = from_mapping(settings["config"])
+        run, evaluation = _fit(source, config, folder) if name in CLASSICAL else _train(config, folder)
     run = dataclasses.replace(run, peak_private_mb=memory.private_mb)
     environment = describe_environment()
     machine = environment["hardware"]
@@ -182,9 +183,8 @@ def _run(source: Source, entry: Entry, settings: dict[str, Any], folder: Path) -
     return row
 
 
-def _train(settings: dict[str, Any], folder: Path) -> tuple[Measured, Evaluation | None]:
+def _train(config: RunConfig, folder: Path) -> tuple[Measured, Evaluation | None]:
     """Train a preset, or resume its training, and score the test set."""
-    config = from_mapping(settings["config"])
     if _is_begun(config, folder / "config.yaml"):
         trained = resume_run(folder)
     else:
@@ -206,14 +206,13 @@ def _is_begun(config: RunConfig, config_file: Path) -> bool:
     return dataclasses.replace(read_config(config_file), threads=config.threads) == decided
 
 
-def _fit(source: Source, name: str, seed: int, folder: Path) -> tuple[Measured, Evaluation | None]:
+def _fit(source: Source, config: RunConfig, folder: Path) -> tuple[Measured, Evaluation | None]:
     """Fit a classical baseline and score the test set."""
-    config = DataConfig(crop=classical_crop(name, source.training().side))
-    images, test = source.training(config.crop), scored_images(source, config)
+    name, images, test = config.preset, source.training(config.data.crop), scored_images(source, config.data)
     # Cut as for presets: neither the rows that measure nor those that calibrate are fitted to.
-    splits = split_rows(len(images), config)
+    splits = split_rows(len(images), config.data)
     started = time.perf_counter()
-    score = fit_classical(name, images, splits.train, seed)
+    score = fit_classical(name, images, splits.train, config.seed)
     fitted = time.perf_counter()
     score_N = score(test, np.arange(len(test)), None)["score"]
     rate = len(test) / (time.perf_counter() - fitted)

@@ -22,7 +22,7 @@ LEAST_ROWS = 3
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     """One row per preset: means over its seeds, the spread of the macro AUC over two or more seeds; best first."""
-    rows = _succeeded(rows)
+    rows = succeeded(rows)
     if rows.empty:
         return pd.DataFrame({"preset": []})
     order = "macro_auc" if "macro_auc" in rows else "held_out_auc"
@@ -46,7 +46,7 @@ def with_differences(table: pd.DataFrame, rows: pd.DataFrame, folder: Path, labe
     """
     if labels is None or "macro_auc" not in table:
         return table
-    rows = _succeeded(rows)
+    rows = succeeded(rows)
     scores = {
         name: [
             read_submission(folder / run_name((name, int(seed))) / "scores.csv", len(labels))
@@ -108,7 +108,8 @@ def marked(preset: str) -> str:
     return f"{preset} (*)" if is_transductive(preset) else preset
 
 
-def _succeeded(rows: pd.DataFrame) -> pd.DataFrame:
+def succeeded(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the runs that came to a result."""
     return rows[rows["failure"].isna()] if "failure" in rows else rows
 
 
@@ -119,7 +120,7 @@ def _failed(rows: pd.DataFrame) -> pd.DataFrame:
 def failed_presets(rows: pd.DataFrame) -> dict[str, str]:
     """Presets without any result, and why."""
     failed = _failed(rows)
-    failed = failed[~failed["preset"].isin(_succeeded(rows)["preset"])]
+    failed = failed[~failed["preset"].isin(succeeded(rows)["preset"])]
     return dict(zip(failed["preset"], failed["failure"], strict=True))
 
 

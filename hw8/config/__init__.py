@@ -1,8 +1,11 @@
 """Settings of a run, each with its meaning, unit and limits, and the presets."""
 
 from hw8.config.schema import (
+    FUSED,
+    JOINT,
     RUNS,
     SECTIONS,
+    TWO_SIDED,
     DataConfig,
     Device,
     Distance,
@@ -12,11 +15,12 @@ from hw8.config.schema import (
     TrainConfig,
     from_mapping,
     from_yaml,
+    needed_evidence,
     read_config,
     to_yaml,
 )
 
 __all__ = [
-    "RUNS", "SECTIONS", "DataConfig", "Device", "Distance", "ModelConfig", "RunConfig", "ScoreConfig", "TrainConfig",
-    "from_mapping", "from_yaml", "read_config", "to_yaml",
+    "FUSED", "JOINT", "RUNS", "SECTIONS", "TWO_SIDED", "DataConfig", "Device", "Distance", "ModelConfig", "RunConfig",
+    "ScoreConfig", "TrainConfig", "from_mapping", "from_yaml", "needed_evidence", "read_config", "to_yaml",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hw8.base.errors import InputError, nearest
+from hw8.base.registry import register
 from hw8.base.text import aligned
 from hw8.config import SECTIONS, RunConfig
 
@@ -19,16 +20,12 @@ MUON: dict[str, Any] = {"optimizer": "muon", "lr": 5e-3}  # the rate is chosen b
 
 def preset(function: Callable[[], RunConfig]) -> Callable[[], RunConfig]:
     """Register a named run under the function's name. Raises ValueError if the name is taken."""
-    name = function.__name__
-    if name in PRESETS:
-        raise ValueError(f"preset {name!r} is registered twice")
 
     @functools.wraps(function)
     def load() -> RunConfig:
-        return dataclasses.replace(function(), preset=name)
+        return dataclasses.replace(function(), preset=function.__name__)
 
-    PRESETS[name] = load
-    return load
+    return register(load, PRESETS, "preset")
 
 
 def load_preset(name: str) -> RunConfig:

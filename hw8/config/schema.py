@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -101,6 +102,10 @@ class TrainConfig:
     ones, four times per minute)."""
 
 
+# The score of all parts together, the score of several scores together, and the ending of a number's distance.
+JOINT, FUSED, TWO_SIDED = "joint", "fused", "_two_sided"
+
+
 @settings("scoring")
 class ScoreConfig:
     """How an image becomes a score."""
@@ -127,20 +132,32 @@ class ScoreConfig:
 
     def __post_init__(self) -> None:
         for score in (self.score, *self.fused):
-            one_sided = score.removesuffix("_two_sided")
+            one_sided = score.removesuffix(TWO_SIDED)
             if one_sided not in (score, *self.parts):
                 raise ValueError(f"score = {score!r}: needs {one_sided} among the parts")
-        if self.score == "fused" and not self.fused:
+        if self.score == FUSED and not self.fused:
             raise ValueError("fused = (): the score fused combines other scores; name them, for instance latent l1")
-        if "fused" in self.fused:
+        if FUSED in self.fused:
             raise ValueError(f"fused = {shown(self.fused)}: must name scores other than fused")
-        if "joint" in (self.score, *self.fused) and not self.parts:
+        if JOINT in (self.score, *self.fused) and not self.parts:
             raise ValueError(
                 "parts = (): the score joint combines pieces of evidence; name them, for instance l1 texture"
             )
         for name, words in (("parts", self.parts), ("fused", self.fused)):
             if len(set(words)) < len(words):
                 raise ValueError(f"{name} = {shown(words)}: must name each piece of evidence once")
+
+    @property
+    def evidence_names(self) -> tuple[str, ...]:
+        """Names of the evidence behind the score."""
+        return needed_evidence(self.score, self.parts, self.fused)
+
+
+def needed_evidence(score: str, parts: Sequence[str], fused: Sequence[str] = ()) -> tuple[str, ...]:
+    """Names of the evidence behind a score."""
+    if score == FUSED:
+        return tuple(dict.fromkeys(name for part in fused for name in needed_evidence(part, parts)))
+    return tuple(parts) if score == JOINT else (score.removesuffix(TWO_SIDED),)
 
 
 @settings("")

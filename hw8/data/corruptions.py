@@ -12,20 +12,13 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
+from hw8.base.registry import register
+
 Corruption = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
 CORRUPTIONS: dict[str, Corruption] = {}
 
 
-def register(function: Corruption, kinds: dict[str, Corruption]) -> Corruption:
-    """Add a kind of synthetic anomaly to `kinds` under its function's name. Raises ValueError if the name is taken."""
-    name = function.__name__
-    if name in kinds:
-        raise ValueError(f"corruption {name!r} is registered twice")
-    kinds[name] = function
-    return function
-
-
-corruption = functools.partial(register, kinds=CORRUPTIONS)
+corruption = functools.partial(register, functions=CORRUPTIONS, kind="corruption")
 
 
 def _box(side: int, rng: np.random.Generator, low: float, high: float) -> tuple[slice, slice]:

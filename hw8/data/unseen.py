@@ -8,12 +8,13 @@ import functools
 import numpy as np
 from scipy import fft, ndimage
 
-from hw8.data.corruptions import Corruption, register, resampled, to_uint8
+from hw8.base.registry import register
+from hw8.data.corruptions import Corruption, resampled, to_uint8
 
 UNSEEN: dict[str, Corruption] = {}
 
 
-unseen_corruption = functools.partial(register, kinds=UNSEEN)
+unseen_corruption = functools.partial(register, functions=UNSEEN, kind="corruption")
 
 
 @unseen_corruption

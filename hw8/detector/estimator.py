@@ -144,7 +144,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         splits = run.split(len(rows_ND), config)
         self.run_files_ = run.train(config, Images(array_NHWC, config.data.crop, "X"), splits, bool(self.verbose))
         self.layout_, self._trained = layout, run.load(self.run_files_)
-        self.offset_ = -run.threshold(self._trained.calibration.values_C[self._trained.score_name], level)
+        self.offset_ = -run.threshold(self._trained.normal_C, level)
         self.decision_scores_ = self._scores(array_NHWC)
         return self
 

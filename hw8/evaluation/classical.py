@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hw8.base.registry import register
 from hw8.data.arrays import Images, scaled
 from hw8.data.loader import in_batches
 from hw8.data.synthetic import Change
@@ -15,8 +16,8 @@ from hw8.evaluation.held_out import Measure
 
 FIT_IMAGES = 8000  # chosen by hand: a support vector machine's time grows with their square
 COMPONENTS = 50  # chosen by hand: distances in thousands of pixels are dominated by noise, in a handful by brightness
-NEIGHBOURS = 5  # as many as calibrations by nearest neighbours use
 BATCH = 256  # images scored at once
+NEIGHBOURS = 5  # as many as calibrations by nearest neighbours use
 
 Score = Callable[[np.ndarray], np.ndarray]
 CLASSICAL: dict[str, Callable[[np.ndarray, int], Score]] = {}
@@ -24,9 +25,8 @@ CROPS = {"pca_crop": 11 / 16}  # share of the side: 44 of 64 pixels, about the f
 
 
 def classical(fit: Callable[[np.ndarray, int], Score]) -> Callable[[np.ndarray, int], Score]:
-    """Register a baseline; its name is the function's name."""
-    CLASSICAL[fit.__name__] = fit
-    return fit
+    """Register a baseline under the function's name. Raises ValueError if the name is taken."""
+    return register(fit, CLASSICAL, "classical baseline")
 
 
 def classical_crop(name: str, side: int) -> int | None:

@@ -62,7 +62,7 @@ def matches(
     text = query.text.strip().lower()
     if not text:
         return match_N
-    found_N = np.array([text in name.lower() for name in names or [""] * len(match_N)])
-    if text.isascii() and text.isdigit() and int(text) < len(found_N):
-        found_N[int(text)] = True
-    return match_N & found_N
+    named_N = np.array([text in name.lower() for name in names or [""] * len(match_N)])
+    if text.isascii() and text.isdigit() and int(text) < len(named_N):
+        named_N[int(text)] = True
+    return match_N & named_N

@@ -1,5 +1,6 @@
 """What the explorer shows of one run: its scores of a test set, and why an image has its score."""
 
+import contextlib
 import dataclasses
 import threading
 from typing import Any
@@ -14,10 +15,10 @@ from hw8.explorer.neighbours import Neighbourhood
 from hw8.explorer.watched import Watch, Watched
 from hw8.report.explanation import Explainer, Explanation
 from hw8.report.figures import heat, share_of_peak, three_channels
-from hw8.report.run_report import read_summary, warnings_of
+from hw8.report.run_report import warnings_of
 from hw8.report.sprites import data_uri, pictures
 from hw8.report.thresholds import counts_above, p_values_above
-from hw8.runs.predict import score_images
+from hw8.runs.scores import score_images
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.tails import is_flagged, rarity, threshold
 
@@ -66,11 +67,17 @@ class ScoredRun:
             "preset": self.trained.config.preset,
             "columns": list(self.scores),
             "transductive": self.predicted.normal_C is None,
-            "warnings": [] if self.trained.folder is None else warnings_of(read_summary(self.trained.folder)),
+            "warnings": self.warnings(),
             "auc": None if macro is None else [macro.auc, macro.low, macro.high],
             "flagged": float(is_flagged(self.p_values["score"]).mean()),
             "normals": self.explainer.normals,
         }
+
+    def warnings(self) -> list[str]:
+        """What the run's training warned of; nothing without its summary, which scores do not need."""
+        with contextlib.suppress(InputError):
+            return [] if self.trained.folder is None else warnings_of(self.trained.folder.read_summary())
+        return []
 
     def column(self, by: str) -> np.ndarray:
         """The scores of this name (N,). Raises InputError if there are none."""

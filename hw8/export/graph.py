@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hw8.config import FUSED, needed_evidence
 from hw8.data.arrays import to_pixels
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.calibration import FUSED, NEIGHBOURS, Gaussian, needed_evidence
+from hw8.scoring.calibration import NEIGHBOURS, Gaussian
 from hw8.scoring.evidence import evidence
 from hw8.scoring.folding import folded
 from hw8.scoring.tails import Tail
@@ -91,9 +92,9 @@ class ScoreGraph(nn.Module):
         scoring, calibration = run.config.scoring, run.calibration
         self.side, self.channels, self.crops = run.side, run.channels, run.config.data.crop is not None
         self.model = folded(run.scorer.model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        members = scoring.fused if scoring.score == FUSED else (scoring.score,)
-        self.names = needed_evidence(scoring.score, scoring.parts, scoring.fused)
-        self.parts = {score: needed_evidence(score, scoring.parts) for score in members}
+        score_names = scoring.fused if scoring.score == FUSED else (scoring.score,)
+        self.names = scoring.evidence_names
+        self.parts = {score: needed_evidence(score, scoring.parts) for score in score_names}
         fits = {name: Distance(fit) for name, fit in calibration.fits.items() if name in self.parts}
         self.distances = nn.ModuleDict(fits)
         tails = {name: Nats(Tail.fit(calibration.values_C[name])) for name in self.parts}

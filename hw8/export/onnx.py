@@ -162,7 +162,7 @@ def _metadata(run: TrainedRun) -> dict[str, str]:
         "crop": config.data.crop or "",
         "score": config.scoring.score,
         "parts": " ".join(config.scoring.parts),
-        "calibration_images": len(run.calibration.values_C[run.score_name]),
+        "calibration_images": len(run.normal_C),
         "run_sha256": hashlib.sha256(folder.model.read_bytes()).hexdigest(),
     }
     with contextlib.suppress(InputError):  # a run scores without its summary, too

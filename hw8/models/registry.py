@@ -7,6 +7,7 @@ from typing import Any, TypeVar, dataclass_transform
 import torch
 
 from hw8.base.errors import InputError, shown
+from hw8.base.registry import register
 from hw8.config.limits import settings
 from hw8.models.output import Model
 
@@ -34,11 +35,7 @@ def register_model(builder: Builder) -> Builder:
     `options` is annotated with the dataclass of the model's options; a model without any takes `side` and `channels`
     alone. Raises ValueError if the name is taken.
     """
-    name = builder.__name__
-    if name in MODELS:
-        raise ValueError(f"model {name!r} is registered twice")
-    MODELS[name] = builder
-    return builder
+    return register(builder, MODELS, "model")
 
 
 def options_class(name: str) -> type[Any]:

@@ -18,7 +18,7 @@ import numpy as np
 from hw8.base.errors import InputError, Interrupted, printable, shown
 from hw8.base.interrupts import stopping_as_interrupted
 from hw8.base.lock import locked
-from hw8.config import RunConfig, to_yaml
+from hw8.config import FUSED, JOINT, RunConfig, to_yaml
 from hw8.config.presets import PRESETS, changed, load_preset, unknown_preset
 from hw8.data.arrays import Images
 from hw8.data.splits import SMALLEST, split_rows
@@ -30,7 +30,6 @@ from hw8.oneclass.labelled_set import LabelledSet
 from hw8.oneclass.results import MEASURED, Results, Row, read_ledger, write_ledger
 from hw8.oneclass.sources import DIGITS
 from hw8.runs.train import train_run
-from hw8.scoring.calibration import FUSED, JOINT
 from hw8.scoring.tails import check_scores
 
 VERSION = 2  # part of a result's fingerprint: increase it when results stop being comparable with older ones

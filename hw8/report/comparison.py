@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from hw8.compare.columns import by_importance, shown_columns
 from hw8.compare.leaderboard import run_name
-from hw8.compare.standings import failed_presets, is_transductive, marked, summarise, with_differences
+from hw8.compare.standings import failed_presets, is_transductive, marked, succeeded, summarise, with_differences
 from hw8.compare.tables import head, meanings, notes, readable
 from hw8.config import DataConfig
 from hw8.data.labels import Labels
@@ -18,14 +18,14 @@ from hw8.data.sources import Source
 from hw8.data.splits import scored_files, scored_images
 from hw8.evaluation.classical import CLASSICAL, classical_crop
 from hw8.report import plots
-from hw8.report.drawings import LOSSES, MAPPED, latent_map, mapped_rows, training_curves
+from hw8.report.drawings import AGREEMENT, LATENTS, LOSSES, latent_map, mapped_rows, training_curves
 from hw8.report.explanation import Explainer
 from hw8.report.gallery import cards, choose, gallery, with_files
 from hw8.report.pages import Figure, as_data, with_code, write_page
 from hw8.report.pairs import PAIRED, disagreements
-from hw8.report.run_report import read_summary, warnings_of
+from hw8.report.run_report import warnings_of
 from hw8.report.sprites import sheet
-from hw8.runs.predict import Scores
+from hw8.runs.scores import Scores
 from hw8.runs.submission import read_submission
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.fusion import rank_correlation
@@ -53,8 +53,8 @@ class Compared:
 
     def first_seed(self, name: str) -> RunFolder:
         """The folder of a preset's first seed that came to a result."""
-        rows = self.rows
-        seeds = rows.loc[(rows["preset"] == name) & (rows["failure"].isna() if "failure" in rows else True), "seed"]
+        rows = succeeded(self.rows)
+        seeds = rows.loc[rows["preset"] == name, "seed"]
         return RunFolder(self.folder / run_name((name, int(seeds.min()))))
 
     def scores(self, name: str) -> np.ndarray:
@@ -95,7 +95,7 @@ class Method:
         return cls(
             scores,
             cards(scores, images, labels, explainer, choose(scores, labels, EACH, SPREAD) | {"others": others}),
-            [f"{name}: {line}" for line in warnings_of(read_summary(folder))],
+            [f"{name}: {line}" for line in warnings_of(folder.read_summary())],
             explainer.normals,
             training_curves(folder, name),
             latent_map(table["latent"], mapped, dataclasses.replace(scores, name=marked(name)), labels),
@@ -196,8 +196,7 @@ def _figures(table: pd.DataFrame, methods: list[Scores], labels: Labels | None) 
     if len(methods) > 1:
         matrix = rank_correlation([method.score_N for method in methods])
         plot = plots.correlation(matrix, [method.name for method in methods])
-        caption = "Rank correlation of their scores, first seed of each."
-        figures.append(Figure("Agreement of the methods", caption, {"": plot}))
+        figures.append(Figure("Agreement of the methods", AGREEMENT, {"": plot}))
     return figures
 
 
@@ -238,6 +237,10 @@ def _portraits(methods: list[Method], compared: Compared) -> list[Figure]:
     figures = [
         Figure("Scores", "How each method's anomaly score is spread.", scores),
         Figure("Training", LOSSES, curves),
-        Figure("Latent maps", f"Where each encoder puts up to {MAPPED:,} test images.", latents),
+        Figure(
+            "Latent maps",
+            LATENTS,
+            latents,
+        ),
     ]
     return [figure for figure in figures if figure.views]

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from hw8.data.labels import Labels
 from hw8.data.splits import evenly_spaced
 from hw8.report import plots
-from hw8.runs.predict import Scores
+from hw8.runs.scores import Scores
 from hw8.training.run_folder import RunFolder
 
 # Latents drawn in a map: more would cover each other, take UMAP minutes, and their pictures megabytes.
@@ -18,6 +18,8 @@ LOSSES = (
     "Loss over epochs; held-out images are never trained on. A training loss of several terms is not to be compared "
     "with the held-out error."
 )
+LATENTS = f"Up to {MAPPED:,} test images; those with like latents lie near each other."
+AGREEMENT = "Rank correlation of every two scores: 1 where they order the images alike, 0 where they do not agree."
 SEED = 8  # of both projections, so that a page made twice is the same
 
 

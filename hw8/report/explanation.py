@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from hw8.base.errors import InputError, printable
-from hw8.base.text import aligned
+from hw8.base.text import aligned, percent
 from hw8.data.arrays import Images, scaled
 from hw8.data.splits import evenly_spaced
 from hw8.report.figures import error_scale, overlay, save_figure, three_channels
@@ -70,14 +70,14 @@ class Explanation:
         parts = sorted(self.parts.items(), key=lambda item: item[1])
         lines = [f"{self.name}: score {self.score:.4g}; {self.rarity} (p = {self.p_value:.4f})"]
         lines.append(f"compared with normal images: {self.words}")
-        shares = {name: f"{share:.0%} of the squared distance" for name, share in self.shares.items()}
+        shares = {name: f"{percent(share)} of the squared distance" for name, share in self.shares.items()}
         lines += aligned(
             [(f"  {name}", p_in_words(p, self.normals), shares.get(name, "")) for name, p in parts], left=2
         )
         if self.deviations:
             what = "measurements that add most, with their shares;" if self.added else "largest deviations,"
             lines.append(f"{what} in units of the normals' spread (usual: -2 to 2):")
-            added = {name: f"{share:.0%}" for name, share in self.added.items()}
+            added = {name: percent(share) for name, share in self.added.items()}
             lines += aligned(
                 [(f"  {name}", f"{value:+.1f}", added.get(name, "")) for name, value in self.deviations.items()]
             )
@@ -94,7 +94,7 @@ class Explainer:
     @property
     def normals(self) -> int:
         """Calibration images behind the p-values."""
-        return len(self.trained.calibration.values_C[self.trained.score_name])
+        return len(self.trained.normal_C)
 
     @classmethod
     def for_images(cls, trained: TrainedRun, images: Images) -> "Explainer":
@@ -221,7 +221,7 @@ def draw_explanation(path: Path, explanation: Explanation) -> None:
     drawn = bars.barh(names, [-np.log10(explanation.parts[name]) for name in names], color="tab:red")
     title = f"how unusual: -log10 p (dotted: {ALPHA}); all: p = {explanation.p_value:.4f}"
     if explanation.shares:
-        bars.bar_label(drawn, [f"{explanation.shares[name]:.0%}" for name in names], padding=2, fontsize=7)
+        bars.bar_label(drawn, [percent(explanation.shares[name]) for name in names], padding=2, fontsize=7)
         bars.margins(x=0.2)  # for these labels
         title += "\nin %: share of the squared distance"
     bars.axvline(-np.log10(ALPHA), color="grey", linewidth=0.8, linestyle=":")
@@ -233,7 +233,7 @@ def draw_explanation(path: Path, explanation: Explanation) -> None:
         sides.axvline(0, color="grey", linewidth=0.8)
         title = "largest deviations, in the normals' spread"
         if explanation.added:
-            sides.bar_label(drawn, [f"{explanation.added[name]:.0%}" for name, _ in largest], padding=2, fontsize=7)
+            sides.bar_label(drawn, [percent(explanation.added[name]) for name, _ in largest], padding=2, fontsize=7)
             sides.margins(x=0.2)
             title = "measurements that add most, in the\nnormals' spread (in %: share of the square)"
         sides.set_title(title, fontsize=8)

@@ -15,7 +15,7 @@ from hw8.report.explanation import Explainer
 from hw8.report.figures import overlay, three_channels
 from hw8.report.plots import groups_of
 from hw8.report.sprites import data_uri, small, strip
-from hw8.runs.predict import Scores
+from hw8.runs.scores import Scores
 from hw8.runs.trained_run import TrainedRun
 
 EXPLAINED = ("most", "false_alarms", "misses")  # groups of which one asks why an image is flagged, or is not

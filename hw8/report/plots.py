@@ -15,7 +15,7 @@ from markupsafe import Markup
 from hw8.base.text import counted
 from hw8.data.labels import Labels
 from hw8.report.svg import INK, Drawn, to_svg
-from hw8.runs.predict import Scores
+from hw8.runs.scores import Scores
 
 NORMAL_COLOUR = "#8394a5"
 # Chosen by hand to be told apart on a light and on a dark page; further kinds repeat them.

@@ -1,29 +1,26 @@
 """One page about one run: what it finds in a test set, what it misses, and why."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hw8.base.errors import InputError
-from hw8.base.files import read_text
 from hw8.base.text import counted
+from hw8.config import FUSED, JOINT
 from hw8.config.presets import PRESETS
 from hw8.data.labels import Labels
 from hw8.evaluation.metrics import evaluate
 from hw8.report import plots
-from hw8.report.drawings import LOSSES, MAPPED, latent_map, mapped_rows, training_curves
+from hw8.report.drawings import AGREEMENT, LATENTS, LOSSES, latent_map, mapped_rows, training_curves
 from hw8.report.explanation import Explainer
 from hw8.report.gallery import cards, choose, gallery, with_files, with_maps
 from hw8.report.pages import Figure, as_data, write_page
 from hw8.report.sprites import sheet
 from hw8.report.thresholds import thresholds
-from hw8.runs.predict import RunScores, score_images
+from hw8.runs.scores import RunScores, score_images
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring import tails
-from hw8.scoring.calibration import FUSED, JOINT
 from hw8.scoring.fusion import rank_correlation
 from hw8.training.run_folder import RunFolder
 
@@ -50,7 +47,7 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str, expl
     images = trained.open_test(source)
     labels = source.labels(len(images))
     name, folder = run.resolve().name, RunFolder(run)
-    summary = read_summary(folder)
+    summary = folder.read_summary()
     predicted = dataclasses.replace(score_images(trained.with_all_evidence(), images), name=name)
     is_transductive = predicted.share is not None
     scores = trained.calibration.scores(predicted.table)
@@ -95,16 +92,6 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str, expl
         gallery=as_data(gallery([(predicted, card_list)], labels, **more)),
         command=command,
     )
-
-
-def read_summary(folder: RunFolder) -> dict[str, Any]:
-    """The run's summary.json. Raises InputError if it is missing or damaged."""
-    try:
-        return dict(json.loads(read_text(folder.summary)))
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(
-            f"{folder.summary}: cannot be read ({error}); finish the run with `resume`, or train again"
-        ) from None
 
 
 def warnings_of(summary: dict[str, Any]) -> list[str]:
@@ -171,11 +158,17 @@ def _figures(
         rows = mapped_rows(len(predicted.score_N))
         latents = latent_map(table["latent"][rows], rows, predicted, labels)
         if latents is not None:
-            figures.append(Figure(MAP, f"Where the encoder puts up to {MAPPED:,} test images.", {"": latents}))
+            figures.append(Figure(MAP, LATENTS, {"": latents}))
     names = sorted(scores)
     if len(names) > 1:
         matrix = plots.correlation(rank_correlation([scores[name] for name in names]), names)
-        figures.append(Figure("Agreement of the evidence", "Rank correlation of every two scores.", {"": matrix}))
+        figures.append(
+            Figure(
+                "Agreement of the evidence",
+                AGREEMENT,
+                {"": matrix},
+            )
+        )
     return figures
 
 

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hw8.scoring.calibration import JOINT, Calibration, Table, columns
+from hw8.config import JOINT
+from hw8.scoring.calibration import Calibration, Table, columns
 from hw8.scoring.tails import ALPHA
 from hw8.scoring.texture import FLAT
 

@@ -24,7 +24,6 @@ from hw8.data.splits import evenly_spaced, reference_rows
 from hw8.data.synthetic import corrupt
 from hw8.data.unseen import UNSEEN
 from hw8.evaluation.held_out import PER_KIND, SEED
-from hw8.scoring.calibration import needed_evidence
 from hw8.scoring.inference import MICROBATCH, Scorer
 from hw8.training.history import Board
 from hw8.training.loop import Trainer
@@ -104,7 +103,7 @@ def _seconds_after(trainer: Trainer) -> float:
     """Seconds to score the calibration split, all images for suspects, and development images with their changes."""
     images, splits, scoring = trainer.images, trainer.splits, trainer.config.scoring
     scorer = Scorer(trainer.state.average, trainer.device, trainer.precision, scoring.score_batch_size)
-    quick = scorer.with_evidence(needed_evidence(scoring.score, scoring.parts, scoring.fused))
+    quick = scorer.with_evidence(scoring.evidence_names)
     # As many images as all threads of a CPU, or a GPU, score at once.
     at_once = max(scoring.score_batch_size, MICROBATCH * min(torch.get_num_threads(), MOST_AT_ONCE))
     for_suspects, for_kinds = (evenly_spaced(rows, at_once) for rows in (splits.train, splits.development))

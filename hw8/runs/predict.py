@@ -18,57 +18,18 @@ from hw8.config import Device
 from hw8.data.arrays import Images
 from hw8.data.labels import Labels
 from hw8.data.loader import in_batches
-from hw8.data.splits import reference_rows
 from hw8.evaluation.metrics import Evaluation, evaluate
+from hw8.runs.scores import RunScores, Scores, score_images
 from hw8.runs.submission import write_part, write_submission
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.calibration import Table
 from hw8.scoring.fusion import agreeing_groups, fuse, fused_p_values, rank_correlation
 from hw8.scoring.tails import (
     benjamini_hochberg,
-    check_scores,
     is_flagged,
-    threshold,
-    threshold_from_p_values,
 )
-from hw8.scoring.transductive import Sample, Transducer
 from hw8.training.run_folder import RunFolder, newest_run
 
 log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class Scores:
-    """Scores of a test set (N,), larger is more anomalous, by the method of this name; p-values if there are any."""
-
-    name: str
-    score_N: np.ndarray
-    p_value_N: np.ndarray | None
-
-    def flagged(self) -> np.ndarray | None:
-        """Which images are flagged as anomalous: bool (N,); None without p-values."""
-        return None if self.p_value_N is None else is_flagged(self.p_value_N)
-
-
-@dataclasses.dataclass(frozen=True)
-class RunScores(Scores):
-    """One run's scores, with the evidence behind them and the calibration normals' scores (C,).
-
-    A transductive run estimates the `share` of anomalies; its evidence is that before the transduction, and no normal
-    has such a score: `normal_C` is None.
-    """
-
-    p_value_N: np.ndarray
-    table: Table
-    normal_C: np.ndarray | None
-    share: float | None = None
-
-    @property
-    def limit(self) -> float | None:
-        """The score above which p <= .05; None if too few normals calibrated it for such p-values."""
-        if self.normal_C is None:  # p-values fall as scores rise
-            return threshold_from_p_values(self.p_value_N, self.score_N)
-        return threshold(self.normal_C)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,7 +154,7 @@ def predict_with(
         share=next((item.share for item in by_run if item.share is not None), None),
         evaluation=None if labels is None else evaluate(scores.score_N, labels), scoring_seconds=seconds,
         correlation=correlation, groups=groups, warnings=warnings,
-        normals=len(trained_runs[0].calibration.values_C[trained_runs[0].score_name]),
+        normals=len(trained_runs[0].normal_C),
         development=not source.has_test_set, discovery=discovery, files=files,
     )  # fmt: skip
 
@@ -223,30 +184,8 @@ def predict_shard(
         table = trained.scorer.table(images, rows, label=str(run))
     # Names weights and images, so that parts of another run or test set are not merged with these.
     digest = hashlib.sha256(RunFolder(run).model.read_bytes() + images.fingerprint().encode()).hexdigest()[:12]
-    scores = trained.calibration.scores(table)[trained.score_name]
-    write_part(out, int(rows[0]), scores, f"{len(images)}-{digest}")
+    write_part(out, int(rows[0]), trained.own_score(table), f"{len(images)}-{digest}")
     return len(rows)
-
-
-def score_images(trained: TrainedRun, images: Images) -> RunScores:
-    """One run's scores of all images, in the order of their IDs.
-
-    A transductive run learns from the unlabelled images too, and needs its training images for it. Raises InputError if
-    those are gone, or the scores rank nothing.
-    """
-    table = trained.scorer.table(images, np.arange(len(images)), label=trained.name)
-    score_N = trained.calibration.scores(table)[trained.score_name]
-    check_scores(score_N, trained.name)
-    if not trained.config.scoring.transductive:
-        p_value_N = trained.calibration.p_value(trained.score_name, score_N)
-        return RunScores(trained.name, score_N, p_value_N, table, trained.calibration.values_C[trained.score_name])
-    training, splits = trained.open_training()
-    needed = trained.with_needed_evidence()
-    transducer = Transducer(needed.scorer, trained.calibration, trained.score_name, trained.config.seed)
-    row_R = reference_rows(splits)
-    normal = Sample(training, row_R, np.full(len(row_R), trained.config.scoring.fit_on == "training"))
-    transduction = transducer(normal, Sample(training, splits.calibration), images, score_N)
-    return RunScores(trained.name, transduction.score_N, transduction.p_value_N, table, None, transduction.share)
 
 
 def warn_of_differences(trained_runs: Sequence[TrainedRun], test_sets: Sequence[Images]) -> list[str]:
@@ -266,10 +205,10 @@ def _fused(trained_runs: Sequence[TrainedRun], by_run: Sequence[RunScores], grou
     """One score from all runs; p-values too, if the same normals calibrated every run and none is transductive."""
     nats, normals = [], []
     for trained, scores in zip(trained_runs, by_run, strict=True):
-        calibration, name = trained.calibration, trained.score_name
         # A transductive score is -log p already, and no calibration normal has one.
-        nats.append(calibration.nats(name, scores.score_N) if scores.share is None else scores.score_N)
-        normals.append(calibration.values_C[name])
+        nats_N = trained.calibration.nats(trained.score_name, scores.score_N)
+        nats.append(nats_N if scores.share is None else scores.score_N)
+        normals.append(trained.normal_C)
     score_N = fuse(nats, groups)
     same_normals = len({trained.calibration_set() for trained in trained_runs}) == 1
     has_p_values = same_normals and all(scores.share is None for scores in by_run)

@@ -46,7 +46,7 @@ def find_suspects(run: TrainedRun, images: Images, splits: Splits) -> Suspects:
     row_N = np.arange(len(images))
     fitted = reference_rows(splits) if run.config.scoring.fit_on == "training" else splits.calibration
     table = run.with_needed_evidence().scorer.table(images, row_N, label="suspects")
-    score_N = run.calibration.scores(table, np.isin(row_N, fitted))[run.score_name]
-    row_S = np.flatnonzero(score_N > outlier_limit(run.calibration.values_C[run.score_name]))
+    score_N = run.own_score(table, np.isin(row_N, fitted))
+    row_S = np.flatnonzero(score_N > outlier_limit(run.normal_C))
     row_S = row_S[np.argsort(-score_N[row_S], kind="stable")]
     return Suspects(row_S, score_N[row_S], len(images))

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import dataclasses
 import logging
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,6 @@ import numpy as np
 import torch
 
 from hw8.base.device import channels_last, choose_device, choose_precision, keep_memory
-from hw8.base.environment import describe_environment
 from hw8.base.errors import InputError, command
 from hw8.base.interrupts import stopping_as_interrupted
 from hw8.base.lock import locked
@@ -23,12 +23,13 @@ from hw8.base.threads import Threads, computing_threads
 from hw8.config import RunConfig
 from hw8.config.presets import changed
 from hw8.data.arrays import Images
+from hw8.data.loader import batch_count
 from hw8.data.sources import TRAINING_FILES, Source, open_source
 from hw8.data.splits import Splits, evenly_spaced, reference_rows, split_rows
 from hw8.evaluation.held_out import HeldOut, evaluate_held_out
 from hw8.models import Model, create_model
-from hw8.runs.health import warnings
 from hw8.runs.minutes import fit_into
+from hw8.runs.summary import described, summarise, tracked_figures
 from hw8.runs.suspects import Suspects, find_suspects
 from hw8.runs.trained_run import TrainedRun
 from hw8.runs.unaligned import settings_for
@@ -38,7 +39,7 @@ from hw8.scoring.inference import Scorer
 from hw8.scoring.tails import check_scores
 from hw8.scoring.transductive import check_can_transduce
 from hw8.training.checkpoint import TrainingState
-from hw8.training.loop import Trainer, check_trainable
+from hw8.training.loop import Trainer
 from hw8.training.run_folder import RunFolder
 from hw8.training.schedule import paced
 from hw8.training.tracker import tracked
@@ -106,7 +107,7 @@ def _train(
             fit(trainer, folder)
             run = calibrate(trainer)
         except InputError as error:  # a loss that is not finite or does not move, or scores that rank nothing
-            folder.write_summary(_described(trainer) | {"failed": str(error)})
+            folder.write_summary(described(trainer) | {"failed": str(error)})
             raise
         folder.save_model(run.to_bytes())  # before the measurement: a run that is stopped there can score
         suspects = find_suspects(run, images, splits)
@@ -115,7 +116,7 @@ def _train(
         summary = summarise(trainer, run, held_out_by_score) | {"suspects": suspects.as_json()}
         folder.write_summary(summary)
         held_out = held_out_by_score[run.score_name]
-        trainer.tracker.finish(_tracked_figures(held_out), trainer.state.progress.step)
+        trainer.tracker.finish(tracked_figures(held_out), trainer.state.progress.step)
     return FinishedTraining(
         **vars(run), held_out=held_out, suspects=suspects, summary=summary, images=images, splits=splits
     )
@@ -175,7 +176,7 @@ def build(config: RunConfig, images: Images, splits: Splits, verbose: bool = Tru
     torch.manual_seed(config.seed)
     model = create_model(config.model.name, images.side, images.channels, config.model.options)
     model = channels_last(model.to(device))
-    check_trainable(config, len(splits.train), device)
+    _check_trainable(config, len(splits.train), device)
     _check_alike(images, precision, device)
     # One seed gives other weights where PyTorch or the processor differs.
     processes().broadcast_tensors([*model.state_dict().values()])
@@ -203,6 +204,18 @@ def _check_alike(images: Images, precision: str, device: torch.device) -> None:
         kinds = ", ".join(sorted({f"{name} on {device_type}" for _, name, device_type in by_rank}))
         raise InputError(
             f"the processes differ in their images or arithmetic ({kinds}); give all the same, and `precision`"
+        )
+
+
+def _check_trainable(config: RunConfig, rows: int, device: torch.device) -> None:
+    """Raise InputError if a process had no image of a batch, or if `compile` lacks its compiler."""
+    batches, count = batch_count(rows, config.train.batch_size), processes().count
+    if config.train.compile and device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "cl"))):
+        raise InputError("`compile` needs a C++ compiler (g++ or clang++) on a CPU; install one, or omit it")
+    if rows // batches < count:
+        raise InputError(
+            f"{rows // batches} images in a batch cannot be shared by {count} processes; raise `batch_size`, or "
+            "start fewer"
         )
 
 
@@ -243,64 +256,6 @@ def _best_model(trainer: Trainer) -> Model:
     best = trainer.folder.load_model(trainer.config).model if job.main else copy.deepcopy(trainer.state.average)
     best.load_state_dict(job.broadcast(best.state_dict()))
     return best
-
-
-def summarise(trainer: Trainer, run: TrainedRun, held_out_by_score: dict[str, HeldOut]) -> dict[str, Any]:
-    """The content of summary.json."""
-    progress, config = trainer.state.progress, trainer.config
-    held_out = held_out_by_score[run.score_name]
-    images, rows = trainer.images, trainer.splits.development
-    return {
-        **_described(trainer),
-        "epochs": len(progress.history),
-        "batch_size": config.train.batch_size,
-        "best_epoch": progress.best_epoch,
-        "best_held_out_loss": progress.best_loss,
-        "stopped_early": progress.stopped_early,
-        "skipped_steps": progress.skipped_steps,
-        "train_minutes": progress.seconds / 60,
-        "images_per_second": float(np.median([row["images_per_second"] for row in progress.history])),
-        "score": run.score_name,
-        "held_out": held_out.common.as_json(),
-        "held_out_unseen": held_out.unseen.as_json(),
-        "diagnosis": run.scorer.diagnose(images, rows),
-        "held_out_macro_auc_by_score": {name: item.common.macro.auc for name, item in held_out_by_score.items()},
-        "unseen_macro_auc_by_score": {name: item.unseen.macro.auc for name, item in held_out_by_score.items()},
-        "warnings": warnings(config, progress.history, run.scorer, images, rows, held_out.common),
-    }
-
-
-def _described(trainer: Trainer) -> dict[str, Any]:
-    """What was trained, on what, where and by which command."""
-    config, splits = trainer.config, trainer.splits
-    return {
-        "preset": config.preset,
-        "model": config.model.name,
-        "parameters": sum(p.numel() for p in trainer.state.model.parameters()),
-        "seed": config.seed,
-        "data": {
-            "source": config.data.source,
-            "images": len(trainer.images),
-            "side": trainer.images.side,
-            "fingerprint": trainer.state.fingerprint,
-            "split_seed": config.data.split_seed,
-            **{part: len(rows) for part, rows in vars(splits).items()},
-        },
-        "device": str(trainer.device),
-        "precision": trainer.precision,
-        "processes": processes().count,
-        "command": trainer.state.progress.command,
-        **describe_environment(),
-    }
-
-
-def _tracked_figures(held_out: HeldOut) -> dict[str, float]:
-    """The held-out measurement as a tracker logs it."""
-    figures = {}
-    for part, table in (("held_out", held_out.common), ("unseen", held_out.unseen)):
-        figures[f"{part}/macro_auc"] = table.macro.auc
-        figures |= {f"{part}/{name}": kind.auc for name, kind in table.kinds.items()}
-    return figures
 
 
 def _check_unchanged(settings: RunConfig, saved: RunConfig, path: Path) -> None:

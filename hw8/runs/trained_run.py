@@ -9,14 +9,14 @@ import numpy as np
 
 from hw8.base.device import choose_device, choose_precision, keep_memory
 from hw8.base.errors import InputError, first_words
-from hw8.config import Device, RunConfig
+from hw8.config import FUSED, JOINT, TWO_SIDED, Device, RunConfig
 from hw8.data.arrays import Images
 from hw8.data.loader import in_batches
 from hw8.data.sources import Source, open_source
 from hw8.data.splits import Splits, scored_files, scored_images, split_rows
 from hw8.data.synthetic import Change
 from hw8.scoring.appearance import Appearance
-from hw8.scoring.calibration import FUSED, JOINT, TWO_SIDED, Calibration, Table, needed_evidence
+from hw8.scoring.calibration import Calibration, Table
 from hw8.scoring.inference import Scorer
 from hw8.scoring.occlusion import score_map
 from hw8.scoring.transductive import check_can_transduce
@@ -50,6 +50,15 @@ class TrainedRun:
         """The name of this run's score."""
         return self.config.scoring.score
 
+    @property
+    def normal_C(self) -> np.ndarray:
+        """The calibration normals' scores, in this run's score."""
+        return self.calibration.values_C[self.score_name]
+
+    def own_score(self, table: Table, fitted_N: np.ndarray | None = None) -> np.ndarray:
+        """This run's score of images with this evidence (N,); see `Calibration.scores`."""
+        return self.calibration.scores(table, fitted_N)[self.score_name]
+
     @classmethod
     def load(cls, path: Path, device: Device = "auto") -> "TrainedRun":
         """Load a finished run. Raises InputError if it is missing, damaged or unfinished."""
@@ -70,7 +79,7 @@ class TrainedRun:
         name = "the run" if folder is None else str(folder.path)
         calibration = Calibration.from_tensors(saved.calibration, scoring.score, scoring.parts, name, scoring.fused)
         precision = choose_precision(config.precision, device)
-        needed = needed_evidence(scoring.score, scoring.parts, scoring.fused)
+        needed = scoring.evidence_names
         scorer = Scorer(saved.model, device, precision, scoring.score_batch_size, needed)
         appearance = Appearance.from_tensors(saved.appearance)
         run = cls(folder, config, scorer, calibration, appearance, saved.side, saved.channels)
@@ -114,7 +123,7 @@ class TrainedRun:
         A number is two-sided as a part of `joint`, and one-sided where it is the score itself.
         """
         scoring, p_values = self.config.scoring, {}
-        for name in needed_evidence(scoring.score, scoring.parts, scoring.fused):
+        for name in scoring.evidence_names:
             is_score = name == scoring.score or (scoring.score == FUSED and name in scoring.fused)
             key = name if is_score or name + TWO_SIDED not in scores else name + TWO_SIDED
             p_values[name] = self.calibration.p_value(key, scores[key])
@@ -132,7 +141,7 @@ class TrainedRun:
 
         def score(images_WHWC: np.ndarray) -> np.ndarray:
             batches = [images_WHWC[rows] for rows in in_batches(np.arange(len(images_WHWC)), self.scorer.batch_size)]
-            scores = [self.calibration.scores(self.scorer.evidence(batch))[self.score_name] for batch in batches]
+            scores = [self.own_score(self.scorer.evidence(batch)) for batch in batches]
             return np.concatenate(scores)
 
         maps = []
@@ -149,7 +158,7 @@ class TrainedRun:
     def with_needed_evidence(self) -> "TrainedRun":
         """The same run, whose tables hold only what its score needs, as those of a run that was loaded."""
         scoring = self.config.scoring
-        names = needed_evidence(scoring.score, scoring.parts, scoring.fused)
+        names = scoring.evidence_names
         return dataclasses.replace(self, scorer=self.scorer.with_evidence(names))
 
     def open_source(self, where: str | None) -> Source:
@@ -207,7 +216,7 @@ class TrainedRun:
         # All settings of the data but those of what the model sees of an image.
         cut = dataclasses.replace(self.config.data, crop=None, flip=False)
         images = None if self.folder is None else self.folder.fingerprint()
-        return cut, images, len(self.calibration.values_C[self.score_name])
+        return cut, images, len(self.normal_C)
 
     def column_names(self, name: str, value: np.ndarray) -> list[str]:
         """A name for each column of a piece of evidence, (N,) or (N, D)."""

@@ -11,11 +11,9 @@ import numpy as np
 import torch
 
 from hw8.base.errors import InputError, command
-from hw8.config import Distance
+from hw8.config import FUSED, JOINT, TWO_SIDED, Distance
 from hw8.scoring.tails import Tail, conformal, leave_one_out_nats, outlier_limit
 
-# The score of all parts together, the score of several scores together, and the ending of a number's distance.
-JOINT, FUSED, TWO_SIDED = "joint", "fused", "_two_sided"
 FIT = "fit."  # before the names of a fit's arrays in model.safetensors
 FOLDS = 5  # each image's distance is from a fit to four fifths; of two halves the fits would have half the images
 SEED = 8  # of the folds, which must be the same for every run
@@ -242,13 +240,6 @@ def check_names(table: Table, score: str, parts: Sequence[str], fused: Sequence[
         raise InputError(f"`fused` {' '.join(unknown)}: no such score; there are {', '.join(scores)}")
     if not fused and score not in scores:
         raise InputError(f"`score` {score}: this model does not give it; it gives {', '.join(scores)}")
-
-
-def needed_evidence(score: str, parts: Sequence[str], fused: Sequence[str] = ()) -> tuple[str, ...]:
-    """Names of the evidence behind a score."""
-    if score == FUSED:
-        return tuple(dict.fromkeys(name for part in fused for name in needed_evidence(part, parts)))
-    return tuple(parts) if score == JOINT else (score.removesuffix(TWO_SIDED),)
 
 
 def _numbers(table: Table) -> dict[str, np.ndarray]:

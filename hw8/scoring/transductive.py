@@ -108,7 +108,7 @@ class Transducer:
         """
         own_C = self.calibration.values_C[self.score_name]
         if min(len(own_C), len(own_N)) < FOLDS:
-            return alone(own_C, own_N)
+            return own_scores(own_C, own_N)
         every = normal, calibration, Sample(test, np.arange(len(test)))
         normal_RD, calibration_CD, test_ND = map(self.describe, every)
         calibration_CD[:, -1] = leave_one_out_nats(own_C)  # a tail is too kind to what it was fitted to
@@ -175,7 +175,7 @@ def decide(odds_C: np.ndarray, odds_N: np.ndarray, own_C: np.ndarray, own_N: np.
     Otherwise -log p of the run's own scores (C,), (N,), and a share of 0.
     """
     if excess(odds_C, odds_N) < LEAST_Z:
-        return alone(own_C, own_N)
+        return own_scores(own_C, own_N)
     p_N = conformal(odds_C, odds_N)
     share = max(1 / len(p_N), 1 - 2 * float((p_N > 0.5).mean()))  # Storey 2002; at least one image
     return Transduction(Tail.fit(odds_C).nats(odds_N), p_N, share)
@@ -191,6 +191,6 @@ def excess(score_C: np.ndarray, score_N: np.ndarray) -> float:
     return float(deviation / np.sqrt((1 / len(score_C) + 1 / len(score_N)) / 12))
 
 
-def alone(own_C: np.ndarray, own_N: np.ndarray) -> Transduction:
+def own_scores(own_C: np.ndarray, own_N: np.ndarray) -> Transduction:
     """-log p of the run's own scores, and their p-values, without the classifiers."""
     return Transduction(Tail.fit(own_C).nats(own_N), conformal(own_C, own_N), 0.0)

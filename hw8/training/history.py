@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw8.base.files import write_text
+from hw8.data.arrays import unscaled
 from hw8.training.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -70,5 +71,5 @@ class Board:
 def _side_by_side(pictures_NCHW: "Tensor") -> "Image.Image":
     from PIL import Image
 
-    row_HWC = ((pictures_NCHW.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(2, 0, 3, 1).flatten(1, 2)
-    return Image.fromarray(row_HWC.squeeze(-1).numpy())
+    row_HWC = unscaled(pictures_NCHW.float().permute(2, 0, 3, 1).flatten(1, 2).numpy())
+    return Image.fromarray(row_HWC.squeeze(-1) if row_HWC.shape[2] == 1 else row_HWC)

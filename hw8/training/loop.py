@@ -2,7 +2,6 @@
 
 import copy
 import math
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -144,7 +143,7 @@ class Trainer:
             yield len(rows_B), self.settle() if self.state.progress.step % LOG_EVERY == 0 else None
 
     def step(self, rows_B: np.ndarray) -> None:
-        """Make one optimisation step on these rows, each process with its share; loss and norm wait in `pending`."""
+        """Make one optimisation step on these rows, each process with its shard; loss and norm wait in `pending`."""
         state, step = self.state, self.state.progress.step
         _seed_layers(self.config.seed, step, self.job.rank, self.device)
         if not state.model.training:
@@ -373,15 +372,3 @@ def _seed_layers(seed: int, step: int, rank: int, device: torch.device) -> None:
         torch.cuda.manual_seed_all(own)
     elif device.type == "mps":
         torch.mps.manual_seed(own)
-
-
-def check_trainable(config: RunConfig, rows: int, device: torch.device) -> None:
-    """Raise InputError if a process had no image of a batch, or if `compile` lacks its compiler."""
-    batches, count = batch_count(rows, config.train.batch_size), processes().count
-    if config.train.compile and device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "cl"))):
-        raise InputError("`compile` needs a C++ compiler (g++ or clang++) on a CPU; install one, or omit it")
-    if rows // batches < count:
-        raise InputError(
-            f"{rows // batches} images in a batch cannot be shared by {count} processes; raise `batch_size`, or "
-            "start fewer"
-        )

@@ -104,6 +104,15 @@ class RunFolder:
         if reason := _read_summary(self.summary).get("failed"):
             raise InputError(f"{self.path}: its training failed: {reason}")
 
+    def read_summary(self) -> dict[str, Any]:
+        """Return summary.json. Raises InputError if it is missing or damaged."""
+        try:
+            return dict(json.loads(read_text(self.summary)))
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(
+                f"{self.summary}: cannot be read ({error}); finish the run with `resume`, or train again"
+            ) from None
+
     def fingerprint(self) -> str:
         """Return the fingerprint of the training images. Raises InputError if summary.json does not hold it."""
         try:

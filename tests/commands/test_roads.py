@@ -131,10 +131,9 @@ def test_new_pictures_are_scored_with_the_run_that_is_there(call, tmp_path):
     line = call("predict", "--data", "old", code=2).line
     assert "holds pictures" in line
     assert "--unlabelled" in line
-    assert (
-        "old-images: has no testingset.npy"
-        in call("predict", "--run", "runs/a b", "--data", "./old-images", code=2).line
-    )
+    shutil.copytree(tmp_path / "old-images", tmp_path / "other-images")
+    line = call("predict", "--run", "runs/a b", "--data", "other-images", code=2).line
+    assert "other-images: has no testingset.npy" in line
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from hw8.data.arrays import open_images
 from hw8.data.labels import read_labels
 from hw8.data.pictures import read_picture
 from hw8.data.sources import open_source
-from hw8.runs.predict import score_images
+from hw8.runs.scores import score_images
 from hw8.runs.submission import merge_parts, read_submission
 from hw8.runs.train import resume_run
 from hw8.runs.trained_run import TrainedRun

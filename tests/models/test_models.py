@@ -19,7 +19,6 @@ from hw8.models import MODELS, create_model, options_class, register_model
 from hw8.models.losses import LOSSES, objective
 from hw8.models.output import Generative
 from hw8.runs.train import resume_run, train_run
-from hw8.scoring.calibration import needed_evidence
 from hw8.scoring.evidence import evidence
 from hw8.training import loop
 from hw8.training.run_folder import RunFolder, SavedModel
@@ -186,7 +185,7 @@ def test_every_preset_builds_and_gives_its_score(name):
     torch.manual_seed(0)
     model = create_model(config.model.name, side, 3, config.model.options).eval()
     values = everything(model, batch(side))
-    for needed in needed_evidence(config.scoring.score, config.scoring.parts):
+    for needed in config.scoring.evidence_names:
         assert torch.isfinite(values[needed]).all()
 
 

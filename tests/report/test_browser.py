@@ -320,7 +320,10 @@ def test_two_methods_are_shown_side_by_side(offline, board):
     count = int(re.match(r"([\d,]+) anomal", total)[1].replace(",", ""))
     assert 0 < shown.count() <= count
     assert total.endswith(f"the {shown.count()} clearest are shown") == (shown.count() < count)
-    assert shown.first.locator("small:not(.card small)").all_inner_texts() == names
+    texts = shown.first.locator("small:not(.card small)").all_inner_texts()
+    assert [text.partition(":")[0] for text in texts] == names
+    assert re.fullmatch(r".*: rank \d+ of 120, flagged", texts[0])
+    assert re.fullmatch(r".*: rank \d+ of 120, not flagged", texts[1])
     ids = shown.first.locator(".card b:first-child").all_inner_texts()
     assert ids[0] == ids[1]
     assert "normal" not in pairs.locator(".tag").all_inner_texts()
@@ -339,7 +342,7 @@ def test_two_methods_are_shown_side_by_side(offline, board):
 def test_a_single_latent_map_says_whose_it_is_and_leads_to_its_images(offline, board):
     page = offline.page
     page.goto(board.as_uri())
-    figure = page.locator("figure", has_text="Where each encoder puts")
+    figure = page.locator("figure", has_text="Latent maps")
     named = figure.locator("option").all_inner_texts()
     assert named == ["fcn"]
     point = page.evaluate(

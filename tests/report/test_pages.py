@@ -21,7 +21,8 @@ from hw8.report.gallery import choose
 from hw8.report.pages import as_data, render
 from hw8.report.run_report import write_run_report
 from hw8.report.sprites import small
-from hw8.runs.predict import Scores, predict
+from hw8.runs.predict import predict
+from hw8.runs.scores import Scores
 from hw8.runs.submission import read_submission
 from hw8.runs.train import train_run
 from hw8.runs.trained_run import TrainedRun

@@ -34,9 +34,9 @@ from hw8.report.pairs import disagreements
 from hw8.report.run_report import _facts, warnings_of, write_run_report
 from hw8.report.thresholds import thresholds
 from hw8.report.words import UNUSUAL, WORDS, in_words, joint_deviations, single_deviations
-from hw8.runs.predict import Scores
+from hw8.runs.scores import Scores
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.calibration import Calibration, needed_evidence
+from hw8.scoring.calibration import Calibration
 from hw8.scoring.tails import conformal, is_flagged, p_in_words, threshold, threshold_from_p_values
 
 METRICS = pd.DataFrame({"epoch": [1, 2], "train_loss": [2.0, 1.0], "held_out_loss": [2.5, 1.5]})
@@ -228,7 +228,7 @@ def test_the_words_of_a_graded_change_say_its_direction(name):
 def test_there_are_words_for_the_evidence_of_every_preset():
     for name in PRESETS:
         scoring = load_preset(name).scoring
-        for evidence in needed_evidence(scoring.score, scoring.parts, scoring.fused):
+        for evidence in scoring.evidence_names:
             assert evidence in {*WORDS, *UNUSUAL, "amounts", "changes", "features"}, (name, evidence)
     assert {*parameter_names(3), *DAMAGES, *(f"turned {90 * quarters}" for quarters in range(4))} <= set(WORDS)
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from hw8.base.errors import InputError
+from hw8.config import needed_evidence
 from hw8.evaluation.metrics import roc_auc
-from hw8.scoring.calibration import MOST_COLUMNS, NEIGHBOURS, Calibration, Gaussian, check_names, needed_evidence
+from hw8.scoring.calibration import MOST_COLUMNS, NEIGHBOURS, Calibration, Gaussian, check_names
 from hw8.scoring.fusion import agreeing_groups, fuse, rank_correlation
 from hw8.scoring.tails import Tail, leave_one_out_nats
 

@@ -417,7 +417,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(quick, tmp_path):
 
 
 def test_without_a_compiler_compile_says_what_is_missing(quick, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop.shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(InputError, match="`compile` needs a C"):
         train_run(changed(quick, train={"compile": True}), tmp_path / "run")
 

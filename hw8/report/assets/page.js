@@ -58,7 +58,7 @@ const label = (card) => {
   const kind = card.kind === undefined ? "" : `, ${card.kind}`;
   const p = card.p === undefined ? "" : `, ${rare(card.p, data.normals[card.method])}`;
   const file = card.file === undefined ? "" : ` (${card.file})`;
-  return `image ${card.id}${file}${kind}, score ${number(card.score)}${p}, rank ${card.rank} of ${data.total}`;
+  return `image ${card.id}${file}${kind}, score ${number(card.score)}${p}, rank ${card.rank.toLocaleString("en")} of ${data.total.toLocaleString("en")}`;
 };
 const picture = (card) => {
   const parts = card.wide ? "image, reconstruction and error map of " : "";
@@ -148,11 +148,12 @@ const pair = document.querySelector("#pairs form");
 if (pair) {
   const compare = () => {
     const methods = [Number(pair.by.value), Number(pair.not.value)], { labelled, of } = data.pairs;
+    const rank = (card) => `rank ${card.rank.toLocaleString("en")} of ${data.total.toLocaleString("en")}, ${card.rank > data.pairs.flagged ? "not " : ""}flagged`;
     const found = of.find((each) => each.by === methods[0] && each.not === methods[1]) ?? { total: 0, ids: [] };
     const cards = found.ids.flatMap((id) => methods.map((method) =>
       data.cards.find((card) => card.method === method && card.id === id)));
     document.querySelector("#pairs .cards").replaceChildren(...found.ids.map((_, index) => element("div", { class: "pair" },
-      ...methods.map((method, side) => element("div", {}, element("small", {}, data.methods[method]),
+      ...methods.map((method, side) => element("div", {}, element("small", {}, `${data.methods[method]}: ${rank(cards[2 * index + side])}`),
         tile(cards[2 * index + side], () => open(2 * index + side, cards)))))));
     const [one, many] = labelled ? ["anomaly", "anomalies"] : ["image", "images"];
     const some = found.ids.length < found.total ? `, the ${found.ids.length} clearest are shown` : "";
