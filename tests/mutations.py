@@ -73,6 +73,7 @@ NEAREST = {
         ("tests/models",),
     ),
     "hw8/training/loop.py": ("tests/training",),
+    "hw8/training/step.py": ("tests/training",),
     "hw8/training/checkpoint.py": ("tests/training",),
     "hw8/training/schedule.py": ("tests/training",),
     "hw8/evaluation/metrics.py": ("tests/evaluation",),

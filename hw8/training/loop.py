@@ -3,15 +3,14 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from hw8.base.cuda_graph import CudaGraph
-from hw8.base.device import autocast, convolves
+from hw8.base.device import autocast
 from hw8.base.errors import InputError, Interrupted, command
 from hw8.base.interrupts import stop_signals
 from hw8.base.processes import processes
@@ -23,25 +22,19 @@ from hw8.data.loader import (
     batch_count,
     epoch_batches,
     in_batches,
-    mirrored_rows,
-    resident_images,
-    training_batch,
 )
 from hw8.data.splits import Splits
-from hw8.models.losses import objective, reconstruction_loss
+from hw8.models.losses import reconstruction_loss
 from hw8.models.output import Model
 from hw8.training.checkpoint import TrainingState
-from hw8.training.distributed import exchange, synchronise_norms
+from hw8.training.distributed import synchronise_norms
 from hw8.training.history import Board, Row, write_metrics
-from hw8.training.optimizers import clip_gradients
 from hw8.training.run_folder import RunFolder, SavedModel
 from hw8.training.schedule import learning_rate
+from hw8.training.step import Stepper
 from hw8.training.tracker import Tracker
 
 LOG_EVERY = 20  # steps; fetching the loss from a GPU after every step would make it wait
-# Images at once on a CPU, with convolutions and without: measured on two cores. More no longer fit their caches, fewer
-# keep the cores less busy.
-MICROBATCH = {True: 128, False: 400}
 # Seconds between two savings of the state, unless a stop was requested; chosen by hand, so that epochs of a second are
 # not spent on the disk.
 SHORT = 15.0
@@ -71,19 +64,11 @@ class Trainer:
         self.epochs = math.ceil(self.total_steps / self.per_epoch)
         self.pending: list[torch.Tensor] = []
         self.best: Model | None = None  # weights better than those on the disk, until they are saved
-        self.model: Any = torch.compile(state.model) if config.train.compile else state.model
-        self.channels_last = convolves(state.model)
         self.tracker, self.threads = Tracker(), Threads()
-        self.stop_requested: Callable[[], bool] = lambda: False
-        self.stop_agreed = False  # of several processes: whether all know that one of them was asked to stop
         self.job = processes()
         if self.job.count > 1:
             synchronise_norms(state.model)
-        self.graph: CudaGraph | None = None
-        self.resident_NHWC: torch.Tensor | None = None
-        if self.device.type == "cuda" and self.job.count == 1 and not config.train.compile:
-            self.graph = CudaGraph(self._captured_step, self.device)
-            self.resident_NHWC = resident_images(images, self.device)
+        self.stepper = Stepper(config, images, state, precision)
         self.clock = self.saved_at = time.monotonic()
 
     @property
@@ -113,7 +98,7 @@ class Trainer:
         board = Board(path, progress.step, self.tracker)
         self.clock = self.saved_at = time.monotonic()
         try:
-            with stop_signals() as self.stop_requested, self._bar() as bar:
+            with stop_signals() as self.stepper.stop_requested, self._bar() as bar:
                 while not self.finished:
                     bar.set_description(f"epoch {len(progress.history) + 1}/{self.epochs}")
                     for count, loss in self.steps():
@@ -128,7 +113,7 @@ class Trainer:
                     self.finish_epoch(board)
                     if not self.finished:
                         self._stop_if_requested()
-            self.graph = self.resident_NHWC = None  # their memory is the GPU's
+            self.stepper.release()
         finally:
             board.close()
 
@@ -143,69 +128,11 @@ class Trainer:
             yield len(rows_B), self.settle() if self.state.progress.step % LOG_EVERY == 0 else None
 
     def step(self, rows_B: np.ndarray) -> None:
-        """Make one optimisation step on these rows, each process with its shard; loss and norm wait in `pending`."""
-        state, step = self.state, self.state.progress.step
-        _seed_layers(self.config.seed, step, self.job.rank, self.device)
-        if not state.model.training:
-            state.model.train()
-        state.set_rates(self._lr(step))
-        microbatches = self._microbatches(rows_B)
-        if self.graph is None:
-            batches = (
-                training_batch(self.images, rows_M, self.device, mirrored_M, self.channels_last)
-                for rows_M, mirrored_M in microbatches
-            )
-            self.pending.append(self._optimise(batches, len(rows_B)))
-        else:
-            [(_, mirrored_B)] = microbatches
-            given_B = rows_B if self.resident_NHWC is not None else self.images.read(rows_B)
-            inputs = (given_B,) if mirrored_B is None else (given_B, mirrored_B)
-            self.pending.append(self.graph(*inputs)["loss_and_norm"])
-        state.progress.step += 1
-
-    def _captured_step(self, given_B: torch.Tensor, mirrored_B: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
-        """The step on a GPU, given the batch's images, uint8 (B, side, side, C), or their rows if all images lie there.
-
-        `mirrored_B` says which of them are mirrored left to right.
-        """
-        batch_BHWC = given_B if self.resident_NHWC is None else self.resident_NHWC[given_B]
-        if mirrored_B is not None:
-            batch_BHWC = torch.where(mirrored_B.view(-1, 1, 1, 1), batch_BHWC.flip(2), batch_BHWC)
-        x_NCHW = to_pixels(batch_BHWC, self.device, self.channels_last)
-        return {"loss_and_norm": self._optimise([x_NCHW], len(x_NCHW))}
-
-    def _optimise(self, batches: Iterable[torch.Tensor], count: int) -> torch.Tensor:
-        """Step along the gradient of these microbatches of a batch of `count`; return its loss and gradient norm (2,).
-
-        On a GPU nothing here may wait for it, since the step is captured (see CudaGraph).
-        """
-        state, train = self.state, self.config.train
-        loss = torch.zeros((), device=self.device)
-        for x_NCHW in batches:
-            with autocast(self.precision, self.device):
-                output = self.model(x_NCHW)
-            share = objective(train.loss, output, x_NCHW).sum() / count
-            state.scaler.scale(share).backward()
-            loss += share.detach()
-        loss, self.stop_agreed = exchange(state.model, loss, self.stop_requested())
-        state.scaler.unscale_(state.optimizer)
-        norm = clip_gradients(state.model, train.clip_norm)
-        state.scaler.step(state.optimizer)
-        state.scaler.update()
-        state.optimizer.zero_grad()
-        state.update_average()
-        return torch.stack([loss, norm])
-
-    def _microbatches(self, rows_B: np.ndarray) -> list[tuple[np.ndarray, np.ndarray | None]]:
-        """This process's rows of a batch, and which of them are mirrored, in microbatches that fit a CPU's cache."""
-        flip = self.config.data.flip
-        mirrored_B = mirrored_rows(len(rows_B), self.config.seed, self.state.progress.step) if flip else None
-        mine = np.array_split(np.arange(len(rows_B)), self.job.count)[self.job.rank]
-        count = 1
-        if self.device.type == "cpu" and self.state.model.splits():
-            count = -(-len(mine) // (self.config.train.part_size or MICROBATCH[self.channels_last]))
-        places = np.array_split(mine, count)
-        return [(rows_B[place_M], None if mirrored_B is None else mirrored_B[place_M]) for place_M in places]
+        """Make one optimisation step on these rows; its loss and gradient norm wait in `pending`."""
+        progress = self.state.progress
+        self.state.set_rates(self._lr(progress.step))
+        self.pending.append(self.stepper(rows_B))
+        progress.step += 1
 
     def settle(self) -> float:
         """Fetch the pending losses from the device, check and sum them; return their mean."""
@@ -274,7 +201,7 @@ class Trainer:
 
     def _stop_if_requested(self) -> None:
         """Save and raise Interrupted if this process, or of several all, should stop."""
-        if self.stop_agreed if self.job.count > 1 else self.stop_requested():
+        if self.stepper.stop_asked():
             self.save()
             raise Interrupted(
                 f"stopped at step {self.state.progress.step:,} of {self.total_steps:,} with the work saved; "
@@ -324,7 +251,7 @@ class Trainer:
         device = self.device if self.device.type == "cuda" else "cpu"  # Apple's GPU has no float64
         total = torch.zeros((), dtype=torch.float64, device=device)
         for rows_B in self.job.shard(list(in_batches(rows, self.config.scoring.score_batch_size))):
-            x_NCHW = to_pixels(torch.from_numpy(self.images.read(rows_B)), self.device, self.channels_last)
+            x_NCHW = to_pixels(torch.from_numpy(self.images.read(rows_B)), self.device, self.stepper.channels_last)
             with autocast(self.precision, self.device):
                 output = self.state.average(x_NCHW)
             total += reconstruction_loss(self.config.train.loss, output, x_NCHW).sum().to(device)
@@ -359,16 +286,3 @@ class Trainer:
         self.state.progress.seconds += now - self.clock
         self.state.progress.epoch_seconds += now - self.clock
         self.clock = now
-
-
-def _seed_layers(seed: int, step: int, rank: int, device: torch.device) -> None:
-    """Seed the random layers by step and process, so that there is no stream to restore when resuming."""
-    own = (seed << 32) + step
-    if rank:
-        own = int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
-    # torch.manual_seed would do all, but it records the call stack, which is slow.
-    torch.default_generator.manual_seed(own)
-    if device.type == "cuda":
-        torch.cuda.manual_seed_all(own)
-    elif device.type == "mps":
-        torch.mps.manual_seed(own)

@@ -20,7 +20,7 @@ from hw8.data.splits import split_rows
 from hw8.runs.train import build
 from hw8.scoring.inference import Scorer
 from hw8.training.checkpoint import TrainingState
-from hw8.training.loop import Trainer
+from hw8.training.step import Stepper
 
 MODELS = {str(load_preset(name).model): name for name in PRESETS}  # one preset of each model and its options
 META = torch.device("meta")
@@ -53,37 +53,37 @@ def _as_on_a_gpu(monkeypatch):
     monkeypatch.setattr(torch, "autocast", lambda kind, **settings: autocast("cpu", **settings))
 
 
-def without_values(preset: str) -> tuple[Trainer, torch.Tensor]:
-    """A training of a preset whose model and images have no values, and the rows of a batch."""
+def without_values(preset: str) -> tuple[Stepper, torch.Tensor]:
+    """The steps of a training of a preset whose model and images have no values, and the rows of a batch."""
     config = dataclasses.replace(load_preset(preset), device="cpu", precision="bf16")
     images = Images(NOISE, config.data.crop)
-    trainer = build(config, images, split_rows(len(images), config.data))
-    trainer.model = channels_last(trainer.state.model).to(META)
-    trainer.state, trainer.device = TrainingState(trainer.model, config.train, ""), META
-    trainer.resident_NHWC = torch.from_numpy(images.read(np.arange(40))).to(META)
-    return trainer, torch.arange(8, device=META)
+    stepper = build(config, images, split_rows(len(images), config.data)).stepper
+    stepper.model = channels_last(stepper.state.model).to(META)
+    stepper.state, stepper.device = TrainingState(stepper.model, config.train, ""), META
+    stepper.resident_NHWC = torch.from_numpy(images.read(np.arange(40))).to(META)
+    return stepper, torch.arange(8, device=META)
 
 
 @pytest.mark.parametrize("preset", MODELS.values())
 def test_a_step_needs_no_value_on_the_host(preset):
-    trainer, rows_B = without_values(preset)
-    trainer.state.model.train()
-    trainer._captured_step(rows_B, rows_B > 3)  # the optimizer makes its state, as it does before a capture
-    buffers = dict(trainer.model.named_buffers())
+    stepper, rows_B = without_values(preset)
+    stepper.state.model.train()
+    stepper._captured_step(rows_B, rows_B > 3)  # the optimizer makes its state, as it does before a capture
+    buffers = dict(stepper.model.named_buffers())
     with NoCopies():
-        outputs = trainer._captured_step(rows_B, rows_B > 3)
+        outputs = stepper._captured_step(rows_B, rows_B > 3)
     assert outputs["loss_and_norm"].shape == (2,)
-    assert all(buffer is buffers[name] for name, buffer in trainer.model.named_buffers()), (
+    assert all(buffer is buffers[name] for name, buffer in stepper.model.named_buffers()), (
         "a replay changes the old one"
     )
 
 
 @pytest.mark.parametrize("preset", MODELS.values())
 def test_scoring_needs_no_value_on_the_host(preset):
-    trainer, rows_B = without_values(preset)
-    scorer = Scorer(trainer.state.average, META, "bf16", 8)
+    stepper, rows_B = without_values(preset)
+    scorer = Scorer(stepper.state.average, META, "bf16", 8)
     with torch.inference_mode(), NoCopies():
-        evidence_by_name = scorer._evidence(trainer.resident_NHWC[rows_B])
+        evidence_by_name = scorer._evidence(stepper.resident_NHWC[rows_B])
     assert all(value.shape[0] == 8 for value in evidence_by_name.values())
 
 

@@ -40,10 +40,10 @@ def losses(training: Trainer, steps: int = STEPS) -> list[float]:
 @pytest.mark.parametrize("preset", MODELS.values())
 def test_replayed_steps_are_those_of_a_plain_loop(preset):
     replayed, plain = trainer(preset), trainer(preset)
-    plain.graph, before = None, copy.deepcopy(plain.state.average)
+    plain.stepper.graph, before = None, copy.deepcopy(plain.state.average)
     np.testing.assert_allclose(losses(replayed), losses(plain), rtol=2e-2)
-    assert replayed.graph is not None
-    assert replayed.graph._graphs
+    assert replayed.stepper.graph is not None
+    assert replayed.stepper.graph._graphs
     # The averaged weights, which score: apart by little of the way that they went.
     average, other, first = (
         torch.cat([p.flatten() for p in model.parameters()])
@@ -59,7 +59,7 @@ def test_replayed_steps_are_those_of_a_plain_loop(preset):
 @pytest.mark.parametrize("preset", ["resnet", "fcn_crop"])
 def test_images_on_the_gpu_train_as_those_of_the_host(preset):
     resident, streamed = trainer(preset), trainer(preset)
-    streamed.resident_NHWC = None
+    streamed.stepper.resident_NHWC = None
     np.testing.assert_allclose(losses(resident), losses(streamed), rtol=2e-2)
 
 
@@ -67,8 +67,8 @@ def test_images_on_the_gpu_train_as_those_of_the_host(preset):
 def test_a_replayed_step_that_overflows_float16_moves_no_weight_and_is_counted(preset):
     training = trainer(preset, precision="fp16")
     losses(training, 4)
-    assert training.graph is not None
-    assert training.graph._graphs
+    assert training.stepper.graph is not None
+    assert training.stepper.graph._graphs
     before = copy.deepcopy(training.state.model.state_dict())
     training.state.scaler._scale.fill_(2.0**100)
     training.step(training.splits.train[:19])

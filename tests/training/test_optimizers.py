@@ -148,7 +148,7 @@ def test_a_run_resumes_with_its_momentum(trainer, tmp_path):
 
 
 def test_an_overflow_in_float16_moves_no_weight(trainer):
-    trainer.precision = "fp16"
+    trainer.stepper.precision = "fp16"
     trainer.state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40)
     before = copy.deepcopy(trainer.state.model.state_dict())
     trainer.step(trainer.splits.train[:32])

@@ -21,7 +21,8 @@ from hw8.models.averaging import averaging_decay, update_average
 from hw8.models.losses import reconstruction_loss
 from hw8.models.output import Model
 from hw8.runs import train as session
-from hw8.training import distributed, loop
+from hw8.training import distributed
+from hw8.training import step as step_module
 from hw8.training.checkpoint import TrainingState
 from hw8.training.loop import Trainer
 from hw8.training.optimizers import AdamW
@@ -46,14 +47,14 @@ def test_the_gradient_is_cut_to_its_largest_norm(trainer, monkeypatch):
         original(self)
 
     monkeypatch.setattr(AdamW, "step", step)
-    trainer.config = changed(trainer.config, train={"clip_norm": 1e-3})
+    trainer.stepper.config = changed(trainer.config, train={"clip_norm": 1e-3})
     trainer.step(trainer.splits.train[:64])
     assert norms == [pytest.approx(1e-3, rel=1e-3)]
     assert trainer.pending[0][1] > 0.01, "what is reported is the norm before the cut"
 
 
 def test_a_step_that_overflows_float16_is_skipped_and_counted(trainer):
-    trainer.precision = "fp16"
+    trainer.stepper.precision = "fp16"
     trainer.state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40)
     before = copy.deepcopy(trainer.state.model.state_dict())
     trainer.step(trainer.splits.train[:64])
@@ -78,7 +79,7 @@ def test_float16_has_the_gradient_of_float32_but_for_rounding(trainer, monkeypat
 
     monkeypatch.setattr(AdamW, "step", step)
     for precision in ("fp32", "fp16"):
-        trainer.precision = precision
+        trainer.stepper.precision = precision
         trainer.state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, enabled=precision == "fp16")
         trainer.state.progress.step = 0
         trainer.step(trainer.splits.train[:64])
@@ -117,7 +118,7 @@ def test_the_learning_rate_is_the_schedules(trainer):
 def test_the_loss_is_the_mean_over_the_batch_whatever_its_parts(trainer):
     rows = trainer.splits.train[:50]
     x_NCHW = to_pixels(torch.from_numpy(trainer.images.read(rows)))
-    trainer.config = changed(trainer.config, data={"flip": False})
+    trainer.stepper.config = changed(trainer.config, data={"flip": False})
     with torch.no_grad():
         model = copy.deepcopy(trainer.state.model).train()
         expected = (model(x_NCHW).recon_NCHW - x_NCHW).square().flatten(1).mean(1).mean()
@@ -128,14 +129,14 @@ def test_the_loss_is_the_mean_over_the_batch_whatever_its_parts(trainer):
 @pytest.mark.parametrize("flip", [True, False])
 def test_half_of_the_images_are_mirrored_if_they_may_be(trainer, monkeypatch, flip):
     seen = []
-    original = loop.training_batch
+    original = step_module.training_batch
 
     def batch(*words):
         seen.append(original(*words))
         return seen[-1]
 
-    monkeypatch.setattr(loop, "training_batch", batch)
-    trainer.config = changed(trainer.config, data={"flip": flip})
+    monkeypatch.setattr(step_module, "training_batch", batch)
+    trainer.stepper.config = changed(trainer.config, data={"flip": flip})
     rows = trainer.splits.train[:64]
     trainer.step(rows)
     plain = to_pixels(torch.from_numpy(trainer.images.read(rows)))

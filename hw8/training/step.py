@@ -1,0 +1,123 @@
+"""One optimisation step: the images of a batch, its loss and gradient, the new weights."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+
+from hw8.base.cuda_graph import CudaGraph
+from hw8.base.device import autocast, convolves
+from hw8.base.processes import processes
+from hw8.config import RunConfig
+from hw8.data.arrays import Images, to_pixels
+from hw8.data.loader import mirrored_rows, resident_images, training_batch
+from hw8.models.losses import objective
+from hw8.training.checkpoint import TrainingState
+from hw8.training.distributed import exchange
+from hw8.training.optimizers import clip_gradients
+
+# Images at once on a CPU, with convolutions and without: measured on two cores. More no longer fit their caches, fewer
+# keep the cores less busy.
+MICROBATCH = {True: 128, False: 400}
+
+
+class Stepper:
+    """Makes the steps of a training: microbatch by microbatch on a CPU, by replaying a captured step on a GPU."""
+
+    def __init__(self, config: RunConfig, images: Images, state: TrainingState, precision: str) -> None:
+        self.config, self.images, self.state, self.precision = config, images, state, precision
+        self.device = next(state.model.parameters()).device
+        self.model: Any = torch.compile(state.model) if config.train.compile else state.model
+        self.channels_last = convolves(state.model)
+        self.stop_requested: Callable[[], bool] = lambda: False
+        self.stop_agreed = False  # of several processes: whether all know that one of them was asked to stop
+        self.job = processes()
+        self.graph: CudaGraph | None = None
+        self.resident_NHWC: torch.Tensor | None = None
+        if self.device.type == "cuda" and self.job.count == 1 and not config.train.compile:
+            self.graph = CudaGraph(self._captured_step, self.device)
+            self.resident_NHWC = resident_images(images, self.device)
+
+    def __call__(self, rows_B: np.ndarray) -> torch.Tensor:
+        """Make one step on these rows, each process with its shard; return its loss and gradient norm (2,)."""
+        state, step = self.state, self.state.progress.step
+        _seed_layers(self.config.seed, step, self.job.rank, self.device)
+        if not state.model.training:
+            state.model.train()
+        microbatches = self._microbatches(rows_B)
+        if self.graph is None:
+            batches = (
+                training_batch(self.images, rows_M, self.device, mirrored_M, self.channels_last)
+                for rows_M, mirrored_M in microbatches
+            )
+            return self._optimise(batches, len(rows_B))
+        [(_, mirrored_B)] = microbatches
+        given_B = rows_B if self.resident_NHWC is not None else self.images.read(rows_B)
+        inputs = (given_B,) if mirrored_B is None else (given_B, mirrored_B)
+        return self.graph(*inputs)["loss_and_norm"]
+
+    def stop_asked(self) -> bool:
+        """Whether a stop was requested: of this process or, of several, of any one, as all agreed in the last step."""
+        return self.stop_agreed if self.job.count > 1 else self.stop_requested()
+
+    def release(self) -> None:
+        """Free the memory of a GPU that captured steps and resident images take."""
+        self.graph = self.resident_NHWC = None
+
+    def _captured_step(self, given_B: torch.Tensor, mirrored_B: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+        """The step on a GPU, given the batch's images, uint8 (B, side, side, C), or their rows if all images lie there.
+
+        `mirrored_B` says which of them are mirrored left to right.
+        """
+        batch_BHWC = given_B if self.resident_NHWC is None else self.resident_NHWC[given_B]
+        if mirrored_B is not None:
+            batch_BHWC = torch.where(mirrored_B.view(-1, 1, 1, 1), batch_BHWC.flip(2), batch_BHWC)
+        x_NCHW = to_pixels(batch_BHWC, self.device, self.channels_last)
+        return {"loss_and_norm": self._optimise([x_NCHW], len(x_NCHW))}
+
+    def _optimise(self, batches: Iterable[torch.Tensor], count: int) -> torch.Tensor:
+        """Step along the gradient of these microbatches of a batch of `count`; return its loss and gradient norm (2,).
+
+        On a GPU nothing here may wait for it, since the step is captured (see CudaGraph).
+        """
+        state, train = self.state, self.config.train
+        loss = torch.zeros((), device=self.device)
+        for x_NCHW in batches:
+            with autocast(self.precision, self.device):
+                output = self.model(x_NCHW)
+            share = objective(train.loss, output, x_NCHW).sum() / count
+            state.scaler.scale(share).backward()
+            loss += share.detach()
+        loss, self.stop_agreed = exchange(state.model, loss, self.stop_requested())
+        state.scaler.unscale_(state.optimizer)
+        norm = clip_gradients(state.model, train.clip_norm)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.optimizer.zero_grad()
+        state.update_average()
+        return torch.stack([loss, norm])
+
+    def _microbatches(self, rows_B: np.ndarray) -> list[tuple[np.ndarray, np.ndarray | None]]:
+        """This process's rows of a batch, and which of them are mirrored, in microbatches that fit a CPU's cache."""
+        flip = self.config.data.flip
+        mirrored_B = mirrored_rows(len(rows_B), self.config.seed, self.state.progress.step) if flip else None
+        mine = np.array_split(np.arange(len(rows_B)), self.job.count)[self.job.rank]
+        count = 1
+        if self.device.type == "cpu" and self.state.model.splits():
+            count = -(-len(mine) // (self.config.train.part_size or MICROBATCH[self.channels_last]))
+        places = np.array_split(mine, count)
+        return [(rows_B[place_M], None if mirrored_B is None else mirrored_B[place_M]) for place_M in places]
+
+
+def _seed_layers(seed: int, step: int, rank: int, device: torch.device) -> None:
+    """Seed the random layers by step and process, so that there is no stream to restore when resuming."""
+    own = (seed << 32) + step
+    if rank:
+        own = int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
+    # torch.manual_seed would do all, but it records the call stack, which is slow.
+    torch.default_generator.manual_seed(own)
+    if device.type == "cuda":
+        torch.cuda.manual_seed_all(own)
+    elif device.type == "mps":
+        torch.mps.manual_seed(own)
