@@ -8,7 +8,7 @@ import warnings
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -18,6 +18,7 @@ from hw8.base.threads import available_cores
 from hw8.data.arrays import SMALLEST_SIDE
 
 Crop = Literal["centre", "pad", "stretch"]
+CROPS: tuple[Crop, ...] = get_args(Crop)
 
 # The formats that pictures come in; Pillow's decoders of dozens of rare ones are never started.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")

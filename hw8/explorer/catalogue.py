@@ -175,12 +175,12 @@ class Catalogue:
         self._require_scores()
         return self._known(row) | {"name": f"image {row}", "runs": [run.explain_row(row) for run in self.runs]}
 
-    def score_upload(self, content: bytes, name: str) -> dict[str, Any]:
+    def score_upload(self, content: bytes, name: str, crop: str = "centre") -> dict[str, Any]:
         """The scores of a reader's own picture. Raises InputError if it cannot be read, or is too large."""
         self._require_scores()
         full = self.images.array_NHWC.shape[1]
         with self._busy:  # one picture at a time is decoded, since a large one takes half a gigabyte
-            image_HWC = read_upload(content, name, full, self.images.channels)
+            image_HWC = read_upload(content, name, full, self.images.channels, crop)
         # The picture is scaled to the data set's whole side first, then cropped as each run crops its images.
         return {"name": name, "runs": [run.explain(run.images.cropped(image_HWC[None])[0]) for run in self.runs]}
 

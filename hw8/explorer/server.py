@@ -70,8 +70,9 @@ def create_app(catalogue: Catalogue) -> Starlette:
             if len(content) > LARGEST_BYTES:
                 return JSONResponse({"error": f"over {LARGEST_BYTES / 1e6:.0f} MB; make the picture smaller"}, 413)
         name = request.query_params.get("name", "your image")[:LONGEST_NAME]
+        crop = request.query_params.get("crop", "centre")
         try:
-            return JSONResponse(await run_in_threadpool(catalogue.score_upload, bytes(content), name))
+            return JSONResponse(await run_in_threadpool(catalogue.score_upload, bytes(content), name, crop))
         except InputError as error:  # not a 4xx, which browsers log as a fault of the page
             return JSONResponse({"error": str(error)})
 

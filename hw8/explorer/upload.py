@@ -9,7 +9,7 @@ from PIL import Image
 
 from hw8.base.errors import InputError
 from hw8.data.picture_folder import CONVERT, UNREAD
-from hw8.data.pictures import FORMATS, decoding, flattened, squared
+from hw8.data.pictures import CROPS, FORMATS, decoding, flattened, squared
 
 # Chosen by hand: photographs of most cameras are smaller, and decoding a picture at the limit takes half a gigabyte.
 LARGEST_BYTES = 20_000_000
@@ -21,13 +21,16 @@ REMEDIES = {
 }
 
 
-def read_upload(content: bytes, name: str, side: int, channels: int) -> np.ndarray:
-    """The centre square of a picture, scaled to `side` pixels: uint8 (side, side, channels).
+def read_upload(content: bytes, name: str, side: int, channels: int, crop: str = "centre") -> np.ndarray:
+    """A picture as a square of `side` pixels: uint8 (side, side, channels), cropped as `prepare_data --crop` says.
 
     The picture may have any size and mode; it is turned as its EXIF data says, transparent parts become white, and of
     several frames the first is taken. Raises InputError if it cannot be read, has a format that its `name` says must
-    be converted first, or has over 25 million pixels: the size is read from the header, before anything is decoded.
+    be converted first, for an unknown `crop`, or if it has over 25 million pixels: the size is read from the header,
+    before anything is decoded.
     """
+    if crop not in CROPS:
+        raise InputError(f"there is no crop {crop[:20]!r}; there are {', '.join(CROPS)}")
     if PurePath(name).suffix.lower() in UNREAD:
         raise InputError(CONVERT)
     if not content:
@@ -39,7 +42,7 @@ def read_upload(content: bytes, name: str, side: int, channels: int) -> np.ndarr
             if picture.width * picture.height > LARGEST_PIXELS:
                 size = f"{picture.width:,} x {picture.height:,} pixels"
                 raise InputError(f"{size}, over {LARGEST_PIXELS:,} together; make the picture smaller")
-            return squared(flattened(picture, channels), side, "centre")
+            return squared(flattened(picture, channels), side, crop)
     except InputError as error:
         remedy = REMEDIES.get(str(error))
         raise InputError(f"{error}; {remedy}" if remedy else str(error)) from None

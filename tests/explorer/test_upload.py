@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hw8.base.errors import InputError
+from hw8.data.pictures import read_picture
 from hw8.explorer import upload
 from hw8.explorer.upload import read_upload
 
@@ -44,6 +45,17 @@ def test_any_mode_is_read(mode):
         picture = gradient(64, 64).convert(mode)
     found = read(file_of(picture, form), 32, 3)
     assert found[:8].mean() < 120 < found[-8:].mean()
+
+
+@pytest.mark.parametrize("crop", ["centre", "pad", "stretch"])
+def test_it_is_cropped_as_the_training_images_were(crop, tmp_path):
+    content = file_of(gradient(90, 30))
+    (tmp_path / "a.png").write_bytes(content)
+    np.testing.assert_array_equal(
+        read_upload(content, "a.png", 16, 3, crop), read_picture(tmp_path / "a.png", 16, 3, crop)
+    )
+    with pytest.raises(InputError, match="there is no crop 'whole'; there are centre, pad, stretch"):
+        read_upload(content, "a.png", 16, 3, "whole")
 
 
 def test_it_is_turned_as_its_exif_data_says():
