@@ -39,8 +39,8 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str, expl
     """Score a test set with a run and write OUT, a page that stands alone.
 
     `where` defaults to the run's own data; `explain` is the command that explains an image if its ID follows. Without
-    labels there are no ROC curves and no mistakes to show. Raises
-    InputError if there is no such run, it does not fit the data, or `out` cannot be written.
+    labels there are no ROC curves and no mistakes to show. Raises InputError if there is no such run, it does not fit
+    the data, or `out` cannot be written.
     """
     trained = TrainedRun.load(run)
     source = trained.open_source(where)
