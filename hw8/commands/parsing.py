@@ -190,7 +190,7 @@ def parse_training(text: str, argv: Sequence[str]) -> TrainArguments:
             raise InputError(f"--resume {start['resume']}: no run here (config.yaml is missing); give the run's folder")
         default = read_config(config_file)
     elif start["config"] is not None:
-        default = read_config(Path(start["config"]))
+        default = read_config(Path(start["config"]), whole=True)
     else:
         default = load_preset(start["preset"] or DEFAULT_PRESET)
     if start["preset"] not in (None, default.preset):

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from hw8.base.errors import InputError
 from hw8.base.text import counted
 from hw8.commands.parsing import Omittable, parse
-from hw8.commands.spelling import spelled
+from hw8.commands.spelling import own_words, spelled
 from hw8.config import Device
 
 if TYPE_CHECKING:
     from hw8.runs.predict import Discovery, Prediction
+
+
+NEARLY_ALL = 0.9  # share of flagged images, chosen by hand: test sets of so many anomalies are rare
 
 
 @dataclasses.dataclass
@@ -89,12 +93,17 @@ def notes(prediction: "Prediction") -> list[str]:
     if prediction.development:
         images = f"{len(prediction.score_N):,} normal images of {prediction.source}, held out from training"
         lines.append(f"Scored:   {images}: it has no test set")
+    if prediction.flagged_share is not None and prediction.flagged_share > NEARLY_ALL:
+        lines.append(f"Warning:  nearly all images are flagged; was {runs[0]} trained on images like these?")
     if prediction.correlation is not None:
         pairs = [(a, b) for a in range(len(runs)) for b in range(a)]
         correlations = ", ".join(f"{runs[b]} and {runs[a]} {prediction.correlation[a, b]:.2f}" for a, b in pairs)
         lines.append(f"Agreement: rank correlation of {correlations}")
         copies = [" = ".join(str(runs[run]) for run in group) for group in prediction.groups if len(group) > 1]
         lines += [f"Counted once: {names} (rank correlation of .99 or more)" for names in copies]
+        if prediction.p_value_N is None:
+            reason = "these runs held out different normal images, or one of them is transductive"
+            lines.append(f"P-values: none, since {reason}")
     if prediction.share is not None:
         lines.append(
             "Transductive: these scores were made by looking at the unlabelled test images as a whole; check that "
@@ -106,7 +115,7 @@ def notes(prediction: "Prediction") -> list[str]:
 
 def flagged(prediction: "Prediction") -> str | None:
     """A line on how many images are flagged, or why none can be; None without p-values."""
-    from hw8.scoring.tails import ALPHA
+    from hw8.scoring.tails import ALPHA, is_flagged
 
     if prediction.flagged_share is None:
         return None
@@ -116,7 +125,11 @@ def flagged(prediction: "Prediction") -> str | None:
             f"none can be at p <= {ALPHA}: {prediction.normals} calibration images give no p-value below "
             f"{smallest:.3f}; train on more images, or hold out more of them"
         )
-    return f"{prediction.flagged_share:.1%} of the images at p <= {ALPHA} (of normal images alone: {ALPHA:.0%})"
+    expected = f"of normal images {ALPHA:.0%} are expected"
+    if prediction.labels is not None and prediction.p_value_N is not None:
+        p_value_M = prediction.p_value_N[prediction.labels.label_N == 0]
+        expected += f", and {is_flagged(p_value_M).sum():,} of {len(p_value_M):,} are"
+    return f"{prediction.flagged_share:.1%} of the images at p <= {ALPHA} ({expected})"
 
 
 def discovered(discovery: "Discovery", normals: int) -> str:
@@ -137,6 +150,8 @@ def main() -> None:
     from hw8.report.tables import auc_table
     from hw8.runs.predict import predict
 
+    if not arguments.runs and "--run" in own_words():
+        raise InputError("--run: a value is missing; omit it to take the run finished last")
     if arguments.shard is not None:
         if text := _score_shard(arguments):
             print(text)

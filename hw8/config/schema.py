@@ -203,17 +203,20 @@ def to_yaml(config: RunConfig) -> str:
     return yaml.safe_dump(values, sort_keys=False)
 
 
-def read_config(path: Path) -> RunConfig:
-    """Read a `config.yaml`. Raises InputError if it is missing, not YAML, or holds an unknown or bad field."""
+def read_config(path: Path, whole: bool = False) -> RunConfig:
+    """Read a `config.yaml`. Raises InputError if it is missing, not YAML, or holds an unknown or bad field.
+
+    A run of an earlier version may lack what has a default; a `whole` one may lack no section.
+    """
     try:
         text = read_text(path)
     except (OSError, ValueError) as error:
         reason = first_words(error)
         raise InputError(f"{path}: cannot be read ({reason}); give a config.yaml that train.py wrote") from None
-    return from_yaml(text, str(path))
+    return from_yaml(text, str(path), whole)
 
 
-def from_yaml(text: str, name: str) -> RunConfig:
+def from_yaml(text: str, name: str, whole: bool = False) -> RunConfig:
     """The settings that `to_yaml` wrote. Raises InputError, starting with `name`, for anything else."""
     import yaml
 
@@ -221,6 +224,10 @@ def from_yaml(text: str, name: str) -> RunConfig:
         values = yaml.safe_load(text)
     except Exception as error:  # a bad value fails inside PyYAML in more ways than it documents
         raise InputError(f"{name}: not YAML ({first_words(error, 160)}); mend it, or train again") from None
+    missing = [section for section in SECTIONS if section not in values] if isinstance(values, dict) else []
+    if whole and missing:
+        hint = "start from a config.yaml that train.py wrote, or give options in place of a file"
+        raise InputError(f"{name}: has no {', '.join(missing)}; {hint}")
     try:
         return from_mapping(values)
     except InputError as error:

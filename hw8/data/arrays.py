@@ -34,7 +34,8 @@ class Images:
     ) -> None:
         full = array_NHWC.shape[1]
         if crop is not None and crop > full:
-            raise InputError(f"`crop` {crop}: larger than the {full}-pixel images of {name}; choose 1 to {full}")
+            sides = f"{SMALLEST_SIDE} to {full}"
+            raise InputError(f"`crop` {crop}: larger than the {full}-pixel images of {name}; choose {sides}")
         self.array_NHWC = array_NHWC
         self.name = name
         self.side = crop or full

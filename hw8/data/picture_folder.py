@@ -9,7 +9,8 @@ import numpy as np
 
 from hw8.base.errors import InputError, printable
 from hw8.base.text import counted
-from hw8.data.pictures import Crop, read_pictures
+from hw8.data.arrays import SMALLEST_SIDE
+from hw8.data.pictures import CROPS, LARGEST_SQUARE, Crop, read_pictures
 
 # The usual ends of names of the formats that hw8.data.pictures reads.
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
@@ -106,8 +107,12 @@ def read_images(
     `pictures` is a folder, whose pictures are read in the order of their names, subfolders included, or a list of
     files. Each picture is turned upright as its EXIF data says, its transparent parts become white, `crop` makes a
     square of it (`centre` keeps the centre square, `pad` adds bars, `stretch` distorts), and Lanczos scales that.
-    Raises InputError, a ValueError, naming the first file that cannot be read, or if there is none.
+    Raises InputError, a ValueError, naming the first file that cannot be read, if there is none, or for another side
+    than 4 to 1,024 pixels, another number of channels than 1 or 3, or an unknown `crop`.
     """
+    if not SMALLEST_SIDE <= side <= LARGEST_SQUARE or channels not in (1, 3) or crop not in CROPS:
+        allowed = f"`side` {SMALLEST_SIDE} to {LARGEST_SQUARE}, `channels` 1 or 3, `crop` {', '.join(CROPS)}"
+        raise InputError(f"side={side}, channels={channels}, crop={crop!r}: there are {allowed}")
     root, names = named_pictures(pictures)
     images = []
     for name, image in zip(names, read_pictures(root, names, side, channels, crop), strict=True):

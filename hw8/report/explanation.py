@@ -13,6 +13,7 @@ from hw8.data.splits import evenly_spaced
 from hw8.report.figures import error_scale, overlay, save_figure, three_channels
 from hw8.report.plots import new_figure
 from hw8.report.words import (
+    DIRECTION,
     SHOWN,
     USUAL,
     USUAL_ALONE,
@@ -75,7 +76,7 @@ class Explanation:
             [(f"  {name}", p_in_words(p, self.normals), shares.get(name, "")) for name, p in parts], left=2
         )
         if self.deviations:
-            what = "measurements that add most, with their shares;" if self.added else "largest deviations,"
+            what = "single measurements that add most, with their shares;" if self.added else "largest deviations,"
             lines.append(f"{what} in units of the normals' spread (usual: -2 to 2):")
             added = {name: percent(share) for name, share in self.added.items()}
             lines += aligned(
@@ -158,8 +159,10 @@ class Explainer:
 
 def _adding_most(deviations: Sequence[Deviation], row: int) -> tuple[dict[str, float], dict[str, float]]:
     """Of the measurements that add most to an image's joint distance, the deviations, and the shares of its square."""
-    directed = [item for item in deviations if item.name in WORDS and item.share_N[row] >= LEAST_ADDED]
-    ranked = sorted(directed, key=lambda item: -item.share_N[row])[:LARGEST_DEVIATIONS]
+    # Of a vector without names, such as the texture, no single number stands for its share.
+    single = [item for item in deviations if item.name not in DIRECTION and item.name in WORDS]
+    single = [item for item in single if item.share_N[row] >= LEAST_ADDED]
+    ranked = sorted(single, key=lambda item: -item.share_N[row])[:LARGEST_DEVIATIONS]
     by_name = {SHOWN.get(item.name, item.name): item for item in ranked}
     added = {name: float(item.share_N[row]) for name, item in by_name.items()}
     return {name: float(item.deviation_N[row]) for name, item in by_name.items()}, added
@@ -235,7 +238,7 @@ def draw_explanation(path: Path, explanation: Explanation) -> None:
         if explanation.added:
             sides.bar_label(drawn, [percent(explanation.added[name]) for name, _ in largest], padding=2, fontsize=7)
             sides.margins(x=0.2)
-            title = "measurements that add most, in the\nnormals' spread (in %: share of the square)"
+            title = "single measurements that add most, in the\nnormals' spread (in %: share of the square)"
         sides.set_title(title, fontsize=8)
     else:
         sides.set_axis_off()

@@ -58,7 +58,7 @@ WORDS: dict[str, tuple[str, str]] = {
 # Of an image that its own evidence would not flag; in a transductive run the other test images may.
 USUAL, USUAL_ALONE = "not unusual as a whole", "not unusual by itself"
 # Columns whose own name would say nothing beside others.
-SHOWN = {"turned 0": "upright", "none": "undamaged", "texture": "smoothness of texture"}
+SHOWN = {"turned 0": "upright", "none": "undamaged"}
 # Vectors without a direction, of which "unusual NAME" would say nothing.
 UNUSUAL = {"early": "unusual colours or edges", "latent": "unusual features"}
 # The column that gives the direction of a vector whose columns have no names; of others it is their mean.

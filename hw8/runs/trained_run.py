@@ -163,7 +163,12 @@ class TrainedRun:
 
     def open_source(self, where: str | None) -> Source:
         """The images at `where` or, if that is None, the run's own. Raises InputError if there are none."""
-        return open_source(self.config.data.source if where is None else where)
+        if where is not None:
+            return open_source(where)
+        try:
+            return open_source(self.config.data.source)
+        except InputError as error:
+            raise InputError(f"{self.name}: its own images are not there: {error}") from None
 
     def open_test(self, source: Source) -> Images:
         """The test images, cropped as this run takes them. Raises InputError if side or channels differ from its own.

@@ -79,7 +79,10 @@ class RunFolder:
         """Return an existing run and its settings. Raises InputError if there is none."""
         folder = cls(path)
         if not folder.config.exists():
-            hint = nearest(str(path), [str(config.parent) for config in RUNS.glob("*/config.yaml")])
+            if (path / "result.json").exists():
+                raise InputError(f"{path}: is of a classical baseline, which has scores but no model; give a run")
+            configs = [*RUNS.glob("*/config.yaml"), *RUNS.glob("*/*/config.yaml")]
+            hint = nearest(str(path), [str(config.parent) for config in configs])
             raise InputError(f"{path}: no run here (config.yaml is missing);{hint} {command('train')} makes one")
         return folder, read_config(folder.config)
 

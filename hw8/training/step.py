@@ -112,8 +112,9 @@ class Stepper:
 
 def _seed_layers(seed: int, step: int, rank: int, device: torch.device) -> None:
     """Seed the random layers by step and process, so that there is no stream to restore when resuming."""
-    own = (seed << 32) + step
-    if rank:
+    # A CPU's generator takes the low 32 bits of a number, so that the seed must not stand above them.
+    own = step
+    if seed or rank:
         own = int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
     # torch.manual_seed would do all, but it records the call stack, which is slow.
     torch.default_generator.manual_seed(own)

@@ -43,6 +43,13 @@ def test_another_model_has_its_own_options():
     assert (chosen.name, chosen.options) == ("resnet", {"latent": 128, "widths": (8, 8, 8, 8)})
 
 
+def test_a_file_to_start_from_is_whole(tmp_path):
+    """With defaults for what is missing, it would train another model under the preset's name."""
+    (tmp_path / "c.yaml").write_text("preset: boss_quick\ntrain:\n  most_steps: 3\n")
+    with pytest.raises(InputError, match=r"c.yaml: has no data, model, scoring; start from a config.yaml that"):
+        model_of("--config", tmp_path / "c.yaml")
+
+
 @pytest.mark.parametrize("word", ["--config", "--resume"])
 def test_a_runs_file_decides_which_options_there_are(word, tmp_path):
     config = changed(load_preset("memae"), model={"options": {"slots": 32}})

@@ -44,3 +44,9 @@ def test_what_cannot_be_read_is_named(folder):
         hw8.read_images([])
     with pytest.raises(InputError, match="no folder that can be read"):
         hw8.read_images(folder / "gone")
+
+
+@pytest.mark.parametrize("wrong", [{"side": 0}, {"side": -1}, {"side": 2000}, {"channels": 2}, {"crop": "all"}])
+def test_arguments_that_make_no_image_are_refused_before_a_picture_is_read(wrong):
+    with pytest.raises(InputError, match="there are `side` 4 to 1024, `channels` 1 or 3, `crop` centre, pad, stretch"):
+        hw8.read_images(["none.png"], **wrong)

@@ -423,3 +423,19 @@ def test_a_model_that_pytorch_cannot_export_is_one_line(plain, tmp_path, monkeyp
     with pytest.raises(InputError, match=r"PyTorch cannot export its model \(no such operator\)"):
         export_onnx(plain.out.parent, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_check_gives_a_file_one_image_then_three_then_the_rest(monkeypatch):
+    sizes = []
+
+    class Session:
+        def __init__(self, *_, **__):
+            pass
+
+        def run(self, names, images):
+            sizes.append(len(images["images"]))
+            return np.zeros(sizes[-1]), np.zeros(sizes[-1])
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    assert len(export.run_file(Path("x.onnx"), np.zeros((10, 8, 8, 3), np.uint8))[0]) == 10
+    assert sizes == [1, 3, 6]

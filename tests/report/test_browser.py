@@ -132,7 +132,7 @@ def test_the_gallery_filters_sorts_and_opens(offline, report):
     assert f"image {numbers[2]}," in page.locator("#dialog-title").inner_text()
     page.keyboard.press("ArrowRight")
     assert f"image {numbers[3]}," in page.locator("#dialog-title").inner_text()
-    page.get_by_role("button", name="before").click()
+    page.get_by_role("button", name="previous").click()
     page.keyboard.press("Enter")  # the button keeps the focus
     assert f"image {numbers[1]}," in page.locator("#dialog-title").inner_text()
     page.keyboard.press("ArrowRight")

@@ -68,7 +68,7 @@ def test_figures_in_the_page_are_those_of_the_csv_file(page, trained, tmp_path):
         assert "l1" not in card["all"]  # the score itself
     flagged_N, labels = done.p_value_N <= 0.05, done.labels.label_N
     counts = [f"{flagged_N[label].sum()} of {label.sum()}" for label in (labels >= 0, labels == 1, labels == 0)]
-    words = "{} images are flagged (p &le; .05): {} anomalies and {} normal ones, of which 5% are expected."
+    words = "{} images are flagged (p &le; .05): {} anomalies, and {} normal ones, where 5% are expected."
     assert words.format(*counts) in page
     run = TrainedRun.load(trained.folder.path).with_all_evidence()
     images = run.open_test(run.open_source(None))

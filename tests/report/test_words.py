@@ -132,13 +132,16 @@ def test_what_adds_most_to_a_joint_distance_is_listed_with_its_share(trained):
     table = run.scorer.with_evidence(None).table(trained.images, trained.splits.calibration)
     calibration = Calibration.fit(table, ("l1", "bands", "texture"))
     run = dataclasses.replace(run, calibration=calibration, scorer=run.scorer.with_evidence(("l1", "bands", "texture")))
-    noise = np.random.default_rng(0).integers(0, 255, (1, 32, 32, 3), np.uint8)
-    found = Explainer(run, 1.0).explain(noise, ["noise"])[0]
-    assert [*found.added] == [*found.deviations]
-    assert [*found.added.values()] == sorted(found.added.values(), reverse=True)
-    shares = {"smoothness of texture": "texture", "bands": "bands", "l1": "l1"}
-    assert found.added == pytest.approx({name: found.shares[shares[name]] for name in found.added})
-    assert any(line.startswith("measurements that add most, with their shares") for line in found.lines())
+    batch_BHWC = trained.images.read(trained.splits.development[:20])
+    explained = Explainer(run, 1.0).explain(batch_BHWC, [""] * len(batch_BHWC))
+    for found in explained:
+        assert [*found.added] == [*found.deviations]
+        assert [*found.added.values()] == sorted(found.added.values(), reverse=True)
+        assert found.added == pytest.approx({name: found.shares[name] for name in found.added})
+        assert not {"bands", "texture"} & {*found.added}, "no single column stands for the share of all"
+        listed = any(line.startswith("single measurements that add most, with their shares") for line in found.lines())
+        assert listed == bool(found.added)
+    assert any(found.added for found in explained)
 
 
 def test_nobody_is_said_to_be_more_unlike_than_an_image_that_none_is(trained, faces):

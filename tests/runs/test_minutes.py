@@ -108,3 +108,35 @@ def test_epochs_by_name_are_whole_also_those_of_a_timed_run(trainer, tmp_path):
     assert (arguments.run.train.epochs, arguments.run.train.most_steps) == (30, None)
     repeated = parse_training("", ["--config", str(tmp_path / "config.yaml")])
     assert repeated.run.train == timed.train
+
+
+@pytest.mark.parametrize(("given", "seconds"), [(0.5, 0.6), (20, 3.0)])
+def test_a_fiftieth_of_a_short_time_is_measured(trainer, monkeypatch, given, seconds):
+    seen = []
+    monkeypatch.setattr(
+        Pace, "measure", classmethod(lambda _, trainer, seconds: seen.append(seconds) or Pace(0.1, 0.1, 0.1))
+    )
+    fit_into(given, trainer, time.monotonic())
+    assert seen == [pytest.approx(seconds)]
+
+
+@pytest.mark.parametrize(
+    ("fit_on", "per_kind", "count"),
+    [("training", 500, 40 + 40 + 16 * 40 + 320), ("calibration", 30, 40 + 40 + 16 * 30)],
+)
+def test_what_is_scored_after_the_training_counts(trainer, monkeypatch, fit_on, per_kind, count):
+    trainer.config = changed(trainer.config, scoring={"fit_on": fit_on})
+    monkeypatch.setattr(minutes, "_seconds", lambda work: 1.0)
+    monkeypatch.setattr(minutes, "PER_KIND", per_kind)
+    assert minutes._seconds_after(trainer) == pytest.approx(400 / 256 + count / 40)
+
+
+def test_the_first_steps_are_not_timed(trainer, monkeypatch):
+    steps = []
+    monkeypatch.setattr(minutes, "_train", lambda trainer, count: steps.append(count))
+    monkeypatch.setattr(minutes, "_seconds", lambda work: work() or 0.5)
+    monkeypatch.setattr(minutes, "_seconds_after", lambda trainer: 7.0)
+    monkeypatch.setattr(type(trainer), "finish_epoch", lambda self, board: None)
+    pace = Pace.measure(trainer, 1.1)
+    assert steps == [minutes.WARM_UP, 1, 3]
+    assert pace == Pace(0.5 / 3 * trainer.per_epoch, 0.5, 7.0)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import shutil
@@ -8,7 +9,7 @@ import torch
 
 from hw8.base.errors import InputError
 from hw8.base.tables import read_table
-from hw8.commands.predict import flagged
+from hw8.commands.predict import flagged, notes
 from hw8.config import to_yaml
 from hw8.config.presets import changed
 from hw8.evaluation.metrics import evaluate
@@ -76,6 +77,17 @@ def test_an_ensemble_is_fused(quick, tmp_path):
     assert flagged(prediction) is None
     for scores in alone:
         assert np.corrcoef(scores, prediction.score_N)[0, 1] > 0.5
+
+
+def test_how_many_normal_images_are_flagged_is_said_where_it_is_known(trained, demo, tmp_path):
+    prediction = predict([trained.folder.path], None, tmp_path / "scores.csv")
+    normal_N = prediction.labels.label_N == 0
+    count = (prediction.p_value_N[normal_N] <= 0.05).sum()
+    assert f"(of normal images 5% are expected, and {count} of {normal_N.sum()} are)" in flagged(prediction)
+    assert flagged(dataclasses.replace(prediction, labels=None)).endswith("(of normal images 5% are expected)")
+    assert not any("nearly all" in line for line in notes(prediction))
+    every = dataclasses.replace(prediction, p_value_N=np.full(120, 0.01))
+    assert any("nearly all images are flagged" in line for line in notes(every))
 
 
 def test_runs_that_cannot_score(trained, quick, demo, tmp_path, monkeypatch):

@@ -230,3 +230,12 @@ def test_a_few_test_images_get_the_boss_score(sets, transducer, monkeypatch):
 def test_other_models_are_refused(name):
     with pytest.raises(InputError, match="starts from a recogniser's encoder"):
         check_can_transduce(create_model(name, 64))
+
+
+def test_few_calibration_images_leave_the_boss_score(sets, transducer, monkeypatch):
+    normal, calibration, test = sets
+    few = Sample(calibration.images, calibration.rows[:4])
+    calibrated = Calibration.fit(transducer.scorer.table(few.images, few.rows))
+    own_N = own_scores(transducer, test)
+    monkeypatch.setattr(Transducer, "describe", None)
+    assert Transducer(transducer.scorer, calibrated, "amounts", seed=0)(normal, few, test, own_N).share == 0

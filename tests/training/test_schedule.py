@@ -4,7 +4,7 @@ import pytest
 
 from hw8.config import TrainConfig
 from hw8.models.averaging import averaging_decay
-from hw8.training.schedule import learning_rate
+from hw8.training.schedule import learning_rate, paced
 
 CONFIG = TrainConfig(lr=1.0, warmup_share=0.1, final_lr_share=0.02)
 
@@ -31,3 +31,13 @@ def test_the_average_forgets_its_first_weights():
     assert averaging_decay(0, CONFIG.ema_decay) == pytest.approx(0.1)
     assert averaging_decay(10_000, CONFIG.ema_decay) == CONFIG.ema_decay
     assert averaging_decay(50, 0.0) == 0
+
+
+def test_warm_up_is_rounded_up():
+    config = TrainConfig(lr=1.0, warmup_share=0.1)
+    assert [learning_rate(step, 15, config) for step in (0, 1, 2)] == pytest.approx([0.5, 1, 1])
+
+
+def test_exactly_enough_steps_are_enough():
+    preset = TrainConfig(epochs=20, batch_size=128, least_steps=60)
+    assert paced(preset, 384) == preset

@@ -25,14 +25,15 @@ const rare = (p, normals) => (normals && Math.round(p * (normals + 1)) <= 1
 function reasons(explained, normals) {
   const parts = Object.entries(explained.parts || {}).sort((a, b) => a[1] - b[1]);
   const shares = Object.entries(explained.shares || {}).sort((a, b) => b[1] - a[1]);
+  const negative = shares.some(([, share]) => share < -0.005);
   const deviations = Object.entries(explained.deviations || {}), added = explained.added || {};
-  const what = Object.keys(added).length ? "Measurements that add most to the score, with their shares" : "Largest deviations";
+  const what = Object.keys(added).length ? "Single measurements that add most, with their shares" : "Largest deviations";
   return [
     ...(explained.words ? [element("p", {}, `Compared with normal images: ${explained.words}.`)] : []),
     ...(parts.length ? bars("How unusual is the evidence (p-value)", parts, (p) => -Math.log10(p) * 33, (p) => p > 0.05,
       (p) => rare(p, normals).replace(/^p /, "")) : []),
-    ...(shares.length ? bars("What the score is made of: shares of the squared distance", shares, (share) => Math.abs(share) * 50,
-      (share) => share < 0.1, (share) => `${Math.round(100 * share)}%`, true) : []),
+    ...(shares.length ? bars("What the score is made of: shares of the squared distance", shares, (share) => Math.abs(share) * (negative ? 50 : 100),
+      (share) => share < 0.1, (share) => `${Math.round(100 * share)}%`, negative) : []),
     ...(deviations.length ? bars(`${what}; in units of the normals' spread (usual: -2 to 2)`, deviations, (z) => Math.abs(z) * 6,
       (z) => Math.abs(z) < 2, (z, name) => (z > 0 ? "+" : "") + z.toFixed(1) + (name in added ? ` (${Math.round(100 * added[name])}%)` : ""), true) : []),
   ];

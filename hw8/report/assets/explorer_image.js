@@ -25,7 +25,7 @@ function fill(answer, steps) {
     return made;
   };
   const close = button("close", () => dialog.close());
-  const bar = steps && opened >= 0 ? [button("← before", () => step(-1)), close, button("next →", () => step(1))] : [close];
+  const bar = steps && opened >= 0 ? [button("← previous", () => step(-1)), close, button("next →", () => step(1))] : [close];
   const title = [answer.name, answer.file, answer.kind].filter((text) => text !== undefined).join(", ");
   const maps = [...new Set(answer.runs.flatMap((run) => run.maps.map(([name]) => name)))];
   dialog.classList.toggle("two", answer.runs.length > 1);

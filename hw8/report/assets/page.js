@@ -115,7 +115,7 @@ function open(index, of) {
   };
   const names = [...(card.wide ? ["image", "reconstruction", "error"] : card.map ? ["image"] : []), ...(card.map ? ["where the score comes from"] : [])];
   dialog.replaceChildren(
-    element("div", { class: "bar" }, button("← before", -1), button("close", 0), button("next →", 1)),
+    element("div", { class: "bar" }, button("← previous", -1), button("close", 0), button("next →", 1)),
     element("h2", { id: "dialog-title" }, (data.methods.length > 1 ? `${data.methods[card.method]}: ` : "") + label(card)),
     element("div", { class: "looks" }, picture(card), ...(card.map ? [element("img", { src: card.map, alt: `where the score of image ${card.id} comes from`, class: "map" })] : [])),
     element("p", { class: "names" }, ...names.map((name) => element("span", {}, name))), ...(card.map ? [] : explain(card.id, "draws where its score comes from")),
