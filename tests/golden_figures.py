@@ -1,6 +1,6 @@
 """Figures that every part which decides a score gives on fixed input: `tests/data/golden/figures.json` holds them.
 
-They were not derived by hand: the tests of each formula do that. They tell a change that was not meant, in a constant
+They were not derived by hand: the tests of the formulas do that. They tell a change that was not meant, in a constant
 as in a sign, and are written anew (`python -m tests.golden_figures`) by a commit that means one and measures it.
 """
 

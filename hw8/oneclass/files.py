@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import math
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
@@ -31,7 +32,7 @@ def read_npz(path: Path) -> LabelledSet:
     """Read an .npz file with the arrays of one of NAMINGS. Raises InputError naming the array that is wrong."""
     with (
         _readable(path, "save plain numbers or text with numpy.savez") as file,
-        np.load(file, allow_pickle=False) as archive,
+        np.load(_archive(path, file), allow_pickle=False) as archive,
     ):
         present = set(archive.files)
         names = next((names for names in NAMINGS if present.issuperset(names)), None)
@@ -48,6 +49,14 @@ def read_npz(path: Path) -> LabelledSet:
         raise InputError(f"{path}: {names[0]} {arrays[0].shape} and {names[2]} {arrays[2].shape}: make images alike")
     has_validation_part = {"val_images", "train_images"} <= present
     return LabelledSet(*arrays, notes=(f"{path.name}: val_images are not used",) if has_validation_part else ())
+
+
+def _archive(path: Path, file: IO[bytes]) -> IO[bytes]:
+    """The same open file, from its start. Raises InputError unless it is an archive as numpy.savez writes it."""
+    if not zipfile.is_zipfile(file):
+        raise InputError(f"{path}: is no .npz file; save its arrays with numpy.savez")
+    file.seek(0)
+    return file
 
 
 def _checked(where: Path, names: Sequence[str], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -67,8 +67,7 @@ def report(parts: Parts, out: Path, settings: Preparation) -> str:
     if parts.shared:
         lines.append(f"Shared:   {parts.shared:,} test images equal a training image, pixel by pixel")
     if parts.held_back:
-        held_back = f"{parts.held_back:,} of the normal pictures to train on"
-        lines.append(f"Held out: {held_back}, for the test set, which has no normal pictures of its own")
+        lines.append(f"Held out: {parts.held_back:,} normal pictures for the test set, which had none of its own")
     if parts.training:
         shape = " x ".join(map(str, settings.shape))
         lines.append(f"Wrote:    {out / TRAINING} ({len(parts.training):,} normal images of {shape})")

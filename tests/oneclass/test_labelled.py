@@ -95,6 +95,12 @@ def test_npz_without_a_test_part_is_cut_by_seed_and_class(tmp_path):
         open_labelled(str(tmp_path / "b.npz")).cut(0)
 
 
+def test_a_file_that_is_no_archive_is_refused(tmp_path):
+    (tmp_path / "a.npz").write_text("x")
+    with pytest.raises(InputError, match=r"a.npz: is no .npz file; save its arrays with numpy.savez$"):
+        open_labelled(str(tmp_path / "a.npz"))
+
+
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [

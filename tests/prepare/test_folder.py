@@ -111,7 +111,7 @@ def test_folders_of_normal_pictures_and_of_anomalies(root, out):
     assert (len(parts.training), len(parts.testing)) == (24, 13)
     assert parts.kinds == {"normal": 6, "cat": 5, "dog": 2}
     assert skipped(out) == dict.fromkeys(["elsewhere/x.png", "top.png"], LOST)
-    assert "Held out: 6 of the normal pictures to train on, for the test set" in report(parts, out, QUICK)
+    assert "Held out: 6 normal pictures for the test set, which had none of its own" in report(parts, out, QUICK)
     test = reds(out, "testingset.npy")
     assert sorted(reds(out) + [red for red in test if red < 100]) == list(range(30))
     assert test != sorted(test), "the order is shuffled"
