@@ -3,7 +3,6 @@
 import contextlib
 import gzip
 import math
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
@@ -53,7 +52,7 @@ def read_npz(path: Path) -> LabelledSet:
 
 def _archive(path: Path, file: IO[bytes]) -> IO[bytes]:
     """The same open file, from its start. Raises InputError unless it is an archive as numpy.savez writes it."""
-    if not zipfile.is_zipfile(file):
+    if file.read(2) != b"PK":  # which all ZIP archives begin with
         raise InputError(f"{path}: is no .npz file; save its arrays with numpy.savez")
     file.seek(0)
     return file
