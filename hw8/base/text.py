@@ -23,7 +23,7 @@ def _width(text: str) -> int:
 
 def short(value: float) -> str:
     """Return a number with three significant digits, and all digits before the point: 0.123, 4.57, 18,912."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 def percent(share: float) -> str:

@@ -100,7 +100,7 @@ def warnings_of(summary: dict[str, Any]) -> list[str]:
     epochs, preset = summary.get("epochs"), PRESETS.get(str(summary.get("preset")))
     usual = 1 if preset is None else preset().train.epochs
     if epochs and not summary.get("stopped_early") and (epochs == 1 or epochs < SHORT * usual):
-        made = f"{counted(epochs, 'epoch')}{f' of {usual}' if usual > 1 else ''}"
+        made = counted(epochs, "epoch") + (f", where its preset has {usual}" if usual > 1 else "")
         lines.append(f"it was trained for {made}: too short to judge by; reconstructions, if any, may still be grey")
     return lines
 

@@ -23,10 +23,7 @@ from hw8.runs.scores import RunScores, Scores, score_images
 from hw8.runs.submission import write_part, write_submission
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.fusion import agreeing_groups, fuse, fused_p_values, rank_correlation
-from hw8.scoring.tails import (
-    benjamini_hochberg,
-    is_flagged,
-)
+from hw8.scoring.tails import benjamini_hochberg, is_flagged
 from hw8.training.run_folder import RunFolder, newest_run
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from hw8.base.errors import InputError, first_words
 from hw8.config import FUSED, JOINT, TWO_SIDED, Device, RunConfig
 from hw8.data.arrays import Images
 from hw8.data.loader import in_batches
-from hw8.data.sources import Source, open_source
+from hw8.data.sources import Source, open_source, source_folder
 from hw8.data.splits import Splits, scored_files, scored_images, split_rows
 from hw8.data.synthetic import Change
 from hw8.scoring.appearance import Appearance
@@ -168,7 +168,7 @@ class TrainedRun:
         try:
             return open_source(self.config.data.source)
         except InputError as error:
-            raise InputError(f"{self.name}: its own images are not there: {error}") from None
+            raise InputError(f"{self.name}: its own images cannot be opened: {error}") from None
 
     def open_test(self, source: Source) -> Images:
         """The test images, cropped as this run takes them. Raises InputError if side or channels differ from its own.
@@ -205,7 +205,9 @@ class TrainedRun:
 
     def _scores_development(self, source: Source) -> bool:
         """Whether development images are scored: the run's own data has no test set."""
-        return not source.has_test_set and source.folder.resolve() == self.open_source(None).folder.resolve()
+        return (
+            not source.has_test_set and source.folder.resolve() == source_folder(str(self.config.data.source)).resolve()
+        )
 
     def open_training(self) -> tuple[Images, Splits]:
         """The images that the run was trained on, and their split. Raises InputError if they are no longer there."""

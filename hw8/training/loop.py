@@ -18,11 +18,7 @@ from hw8.base.progress import progress_bar
 from hw8.base.threads import Threads
 from hw8.config import RunConfig
 from hw8.data.arrays import Images, to_pixels
-from hw8.data.loader import (
-    batch_count,
-    epoch_batches,
-    in_batches,
-)
+from hw8.data.loader import batch_count, epoch_batches, in_batches
 from hw8.data.splits import Splits
 from hw8.models.losses import reconstruction_loss
 from hw8.models.output import Model

@@ -7,7 +7,6 @@ from hw8.data.labels import Labels
 from hw8.evaluation.metrics import evaluate, fpr_at_tpr
 
 
-# metrics
 def labelled(normals: int, **kinds: int) -> Labels:
     names = np.repeat(["normal", *kinds], [normals, *kinds.values()])
     return Labels((names != "normal").astype(int), names)

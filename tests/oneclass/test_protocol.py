@@ -11,7 +11,6 @@ from hw8.oneclass import protocol as oneclass
 from hw8.oneclass.labelled_set import LabelledSet
 
 
-# oneclass
 def test_a_classical_baseline_learns_from_its_training_part_alone(monkeypatch):
     rng = np.random.default_rng(0)
     images, classes = rng.integers(0, 255, (120, 16, 16, 1), dtype=np.uint8), np.repeat(["a", "b"], 60)

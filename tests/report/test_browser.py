@@ -176,6 +176,7 @@ def test_the_first_tap_on_a_bar_names_it_and_the_second_shows_its_images(browser
     at = (box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.5)
     page.touchscreen.tap(*at)
     assert page.locator(".tip").inner_text().startswith("score ")
+    assert not page.locator("#gallery input[name=low]").input_value()
     assert page.evaluate("scrollY") == place
     page.touchscreen.tap(*at)
     assert page.locator("#gallery input[name=low]").input_value()

@@ -158,7 +158,10 @@ def test_nobody_is_said_to_be_more_unlike_than_an_image_that_none_is(trained, fa
     ("summary", "words"),
     [
         ({"epochs": 1, "warnings": []}, ["it was trained for 1 epoch: too short to judge by"]),
-        ({"epochs": 2, "preset": "boss_quick"}, ["it was trained for 2 epochs of 15: too short to judge by"]),
+        (
+            {"epochs": 2, "preset": "boss_quick"},
+            ["it was trained for 2 epochs, where its preset has 15: too short to judge by"],
+        ),
         ({"epochs": 2, "preset": "boss_quick", "stopped_early": True}, []),
         ({"epochs": 3, "preset": "boss_quick"}, []),
         ({"epochs": 9, "warnings": ["the decoder is dead"]}, ["the decoder is dead"]),
@@ -172,7 +175,7 @@ def test_warnings_of_a_training(summary, words):
 
 
 def test_warnings_of_the_training_stand_on_the_page_before_all_else(page):
-    for words in ("it was trained for 1 epoch of ", "the decoder is dead"):
+    for words in ("it was trained for 1 epoch, where its preset has ", "the decoder is dead"):
         assert page.index(f"Warning: {words}") < page.index("<main>")
 
 

@@ -13,7 +13,6 @@ from hw8.runs.submission import merge_parts
 from hw8.runs.train import train_run
 
 
-# predict
 def test_runs_without_common_p_values_flag_nothing_at_a_false_discovery_rate(quick, tmp_path):
     runs = [tmp_path / "first", tmp_path / "other"]
     for seed, run in enumerate(runs):
@@ -30,6 +29,7 @@ def test_parts_of_another_test_set_are_not_merged(trained, demo, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained.folder.path, run)
     config = run / "config.yaml"
+    assert "score_batch_size: 256" in config.read_text()
     config.write_text(config.read_text().replace("score_batch_size: 256", "score_batch_size: 32"))
     for number, name in enumerate("ab"):
         predict_shard(run, str(tmp_path / name), tmp_path / f"{name}.csv", (number, 2))

@@ -11,7 +11,6 @@ from hw8.training.checkpoint import TrainingState
 from hw8.training.run_folder import RunFolder
 
 
-# training
 def test_the_saved_weights_are_those_of_the_best_epoch(quick, tmp_path, monkeypatch):
     losses = iter([3.0, 1.0, 2.0])
     averages = []

@@ -5,7 +5,7 @@ const element = (name, attributes = {}, ...children) => {
   made.append(...children);
   return made;
 };
-const number = (value, digits = 3) => (Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : Number(value.toPrecision(digits)).toString());
+const number = (value, digits = 3) => (Math.abs(value) >= 999.5 ? Math.round(value).toLocaleString("en") : Number(value.toPrecision(digits)).toString());
 
 // Where `signed`, bars of negative values point to the left.
 function bars(title, entries, width, mild, text, signed = false) {

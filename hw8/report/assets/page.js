@@ -95,7 +95,7 @@ function draw() {
   shown.sort((a, b) => (up ? 1 : -1) * (value(a) - value(b)) || a.id - b.id);
   place.replaceChildren(...shown.map((card, index) => tile(card, () => open(index, shown))));
   const all = data.totals[form.method.value]?.[form.group.value], many = (count) => count.toLocaleString("en");
-  const which = form.group.value === "misses" ? "nearest to the threshold" : "with the highest scores";
+  const which = form.group.value === "misses" ? `nearest to the threshold${data.kinds.length > 2 ? " of each kind" : ""}` : "with the highest scores";
   form.querySelector("output").textContent = all === undefined || form.kind.value || form.low.value || form.high.value
     ? `${many(shown.length)} of ${many(data.total)} images`
     : `${many(all)} ${data.groups[form.group.value]}${shown.length < all ? `; ${many(shown.length)} ${which} are shown` : ""}`;
@@ -131,7 +131,10 @@ document.addEventListener("keydown", (event) => {
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 dialog.addEventListener("close", () => { if (listed === shown) place.children[opened]?.focus(); });
 form.addEventListener("change", (event) => {
-  if (event.target === form.group) form.order.value = form.group.value === "least" ? "up" : "down";
+  if (event.target === form.group) {
+    const lowest = form.group.value === "least" || (form.group.value === "misses" && !data.totals[form.method.value]?.misses);
+    form.order.value = lowest ? "up" : "down";
+  }
   if ([form.group, form.method].includes(event.target)) form.low.value = form.high.value = "";  // of other scores
   draw();
 });

@@ -69,6 +69,11 @@ for (const { parentElement: plot } of document.querySelectorAll(".plot > script"
     tapped = point;
     if (point && !first) lead(plot, point);
   });
+  document.addEventListener("pointerdown", (event) => {
+    if (plot.contains(event.target)) return;
+    tapped = null;
+    if (plot.contains(tip)) show(plot, null);
+  });
 }
 
 // The threshold of the histogram: a line, and what would be flagged beyond it.
