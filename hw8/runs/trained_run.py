@@ -205,9 +205,8 @@ class TrainedRun:
 
     def _scores_development(self, source: Source) -> bool:
         """Whether development images are scored: the run's own data has no test set."""
-        return (
-            not source.has_test_set and source.folder.resolve() == source_folder(str(self.config.data.source)).resolve()
-        )
+        own = source_folder(str(self.config.data.source))
+        return not source.has_test_set and source.folder.resolve() == own.resolve()
 
     def open_training(self) -> tuple[Images, Splits]:
         """The images that the run was trained on, and their split. Raises InputError if they are no longer there."""

@@ -80,9 +80,8 @@ class RunFolder:
         folder = cls(path)
         if not folder.config.exists():
             if (path / "result.json").exists():
-                raise InputError(
-                    f"{path}: holds a classical baseline, which has scores but no model; give the folder of a trained run"
-                )
+                problem = "holds a classical baseline, which has scores but no model"
+                raise InputError(f"{path}: {problem}; give the folder of a trained run")
             configs = [*RUNS.glob("*/config.yaml"), *RUNS.glob("*/*/config.yaml")]
             hint = nearest(str(path), [str(config.parent) for config in configs])
             raise InputError(f"{path}: no run here (config.yaml is missing);{hint} {command('train')} makes one")
