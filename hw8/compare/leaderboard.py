@@ -89,7 +89,7 @@ def compare(contest: Contest, advance: Callable[[pd.DataFrame], object] = lambda
             if entry in rows:
                 continue
             try:
-                with stopping_as_interrupted("while a classical baseline was fitted"):
+                with stopping_as_interrupted("stopped"):
                     rows[entry] = _run(source, entry, settings, contest.folder / run_name(entry))
             except Interrupted:
                 count = f"{number} of {len(plans)} runs finished"
