@@ -32,7 +32,7 @@ from tests.forks import FORKS
 from tests.helpers import scored, settings_of_a_second
 
 # The last digits depend on the number of threads: processes that tests start have as many.
-THREADS = int(os.environ.get("OMP_NUM_THREADS", 1 if "PYTEST_XDIST_WORKER" in os.environ else 2))
+THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else int(os.environ.get("OMP_NUM_THREADS", 2))
 torch.set_num_threads(THREADS)
 threadpool_limits(THREADS)  # of NumPy and scikit-learn too
 os.environ["OMP_NUM_THREADS"] = str(THREADS)
