@@ -206,7 +206,8 @@ def to_yaml(config: RunConfig) -> str:
 def read_config(path: Path, whole: bool = False) -> RunConfig:
     """Read a `config.yaml`. Raises InputError if it is missing, not YAML, or holds an unknown or bad field.
 
-    A run of an earlier version may lack what has a default; a `whole` one may lack no section.
+    What the file lacks has its default, as in runs of earlier versions. With `whole`, a file that lacks a section is
+    refused.
     """
     try:
         text = read_text(path)
@@ -224,8 +225,7 @@ def from_yaml(text: str, name: str, whole: bool = False) -> RunConfig:
         values = yaml.safe_load(text)
     except Exception as error:  # a bad value fails inside PyYAML in more ways than it documents
         raise InputError(f"{name}: not YAML ({first_words(error, 160)}); mend it, or train again") from None
-    missing = [section for section in SECTIONS if section not in values] if isinstance(values, dict) else []
-    if whole and missing:
+    if whole and isinstance(values, dict) and (missing := [name for name in SECTIONS if name not in values]):
         hint = "start from a config.yaml that train.py wrote, or give options in place of a file"
         raise InputError(f"{name}: has no {', '.join(missing)}; {hint}")
     try:

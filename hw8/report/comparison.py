@@ -237,10 +237,6 @@ def _portraits(methods: list[Method], compared: Compared) -> list[Figure]:
     figures = [
         Figure("Scores", "How each method's anomaly score is spread.", scores),
         Figure("Training", LOSSES, curves),
-        Figure(
-            "Latent maps",
-            LATENTS,
-            latents,
-        ),
+        Figure("Latent maps", LATENTS, latents),
     ]
     return [figure for figure in figures if figure.views]

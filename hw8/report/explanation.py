@@ -38,12 +38,12 @@ class Explanation:
     """One image's score and the evidence behind it.
 
     `parts`: p-value of each piece of evidence alone. `shares`: how much each adds to the squared joint distance, in
-    sum 1; empty of other scores. `deviations`: named measurements, from the normals' median in units of the normals'
-    spread: of the joint distance those that `added` most to it, as shares of its square; of other scores those that
-    are furthest. `error_HW`: squared error summed over channels, None without a
-    reconstruction; `scale` is the same for every image of the data set. `map_HW`: where the score comes from, in units
-    of the score, where that was asked for. `normals` is the number of calibration images behind the p-values. `words`
-    say what sets the image apart.
+    sum 1; empty of other scores. `deviations`: named measurements, from the normals' median in units of the
+    normals' spread. Of the joint distance these are the ones that add most to its square, and `added` holds their
+    shares of it; of other scores they are the furthest, and `added` is empty. `error_HW`: squared error summed over
+    channels, None without a reconstruction; `scale` is the same for every image of the data set. `map_HW`: where
+    the score comes from, in units of the score, where that was asked for. `normals` is the number of calibration
+    images behind the p-values. `words` say what sets the image apart.
     """
 
     name: str

@@ -162,13 +162,7 @@ def _figures(
     names = sorted(scores)
     if len(names) > 1:
         matrix = plots.correlation(rank_correlation([scores[name] for name in names]), names)
-        figures.append(
-            Figure(
-                "Agreement of the evidence",
-                AGREEMENT,
-                {"": matrix},
-            )
-        )
+        figures.append(Figure("Agreement of the evidence", AGREEMENT, {"": matrix}))
     return figures
 
 

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from hw8.base.errors import InputError
-from hw8.config import DataConfig, RunConfig, ScoreConfig, TrainConfig, read_config, to_yaml
+from hw8.config import DataConfig, RunConfig, ScoreConfig, TrainConfig, needed_evidence, read_config, to_yaml
 from hw8.config.presets import PRESETS, changed, load_preset, preset
 
 
@@ -146,3 +146,10 @@ def _named(name):
 
     function.__name__ = name
     return function
+
+
+def test_what_is_needed_for_a_score():
+    assert needed_evidence("joint", ["a", "b"]) == ("a", "b")
+    assert needed_evidence("l1", ()) == ("l1",)
+    assert needed_evidence("l1_two_sided", ["l1"]) == ("l1",)
+    assert needed_evidence("fused", ["a", "b"], ["joint", "l1", "a"]) == ("a", "b", "l1")

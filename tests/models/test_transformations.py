@@ -6,10 +6,12 @@ import torch
 from hw8.models import create_model
 from hw8.models.transformations import (
     DAMAGES,
-    MIRRORED,
+    GEOMETRY,
+    MIRRORED_TURNS,
     ONE_SIDED,
     QUARTERS,
     Chances,
+    _moved,
     bump,
     mirror_signs,
     parameter_names,
@@ -162,10 +164,18 @@ def test_bumps_lie_anywhere_in_the_image_and_pull_to_any_side():
     assert pull_NHW2.sum((1, 2)).sign().unique(dim=0).shape[0] == 4
 
 
-def test_mirroring_an_image_mirrors_its_amounts():
-    signs = dict(zip(parameter_names(3), mirror_signs(3).tolist(), strict=True))
-    assert {name for name, sign in signs.items() if sign < 0} == set(MIRRORED)
-    assert all(math.isclose(abs(sign), 1) for sign in signs.values())
+@pytest.mark.parametrize("name", GEOMETRY)
+def test_mirroring_an_image_mirrors_its_amounts(name):
+    x_NCHW, signs = faces_like(4), dict(zip(GEOMETRY, mirror_signs(3)[:5].tolist(), strict=True))
+    still_N = torch.zeros(4, dtype=torch.long)
+
+    def moved(image_NCHW, amount, turn=0):
+        amounts = {other: torch.zeros(4) for other in GEOMETRY} | {name: torch.full((4,), amount)}
+        return _moved(image_NCHW.clone(), amounts, still_N + turn, still_N > 0)
+
+    torch.testing.assert_close(moved(x_NCHW.flip(3), signs[name] * 0.7), moved(x_NCHW, 0.7).flip(3), atol=1e-4, rtol=0)
+    for turn, mirrored in enumerate(MIRRORED_TURNS):
+        torch.testing.assert_close(moved(x_NCHW.flip(3), 0.0, mirrored), moved(x_NCHW, 0.0, turn).flip(3))
 
 
 def test_grey_images_have_no_colour_to_change():

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from hw8.base.errors import InputError
-from hw8.config import needed_evidence
 from hw8.evaluation.metrics import roc_auc
-from hw8.scoring.calibration import MOST_COLUMNS, NEIGHBOURS, Calibration, Gaussian, check_names
+from hw8.scoring.calibration import NEIGHBOURS, Calibration, Gaussian, check_names
 from hw8.scoring.fusion import agreeing_groups, fuse, rank_correlation
 from hw8.scoring.tails import Tail, leave_one_out_nats
 
@@ -217,23 +216,10 @@ def test_euclidean_distances_are_to_the_nearest_normals_in_their_own_units():
     )
 
 
-def test_a_part_of_many_columns_has_a_distance_of_its_own_to_explain_the_score_by():
-    table = {"l1": np.arange(30.0), "latent": np.random.default_rng(0).normal(size=(30, MOST_COLUMNS + 1))}
-    assert "latent" not in Calibration.fit(table, ("l1",)).scores(table)
-    assert {"latent", "joint"} <= Calibration.fit(table, ("l1", "latent")).scores(table).keys()
-
-
 def test_a_table_without_some_evidence_still_gives_the_other_scores():
     rng = np.random.default_rng(0)
     calibration = Calibration.fit(draw(rng, 50), ["l1", "texture"])
     assert set(calibration.scores({"texture": draw(rng, 5)["texture"]})) == {"texture"}
-
-
-def test_what_is_needed_for_a_score():
-    assert needed_evidence("joint", ["a", "b"]) == ("a", "b")
-    assert needed_evidence("l1", ()) == ("l1",)
-    assert needed_evidence("l1_two_sided", ["l1"]) == ("l1",)
-    assert needed_evidence("fused", ["a", "b"], ["joint", "l1", "a"]) == ("a", "b", "l1")
 
 
 def test_members_that_agree_count_once():

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from hw8.base.errors import InputError
 from hw8.base.processes import Processes
 from hw8.config import TrainConfig
 from hw8.config.presets import changed
@@ -246,3 +247,29 @@ def test_processes_share_the_buffers_that_are_learned_and_no_others(monkeypatch)
     model = Small()
     assert distributed.exchange(model, torch.tensor(3.0), stop=True) == (3, True)
     assert [id(buffer) for buffer in shared] == [id(model.codebook_KD)]
+
+
+def test_a_batch_that_leaves_a_process_without_an_image_is_refused(trainer, monkeypatch):
+    monkeypatch.setattr(session, "processes", lambda: Processes(count=3))
+    cpu = torch.device("cpu")
+    with pytest.raises(InputError, match="2 images in a batch cannot be shared by 3 processes"):
+        session._check_trainable(changed(trainer.config, train={"batch_size": 2}), 320, cpu)
+    session._check_trainable(changed(trainer.config, train={"batch_size": 4}), 320, cpu)
+
+
+def test_pictures_show_each_image_above_its_reconstruction(trainer):
+    x_NCHW = to_pixels(torch.from_numpy(trainer.images.read(trainer.splits.development[:8])))
+    pictures_NCHW = trainer._pictures()
+    torch.testing.assert_close(pictures_NCHW[:, :, :16], x_NCHW)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            pictures_NCHW[:, :, 16:], trainer.state.average(x_NCHW).recon_NCHW, atol=0.02, rtol=0
+        )
+
+
+def test_steps_of_other_seeds_draw_other_numbers():
+    drawn = []
+    for seed, number in ((0, 1), (1, 0), (0, 0), (1, 1)):
+        step_module._seed_layers(seed, number, 0, torch.device("cpu"))
+        drawn.append(torch.rand(1).item())
+    assert len(set(drawn)) == 4
