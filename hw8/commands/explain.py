@@ -1,4 +1,4 @@
-"""Say why one test image has its score: which evidence is how unusual, its reconstruction and its error map."""
+"""Say why one image has its score: which evidence is how unusual, its reconstruction and its error map."""
 
 import dataclasses
 from pathlib import Path
@@ -15,12 +15,14 @@ class Arguments:
 
     image: Annotated[str, tyro.conf.arg(name="id", metavar="ID")]
     """ID of the test image, from 0, or its file name."""
+    training: bool = False
+    """Explain an image that the run was trained on, for instance one of its suspects.csv."""
     folder: Annotated[Omittable[Path], tyro.conf.arg(name="run")] = None
     """Folder of a finished run. Default: the run finished last."""
     data: Annotated[Omittable[str], tyro.conf.arg(metavar="WHERE")] = None
     """Folder or named source of the image. Default: the data of the run."""
     out: Omittable[Path] = None
-    """Picture to write. Default: submissions/RUN-IMAGE.png."""
+    """Picture to write. Default: submissions/RUN-IMAGE.png, of a training image RUN-training-IMAGE.png."""
 
 
 def main() -> None:
@@ -30,8 +32,9 @@ def main() -> None:
     from hw8.training.run_folder import newest_run
 
     folder = arguments.folder or newest_run()
-    explanation = explain(folder, arguments.data, arguments.image)
+    explanation = explain(folder, arguments.data, arguments.image, arguments.training)
     name = Path(arguments.image).with_suffix("").as_posix().replace("/", "-")  # of its folder too: names may repeat
+    name = f"training-{name}" if arguments.training else name
     picture = arguments.out or Path("submissions") / f"{folder.resolve().name}-{name}.png"
     draw_explanation(picture, explanation)
     print("\n".join(explanation.lines()))

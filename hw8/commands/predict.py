@@ -174,6 +174,8 @@ def main() -> None:
         return
     if prediction.evaluation:
         print(auc_table(prediction.evaluation, f"ROC-AUC on the test images of {prediction.source}"))
+    if not arguments.runs:
+        print(f"Run:      {prediction.runs[0]}, which was finished last")
     for note in notes(prediction):
         print(note)
     print(f"Wrote:    {prediction.out} ({len(prediction.score_N):,} rows, validated)\nPictures: {picture}")

@@ -41,6 +41,8 @@ def main() -> None:
         draw_images(folder / "suspects.png", run.images, suspects.row_S)
         some = f"{len(suspects.row_S):,} of {counted(suspects.count, 'image')}"
         print(f"Suspects: {some} look unlike the rest; if they are not normal, remove them: {folder / 'suspects.png'}")
+        why = spelled("explain", "--run", folder, "--training", "--id", suspects.row_S[0])
+        print(f"          why the first of them does: {why}")
     # Without a test set there is nothing to predict, but a report shows the images held out from training.
     following = ("predict", "--run") if open_source(run.config.data.source).has_test_set else ("report",)
     print(f"Run:      {folder}\nPictures: {picture}\nNext:     {spelled(*following, folder)}")

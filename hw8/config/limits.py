@@ -41,7 +41,7 @@ def settings(section: str) -> Callable[[type[Kind]], type[Kind]]:
     """Turn a class into a frozen dataclass that refuses values outside its fields' types, and shows limits in --help.
 
     Its constructor raises InputError with the section, the field and the rule, for instance
-    `train.lr = nan: Input should be a finite number`.
+    `train.lr = nan: must be a finite number`.
     """
 
     def decorate(cls: type[Kind]) -> type[Kind]:
@@ -66,7 +66,10 @@ def settings(section: str) -> Callable[[type[Kind]], type[Kind]]:
 def _message(error: ValidationError, section: str, kind: type[Any]) -> str:
     """The first fault in one line: section, field, value and rule."""
     fault = error.errors(include_url=False)[0]
-    rule = fault["msg"].removeprefix("Value error, ")
+    rule = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    for name, limit in fault.get("ctx", {}).items():
+        if name in LIMITS:
+            rule = f"must be {LIMITS[name]} {limit:.10g}"
     prefix = f"{section}." if section else ""
     if not fault["loc"]:  # two fields that contradict each other: __post_init__ names them
         return prefix + rule

@@ -20,7 +20,7 @@ from hw8.evaluation.classical import CLASSICAL, classical_crop
 from hw8.report import plots
 from hw8.report.drawings import AGREEMENT, LATENTS, LOSSES, latent_map, mapped_rows, training_curves
 from hw8.report.explanation import Explainer
-from hw8.report.gallery import cards, choose, gallery, with_files
+from hw8.report.gallery import cards, choose, gallery, with_files, with_maps
 from hw8.report.pages import Figure, as_data, with_code, write_page
 from hw8.report.pairs import PAIRED, disagreements
 from hw8.report.run_report import warnings_of
@@ -76,7 +76,7 @@ class Method:
 
     @classmethod
     def of(cls, compared: Compared, name: str, score_N: np.ndarray, others: np.ndarray) -> "Method":
-        """Explain a preset's scores, also of these `others` rows. Raises InputError if its weights are damaged."""
+        """Explain a preset's scores, also of these `others` rows, and map those. Raises InputError for damaged weights."""
         labels, folder = compared.labels, compared.first_seed(name)
         if name in CLASSICAL:
             scores = Scores(name, score_N, None)
@@ -92,9 +92,10 @@ class Method:
         explainer = Explainer.for_images(trained, images)
         mapped = mapped_rows(len(images))
         table = trained.scorer.with_evidence(("latent",)).table(images, mapped)
+        groups = choose(scores, labels, EACH, SPREAD) | {"others": others}
         return cls(
             scores,
-            cards(scores, images, labels, explainer, choose(scores, labels, EACH, SPREAD) | {"others": others}),
+            with_maps(cards(scores, images, labels, explainer, groups), trained, images, others),
             [f"{name}: {line}" for line in warnings_of(folder.read_summary())],
             explainer.normals,
             training_curves(folder, name),

@@ -9,6 +9,7 @@ import numpy as np
 from hw8.base.errors import InputError, printable
 from hw8.base.text import aligned, percent
 from hw8.data.arrays import Images, scaled
+from hw8.data.sources import TRAINING_FILES
 from hw8.data.splits import evenly_spaced
 from hw8.report.figures import error_scale, overlay, save_figure, three_channels
 from hw8.report.plots import new_figure
@@ -106,14 +107,17 @@ class Explainer:
             return cls(trained, 1.0)
         return cls(trained, error_scale(np.square(recon_BHWC - scaled(batch_BHWC)).sum(axis=3)))
 
-    def explain(self, batch_BHWC: np.ndarray, names: Sequence[str]) -> list[Explanation]:
+    def explain(
+        self, batch_BHWC: np.ndarray, names: Sequence[str], fitted_B: np.ndarray | None = None
+    ) -> list[Explanation]:
         """Explain the scores of uint8 images (B, side, side, C), cropped as the run takes them.
 
-        Of a transductive run it explains the score before the transduction.
+        Of a transductive run it explains the score before the transduction. `fitted_B`, bool, says which images the
+        distances were fitted to, see `Calibration.scores`.
         """
         trained, calibration = self.trained, self.trained.calibration
         recon_BHWC, table = trained.scorer.reconstruct(batch_BHWC)
-        scores = calibration.scores(table)
+        scores = calibration.scores(table, fitted_B)
         score_B = scores[trained.score_name]
         p_value_B = calibration.p_value(trained.score_name, score_B)
         parts = trained.evidence_p_values(scores)
@@ -168,19 +172,27 @@ def _adding_most(deviations: Sequence[Deviation], row: int) -> tuple[dict[str, f
     return {name: float(item.deviation_N[row]) for name, item in by_name.items()}, added
 
 
-def explain(run: Path, where: str | None, image: str) -> Explanation:
-    """Explain the score of one test image, by ID or file name, with its map.
+def explain(run: Path, where: str | None, image: str, of_training: bool = False) -> Explanation:
+    """Explain the score of one test image, by ID or file name, with its map; or of an image it was trained on.
 
     Raises InputError if there is no such run, data or image.
     """
     trained = TrainedRun.load(run)
-    source = trained.open_source(where)
-    images = trained.open_test(source)
-    files = trained.file_names(source)
-    row = _row(image, files, images)
-    name = f"image {row}" if files is None else f"image {row} ({files[row]})"
+    fitted_1 = None
+    if of_training:
+        if where is not None:
+            raise InputError(f"`data` {where}: the run knows its own training images; omit it")
+        images, splits = trained.open_training()
+        files = trained.open_source(None).file_names(TRAINING_FILES, len(images))
+        row = _row(image, files, images)
+        fitted_1 = trained.were_fitted(np.array([row]), splits)
+    else:
+        source = trained.open_source(where)
+        images, files = trained.open_test(source), trained.file_names(source)
+        row = _row(image, files, images)
+    name = f"{'training ' if of_training else ''}image {row}" + ("" if files is None else f" ({files[row]})")
     batch_1HWC = images.read(np.array([row]))
-    explanation = Explainer.for_images(trained, images).explain(batch_1HWC, [name])[0]
+    explanation = Explainer.for_images(trained, images).explain(batch_1HWC, [name], fitted_1)[0]
     return dataclasses.replace(explanation, map_HW=trained.score_maps(batch_1HWC)[0])
 
 
@@ -193,7 +205,7 @@ def _row(image: str, files: list[str] | None, images: Images) -> int:
         return rows_of_name[0]
     row = int(image) if image.isdecimal() else -1
     if not 0 <= row < len(images):
-        or_file = "" if files is None else f", or the name of a picture to score, for instance {printable(files[0])}"
+        or_file = "" if files is None else f", or the name of a picture, for instance {printable(files[0])}"
         raise InputError(f"`id` {image}: give an ID from 0 to {len(images) - 1}{or_file} ({images.name})")
     return row
 

@@ -120,14 +120,15 @@ def cards(
     return card_list
 
 
-def with_maps(
-    cards: list[dict[str, Any]], trained: TrainedRun, images: Images, groups: dict[str, np.ndarray]
-) -> list[dict[str, Any]]:
-    """The same cards; the first few most anomalous images, false alarms and misses also have a map of their score.
+def explained_rows(groups: dict[str, np.ndarray]) -> np.ndarray:
+    """The first few most anomalous images, false alarms and misses, of which a reader asks first for their reasons."""
+    return np.unique(np.concatenate([groups[name][:SCORE_MAPS] for name in EXPLAINED if name in groups]))
 
-    Not all of them: a map takes the time of scoring 120 images.
-    """
-    rows_N = np.unique(np.concatenate([groups[name][:SCORE_MAPS] for name in EXPLAINED if name in groups]))
+
+def with_maps(
+    cards: list[dict[str, Any]], trained: TrainedRun, images: Images, rows_N: np.ndarray
+) -> list[dict[str, Any]]:
+    """The same cards, those of these rows with a map of their score, which takes the time of scoring 120 images."""
     maps = {}
     with progress_bar(len(rows_N), "maps of scores", "img") as bar:
         for row, image_HWC in zip(rows_N.tolist(), images.read(rows_N), strict=True):

@@ -14,7 +14,7 @@ from hw8.evaluation.metrics import evaluate
 from hw8.report import plots
 from hw8.report.drawings import AGREEMENT, LATENTS, LOSSES, latent_map, mapped_rows, training_curves
 from hw8.report.explanation import Explainer
-from hw8.report.gallery import cards, choose, gallery, with_files, with_maps
+from hw8.report.gallery import cards, choose, explained_rows, gallery, with_files, with_maps
 from hw8.report.pages import Figure, as_data, write_page
 from hw8.report.sprites import sheet
 from hw8.report.thresholds import thresholds
@@ -58,7 +58,8 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str, expl
     p_values = {name: trained.calibration.p_value(name, scores[name]) for name in others}
     groups = choose(predicted, labels, EACH, SPREAD)
     card_list = cards(predicted, images, labels, explainer, groups, p_values)
-    card_list = with_maps(with_files(card_list, trained.file_names(source)), trained, images, groups)
+    card_list = with_files(card_list, trained.file_names(source))
+    card_list = with_maps(card_list, trained, images, explained_rows(groups))
     more = {
         "columns": others, "normals": [explainer.normals],
         "thresholds": thresholds(predicted.score_N, labels, predicted.normal_C, predicted.limit),

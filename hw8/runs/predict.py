@@ -143,7 +143,7 @@ def predict_with(
     files = None if names is None else write_files(out.with_suffix(".files.csv"), names, scores)
     discovery = None
     if fdr is not None and scores.p_value_N is not None:
-        discovery = write_discoveries(out.with_suffix(".flagged.csv"), scores.p_value_N, fdr)
+        discovery = write_discoveries(out.with_suffix(".flagged.csv"), scores.p_value_N, fdr, names)
     if evidence is not None:
         write_evidence(evidence, trained_runs[0], by_run[0])
     return Prediction(
@@ -224,11 +224,17 @@ def _check_names(out: Path, evidence: Path | None, runs: list[Path]) -> None:
         raise InputError(f"`evidence` {evidence}: needs a single `run`; each run has evidence of its own")
 
 
-def write_discoveries(path: Path, p_value_N: np.ndarray, rate: float) -> Discovery:
-    """Write `ID,p_value` of the images flagged at a false discovery rate, the most anomalous first."""
+def write_discoveries(path: Path, p_value_N: np.ndarray, rate: float, names: Sequence[str] | None = None) -> Discovery:
+    """Write `ID,p_value` of the images flagged at a false discovery rate, the most anomalous first.
+
+    Where the pictures' names are known, a third column, `file`, has them.
+    """
     rows = np.flatnonzero(benjamini_hochberg(p_value_N, rate))
     rows = rows[np.argsort(p_value_N[rows], kind="stable")]
-    write_table(path, ("ID", "p_value"), zip(rows.tolist(), p_value_N[rows].tolist(), strict=True))
+    columns = {"ID": rows.tolist(), "p_value": p_value_N[rows].tolist()}
+    if names is not None:
+        columns["file"] = [names[row] for row in rows]
+    write_table(path, list(columns), zip(*columns.values(), strict=True))
     return Discovery(rate, path, len(rows))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from hw8.base.files import write_table
 from hw8.data.arrays import Images
-from hw8.data.splits import Splits, reference_rows
+from hw8.data.splits import Splits
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.tails import outlier_limit
 from hw8.training.run_folder import RunFolder
@@ -44,9 +44,8 @@ def find_suspects(run: TrainedRun, images: Images, splits: Splits) -> Suspects:
     None is among its own nearest neighbours, to which it would have no distance.
     """
     row_N = np.arange(len(images))
-    fitted = reference_rows(splits) if run.config.scoring.fit_on == "training" else splits.calibration
     table = run.with_needed_evidence().scorer.table(images, row_N, label="suspects")
-    score_N = run.own_score(table, np.isin(row_N, fitted))
+    score_N = run.own_score(table, run.were_fitted(row_N, splits))
     row_S = np.flatnonzero(score_N > outlier_limit(run.normal_C))
     row_S = row_S[np.argsort(-score_N[row_S], kind="stable")]
     return Suspects(row_S, score_N[row_S], len(images))

@@ -13,7 +13,7 @@ from hw8.config import FUSED, JOINT, TWO_SIDED, Device, RunConfig
 from hw8.data.arrays import Images
 from hw8.data.loader import in_batches
 from hw8.data.sources import Source, open_source, source_folder
-from hw8.data.splits import Splits, scored_files, scored_images, split_rows
+from hw8.data.splits import Splits, reference_rows, scored_files, scored_images, split_rows
 from hw8.data.synthetic import Change
 from hw8.scoring.appearance import Appearance
 from hw8.scoring.calibration import Calibration, Table
@@ -216,6 +216,11 @@ class TrainedRun:
         if images.fingerprint() != self.folder.fingerprint():
             raise InputError(f"{images.name}: is not what {self.name} was trained on; put it back, or train again")
         return images, split_rows(len(images), self.config.data)
+
+    def were_fitted(self, rows: np.ndarray, splits: Splits) -> np.ndarray:
+        """Which of these rows of the training images the distances were fitted to: bool (len(rows),)."""
+        fit_on_training = self.config.scoring.fit_on == "training"
+        return np.isin(rows, reference_rows(splits) if fit_on_training else splits.calibration)
 
     def calibration_set(self) -> tuple[object, ...]:
         """What decides which normals calibrated the run: two runs that agree in it used the same ones."""

@@ -179,12 +179,17 @@ class SavedModel:
 
 
 def newest_run(runs: Path = RUNS) -> Path:
-    """Return the run that finished last, of those that did not fail. Raises InputError if there is none."""
-    summaries = sorted(runs.glob("*/summary.json"), key=lambda path: path.stat().st_mtime)
-    summaries = [path for path in summaries if "failed" not in _read_summary(path)]
-    if not summaries:
+    """Return the run that finished last. Raises InputError if there is none."""
+    finished = finished_runs(runs)
+    if not finished:
         raise InputError(f"`run`: no finished run in {runs}/; train one first: {command('train')}")
-    return summaries[-1].parent
+    return finished[0]
+
+
+def finished_runs(runs: Path = RUNS) -> list[Path]:
+    """Return the finished runs that did not fail, the newest first."""
+    summaries = sorted(runs.glob("*/summary.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return [path.parent for path in summaries if "failed" not in _read_summary(path)]
 
 
 def _is_new(path: Path) -> bool:

@@ -79,7 +79,9 @@ def test_the_whole_road(small, call, tmp_path):
     assert "runs/fcn-2" in call("train", *QUICK, "--data", small).stdout
     both = [(tmp_path / "runs" / name / "model.safetensors").read_bytes() for name in ("fcn", "fcn-2")]
     assert both[0] == both[1]
-    assert "submissions/fcn-2.csv" in call("predict").stdout
+    said = call("predict").stdout
+    assert "Run:      runs/fcn-2, which was finished last\n" in said
+    assert "submissions/fcn-2.csv" in said
     call("predict", "--run", "runs/fcn", "runs/fcn-2", "--out", "both.csv")
     words = ["evaluate", found["out"], "both.csv", "--labels", small / "testing_labels.csv"]
     table = {line.split("  ")[0]: line.split() for line in call(*words).stdout.splitlines()}
@@ -105,8 +107,8 @@ def test_options_reach_the_run(demo, call, tmp_path):
     [
         (["train", "--epoch", "3"], "Unrecognized options: --epoch, 3; did you mean --epochs? see --help"),
         (["train", "--epochs", "many"], "--epochs"),
-        (["train", "--epochs", "0"], "epochs = 0: Input should be greater than or equal to 1"),
-        (["train", "--least-steps", "-1"], "least_steps = -1: Input should be greater than or equal to 0"),
+        (["train", "--epochs", "0"], "epochs = 0: must be at least 1"),
+        (["train", "--least-steps", "-1"], "least_steps = -1: must be at least 0"),
         (["train", "--preset", "best"], "--preset best: unknown"),
         (["train", "--data", "nowhere"], "--data nowhere: no such folder"),
         (["train", "--resume", "nowhere"], "--resume nowhere: no run here (config.yaml is missing)"),
@@ -163,7 +165,7 @@ def test_bad_images_are_one_line_and_exit_code_2(call, tmp_path):
     [
         (["--option", "side=3"], "model.options.side = 3: unknown; known: widths, latent, weight, mirror"),
         (["--option", "latent=2024-99-99"], "the value is not YAML"),
-        (["--option", "latent=[&a [*a]]"], "model.options.latent = [[[...]]]: Input should be a valid integer"),
+        (["--option", "latent=[&a [*a]]"], "model.options.latent = [[[...]]]: must be a valid integer"),
         (["--score", "nelbo"], "--score nelbo: this model does not give it; it gives l1"),
         (["--crop", "65"], "--crop 65: larger than the 64-pixel images"),
         (["--preset", "conv", "--crop", "40"], "try --crop 32, or --preset fcn for any side"),

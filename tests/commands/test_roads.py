@@ -103,7 +103,7 @@ def test_own_pictures_without_a_test_part_have_no_dead_end(follow, call, tmp_pat
     with Image.open(tmp_path / "rü n" / name) as picture:
         np.testing.assert_array_equal(images.read_whole(splits.development[[3]])[0], np.asarray(picture))
     line = call("explain", "--run", "runs/rü n", "--id", 12, code=2).stderr
-    assert "error: --id 12: give an ID from 0 to 11, or the name of a picture to score, for instance " in line
+    assert "error: --id 12: give an ID from 0 to 11, or the name of a picture, for instance " in line
     assert "did you mean runs/rü n? " in call("explain", "--run", "runs/run", "--id", 3, code=2).line
     assert call("ablate", "--run", "runs/rü n").stdout
 
@@ -116,6 +116,8 @@ def test_new_pictures_are_scored_with_the_run_that_is_there(call, tmp_path):
     call("prepare_data", "old", "old-images", "--side", 16)
     call("train", *QUICK, "--data", "old-images", "--out", "runs/a b")
     shutil.rmtree(tmp_path / "new-images")
+    larger = call("prepare_data", "new", "large-images", "--side", 32, "--unlabelled").stdout
+    assert "Next:     train a run on images like these" in larger, "the run takes smaller ones"
     said = call("prepare_data", "new", "new-images", "--side", 16, "--unlabelled").stdout
     next_words = "--run 'runs/a b' --data new-images --out submissions/new-images.csv\n"
     assert said.endswith(f"Next:     python scripts/predict.py {next_words}")

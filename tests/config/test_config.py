@@ -68,19 +68,19 @@ def test_nonsense_is_refused_where_it_is_declared(section, field, value):
 @pytest.mark.parametrize(
     ("section", "values", "line"),
     [
-        (TrainConfig, {"lr": math.nan}, "train.lr = nan: Input should be a finite number"),
-        (TrainConfig, {"epochs": True}, "train.epochs = True: Input should be a valid integer"),
-        (TrainConfig, {"loss": "huber"}, "train.loss = 'huber': Input should be 'mse', 'l1' or 'bce'"),
-        (DataConfig, {"crop": 3}, "data.crop = 3: Input should be greater than or equal to 4"),
+        (TrainConfig, {"lr": math.nan}, "train.lr = nan: must be a finite number"),
+        (TrainConfig, {"epochs": True}, "train.epochs = True: must be a valid integer"),
+        (TrainConfig, {"loss": "huber"}, "train.loss = 'huber': must be 'mse', 'l1' or 'bce'"),
+        (DataConfig, {"crop": 3}, "data.crop = 3: must be at least 4"),
         (DataConfig, {"source": "a\nb"}, r"data.source = 'a\nb': must be printable text on one line"),
         (DataConfig, {"held_out_maximum": 5}, "data.held_out_maximum = 5: must be at least held_out_minimum"),
-        (ScoreConfig, {"parts": ["l1", 2]}, "scoring.parts[1] = 2: Input should be a valid string"),
+        (ScoreConfig, {"parts": ["l1", 2]}, "scoring.parts[1] = 2: must be a valid string"),
         (
             ScoreConfig,
             {"score": "joint"},
             "scoring.parts = (): the score joint combines pieces of evidence; name them, for instance l1 texture",
         ),
-        (RunConfig, {"seed": 2**32}, "seed = 4294967296: Input should be less than 4294967296"),
+        (RunConfig, {"seed": 2**32}, "seed = 4294967296: must be less than 4294967296"),
     ],
 )
 def test_the_error_names_the_setting_and_the_rule(section, values, line):
@@ -90,7 +90,7 @@ def test_the_error_names_the_setting_and_the_rule(section, values, line):
 
 
 def test_a_copy_is_checked_too():
-    with pytest.raises(InputError, match=r"train\.lr = -1: Input should be greater than 0"):
+    with pytest.raises(InputError, match=r"train\.lr = -1: must be more than 0"):
         changed(RunConfig(), train={"lr": -1})
     assert changed(RunConfig(), train={"lr": 1}).train.lr == 1.0
     assert pickle.loads(pickle.dumps(load_preset("boss"))) == load_preset("boss")
@@ -104,11 +104,11 @@ def test_a_copy_is_checked_too():
         ("train: 5\n", "train = 5: must map"),
         ("train: {5: 1}\n", "train = {5: 1}: must map"),
         ("- 1\n", "must map field names"),
-        ("train: {epochs: -1}\n", r"train\.epochs = -1: Input should be greater than or equal to 1"),
+        ("train: {epochs: -1}\n", r"train\.epochs = -1: must be at least 1"),
         ("seed: [1\n", "not YAML"),
         ("seed: 2024-13-45\n", "not YAML"),
         ("seed: !!int abc\n", "not YAML"),
-        ("train: {lr: 1e-3}\n", r"lr = '1e-3': Input should be a valid number, in YAML for instance 1\.0e-3"),
+        ("train: {lr: 1e-3}\n", r"lr = '1e-3': must be a valid number, in YAML for instance 1\.0e-3"),
         ("seed: !!python/object/apply:os.system ['true']\n", "not YAML"),
     ],
 )

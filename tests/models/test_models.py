@@ -230,12 +230,12 @@ def test_sides_that_do_not_halve_four_times_are_refused(name, side):
     [
         ({"depth": 3}, "depth = 3: unknown; known: widths, latent, norm"),
         ({"width": [3]}, "width = [3]: unknown; did you mean widths? known: widths, latent, norm"),
-        ({"latent": 0}, "latent = 0: Input should be greater than or equal to 1"),
-        ({"latent": "8"}, "latent = '8': Input should be a valid integer"),
-        ({"latent": 10**7}, "latent = 10000000: Input should be less than or equal to 1000000"),
-        ({"widths": 5.0}, "widths = 5.0: Input should be a valid tuple"),
-        ({"widths": [5, True]}, "widths[1] = True: Input should be a valid integer"),
-        ({"norm": "layer"}, "norm = 'layer': Input should be 'none' or 'batch'"),
+        ({"latent": 0}, "latent = 0: must be at least 1"),
+        ({"latent": "8"}, "latent = '8': must be a valid integer"),
+        ({"latent": 10**7}, "latent = 10000000: must be at most 1000000"),
+        ({"widths": 5.0}, "widths = 5.0: must be a valid tuple"),
+        ({"widths": [5, True]}, "widths[1] = True: must be a valid integer"),
+        ({"norm": "layer"}, "norm = 'layer': must be 'none' or 'batch'"),
     ],
 )
 def test_options_are_checked(options, words):

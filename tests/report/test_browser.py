@@ -338,6 +338,12 @@ def test_two_methods_are_shown_side_by_side(offline, board):
     other.select_option(by.input_value())
     assert shown.count() == 0
     assert pairs.locator("output").inner_text() == "choose two different methods"
+    by.select_option(label="pca")
+    other.select_option(label="fcn")
+    strip, score_map = shown.first.locator(".card").nth(1).locator("img").all()
+    assert strip.bounding_box()["width"] == pytest.approx(3 * score_map.bounding_box()["width"], rel=0.02)
+    shown.first.locator(".card").nth(1).click()
+    assert page.locator("dialog img.map").count() == 1
 
 
 def test_a_single_latent_map_says_whose_it_is_and_leads_to_its_images(offline, board):

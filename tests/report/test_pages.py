@@ -206,6 +206,9 @@ def test_a_comparison_has_every_method_and_the_figures_of_its_files(small, tmp_p
     shown = {(card["method"], card["id"]) for card in found["cards"]}
     for pair in found["pairs"]["of"]:
         assert {(method, row) for method in (pair["by"], pair["not"]) for row in pair["ids"]} <= shown
+    paired = {row for pair in found["pairs"]["of"] for row in pair["ids"]}
+    mapped = {(found["methods"][card["method"]], card["id"]) for card in found["cards"] if "map" in card}
+    assert mapped == {("conv", row) for row in paired} != set(), "a classical baseline has no map"
     for heading in ("ROC curves", "Scores", "Calibration", "Training", "Latent maps", "Agreement of the methods"):
         assert f"<h2>{heading}</h2>" in page
 

@@ -15,7 +15,7 @@ from hw8.config.presets import changed
 from hw8.evaluation.metrics import evaluate
 from hw8.report.figures import draw_reconstructions, draw_scores
 from hw8.report.tables import auc_table
-from hw8.runs.predict import predict, predict_shard
+from hw8.runs.predict import predict, predict_shard, write_discoveries
 from hw8.runs.submission import merge_parts, read_submission
 from hw8.runs.train import train_run
 from hw8.scoring.inference import Scorer
@@ -47,6 +47,10 @@ def test_images_flagged_at_a_false_discovery_rate_stand_in_a_file(trained, tmp_p
     rows = [int(row) for row in table["ID"]]
     assert sorted(rows) == np.flatnonzero(benjamini_hochberg(prediction.p_value_N, 0.5)).tolist()
     assert [float(value) for value in table["p_value"]] == sorted(prediction.p_value_N[rows])
+    names = [f"{row}.jpg" for row in range(len(prediction.p_value_N))]
+    write_discoveries(tmp_path / "named.csv", prediction.p_value_N, 0.5, names)
+    named = read_table(tmp_path / "named.csv", ("ID", "p_value", "file"))
+    assert named["file"].tolist() == [f"{row}.jpg" for row in table["ID"]]
     assert prediction.as_json()["flagged_at_fdr"] == prediction.discovery.count == len(rows) > 0
     with pytest.raises(InputError, match="lies between 0 and 1"):
         predict([trained.folder.path], None, tmp_path / "none.csv", fdr=1.0)

@@ -4,9 +4,12 @@ import json
 
 import numpy as np
 import pandas as pd
+import pytest
 from PIL import Image
 
+from hw8.base.errors import InputError
 from hw8.config.presets import changed
+from hw8.report.explanation import explain
 from hw8.report.figures import draw_images
 from hw8.runs.train import train_run
 
@@ -28,10 +31,27 @@ def test_images_of_black_and_white_noise_among_the_faces_are_named(small, quick,
     assert (np.diff(table["score"]) <= 0).all()
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["suspects"] == {"images": len(faces), "suspects": len(table)}
+    first = run.suspects.row_S[0]
+    explanation = explain(tmp_path / "run", None, files[first], of_training=True)
+    assert explanation.name == f"training image {first} ({files[first]})"
+    assert explanation.score == pytest.approx(run.suspects.score_S[0], rel=1e-4)
+    np.testing.assert_array_equal(explanation.image_HWC, run.images.read(run.suspects.row_S[:1])[0])
+    with pytest.raises(InputError, match="knows its own training images"):
+        explain(tmp_path / "run", str(tmp_path / "data"), "0", of_training=True)
     draw_images(tmp_path / "suspects.png", run.images, run.suspects.row_S)
     with Image.open(tmp_path / "suspects.png") as picture:
         assert picture.width > 8 * picture.height
         assert np.asarray(picture).std() > 1
+
+
+def test_a_suspect_among_neighbours_is_explained_by_the_others(small, quick, tmp_path):
+    scoring = {"score": "latent", "distance": "neighbours", "fit_on": "training"}
+    run = train_run(changed(quick, data={"source": str(small)}, scoring=scoring), tmp_path / "run")
+    row = int(run.splits.train[0])
+    explained = explain(tmp_path / "run", None, str(row), of_training=True)
+    table = run.scorer.table(run.images, np.array([row]))
+    assert explained.score == pytest.approx(run.own_score(table, np.array([True]))[0], rel=1e-4)
+    assert explained.score > 1.05 * run.own_score(table)[0]  # where it is among its own neighbours
 
 
 def test_a_clean_set_has_hardly_any(trained):

@@ -71,8 +71,12 @@ const tag = (card) => {
   return element("b", { class: card.anomalous ? "tag bad" : "tag normal" }, card.kind);
 };
 
-function tile(card, action) {
-  const button = element("button", { type: "button", class: "card" }, picture(card),
+// The pictures of an image and, where it has one, the map of its score.
+const looks = (card) => element("div", { class: "looks" }, picture(card),
+  ...(card.map ? [element("img", { src: card.map, alt: `where the score of image ${card.id} comes from`, class: "map" })] : []));
+
+function tile(card, action, pictures = picture) {
+  const button = element("button", { type: "button", class: "card" }, pictures(card),
     words(element("b", {}, `#${card.id}`), tag(card), `score ${number(card.score)}`,
       card.p === undefined ? "" : rare(card.p, data.normals[card.method])));
   if (card.file !== undefined) button.append(element("span", { class: "file", title: card.file }, card.file));
@@ -117,7 +121,7 @@ function open(index, of) {
   dialog.replaceChildren(
     element("div", { class: "bar" }, button("← previous", -1), button("close", 0), button("next →", 1)),
     element("h2", { id: "dialog-title" }, (data.methods.length > 1 ? `${data.methods[card.method]}: ` : "") + label(card)),
-    element("div", { class: "looks" }, picture(card), ...(card.map ? [element("img", { src: card.map, alt: `where the score of image ${card.id} comes from`, class: "map" })] : [])),
+    looks(card),
     element("p", { class: "names" }, ...names.map((name) => element("span", {}, name))), ...(card.map ? [] : explain(card.id, "draws where its score comes from")),
     ...reasons(card, data.normals[card.method]));
   if (!dialog.open) dialog.showModal();
@@ -157,7 +161,7 @@ if (pair) {
       data.cards.find((card) => card.method === method && card.id === id)));
     document.querySelector("#pairs .cards").replaceChildren(...found.ids.map((_, index) => element("div", { class: "pair" },
       ...methods.map((method, side) => element("div", {}, element("small", {}, `${data.methods[method]}: ${rank(cards[2 * index + side])}`),
-        tile(cards[2 * index + side], () => open(2 * index + side, cards)))))));
+        tile(cards[2 * index + side], () => open(2 * index + side, cards), looks))))));
     const [one, many] = labelled ? ["anomaly", "anomalies"] : ["image", "images"];
     const some = found.ids.length < found.total ? `, the ${found.ids.length} clearest are shown` : "";
     pair.querySelector("output").textContent = methods[0] === methods[1] ? "choose two different methods"
