@@ -20,6 +20,7 @@ def heavy(names: list[str], quick: set[str]) -> list[Any]:
 def scored(catalogue: Catalogue) -> Catalogue:
     """The same catalogue, with nothing left to be done in the background."""
     catalogue.score()
+    catalogue.score_evidence()
     catalogue.find_neighbours()
     return catalogue
 

@@ -22,7 +22,7 @@ HEADS = {"id": "ID", "file": "file", "anomalous": "label", "kind": "kind"}
 
 
 class Catalogue:
-    """The test set of one run, or of two side by side, scored by `score` or in the background by `start`."""
+    """The test set of one run, or of two side by side, scored by `score` and `score_evidence`, or by `start`."""
 
     def __init__(self, run: Path, where: str | None, device: Device = "auto", beside: Path | None = None) -> None:
         """Load the runs and open the images. Raises InputError if there is no such run, or it does not fit the data."""
@@ -40,7 +40,8 @@ class Catalogue:
         self.labels: Labels | None = source.labels(len(self.images))
         self.file_names = trained_runs[0].file_names(source)
         self.error: Exception | None = None
-        self._read, self._ready, self._stopped = 0, threading.Event(), threading.Event()
+        self._read, self._ready, self._complete = 0, threading.Event(), threading.Event()
+        self._stopped = threading.Event()
         self._counting = threading.Lock()
         self._thread = threading.Thread(target=lambda: None)
         self._busy = threading.Lock()
@@ -51,6 +52,7 @@ class Catalogue:
         def work() -> None:
             try:
                 self.score()
+                self.score_evidence()
                 self.find_neighbours()
             except Interrupted:
                 return
@@ -68,10 +70,16 @@ class Catalogue:
             self._thread.join()
 
     def score(self) -> None:
-        """Score the test set with every run. Raises InputError if scores rank nothing."""
+        """Score the test set with every run, which the page can then show. Raises InputError if scores rank nothing."""
         for run in self.runs:
             run.score(self._watch)
         self._ready.set()
+
+    def score_evidence(self) -> None:
+        """Score the test set by each piece of evidence too."""
+        for run in self.runs:
+            run.score_evidence(self._watch)
+        self._complete.set()
 
     def find_neighbours(self) -> None:
         """Make ready to show the nearest training images beside each image."""
@@ -85,7 +93,10 @@ class Catalogue:
             self._read += count
 
     def state(self) -> dict[str, Any]:
-        """How far the scoring is and, once it is done, what the page needs to know of the test set."""
+        """How far the scoring is and, once it is done, what the page needs to know of the test set.
+
+        It is `complete` when the images are scored by each piece of evidence too.
+        """
         total = len(self.images)
         if not self._ready.is_set():
             passes = total * len(self.runs)
@@ -93,6 +104,7 @@ class Catalogue:
             return {"ready": False, "read": min(self._read, passes), "total": passes, "learning": learning}
         return {
             "ready": True,
+            "complete": self._complete.is_set(),
             "total": total,
             "kinds": [] if self.labels is None else [str(kind) for kind in np.unique(self.labels.kind_N)],
             "files": self.file_names is not None,

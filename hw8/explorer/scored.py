@@ -26,9 +26,10 @@ STEPS = 240  # places of the threshold's slider: a pixel or two each on a phone
 
 
 class ScoredRun:
-    """A run's `scores` of a test set and their `p_values`, (N,) each by name; both are there once `score` was called.
+    """A run's `scores` of a test set and their `p_values`, (N,) each by name.
 
-    `score` among the names is the run's own score; the others are its evidence.
+    `score` is the run's own score, there once `score` was called; the others are its evidence, there after
+    `score_evidence`, which takes longer.
     """
 
     scores: dict[str, np.ndarray]
@@ -41,16 +42,20 @@ class ScoredRun:
         self._busy = threading.Lock()
 
     def score(self, watch: Watch) -> None:
-        """Score the whole test set. Raises InputError if its scores rank nothing."""
-        self.predicted = score_images(self.trained.with_all_evidence(), Watched(self.images, watch))
-        calibration = self.trained.calibration
-        scores = calibration.scores(self.predicted.table)
+        """Score the whole test set by the run's own score. Raises InputError if its scores rank nothing."""
+        self.predicted = score_images(self.trained, Watched(self.images, watch))
+        self.scores, self.p_values = {"score": self.predicted.score_N}, {"score": self.predicted.p_value_N}
+        self.explainer = Explainer.for_images(self.trained, self.images)
+
+    def score_evidence(self, watch: Watch) -> None:
+        """Score the whole test set by each piece of the run's evidence too."""
+        scorer, calibration = self.trained.with_all_evidence().scorer, self.trained.calibration
+        scores = calibration.scores(scorer.table(Watched(self.images, watch), np.arange(len(self.images))))
         if self.predicted.normal_C is not None:
             del scores[self.trained.score_name]  # the run's own score
-        self.p_values = {name: calibration.p_value(name, score_N) for name, score_N in scores.items()}
-        self.scores = {"score": self.predicted.score_N} | scores
-        self.p_values["score"] = self.predicted.p_value_N
-        self.explainer = Explainer.for_images(self.trained, self.images)
+        # Other threads read these meanwhile: p-values first, since scores are looked up in them.
+        self.p_values = self.p_values | {name: calibration.p_value(name, score_N) for name, score_N in scores.items()}
+        self.scores = self.scores | scores
 
     def find_neighbours(self, watch: Watch) -> None:
         """Make ready to show the nearest training images, or keep a note why they cannot be shown."""

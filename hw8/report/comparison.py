@@ -76,7 +76,7 @@ class Method:
 
     @classmethod
     def of(cls, compared: Compared, name: str, score_N: np.ndarray, others: np.ndarray) -> "Method":
-        """Explain a preset's scores, also of these `others` rows, and map those. Raises InputError for damaged weights."""
+        """Explain a preset's scores, with maps of these `others` rows. Raises InputError if its weights are damaged."""
         labels, folder = compared.labels, compared.first_seed(name)
         if name in CLASSICAL:
             scores = Scores(name, score_N, None)

@@ -101,6 +101,22 @@ def test_without_labels_there_are_no_mistakes_to_show(trained, named, tmp_path):
     assert ids(catalogue, show="misses") == ids(catalogue, kind="cat") == ids(catalogue, text="IMG") == set()
 
 
+def test_the_runs_own_score_is_shown_before_its_evidence_is_scored(trained):
+    catalogue = Catalogue(trained.folder.path, None, "cpu")
+    catalogue.score()
+    assert not catalogue.state()["complete"]
+    assert catalogue.state()["runs"][0]["columns"] == ["score"]
+    before = catalogue.listing(Query(), 0, 10)
+    with pytest.raises(InputError, match="there is no score 'mse'; there are score"):
+        catalogue.listing(Query(by="mse"), 0, 10)
+    catalogue.score_evidence()
+    assert catalogue.state()["complete"]
+    assert {"score", "mse", "structural"} <= {*catalogue.state()["runs"][0]["columns"]}
+    assert "l1" not in catalogue.state()["runs"][0]["columns"], "it is the run's own score"
+    assert catalogue.listing(Query(), 0, 10) == before
+    assert catalogue.listing(Query(by="mse"), 0, 10)["total"] == 120
+
+
 def test_file_names_belong_to_the_images(trained, demo, named, tmp_path):
     assert Source("named", named).file_names(TESTING_FILES, 120)[17] == "shelf 3/IMG_17.jpg"
     assert Source("demo", demo).file_names(TESTING_FILES, 120) is None

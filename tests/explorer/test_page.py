@@ -83,6 +83,26 @@ def test_the_address_is_what_is_shown(opened, pair):
     assert shown(page) == pair.rows(Query(by="mse", show="misses", ascending=True)).tolist()[:60]
 
 
+def test_scores_by_evidence_are_offered_once_they_are_there(trained, browser, serving):  # noqa: F811
+    catalogue = Catalogue(trained.folder.path, None, "cpu")
+    catalogue.score()
+    with serving(catalogue) as port:
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{port}/")
+        page.wait_for_selector(".card")
+        scores = page.locator("select[name=by] option")
+        assert scores.all_inner_texts() == ["score", "(its evidence is being scored)"]
+        link = browser.new_page()
+        link.goto(f"http://127.0.0.1:{port}/?by=mse")
+        until(link, "document.querySelector('#waiting span').textContent.includes('by each piece of evidence')")
+        catalogue.score_evidence()
+        for each in (page, link):
+            until(each, "document.querySelector('select[name=by]').options.length > 5")
+        link.wait_for_selector(".card")
+        assert shown(link) == catalogue.rows(Query(by="mse")).tolist()[:60]
+        assert page.locator("select[name=by]").input_value() == "score"
+
+
 @pytest.mark.slow
 def test_a_link_to_what_is_not_there_shows_the_rest(opened):
     page = opened("?id=999&kind=zebra&by=none&run=7&t=high&show=all")

@@ -80,15 +80,21 @@ async function show(before) {
 }
 
 const options = (select, pairs) => select.replaceChildren(...pairs.map(([value, text]) => element("option", { value }, text)));
+function fillScores() {
+  options(form.by, set.runs[state.run].columns.map((name) => [name, name]));
+  if (!set.complete) form.by.append(element("option", { disabled: "" }, "(its evidence is being scored)"));
+  form.by.value = state.by;
+}
+
 function fillForm() {
   options(form.run, set.runs.map((run, index) => [String(index), run.name]));
-  options(form.by, set.runs[state.run].columns.map((name) => [name, name]));
+  fillScores();
   options(form.show, set.show);
   options(form.kind, [["", "all kinds"], ...set.kinds.map((kind) => [kind, kind])]);
   form.run.parentElement.hidden = set.runs.length === 1;
   form.kind.parentElement.hidden = set.kinds.length === 0;
   form.q.placeholder = set.files ? "ID or file name" : "ID";
-  for (const name of ["run", "by", "show", "kind", "order", "q"])
+  for (const name of ["run", "show", "kind", "order", "q"])
     if (form[name].value !== state[name]) form[name].value = state[name];
 }
 
@@ -106,18 +112,22 @@ function fillHead() {
   byId("warnings").hidden = !lines.length;
 }
 
+const pause = () => new Promise((resolve) => { setTimeout(resolve, 250); });
+
 async function start() {
   const waiting = byId("waiting"), bar = waiting.querySelector("progress");
   try {
     for (;;) {
       const answer = await ask("/api/state");
-      if (answer.ready) { set = answer; break; }
+      // A link that orders by a piece of evidence waits until that is scored too.
+      if (answer.ready && (answer.complete || !new URLSearchParams(location.search).has("by"))) { set = answer; break; }
+      waiting.querySelector("span").textContent = answer.ready ? "Scoring the images by each piece of evidence"
+        : answer.learning ? "Learning from the unlabelled images; this takes a minute or two"
+          : `Scoring the images: ${whole(answer.read)} of ${whole(answer.total)}`;
       bar.max = answer.total;
-      bar.value = answer.read;
-      waiting.querySelector("span").textContent = answer.learning ? "Learning from the unlabelled images; this takes a minute or two"
-        : `Scoring the images: ${whole(answer.read)} of ${whole(answer.total)}`;
-      if (answer.learning) bar.removeAttribute("value");
-      await new Promise((resolve) => { setTimeout(resolve, 250); });
+      if (answer.learning || answer.ready) bar.removeAttribute("value");
+      else bar.value = answer.read;
+      await pause();
     }
   } catch (error) { say(error.message); return; }
   waiting.hidden = true;
@@ -125,6 +135,18 @@ async function start() {
   fillHead();
   state = fromAddress();
   await show({});
+  complete();
+}
+
+// The scores by each piece of evidence come later; the form offers them then.
+async function complete() {
+  try {
+    while (!set.complete) {
+      await pause();
+      const answer = await ask("/api/state");
+      if (answer.complete) { set = answer; fillScores(); }
+    }
+  } catch (error) { say(error.message); }
 }
 
 form.addEventListener("change", (event) => {
