@@ -7,7 +7,7 @@ from hw8.commands.parsing import parse
 
 # Macro ROC-AUC on the labelled real faces, a mean of three seeds, and median minutes of training, as in
 # docs/benchmarks/facebench.csv (course_cnn and course_vae: one seed) or, for the presets that train with Muon, in
-# docs/scoring.md (one seed but for boss and resnet; the minutes with AdamW, of boss_large with Muon on one thread).
+# docs/experiments.md (one seed but for boss and resnet; the minutes with AdamW, of boss_large with Muon on one thread).
 # boss_transductive trains as boss does; denoise_levels took its minutes on two cores of an AMD EPYC (commit 2aa3ef7).
 MEASURED = {
     "conv": (0.629, 1.4), "fcn": (0.642, 0.9), "fcn_crop": (0.691, 0.4), "resnet": (0.688, 1.2),

@@ -15,7 +15,7 @@ PRESETS: dict[str, Callable[[], RunConfig]] = {}
 SHORT_LIST = 5  # presets listed with a line each after an unknown name: one screen with the error, chosen by hand
 COMMON = ("boss_quick", "boss", "fcn_crop", "resnet", "vae")  # what fills that list where few names are similar
 SIMILAR = 0.4  # difflib's ratio from which a name is listed: looser than a "did you mean", since it is one of several
-MUON: dict[str, Any] = {"optimizer": "muon", "lr": 5e-3}  # the rate is chosen by held-out figures (docs/scoring.md)
+MUON: dict[str, Any] = {"optimizer": "muon", "lr": 5e-3}  # the rate is chosen by held-out figures (docs/experiments.md)
 
 
 def preset(function: Callable[[], RunConfig]) -> Callable[[], RunConfig]:
@@ -241,7 +241,7 @@ def boss() -> RunConfig:
         data={"flip": True},
         model={"name": "recogniser", "options": {}},
         # As many steps for few images as for 8,000: a few hundred faces still gain from the last of them
-        # (docs/scoring.md).
+        # (docs/experiments.md).
         train={"loss": "l1", "epochs": 30, "least_steps": 1700} | MUON,
         scoring={"score": "joint", "parts": ("amounts", "changes", "texture")},
     )

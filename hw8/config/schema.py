@@ -82,7 +82,7 @@ class TrainConfig:
     """Compile the model before training (torch.compile; needs a C++ compiler on a CPU): a wait of a minute for faster
     steps."""
     optimizer: Literal["adamw", "muon"] = "adamw"
-    """AdamW; or, for the kernels of convolutions, Muon, which learns more per step (see docs/scoring.md)."""
+    """AdamW; or, for the kernels of convolutions, Muon, which learns more per step (see docs/experiments.md)."""
     lr: Positive = 2e-3
     """Peak learning rate."""
     final_lr_share: Annotated[float, Field(ge=0, le=1)] = 0.02

@@ -20,7 +20,7 @@ from hw8.models.transformations import MIRRORED_TURNS, QUARTERS, varied
 # shifts are still told apart there, and at 64 pixels a view would take four times as long.
 VIEW_SIDE = 32
 # Of the three stages. The stem halves the map too: without that a view took 1.5 times as long, and the held-out loss
-# was higher in the same time (docs/scoring.md).
+# was higher in the same time (docs/experiments.md).
 STRIDES = (1, 2, 2)
 STEPS = (-1, 0, 1)  # of a shift, in quarters of the side
 

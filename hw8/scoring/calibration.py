@@ -19,7 +19,7 @@ FOLDS = 5  # each image's distance is from a fit to four fifths; of two halves t
 SEED = 8  # of the folds, which must be the same for every run
 CLIPPED_AT = 8.0  # scales, chosen by hand: of normal data nothing lies there, and one odd image of 1e6 stretches no fit
 # Of the choice of typical images: the share that is surely normal, and the steps, after which it hardly changes. Chosen
-# by hand, on calibration images with synthetic anomalies planted among them (docs/scoring.md).
+# by hand, on calibration images with synthetic anomalies planted among them (docs/experiments.md).
 CORE, CONCENTRATIONS, REWEIGHTINGS = 0.75, 3, 2
 NEIGHBOURS = 5  # chosen by hand: one is as noisy as that image, and fifty see no hole among the normals
 # Columns of a vector up to which its distance is computed unasked, chosen by hand: the time of each fit grows

@@ -7,7 +7,7 @@ import numpy as np
 from hw8.scoring.tails import conformal, leave_one_out_nats
 
 # Rank correlation from which runs count as copies, chosen by hand between runs of one preset with other seeds, which
-# agree at .96 or .97 (docs/scoring.md) and must stay separate, and one run given twice, which agrees at 1.
+# agree at .96 or .97 (docs/experiments.md) and must stay separate, and one run given twice, which agrees at 1.
 SAME = 0.99
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 Score = Callable[[np.ndarray], np.ndarray]  # of uint8 images (B, side, side, C): float64 (B,)
 
-# Shares of the image's side, chosen on development images (docs/scoring.md): windows of a quarter with steps of an
+# Shares of the image's side, chosen on development images (docs/experiments.md): windows of a quarter with steps of an
 # eighth take half the time, and a recogniser's map peaks less often in a planted patch.
 WIDTH = 3 / 32  # of a window, without its edge
 STEP = 3 / 32  # between neighbouring windows: 121 of them, the time of scoring as many images

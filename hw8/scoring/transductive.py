@@ -25,7 +25,7 @@ from hw8.scoring.calibration import CLIPPED_AT, Calibration, columns
 from hw8.scoring.inference import Scorer
 from hw8.scoring.tails import Tail, conformal, leave_one_out_nats
 
-# FOLDS to LEAST_Z were chosen on simulated test sets, without labels (benchmarks/transduction.py; docs/scoring.md).
+# FOLDS to LEAST_Z were chosen on simulated test sets, without labels (benchmarks/transduction.py; docs/experiments.md).
 FOLDS = 5  # of two folds, a classifier would see half of the test set instead of four fifths
 PENALTY_C = 3e-4  # scikit-learn's inverse strength of the L2 penalty
 OWN_SCALE = 10.0  # standard deviation of the run's own -log p among columns of 1, so that it is hardly penalised

@@ -48,14 +48,14 @@ def test_as_json(monkeypatch, capsys):
 def test_the_figures_are_those_of_the_documentation():
     with (ROOT / "docs" / "benchmarks" / "facebench.csv").open() as file:
         runs = [row for row in csv.DictReader(file) if row["preset"] in presets.MEASURED]
-    scoring = (ROOT / "docs" / "scoring.md").read_text()
+    experiments = (ROOT / "docs" / "experiments.md").read_text()
     for name in {row["preset"] for row in runs}:
         own = [row for row in runs if row["preset"] == name]
         minutes = statistics.median(float(row["minutes"]) for row in own)
         assert minutes == pytest.approx(presets.MEASURED[name][1], abs=0.06)
         aucs = [float(row["macro_auc"]) for row in own]
         if PRESETS[name]().train.optimizer == "muon":  # the CSV is of before; columns: preset, seed, ..., macro (8th)
-            lines = re.findall(rf"^\| \**`{name}`\** (\| \d \| Muon \| 12 \|.*)$", scoring, re.MULTILINE)
+            lines = re.findall(rf"^\| \**`{name}`\** (\| \d \| Muon \| 12 \|.*)$", experiments, re.MULTILINE)
             aucs = [float(line.split("|")[7]) for line in lines]
         assert statistics.mean(aucs) == pytest.approx(presets.MEASURED[name][0], abs=8e-4), name
     readme = (ROOT / "README.md").read_text()
