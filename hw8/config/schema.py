@@ -189,6 +189,9 @@ class RunConfig:
     scoring: ScoreConfig = dataclasses.field(default_factory=ScoreConfig)
 
 
+# Of a run's folder. Whoever changes what a folder holds, so that this version could not read it, raises the number and
+# writes it into config.yaml as `format`; a file without it has the first format.
+FORMAT = 1
 SECTIONS = {"data": DataConfig, "model": ModelConfig, "train": TrainConfig, "scoring": ScoreConfig}
 
 
@@ -235,8 +238,13 @@ def from_yaml(text: str, name: str, whole: bool = False) -> RunConfig:
 
 
 def from_mapping(values: Any) -> RunConfig:
-    """The run's settings from nested plain values, as `to_yaml` writes them. Raises InputError for a bad field."""
-    values = _fields(values, "the settings")
+    """The run's settings from nested plain values, as `to_yaml` writes them.
+
+    Raises InputError for a bad field, and for a run of a later version of hw8, whose format is not known here.
+    """
+    values = dict(_fields(values, "the settings"))
+    if (number := values.pop("format", FORMAT)) != FORMAT:
+        raise InputError(f"format = {shown(number)}: written by a later hw8, while this one reads {FORMAT}; update hw8")
     sections = {name: _fields(values.get(name, {}), name) for name in SECTIONS}
     if "train" in values:
         # Runs made before there was such a setting trained for exactly their epochs, and resume so.

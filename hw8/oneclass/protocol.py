@@ -25,7 +25,7 @@ from hw8.data.splits import SMALLEST, split_rows
 from hw8.evaluation.classical import CLASSICAL, classical_crop, described, fit_classical
 from hw8.evaluation.held_out import evaluate_held_out
 from hw8.evaluation.metrics import roc_auc
-from hw8.models import options_class
+from hw8.models import create_model, options_class
 from hw8.oneclass.labelled_set import LabelledSet
 from hw8.oneclass.results import MEASURED, Results, Row, read_ledger, write_ledger
 from hw8.oneclass.sources import DIGITS
@@ -94,6 +94,8 @@ class Plan:
             raise InputError(f"`seeds` {' '.join(map(str, self.seeds))}: give whole numbers from 0, each once")
         if self.epochs is not None and self.epochs < 1:
             raise InputError(f"`epochs` {self.epochs}: must be at least 1")
+        if self.epochs is not None and self.config.preset in CLASSICAL:
+            raise InputError(f"`epochs` {self.epochs}: {self.config.preset} is not trained in epochs; omit it")
         unknown = [name for name in self.classes if name not in self.source.classes()]
         if unknown:
             names = shown(", ".join(self.source.classes()), 300)
@@ -115,10 +117,12 @@ def measure(plan: Plan, advance: Callable[[str], object] = lambda _: None) -> Re
     """Train on each class with each seed, unless the ledger has its result, and measure on the test images.
 
     A row of the ledger counts if it was made from the same images and settings; others stay, unused, with a warning.
-    `advance` gets a line after each class, old or new. Raises InputError for a class that is too small, before anything
-    is trained, and for a file that is not a ledger; Interrupted, with all finished classes kept.
+    `advance` gets a line after each class, old or new. Raises InputError for a class that is too small, and for images
+    of a side that the preset does not take, before anything is trained, and for a file that is not a ledger;
+    Interrupted, with all finished classes kept.
     """
     _check_classes(plan, plan.source.cut(plan.seeds[0]))  # other seeds cut classes into parts of the same sizes
+    _check_side(plan)
     ledger = plan.file()
     if ledger.suffix != ".csv":
         raise InputError(f"`out` {ledger}: must end in .csv")
@@ -165,6 +169,20 @@ def _check_classes(plan: Plan, cut: LabelledSet) -> None:
         if test_count in (0, len(test_class_N)):
             share = "all" if test_count else "none"
             raise InputError(f"{where} is {share} of the test images; some and others are needed")
+
+
+def _check_side(plan: Plan) -> None:
+    """Raise InputError if the preset's model or crop does not suit the side of the images."""
+    config, (side, channels) = plan.config, plan.source.image_NHWC.shape[2:]
+    if config.preset in CLASSICAL:
+        return
+    try:
+        if config.data.crop is not None and config.data.crop > side:
+            raise InputError(f"its crop has {config.data.crop} pixels")
+        create_model(config.model.name, config.data.crop or side, channels, config.model.options)
+    except InputError as error:
+        reason = str(error).partition(";")[0]  # what follows names options that this command lacks
+        raise InputError(f"`side` {side}: does not suit `preset` {config.preset}: {reason}; give another") from None
 
 
 def _settings(plan: Plan, seed: int) -> RunConfig:

@@ -102,6 +102,7 @@ def test_a_copy_is_checked_too():
         ("train: {epoch: 3}\n", r"train\.epoch = 3: unknown; did you mean epochs\? known: loss, epochs"),
         ("colour: red\n", "colour = 'red': unknown; known: preset, seed"),
         ("train: 5\n", "train = 5: must map"),
+        ("format: 2\n", "format = 2: written by a later hw8, while this one reads 1; update hw8"),
         ("train: {5: 1}\n", "train = {5: 1}: must map"),
         ("- 1\n", "must map field names"),
         ("train: {epochs: -1}\n", r"train\.epochs = -1: must be at least 1"),
@@ -119,6 +120,11 @@ def test_a_bad_file_gets_one_line(tmp_path, text, words):
         read_config(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_may_name_the_first_format(tmp_path):
+    (tmp_path / "config.yaml").write_text("format: 1\nseed: 3\n")
+    assert read_config(tmp_path / "config.yaml").seed == 3
 
 
 def test_a_missing_file(tmp_path):

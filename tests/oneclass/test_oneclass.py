@@ -122,6 +122,7 @@ def test_a_ledger_that_is_none_is_refused(plan, tmp_path):
         ({"epochs": 0}, "`epochs` 0"),
         ({"classes": ("red",)}, "`classes` red: no class of two; choose from 'bright, dark'"),
         ({"config": load_preset("boss_transductive")}, "looks at all test images at once"),
+        ({"config": load_method("pca"), "epochs": 3}, "`epochs` 3: pca is not trained in epochs"),
     ],
 )
 def test_plans_that_are_refused(plan, change, words):
@@ -137,6 +138,17 @@ def test_classes_that_are_too_small_are_refused_before_anything_is_trained(plan)
     one = dataclasses.replace(source, test_NHWC=source.test_NHWC[:60], test_class_N=source.test_class_N[:60])
     with pytest.raises(InputError, match="class bright is all of the test images"):
         measure(dataclasses.replace(plan, source=one))
+    assert not plan.file().exists()
+
+
+def test_a_side_that_the_preset_does_not_take_is_refused_without_options_of_other_commands(plan):
+    for config, reason in (
+        (changed(plan.config, data={"crop": 20}), "its crop has 20 pixels; give another"),
+        (changed(load_preset("conv"), data={"crop": 12}), "cannot be built at side 12"),
+    ):
+        with pytest.raises(InputError, match=f"`side` 16: does not suit .*{reason}") as refused:
+            measure(dataclasses.replace(plan, config=config))
+        assert "crop`" not in str(refused.value)
     assert not plan.file().exists()
 
 
