@@ -1,7 +1,7 @@
-"""What anomalies among the training images cost: `python benchmarks/contamination.py FACES`.
+"""What anomalies among the training images cost: `python benchmarks/contamination.py FACES [SEED ...]`.
 
 In copies of the folder FACES a share of the training images is replaced by generated cartoons and cats, which no test
-set holds. The default preset is trained on each, with seed 0, and scores the untouched test set. Prints ROC-AUC by kind
+set holds. The default preset is trained on each, with each seed (default: 0), and scores the untouched test set. Prints ROC-AUC by kind
 and how many of the planted anomalies `train.py` names among its suspects; runs stay in runs/contamination, and are not
 made again.
 """
@@ -44,12 +44,12 @@ def contaminated(faces: Path, share: float, folder: Path) -> np.ndarray:
     return rows
 
 
-def line(faces: Path, share: float) -> str:
-    """What a share of anomalies costs, in a line."""
-    data, out = RUNS / "contamination" / f"data-{share}", RUNS / "contamination" / f"run-{share}"
+def line(faces: Path, share: float, seed: int) -> str:
+    """What a share of anomalies costs a training with this seed, in a line."""
+    data, out = RUNS / "contamination" / f"data-{share}", RUNS / "contamination" / f"run-{share}-seed{seed}"
     rows = contaminated(faces, share, data)
     if not (out / "summary.json").exists():
-        train_run(changed(load_preset(DEFAULT_PRESET), data={"source": str(data)}), out)
+        train_run(changed(load_preset(DEFAULT_PRESET), seed=seed, data={"source": str(data)}), out)
     run = TrainedRun.load(out)
     source = run.open_source(str(data))
     labels = source.labels()
@@ -61,17 +61,18 @@ def line(faces: Path, share: float) -> str:
     suspects = find_suspects(run, *run.open_training()).row_S
     kinds = ", ".join(f"{name} {item.auc:.3f}" for name, item in evaluation.kinds.items())
     return (
-        f"{share:.0%}: macro {evaluation.macro.auc:.4f} ({kinds}); {alarms:.3f} of the normals at p <= .05; "
+        f"seed {seed}, {share:.0%}: macro {evaluation.macro.auc:.4f} ({kinds}); {alarms:.3f} of the normals at p <= .05; "
         f"{len(suspects)} suspects, of which {np.isin(suspects, rows).sum()} of the {len(rows)} anomalies"
     )
 
 
 def main() -> None:
-    """Train, if it is not done, and print a line per share."""
-    if len(sys.argv) != 2:
-        sys.exit("usage: python benchmarks/contamination.py FACES")
-    for share in SHARES:
-        print(line(Path(sys.argv[1]), share), flush=True)
+    """Train, if it is not done, and print a line per seed and share."""
+    if len(sys.argv) < 2 or not all(word.isdecimal() for word in sys.argv[2:]):
+        sys.exit("usage: python benchmarks/contamination.py FACES [SEED ...]")
+    for seed in map(int, sys.argv[2:] or ["0"]):
+        for share in SHARES:
+            print(line(Path(sys.argv[1]), share, seed), flush=True)
 
 
 if __name__ == "__main__":
