@@ -1,9 +1,9 @@
 """What anomalies among the training images cost: `python benchmarks/contamination.py FACES [SEED ...]`.
 
 In copies of the folder FACES a share of the training images is replaced by generated cartoons and cats, which no test
-set holds. The default preset is trained on each, with each seed (default: 0), and scores the untouched test set. Prints ROC-AUC by kind
-and how many of the planted anomalies `train.py` names among its suspects; runs stay in runs/contamination, and are not
-made again.
+set holds. The default preset is trained on each, with each seed (default: 0), and scores the untouched test set. Prints
+ROC-AUC by kind and how many of the planted anomalies `train.py` names among its suspects; runs stay in
+runs/contamination, and are not made again.
 """
 
 import shutil
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from hw8.base.errors import InputError
+from hw8.base.files import atomic_write
 from hw8.config import RUNS
 from hw8.config.presets import DEFAULT_PRESET, changed, load_preset
 from hw8.data.demo import demo_images
@@ -33,14 +34,15 @@ def contaminated(faces: Path, share: float, folder: Path) -> np.ndarray:
     training = np.load(faces / "trainingset.npy", mmap_mode="r")
     count = round(share * len(training))
     rows: np.ndarray = np.sort(np.random.default_rng(SEED).permutation(len(training))[:count])
-    if not folder.exists():
-        folder.mkdir(parents=True)
+    if not (folder / "trainingset.npy").exists():
+        folder.mkdir(parents=True, exist_ok=True)
         anomalies = np.concatenate([demo_images(kind, -(-count // len(KINDS)), SEED) for kind in KINDS])
         mixed = np.array(training)
         mixed[rows] = np.random.default_rng(SEED).permutation(anomalies)[:count]
         for name in ("testingset.npy", "testing_labels.csv"):
             shutil.copy(faces / name, folder / name)
-        np.save(folder / "trainingset.npy", mixed)
+        with atomic_write(folder / "trainingset.npy") as temporary, temporary.open("wb") as file:
+            np.save(file, mixed)
     return rows
 
 
@@ -61,8 +63,8 @@ def line(faces: Path, share: float, seed: int) -> str:
     suspects = find_suspects(run, *run.open_training()).row_S
     kinds = ", ".join(f"{name} {item.auc:.3f}" for name, item in evaluation.kinds.items())
     return (
-        f"seed {seed}, {share:.0%}: macro {evaluation.macro.auc:.4f} ({kinds}); {alarms:.3f} of the normals at p <= .05; "
-        f"{len(suspects)} suspects, of which {np.isin(suspects, rows).sum()} of the {len(rows)} anomalies"
+        f"seed {seed}, {share:.0%}: macro {evaluation.macro.auc:.4f} ({kinds}); {alarms:.3f} of the normals at "
+        f"p <= .05; {len(suspects)} suspects, of which {np.isin(suspects, rows).sum()} of the {len(rows)} anomalies"
     )
 
 

@@ -123,9 +123,8 @@ def scoring(config: RunConfig) -> dict[str, Any]:
 
 def scorer(config: RunConfig, device: torch.device, precision: str, side: int) -> Scorer:
     """The preset's untrained model with the evidence that its score needs."""
-    wanted = config.scoring.evidence_names
     model = channels_last(preset_model(config, side))
-    return Scorer(model, device, precision, config.scoring.score_batch_size, wanted)
+    return Scorer(model, device, precision, config.scoring.score_batch_size, config.scoring.evidence_names)
 
 
 def parity(config: RunConfig) -> dict[str, float]:

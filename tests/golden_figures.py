@@ -47,7 +47,7 @@ CHOSEN = {
     health: ("LOOKED_AT", "SAME", "DEAD", "LITTLE"),
     evidence: ("TOP", "GRID", "WINDOW", "CONSTANTS"),
     calibration: ("FOLDS", "SEED", "CLIPPED_AT", "NEIGHBOURS", "MOST_COLUMNS", "LEAST_VARIANCE"),
-    splits: ("SMALLEST", "FIT_IMAGES", "LEAST_CALIBRATION"),
+    splits: ("SMALLEST", "FIT_IMAGES", "LEAST_HELD_OUT"),
     held_out: ("PER_KIND", "SEED"),
     loop: ("LOG_EVERY", "STILL"),
 }

@@ -263,7 +263,7 @@ def _24_losses() -> Figure:
 def cross_entropies(trained: TrainedRun, batch_BHWC: np.ndarray) -> np.ndarray:
     """The mean cross-entropy of each image and its reconstruction: (B,)."""
     recon_BHWC, _ = trained.scorer.reconstruct(batch_BHWC)
-    assert recon_BHWC is not None  # noqa: S101 (an autoencoder's)
+    assert recon_BHWC is not None  # of an autoencoder
     t_BHWC, p_BHWC = scaled(batch_BHWC) / 2 + 0.5, (recon_BHWC / 2 + 0.5).clip(1e-6, 1 - 1e-6)
     entropy_BHWC = -(t_BHWC * np.log(p_BHWC) + (1 - t_BHWC) * np.log(1 - p_BHWC))
     return np.asarray(entropy_BHWC.mean((1, 2, 3)))

@@ -18,9 +18,10 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str, choices: Sequence[str] = ()) -> None:
+        message = printable(message)
         if len(message) > LONGEST:
             message = f"{message[: LONGEST // 2]} ... {message[-LONGEST // 3 :]}"
-        super().__init__(printable(message))
+        super().__init__(message)
         self.choices = tuple(choices)
 
 

@@ -29,7 +29,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder) / path.name
         return
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    whole = path.absolute()  # of `.` too, which has no name of its own
+    temporary = whole.with_name(f".{whole.name}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)
@@ -54,7 +55,8 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
     Raises InputError if it cannot be made or filled.
     """
-    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    whole = folder.absolute()
+    temporary = whole.with_name(f".{whole.name}.{secrets.token_hex(4)}")
     try:
         temporary.mkdir(parents=True)
         yield temporary

@@ -13,7 +13,7 @@ COMMANDS = {
     "compare": "Train and score several presets with several seeds, and put them in one table.",
     "download_data": "Download data, check it, and put it where training looks for it. The same command resumes after a break.",
     "evaluate": "Measure submission files against labels: ROC-AUC by kind, of one file with confidence intervals.",
-    "explain": "Say why one test image has its score: which evidence is how unusual, its reconstruction and its error map.",
+    "explain": "Say why one image has its score: which evidence is how unusual, its reconstruction and its error map.",
     "explore": "Serve a local page to look through a test set by any score, and to try images of your own. Ctrl-C ends it.",
     "export": "Write a run as one file that scores images without hw8 or PyTorch: uint8 images in, score and p-value out.",
     "merge": "Put the parts that predict --shard wrote together to one submission, checked.",

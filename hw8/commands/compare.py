@@ -13,7 +13,7 @@ import tyro
 
 from hw8.base.errors import InputError
 from hw8.commands.parsing import Omittable, command_line, parse
-from hw8.commands.spelling import in_browser
+from hw8.commands.spelling import for_shell, in_browser
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,6 +74,8 @@ def main() -> None:
     from hw8.report.comparison import Compared, write_comparison
 
     out = arguments.out.with_suffix("") if arguments.out.suffix in (".csv", ".md", ".html") else arguments.out
+    if not out.name:
+        raise InputError(f"`out` {arguments.out}: is a folder; give the files a name")
     folder = RUNS / out.name
     rows_file = out.with_name(out.name + ".csv")
     if (folder / "config.yaml").exists() or (rows_file.exists() and rows_file.read_bytes()[:3] == b"ID,"):
@@ -85,7 +87,7 @@ def main() -> None:
     with progress_bar(count, "compare", "run") as bar:
 
         def write(rows: "pd.DataFrame") -> str:
-            return write_leaderboard(with_kaggle_scores(rows, folder), out, command_line(), folder, labels)
+            return write_leaderboard(rows, out, command_line(), folder, labels)
 
         def advance(rows: "pd.DataFrame") -> None:
             write(rows)
@@ -93,11 +95,12 @@ def main() -> None:
 
         rows = compare(contest, advance)
         bar.update(count - bar.n)
+    rows = with_kaggle_scores(rows, folder)
     table = write(rows)
-    write_comparison(Compared(with_kaggle_scores(rows, folder), folder, source, labels), out, command_line())
+    write_comparison(Compared(rows, folder, source, labels), out, command_line())
     print(table)
     for line in failures(rows):
-        print(f"Failed:   {line}")
+        print(f"Failed:   {for_shell(line)}")
     if "failure" in rows and rows["failure"].notna().all():
         raise InputError("no run came to a result")
     page = out.with_name(out.name + ".html")

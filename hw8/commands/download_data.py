@@ -13,7 +13,7 @@ import tyro
 from hw8 import download
 from hw8.base.errors import InputError
 from hw8.commands.parsing import Omittable, parse
-from hw8.commands.spelling import spelled
+from hw8.commands.spelling import as_folder, spelled
 
 
 @dataclasses.dataclass
@@ -34,7 +34,7 @@ def main() -> None:
     """Parse, download, and print where the data are."""
     arguments = parse(Arguments, __doc__ or "")
     from hw8.data.lfw import write_lfw  # these two import NumPy, which would slow --help
-    from hw8.data.sources import HOMEWORK, LFW, NAMED_SOURCES
+    from hw8.data.sources import HOMEWORK, LFW
 
     if arguments.url is not None and (arguments.what == "lfw" or arguments.source == "kaggle"):
         raise InputError(f"--url {arguments.url}: is for the homework from its home; omit it")
@@ -49,6 +49,5 @@ def main() -> None:
         else:
             download.download_files(out, arguments.url or download.HOME)
     print(f"Wrote:    {out}")
-    # A path that might be taken for a named source or an option is written so that it is taken for a folder.
-    folder = f"./{out}" if str(out) in NAMED_SOURCES or str(out).startswith("-") else str(out)
-    print(f"Next:     {spelled('train', '--data', 'hw8' if arguments.what == 'hw8' and out == HOMEWORK else folder)}")
+    where = "hw8" if arguments.what == "hw8" and out == HOMEWORK else as_folder(out)
+    print(f"Next:     {spelled('train', '--data', where)}")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from hw8.base.errors import InputError
 from hw8.commands.parsing import parse
 
 
@@ -25,7 +26,6 @@ class Arguments:
 
 def _report(file: Path, labels: Path) -> str | None:
     """The command that shows the scored images; None unless one run has the file's name, as predict.py gives it."""
-    from hw8.base.errors import InputError
     from hw8.commands.spelling import spelled
     from hw8.config import RUNS, read_config
     from hw8.data.sources import TESTING, array_exists, source_folder
@@ -46,7 +46,6 @@ def _report(file: Path, labels: Path) -> str | None:
 def main() -> None:
     """Parse, evaluate and print."""
     arguments = parse(Arguments, __doc__ or "")
-    from hw8.base.errors import InputError
     from hw8.data.labels import read_labels
     from hw8.evaluation.metrics import evaluate
     from hw8.report.tables import auc_table, side_by_side

@@ -14,13 +14,13 @@ class Arguments:
     """The command line of scripts/explain.py."""
 
     image: Annotated[str, tyro.conf.arg(name="id", metavar="ID")]
-    """ID of the test image, from 0, or its file name."""
+    """ID of the image, from 0, or its file name."""
     training: bool = False
-    """Explain an image that the run was trained on, for instance one of its suspects.csv."""
+    """The ID is that of a training image of the run, for instance of its suspects.csv, instead of a test image."""
     folder: Annotated[Omittable[Path], tyro.conf.arg(name="run")] = None
     """Folder of a finished run. Default: the run finished last."""
     data: Annotated[Omittable[str], tyro.conf.arg(metavar="WHERE")] = None
-    """Folder or named source of the image. Default: the data of the run."""
+    """Folder or named source of the test image. Default: the data of the run."""
     out: Omittable[Path] = None
     """Picture to write. Default: submissions/RUN-IMAGE.png, of a training image RUN-training-IMAGE.png."""
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import tyro
 
+from hw8.base.errors import InputError
 from hw8.commands.parsing import parse
 from hw8.commands.spelling import spelled
 
@@ -23,7 +24,6 @@ class Arguments:
 def main() -> None:
     """Parse, merge, and print where the file is."""
     arguments = parse(Arguments, __doc__ or "")
-    from hw8.base.errors import InputError
     from hw8.runs.submission import merge_parts
 
     if not arguments.parts:

@@ -50,7 +50,6 @@ class Arguments:
 
 def _score_shard(arguments: Arguments) -> str:
     """Score one part; returns where it is, to be printed."""
-    from hw8.base.errors import InputError
     from hw8.base.processes import processes
     from hw8.runs.predict import predict_shard
     from hw8.training.run_folder import newest_run
@@ -69,20 +68,23 @@ def _score_shard(arguments: Arguments) -> str:
     if arguments.json:
         return json.dumps({"out": str(out), "rows": rows, "shard": [number, count]})
     merged = Path("submissions") / f"{run.resolve().name}.csv"
-    # The shell fills in the parts: the star must stay outside of the quotes.
-    parts = f"{shlex.quote(f'submissions/{run.resolve().name}.')}*{shlex.quote(f'-of-{count}.csv')}"
+    # The shell fills in the parts: the pattern must stay outside of the quotes.
+    parts = f"{shlex.quote(f'submissions/{run.resolve().name}.')}[0-9]*{shlex.quote(f'-of-{count}.csv')}"
+    if arguments.out is not None:  # nobody knows the names of the other parts
+        parts = "PART ..."
     return f"Wrote:    {out} ({rows:,} rows)\nNext:     {spelled('merge')} {parts} {shlex.join(['--out', str(merged)])}"
 
 
-def _next_command(prediction: "Prediction", data: str | None) -> str:
+def next_command(prediction: "Prediction", data: str | None) -> str:
     """To measure where labels are known, to check the homework's file for the upload, else to look at the images."""
     if prediction.labels is not None:
         return spelled("evaluate", prediction.out, "--labels", prediction.labels_file)
-    if prediction.source == "hw8":
+    if prediction.source == "hw8" and not prediction.development:
         return spelled("check", prediction.out)
     words: list[object] = [] if data is None else ["--data", data]
     page = prediction.out.with_suffix(".html")
-    if page != Path("submissions") / f"{prediction.runs[0].resolve().name}.html":  # the default
+    default = Path("submissions") / f"{prediction.runs[0].resolve().name}.html"
+    if page != default and len(prediction.runs) == 1:  # the page is of one run
         words += ["--out", page]
     return spelled("report", prediction.runs[0], *words)
 
@@ -187,4 +189,4 @@ def main() -> None:
         print(f"Flagged:  {line}")
     if prediction.discovery is not None:
         print(f"          {discovered(prediction.discovery, prediction.normals)}")
-    print(f"Next:     {_next_command(prediction, arguments.data)}")
+    print(f"Next:     {next_command(prediction, arguments.data)}")

@@ -14,7 +14,7 @@ import tyro
 
 from hw8.base.errors import InputError, printable
 from hw8.commands.parsing import parse
-from hw8.commands.spelling import for_shell, spelled
+from hw8.commands.spelling import as_folder, for_shell, spelled
 from hw8.data.arrays import SIDE_STEP
 from hw8.data.sources import open_source
 from hw8.prepare.folder import prepare, report
@@ -44,13 +44,13 @@ def main() -> None:
 def _next_command(out: Path, has_training_set: bool, side: int) -> str:
     """The command that trains on the images or, without a training set, scores them with the newest run that can."""
     if has_training_set:
-        return spelled("train", "--data", out, *(["--preset", "fcn"] if side % SIDE_STEP else []))
+        return spelled("train", "--data", as_folder(out), *(["--preset", "fcn"] if side % SIDE_STEP else []))
     from hw8.runs.trained_run import TrainedRun
     from hw8.training.run_folder import finished_runs
 
     for run in finished_runs():
         with contextlib.suppress(InputError):  # it is damaged, or takes images of another size
-            TrainedRun.load(run).open_test(open_source(str(out)))
+            TrainedRun.load(run).open_test(open_source(as_folder(out)))
             scores = Path("submissions") / f"{out.resolve().name}.csv"
-            return spelled("predict", "--run", run, "--data", out, "--out", scores)
-    return f"train a run on images like these, {spelled('train')}, then {spelled('predict', '--data', out)}"
+            return spelled("predict", "--run", run, "--data", as_folder(out), "--out", scores)
+    return f"train a run on images like these, {spelled('train')}, then {spelled('predict', '--data', as_folder(out))}"

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import tyro
 
+from hw8.base.errors import InputError
 from hw8.commands.parsing import Omittable, command_line, parse
 from hw8.commands.spelling import in_browser, spelled
 
@@ -27,7 +28,6 @@ class Arguments:
 def main() -> None:
     """Parse, write the page, and print where it is."""
     arguments = parse(Arguments, __doc__ or "")
-    from hw8.base.errors import InputError
     from hw8.report.run_report import write_run_report
     from hw8.training.run_folder import newest_run
 

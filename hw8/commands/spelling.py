@@ -23,6 +23,13 @@ def in_browser(page: Path) -> str:
     return f"{interpreter()} -m webbrowser {shlex.quote(str(page))}"
 
 
+def as_folder(path: Path) -> str:
+    """A folder as `--data` takes it: one named like a source, or an option, is spelled so that it is no such name."""
+    from hw8.data.sources import NAMED_SOURCES
+
+    return f"./{path}" if str(path) in NAMED_SOURCES or str(path).startswith("-") else str(path)
+
+
 def for_shell(message: str) -> str:
     """A message of the rooms below with its settings and commands spelled for the command line."""
     return MARKED.sub(lambda match: _start(match[1]) + match[2] if match[1] else option(match[3]), message)

@@ -50,9 +50,11 @@ class Contest:
     folder: Path
 
     def __post_init__(self) -> None:
-        """Raise InputError for a name that is neither a preset's nor a classical baseline's, or for nothing to run."""
+        """Raise InputError for a name that is neither a preset's nor a baseline's, no epochs, or nothing to run."""
         if not self.entries():
             raise InputError("`presets` and `seeds`: give at least one of each")
+        if self.epochs is not None and self.epochs < 1:
+            raise InputError(f"`epochs` {self.epochs}: must be at least 1")
         for name in self.presets:
             if name not in CLASSICAL and name not in PRESETS:
                 raise unknown_preset(name, described())
@@ -78,8 +80,12 @@ def compare(contest: Contest, advance: Callable[[pd.DataFrame], object] = lambda
         plans = {entry: _settings(contest, source, images, *entry) for entry in contest.entries()}
         rows = _finished_rows(contest.folder)
         for entry, row in rows.items():
-            # A run that is not asked for now stays in the table if it was made with the same images.
-            if row["settings"] != plans.get(entry, row["settings"] | images):
+            # A run that is not asked for now stays in the table if it was made with the same images, and another seed
+            # of a preset that is asked for if it was made with the same settings too.
+            settings = row["settings"] | images
+            if entry[0] in contest.presets:
+                settings = plans.get(entry) or _settings(contest, source, images, *entry)
+            if row["settings"] != settings:
                 folder = contest.folder / run_name(entry)
                 raise InputError(
                     f"{folder}: was made with other settings or data; give `out` another name, or remove that folder"

@@ -209,8 +209,8 @@ def to_yaml(config: RunConfig) -> str:
 def read_config(path: Path, whole: bool = False) -> RunConfig:
     """Read a `config.yaml`. Raises InputError if it is missing, not YAML, or holds an unknown or bad field.
 
-    What the file lacks has its default, as in runs of earlier versions. With `whole`, a file that lacks a section is
-    refused.
+    What the file lacks has its default, as in runs of earlier versions, but for `train.least_steps`, which is 0 if
+    `train` lacks it. With `whole`, a file that lacks a section is refused.
     """
     try:
         text = read_text(path)

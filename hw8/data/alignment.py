@@ -9,7 +9,7 @@ from hw8.data.splits import evenly_spaced
 # some shifts off automobiles and horses too; with under 200 it learns none off images that are aligned.
 LOOKED_AT, COPIES = 500, 4000
 LEAST_IMAGES = 200
-SIDE = 16  # pixels to which images are shrunk; a face is still one there, and the regression has 256 inputs
+SIDE = 16  # least pixels, under twice as many, to which images are shrunk; a face is still one there
 SHIFT = 1 / 16  # of the side, at most: as small as the shifts that a recogniser learns to tell
 PENALTY = 30.0  # of the ridge; between 3 and 300 the sets below keep their order
 FOLDS = 5  # of the images, one of which the regression has not seen
@@ -28,7 +28,7 @@ def alignment(images: Images, rows: np.ndarray) -> float:
 
     1 if the shift is plain, since objects are always in the same place; about 0, or below, if they may be anywhere.
     """
-    grey_NHW = images.read(evenly_spaced(rows, LOOKED_AT)).astype(np.float32).mean(-1)
+    grey_NHW = images.read(evenly_spaced(rows, LOOKED_AT)).mean(-1, dtype=np.float32)
     count, side = grey_NHW.shape[:2]
     most = max(1, round(side * SHIFT))
     padded_NHW = np.pad(grey_NHW, ((0, 0), (most, most), (most, most)), mode="reflect")

@@ -74,7 +74,7 @@ def write_demo(folder: Path, train: int = TRAIN_COUNT, test: int = TEST_COUNT, s
     recipe, file = {"version": VERSION, "train": train, "test": test, "seed": seed}, folder / "demo.json"
     if read_recipe(file) == recipe:
         return folder
-    if folder.exists() and read_recipe(file) is None:
+    if folder.exists() and read_recipe(file) is None and not (folder.is_dir() and not any(folder.iterdir())):
         raise InputError(f"{folder}: does not hold demo data; move it away, or name it with `data` {folder}")
     log.info("%s: drawing %s training and %s test faces", folder, f"{train:,}", f"{test:,}")
     counts = {kind: (test - test // 2) // (len(KINDS) - 1) for kind in KINDS if kind != NORMAL}

@@ -48,7 +48,7 @@ def read_labels(path: Path, count: int | None = None) -> Labels:
     if kinds.str.len().max() > LONGEST_KIND:
         raise InputError(f"{path}: a kind is longer than {LONGEST_KIND} characters; give it a name")
     kind_N = kinds.to_numpy(dtype=str)[order]
-    kind_N = np.where((kind_N == "") & (label_N == 1), UNNAMED, kind_N)
+    kind_N = np.where(kind_N == "", np.where(label_N == 0, NORMAL, UNNAMED), kind_N)
     shared = set(kind_N[label_N == 0]) & set(kind_N[label_N == 1])
     if shared:
         raise InputError(f"{path}: kind '{min(shared)}' is labelled both 0 and 1; give anomalies kinds of their own")

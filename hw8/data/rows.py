@@ -12,7 +12,7 @@ from hw8.data.arrays import CHANNELS, SMALLEST_SIDE
 # All chosen by hand. A pickled estimator keeps the ranges it was fitted with, not these constants.
 PIXEL_RANGES = (0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)  # narrow ones first, since the wide ones contain them
 TOLERANCE = 1e-3  # share of a range by which rounding errors may exceed it
-MIDDLE = 0.98  # share of a feature's values that its range is taken from: one outlier in fifty does not widen it
+MIDDLE = 0.98  # share of a feature's values that its range is taken from: rarer outliers on either side do not widen it
 SLACK = 0.5  # share of that range added on either side, so that values beyond those of training are still told apart
 GREY = 128  # of pixels that no number fills
 LEAST_GUESSED = 8  # pixels per side: rows of 16 numbers are hardly images

@@ -11,7 +11,7 @@ from hw8.data.sources import TESTING_FILES, TRAINING_FILES, Source
 
 SMALLEST = 20  # images of a training set: a fifth of fewer would leave under four to calibrate on
 FIT_IMAGES = 8192  # images that evidence is fitted to; chosen by hand to bound the time and memory of those fits
-LEAST_CALIBRATION = 4  # images: with them no p-value is under 1/5, and with fewer none is of any use
+LEAST_HELD_OUT = 4  # images: with them no p-value is under 1/5, and with fewer none is of any use
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ def split_rows(count: int, config: DataConfig) -> Splits:
 
     A held-out part has its share of the rows, at least `held_out_minimum`, but never more than a
     fifth of the rows unless its share asks for it, nor than `held_out_maximum`.
-    Raises InputError for fewer than 20 images, or fewer than 4 to calibrate on.
+    Raises InputError for fewer than 20 images, or fewer than 4 in a held-out part.
     """
     if count < SMALLEST:
         raise InputError(f"the training set has {count} images; at least {SMALLEST} are needed to hold some out")
@@ -48,9 +48,10 @@ def split_rows(count: int, config: DataConfig) -> Splits:
     least = min(config.held_out_minimum, count // 5)
     shares, most = (config.calibration_share, config.development_share), config.held_out_maximum
     held_out = [min(max(round(count * share), least), most) for share in shares]
-    if held_out[0] < LEAST_CALIBRATION:
-        hint = "raise `held_out_minimum` or `calibration_share`"
-        raise InputError(f"{held_out[0]} images to calibrate on; at least {LEAST_CALIBRATION} are needed: {hint}")
+    for number, part in zip(held_out, ("calibration", "development"), strict=True):
+        if number < LEAST_HELD_OUT:
+            hint = f"raise `held_out_minimum` or `{part}_share`"
+            raise InputError(f"{number} images for {part}; at least {LEAST_HELD_OUT} are needed: {hint}")
     calibration, development, train = np.split(order, np.cumsum(held_out))
     return Splits(np.sort(train), np.sort(calibration), np.sort(development))
 

@@ -16,7 +16,7 @@ from hw8.config.presets import DEFAULT_PRESET
 from hw8.data.arrays import SIDE_STEP, Images
 from hw8.data.picture_folder import named_pictures, read_images
 from hw8.data.rows import Layout, checked_shape
-from hw8.data.splits import LEAST_CALIBRATION
+from hw8.data.splits import LEAST_HELD_OUT, Splits
 from hw8.detector import run
 from hw8.detector.explanation import Explanation
 from hw8.scoring.tails import ALPHA
@@ -145,7 +145,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         self.run_files_ = run.train(config, Images(array_NHWC, config.data.crop, "X"), splits, bool(self.verbose))
         self.layout_, self._trained = layout, run.load(self.run_files_)
         self.offset_ = -run.threshold(self._trained.normal_C, level)
-        self.decision_scores_ = self._scores(array_NHWC)
+        self.decision_scores_ = self._scores(array_NHWC, splits)
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -233,7 +233,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
                 self._check_like_fitted(array.shape)
             X = array.reshape(len(array), math.prod(shape))
         _check_finite(X)
-        least = LEAST_CALIBRATION if reset else 1
+        least = LEAST_HELD_OUT if reset else 1
         return validate_data(self, X, reset=reset, dtype="numeric", ensure_min_samples=least), shape
 
     def _check_like_fitted(self, shape: tuple[int, ...]) -> None:
@@ -279,10 +279,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
             raise ValueError(f"random_state={seed}: must lie in [0, 2**32)")
         return seed
 
-    def _scores(self, array_NHWC: np.ndarray) -> np.ndarray:
-        """Scores, larger is more anomalous: float64 (N,)."""
+    def _scores(self, array_NHWC: np.ndarray, splits: Splits | None = None) -> np.ndarray:
+        """Scores, larger is more anomalous: float64 (N,). With `splits` the images are those of the training.
+
+        None of these is among its own nearest neighbours.
+        """
         images, rows = self._in_full_batches(array_NHWC)
-        return self._trained.score(images, rows)[self._trained.score_name][: len(array_NHWC)]
+        fitted_N = None if splits is None else self._trained.were_fitted(rows, splits)
+        return self._trained.own_score(self._trained.scorer.table(images, rows), fitted_N)[: len(array_NHWC)]
 
     def _in_full_batches(self, array_NHWC: np.ndarray) -> tuple[Images, np.ndarray]:
         """The images, and their rows with more of the first, so that the last batch is full.

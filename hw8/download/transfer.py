@@ -71,7 +71,9 @@ def transfer(address: str, file: RemoteFile, part: Path) -> None:
             reason = printable(str(error).rpartition(": ")[2].rstrip("'\")"), LONGEST)
             reason = re.sub(r" \([^)]*$", "", reason)
         except requests.RequestException as error:
-            raise InputError(f"{without_secrets(address)}: {error}; check the address, or try `url`") from None
+            raise InputError(
+                f"{without_secrets(address)}: {without_secrets(str(error))}; check the address, or try `url`"
+            ) from None
         if attempt < ATTEMPTS:
             log.warning("%s: %s; attempt %d of %d follows", file.name, reason, attempt + 1, ATTEMPTS)
             time.sleep(PAUSE)

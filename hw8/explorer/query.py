@@ -59,7 +59,7 @@ def matches(
     match_N: np.ndarray = masks[query.show]
     if query.kind:
         match_N = match_N & (np.zeros(len(match_N), bool) if labels is None else labels.kind_N == query.kind)
-    text = query.text.strip().lower()
+    text = query.text.strip().lower().removeprefix("#")  # as a card writes an ID
     if not text:
         return match_N
     named_N = np.array([text in name.lower() for name in names or [""] * len(match_N)])

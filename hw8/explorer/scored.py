@@ -1,7 +1,6 @@
 """What the explorer shows of one run: its scores of a test set, and why an image has its score."""
 
 import contextlib
-import dataclasses
 import threading
 from typing import Any
 
@@ -13,7 +12,7 @@ from hw8.data.labels import Labels
 from hw8.evaluation.metrics import evaluate
 from hw8.explorer.neighbours import Neighbourhood
 from hw8.explorer.watched import Watch, Watched
-from hw8.report.explanation import Explainer, Explanation
+from hw8.report.explanation import Explainer
 from hw8.report.figures import heat, share_of_peak, three_channels
 from hw8.report.run_report import warnings_of
 from hw8.report.sprites import data_uri, pictures
@@ -125,7 +124,6 @@ class ScoredRun:
         with self._busy:  # the threads of the server share one model
             explanation = self.explainer.explain(image_HWC[None], [""])[0]
             map_HW = self.trained.score_maps(image_HWC[None])[0]
-            explanation = dataclasses.replace(explanation, map_HW=map_HW)
             nearest = [] if self.neighbourhood is None else self.neighbourhood.nearest(image_HWC)
         return {
             "run": self.name,
@@ -140,7 +138,7 @@ class ScoredRun:
             "deviations": explanation.deviations,
             "added": explanation.added,
             "pictures": [(part, data_uri(picture)) for part, picture in pictures(explanation)],
-            "maps": [(name, data_uri(map_HW3)) for name, map_HW3 in heat_maps(explanation)],
+            "map": data_uri(heat(share_of_peak(map_HW))),
             "nearest": [data_uri(three_channels(image)) for image in nearest],
             "note": self.note if self.neighbourhood is None else "",
         }
@@ -151,17 +149,3 @@ class ScoredRun:
         p_value = float(self.p_values["score"][row])  # of a transductive run, the score is another than the explained
         known = {"score": float(self.scores["score"][row]), "p": p_value, "flagged": bool(self.flagged("score")[row])}
         return explained | known | {"rarity": rarity(p_value, self.explainer.normals)}
-
-
-def heat_maps(explanation: Explanation) -> list[tuple[str, np.ndarray]]:
-    """Maps to lay over an image, by name: uint8 (H, W, 3) each.
-
-    `error` is there with a reconstruction, on the scale of all images; `score by place` where the explanation has it,
-    from 0 to its largest value.
-    """
-    maps = []
-    if explanation.map_HW is not None:
-        maps.append(("score by place", heat(share_of_peak(explanation.map_HW))))
-    if explanation.error_HW is not None:
-        maps.append(("error", heat(explanation.error_HW / explanation.scale)))
-    return maps

@@ -139,7 +139,7 @@ def scores_of_run(entries: Sequence[Entry], run: Path) -> tuple[float, float]:
     scored = [entry for entry in entries if entry.public or entry.private]
     scores = run / "scores.csv"
     sha256 = hashlib.sha256(scores.read_bytes()).hexdigest() if scored and scores.exists() else ""
-    by_file = [entry for entry in scored if entry.sha256 == sha256]
+    by_file = [entry for entry in scored if sha256 and entry.sha256 == sha256]
     by_name = [entry for entry in scored if entry.run and os.path.realpath(entry.run) == os.path.realpath(run)]
     for entry in (by_file or by_name)[-1:]:
         return float(entry.public or "nan"), float(entry.private or "nan")

@@ -10,8 +10,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from hw8.config.limits import Positive
 from hw8.models.backbones import Backbone, make_decoder, make_encoder
-from hw8.models.blocks import Autoencoder, Size, in_float32
-from hw8.models.output import Generative, Output
+from hw8.models.blocks import Generative, Size, in_float32
+from hw8.models.output import Output
 from hw8.models.registry import model_options, register_model
 
 HIDDEN = 128  # units of the discriminator's two hidden layers; chosen by hand
@@ -47,7 +47,7 @@ def reverse_gradient(x: Tensor, scale: float) -> Tensor:
     return _Reverse.apply(x, scale)
 
 
-class AdversarialAutoencoder(Autoencoder, Generative):
+class AdversarialAutoencoder(Generative):
     """Discriminator and encoder learn in one backward pass: the encoder's gradient is reversed.
 
     Spectral normalisation (Miyato 2018) bounds the discriminator, so that it cannot outrun the encoder.

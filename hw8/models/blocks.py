@@ -34,6 +34,10 @@ class Autoencoder(Model):
         return bounded(self.decoder(latent_ND))
 
 
+class Generative(Autoencoder):
+    """An autoencoder whose training draws the latents towards N(0, I): samples of that can be decoded to images."""
+
+
 class Layers(nn.Module):
     """Modules applied in order. The attribute's name stands in the keys of saved weights, so it must stay."""
 

@@ -52,11 +52,3 @@ class Model(nn.Module):
     def diagnose(self, x_NCHW: Tensor) -> dict[str, float]:  # noqa: ARG002
         """Numbers about the trained model on held-out images for summary.json, for instance the codes in use."""
         return {}
-
-
-class Generative(Model):
-    """A model whose training draws the latents towards N(0, I), so that `decode` makes images of samples of it."""
-
-    def decode(self, latent_ND: Tensor) -> Tensor:
-        """Latents to pixels in [-1, 1]: (N, C, S, S)."""
-        raise NotImplementedError

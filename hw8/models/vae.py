@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from hw8.config.limits import CountOrZero, NotNegative, Positive
 from hw8.models.backbones import Backbone, make_decoder, make_encoder
-from hw8.models.blocks import Size, bounded, in_float32
+from hw8.models.blocks import Generative, Size, in_float32
 from hw8.models.losses import bce
 from hw8.models.noise import scoring_noise
-from hw8.models.output import Generative, Output
+from hw8.models.output import Output
 from hw8.models.registry import model_options, register_model
 
 ACTIVE = 0.01  # variance of the mean over images above which a unit counts as active (Burda 2016, section 5.2)
@@ -62,8 +62,8 @@ class VariationalAutoencoder(Generative):
     noise_KD: Tensor
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, options: VaeOptions) -> None:
-        super().__init__()
-        self.encoder, self.decoder, self.options = encoder, decoder, options
+        super().__init__(encoder, decoder)
+        self.options = options
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
         noise_KD = scoring_noise(torch.randn, options.draws, (options.latent,))
         self.register_buffer("noise_KD", noise_KD, persistent=False)
@@ -72,10 +72,6 @@ class VariationalAutoencoder(Generative):
         """Mean and log-variance of the latent: (N, D) each, float32."""
         mean_ND, log_variance_ND = self.encoder(x_NCHW).float().chunk(2, dim=1)
         return mean_ND, log_variance_ND.clamp(-LOG_VARIANCE_LIMIT, LOG_VARIANCE_LIMIT)
-
-    def decode(self, latent_ND: Tensor) -> Tensor:
-        """Mean of the distribution of the image, in [-1, 1]."""
-        return bounded(self.decoder(latent_ND))
 
     def forward(self, x_NCHW: Tensor) -> Output:
         """Reconstruct from a sample of the latent while training, from its mean in evaluation.

@@ -9,7 +9,7 @@ from typing import IO, cast
 
 import numpy as np
 
-from hw8.base.errors import InputError, first_words, shown
+from hw8.base.errors import InputError, first_words, printable, shown
 from hw8.data.arrays import CHANNELS, SMALLEST_SIDE
 from hw8.oneclass.labelled_set import LARGEST, LabelledSet
 
@@ -88,7 +88,7 @@ def _classes(where: str, class_N: np.ndarray, count: int) -> np.ndarray:
         class_N = np.char.decode(class_N, "utf-8", "replace")
     if class_N.dtype.kind not in "biuU":
         raise InputError(f"{where} is {class_N.dtype}; save whole numbers or text")
-    return class_N
+    return np.array([printable(name) for name in class_N]) if class_N.dtype.kind == "U" else class_N
 
 
 def read_idx(folder: Path) -> LabelledSet | None:

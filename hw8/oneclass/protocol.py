@@ -78,7 +78,8 @@ def settings_for_set(source: LabelledSet, config: RunConfig, mirror: Literal["au
 class Plan:
     """What is to be measured: the classes to take as normal (default: all), with each of the seeds; and the ledger.
 
-    Raises InputError for what is no set of seeds, unknown classes, and settings that score a test set as a whole.
+    Raises InputError for what is no set of seeds, unknown classes, epochs that cannot be, and settings that score a
+    test set as a whole.
     """
 
     source: LabelledSet

@@ -116,4 +116,4 @@ def recognised(labelled: LabelledSet) -> str | None:
 def _file_name(path: Path) -> str:
     """The name of the file or folder, as far as it is safe in the names of other files."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", path.resolve().name.removesuffix(".npz")).strip("._-")
-    return plain[:80] or "set"
+    return "set" if plain in ("", DIGITS) else plain[:80]  # scikit-learn's digits alone have that name

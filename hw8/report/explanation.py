@@ -83,6 +83,8 @@ class Explanation:
             lines += aligned(
                 [(f"  {name}", f"{value:+.1f}", added.get(name, "")) for name, value in self.deviations.items()]
             )
+        if self.added:
+            lines.append(f"  all others together add {percent(1 - sum(self.added.values()))}")
         return lines
 
 

@@ -292,8 +292,9 @@ def trade(axes: Any, table: pd.DataFrame, x: str, y: str, labels: tuple[str, str
     for row in table.to_dict("records"):
         axes.annotate(row["preset"], (row[x], row[y]), xytext=(4, 2), textcoords="offset points", fontsize=6)
     if log and table[x].max() > 10 * table[x].min() > 0:  # under a decade such an axis has no number
-        axes.set_xscale("log")
+        axes.set_xscale("log", subs=[2, 5])
         _use_plain_numbers(axes.xaxis)
+        axes.xaxis.set_minor_formatter("{x:g}")
     low, high = axes.get_ylim()
     if high - low < LEAST_RANGE:
         axes.set_ylim((low + high - LEAST_RANGE) / 2, (low + high + LEAST_RANGE) / 2)

@@ -121,13 +121,20 @@ def _facts(
         ("test set", f"{test_set}, {count:,} images"),
         ("trained on", f"{config.data.source}, seed {config.seed}, {epochs}"),
         ("parameters", f"{summary.get('parameters', 0):,}"),
-        ("training", f"{summary.get('train_minutes', float('nan')):.1f} minutes"),
+        ("training", _duration(summary.get("train_minutes"))),
         ("hardware", ", ".join(machine)),
         ("versions", ", ".join(f"{name} {version}" for name, version in summary.get("versions", {}).items())),
         ("commit", str(summary.get("commit") or "unknown")),
         ("finished", str(summary.get("finished"))),
     ]
     return facts if share is None else [*facts, ("estimated share of anomalies", f"{share:.0%}")]
+
+
+def _duration(minutes: float | None) -> str:
+    """Minutes of training in words, under one of them in seconds."""
+    if minutes is None:
+        return "unknown"
+    return f"{minutes:.1f} minutes" if minutes >= 1 else counted(round(60 * minutes), "second")
 
 
 def _flagged_counts(scores: RunScores, labels: Labels | None) -> dict[str, tuple[int, int]]:

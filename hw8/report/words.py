@@ -30,10 +30,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "gamma": ("brighter mid-tones", "darker mid-tones"),
     "saturation": ("paler colours", "stronger colours"),
     "warmth": ("colder", "warmer"),
-    "turned 0": ("less upright", "more upright"),
-    "turned 90": ("", "turned to the left"),
-    "turned 180": ("", "upside down"),
-    "turned 270": ("", "turned to the right"),
+    "turned 0": ("looks less upright", "looks more upright"),
+    "turned 90": ("", "looks turned to the left"),
+    "turned 180": ("", "looks upside down"),
+    "turned 270": ("", "looks turned to the right"),
     "none": ("looks altered", "looks unaltered"),
     "pasted": ("", "a part looks pasted in"),
     "blended": ("", "looks like two images blended"),
@@ -57,6 +57,7 @@ WORDS: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 # Of an image that its own evidence would not flag; in a transductive run the other test images may.
 USUAL, USUAL_ALONE = "not unusual as a whole", "not unusual by itself"
+LESS_UPRIGHT, TURNED = WORDS["turned 0"][0], {WORDS[f"turned {angle}"][1] for angle in (90, 180, 270)}
 # Columns whose own name would say nothing beside others.
 SHOWN = {"turned 0": "upright", "none": "undamaged"}
 # Vectors without a direction, of which "unusual NAME" would say nothing.
@@ -89,7 +90,11 @@ def in_words(deviations: Sequence[Deviation], p_value_N: np.ndarray) -> list[str
     for row, p_value in enumerate(p_value_N):
         ranked = sorted(deviations, key=lambda item: -item.share_N[row])
         phrases = dict.fromkeys(item.words(row) for item in ranked if item.share_N[row] >= LEAST_SHARE)
-        text = ", ".join([words for words in phrases if words][:MOST]) or "an unusual combination of small deviations"
+        said_already = {"", LESS_UPRIGHT} if TURNED & phrases.keys() else {""}
+        text = (
+            ", ".join([words for words in phrases if words not in said_already][:MOST])
+            or "an unusual combination of small deviations"
+        )
         texts.append(USUAL if p_value > ALPHA else text)
     return texts
 

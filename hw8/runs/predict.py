@@ -218,8 +218,9 @@ def _check_names(out: Path, evidence: Path | None, runs: list[Path]) -> None:
         raise InputError(f"`out` {out}: must end in .csv; the picture goes beside it as .png")
     if evidence is not None and evidence.suffix not in (".csv", ".npz"):
         raise InputError(f"`evidence` {evidence}: must end in .csv or .npz")
-    if evidence is not None and evidence.resolve() == out.resolve():
-        raise InputError(f"`evidence` {evidence}: is the submission's own name; choose another")
+    written = out, out.with_suffix(".files.csv"), out.with_suffix(".flagged.csv")
+    if evidence is not None and evidence.resolve() in [path.resolve() for path in written]:
+        raise InputError(f"`evidence` {evidence}: is the name of another file that is written; choose another")
     if evidence is not None and len(runs) > 1:
         raise InputError(f"`evidence` {evidence}: needs a single `run`; each run has evidence of its own")
 

@@ -157,9 +157,7 @@ class TrainedRun:
 
     def with_needed_evidence(self) -> "TrainedRun":
         """The same run, whose tables hold only what its score needs, as those of a run that was loaded."""
-        scoring = self.config.scoring
-        names = scoring.evidence_names
-        return dataclasses.replace(self, scorer=self.scorer.with_evidence(names))
+        return dataclasses.replace(self, scorer=self.scorer.with_evidence(self.config.scoring.evidence_names))
 
     def open_source(self, where: str | None) -> Source:
         """The images at `where` or, if that is None, the run's own. Raises InputError if there are none."""
@@ -224,8 +222,8 @@ class TrainedRun:
 
     def calibration_set(self) -> tuple[object, ...]:
         """What decides which normals calibrated the run: two runs that agree in it used the same ones."""
-        # All settings of the data but those of what the model sees of an image.
-        cut = dataclasses.replace(self.config.data, crop=None, flip=False)
+        # All settings of the data but where it lies, which has many spellings, and what the model sees of an image.
+        cut = dataclasses.replace(self.config.data, source=None, crop=None, flip=False)
         images = None if self.folder is None else self.folder.fingerprint()
         return cut, images, len(self.normal_C)
 

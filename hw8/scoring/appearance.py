@@ -23,7 +23,7 @@ FAR_SPREADS = 4.0  # distance of the medians, in spreads of the training images,
 LEAST_SPREAD = 4.0  # grey levels: training images that are all alike would make any difference a large one
 COPIES_SHARE = 0.1  # share of copies within a test set above which it is reported
 TRAINING_SHARE = 0.02  # share of training images within a test set above which it is reported
-BATCH = 256  # images in memory at once
+BATCH = 32  # images in memory at once, as float64
 COLOURS = {1: ("brightness",), 3: ("red", "green", "blue")}
 
 

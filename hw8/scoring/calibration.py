@@ -91,7 +91,7 @@ class Gaussian:
     def distance(self, value_ND: np.ndarray, fitted_N: np.ndarray | None = None) -> np.ndarray:
         """Mahalanobis distance (1936) from the normals' median: (N,). In one dimension, both tails are far.
 
-        With a reference, the mean Mahalanobis distance to the five nearest normals (Ramaswamy 2000), of `fitted_N`,
+        With a reference, the mean distance to the five nearest normals (Angiulli and Pizzuti 2002), of `fitted_N`,
         which are themselves among them, to the five nearest others.
         """
         from sklearn.neighbors import NearestNeighbors
@@ -118,8 +118,9 @@ def columns(table: Table, names: Sequence[str]) -> np.ndarray:
 class Calibration:
     """Each score's values on the calibration normals, in their order, (C,), and the fits behind the distances.
 
-    Evidence of one number per image is a score itself. Every vector becomes its Mahalanobis distance. `joint` is the
-    distance of all `parts` together; a number among them has its own two-sided distance too, NAME_two_sided.
+    Evidence of one number per image is a score itself. Every vector becomes a distance from the normals, see
+    `Distance`. `joint` is the distance of all `parts` together; a number among them has its own two-sided distance too,
+    NAME_two_sided.
     """
 
     values_C: dict[str, np.ndarray]

@@ -17,6 +17,7 @@ LEAST_EXCESS = 0.1
 # Of clean images about this share lies beyond the outlier limit, if scores fall off as an exponential or faster: a
 # hundred of the homework's 100,000, at which a person can look.
 OUTLIER_SHARE = 1e-3
+ROUNDING = 1e-12  # by which a p-value may exceed its limit: both are fractions that floats hold nearly
 UPPER = 0.8  # the quantile that the fall is read off: a tenth of anomalies among the images raises the limit by half
 
 
@@ -93,7 +94,8 @@ def benjamini_hochberg(p_value_N: np.ndarray, rate: float) -> np.ndarray:
     """
     order_N = np.argsort(p_value_N, kind="stable")
     rank_N = np.arange(1, len(p_value_N) + 1)
-    count = int(np.max(rank_N[p_value_N[order_N] <= rate * rank_N / len(rank_N)], initial=0))
+    limit_N = rate * rank_N / len(rank_N) + ROUNDING
+    count = int(np.max(rank_N[p_value_N[order_N] <= limit_N], initial=0))
     flagged_N = np.zeros(len(p_value_N), bool)
     flagged_N[order_N[:count]] = True
     return flagged_N

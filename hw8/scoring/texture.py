@@ -47,7 +47,7 @@ def band_energies(x_NCHW: Tensor) -> Tensor:
 
 
 def cooccurrence(x_NCHW: Tensor) -> Tensor:
-    """Which quantised high-pass residuals are neighbours, as in steganalysis (SPAM, Pevny 2010).
+    """Which quantised high-pass residuals are neighbours, as in steganalysis (Fridrich and Kodovsky 2012).
 
     Second and third differences along rows and columns of each opponent channel, in five levels; the joint histogram of
     neighbours along the same direction, made symmetric under swapping and sign; square roots of the shares, so that the

@@ -23,7 +23,7 @@ from hw8.training.optimizers import AdamW, Muon
 
 @dataclasses.dataclass
 class Progress:
-    """How far a training has come; plain numbers only, so that it loads without unpickling code."""
+    """How far a training has come; plain values only, so that it loads without unpickling code."""
 
     command: str = ""
     step: int = 0

@@ -59,6 +59,7 @@ class Trainer:
         self.total_steps = min(whole, config.train.most_steps or whole)
         self.epochs = math.ceil(self.total_steps / self.per_epoch)
         self.pending: list[torch.Tensor] = []
+        self.computed = 0  # images, since the threads were last compared with the load
         self.best: Model | None = None  # weights better than those on the disk, until they are saved
         self.tracker, self.threads = Tracker(), Threads()
         self.job = processes()
@@ -128,6 +129,7 @@ class Trainer:
         progress = self.state.progress
         self.state.set_rates(self._lr(progress.step))
         self.pending.append(self.stepper(rows_B))
+        self.computed += len(rows_B)
         progress.step += 1
 
     def settle(self) -> float:
@@ -165,7 +167,6 @@ class Trainer:
             self.best = copy.deepcopy(self.state.average)
         waited = len(progress.history) - progress.best_epoch
         progress.stopped_early = train.patience is not None and waited >= train.patience
-        images = round(row["images_per_second"] * progress.epoch_seconds)
         self._tick()
         progress.epoch_sums, progress.epoch_seconds = {}, 0.0  # what ends an epoch is not part of the next one
         if self.folder is not None:
@@ -176,8 +177,9 @@ class Trainer:
         board.log_epoch(row, self._pictures())
         self._tick()
         progress.epoch_seconds = 0.0
-        if self.threads.adapt(images) and self.folder is not None:
+        if self.threads.adapt(self.computed) and self.folder is not None:
             self.folder.record_threads(torch.get_num_threads())
+        self.computed = 0
 
     def save(self) -> None:
         """Write the best weights, and the state to resume from; a state with a bad loss is refused first.

@@ -1,6 +1,7 @@
 """Roads that a user takes: every command that is printed as the next one works as it stands."""
 
 import csv
+import dataclasses
 import json
 import re
 import shlex
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from hw8.base.errors import InputError
+from hw8.commands.predict import next_command
 from hw8.data.demo import demo_images
 from hw8.data.sources import open_source
 from hw8.runs.predict import predict
@@ -207,6 +209,46 @@ def test_runs_that_held_out_other_images_need_a_test_set(call, small, tmp_path):
     with pytest.raises(InputError, match="these runs held out other images; give `data`"):
         predict([tmp_path / "run0", tmp_path / "run1"], None, tmp_path / "x.csv")
     assert not (tmp_path / "x.csv").exists()
+
+
+def test_folders_named_like_a_source_are_spelled_as_folders(call, tmp_path):
+    pictures(tmp_path / "pics", 60)
+    said = call("prepare_data", "pics", "demo", "--side", 16).stdout
+    assert said.endswith("Next:     python scripts/train.py --data ./demo\n")
+    call("train", *QUICK, "--data", "./demo", "--out", "runs/mine")
+    said = call("prepare_data", "pics", "lfw", "--side", 16, "--unlabelled").stdout
+    words = "--run runs/mine --data ./lfw --out submissions/lfw.csv"
+    assert said.endswith(f"Next:     python scripts/predict.py {words}\n")
+
+
+def test_a_part_elsewhere_is_followed_by_no_pattern_that_matches_nothing(call, small):
+    call("train", *QUICK, "--data", small, "--out", "runs/one")
+    said = call("predict", "--run", "runs/one", "--shard", "0/1", "--out", "parts/a.csv").stdout
+    assert said.endswith("Next:     python scripts/merge.py PART ... --out submissions/one.csv\n")
+    said = call("predict", "--run", "runs/one", "--shard", "0/1").stdout
+    assert "scripts/merge.py submissions/one.[0-9]*-of-1.csv --out" in said, "not the parts of a run one.2"
+
+
+def test_development_images_of_the_homework_are_not_checked_as_a_submission(call, small):
+    call("train", *QUICK, "--data", small, "--out", "runs/one")
+    prediction = dataclasses.replace(predict([Path("runs/one")], None, Path("x.csv")), source="hw8", labels=None)
+    assert "scripts/check.py" in next_command(prediction, None)
+    assert "scripts/report.py" in next_command(dataclasses.replace(prediction, development=True), None)
+    both = dataclasses.replace(prediction, source="mine", runs=[Path("runs/one"), Path("runs/two")])
+    assert next_command(both, None).endswith("report.py runs/one"), "a page of one run, under its own name"
+
+
+@pytest.mark.parametrize("words", [("explain", "--id", 3), ("ablate",), ("compare", "--presets", "pca")])
+def test_a_folder_in_place_of_a_file_is_one_line(call, small, words):
+    call("train", *QUICK, "--data", small, "--out", "runs/one")
+    assert "Traceback" not in call(*words, "--out", ".", code=2).stderr
+
+
+def test_the_same_images_by_another_path_have_p_values_together(call, small):
+    Path("link").symlink_to(small)
+    for name, where in (("a", small), ("b", "link")):
+        call("train", *QUICK, "--data", where, "--out", f"runs/{name}")
+    assert "P-values: none" not in call("predict", "--run", "runs/a", "runs/b", "--data", small).stdout
 
 
 def test_constant_images_are_refused_before_a_run_is_made(call, tmp_path):

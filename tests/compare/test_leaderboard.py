@@ -62,7 +62,7 @@ def test_without_a_test_set_the_development_images_are_scored(contest, small, tm
     for name in contest.presets:
         assert len(read_submission(contest.folder / f"{name}-0" / "scores.csv")) == count
     write_comparison(Compared(rows, contest.folder, source, None), tmp_path / "board", "compare.py")
-    assert "Flagged by one, not by the other" in (tmp_path / "board.html").read_text()
+    assert "High in one, not in the other" in (tmp_path / "board.html").read_text()
     pd.testing.assert_frame_equal(compare(contest), rows)
 
 
@@ -159,6 +159,16 @@ def test_rows_of_other_images_do_not_stand_beside_these(contest, small, tmp_path
     np.save(data / "testingset.npy", 255 - np.load(small / "testingset.npy"))
     with pytest.raises(InputError, match="pca-0: was made with other settings or data"):
         compare(Contest(("mean_image",), (0,), str(data), 1, contest.folder))
+
+
+def test_another_seed_of_a_preset_was_made_with_the_same_settings(contest):
+    compare(Contest(("fcn",), (0,), contest.data, 1, contest.folder))
+    with pytest.raises(InputError, match="fcn-0: was made with other settings or data"):
+        compare(Contest(("fcn", "pca"), (1,), contest.data, 2, contest.folder))
+    rows = compare(Contest(("pca",), (1,), contest.data, 2, contest.folder))
+    assert sorted(rows["preset"]) == ["fcn", "pca"], "a preset that is not asked for stays"
+    with pytest.raises(InputError, match="`epochs` 0: must be at least 1"):
+        Contest(("pca",), (0,), contest.data, 0, contest.folder)
 
 
 def test_results_made_with_other_settings_stop_the_comparison_before_it_writes(contest, small):

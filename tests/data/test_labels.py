@@ -18,10 +18,10 @@ def test_kinds_may_be_unknown(tmp_path):
     assert read_labels(path).kind_N.tolist() == ["normal", "anomaly"]
 
 
-def test_an_anomaly_without_its_kind_is_an_anomaly(tmp_path):
+def test_an_image_without_its_kind_has_that_of_its_label(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text("ID,label,kind\n0,0,\n1,1,\n2,1,cat\n")
-    assert read_labels(path).kind_N.tolist() == ["", "anomaly", "cat"]
+    assert read_labels(path).kind_N.tolist() == ["normal", "anomaly", "cat"]
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,11 @@ def test_parts_are_disjoint_and_complete(count, calibration, development, minimu
     config = DataConfig(
         calibration_share=calibration, development_share=development, held_out_minimum=minimum, split_seed=seed
     )
-    if min(max(round(count * calibration), min(minimum, count // 5)), 5000) < 4:
-        with pytest.raises(InputError, match="images to calibrate on; at least 4 are needed"):
-            split_rows(count, config)
-        return
+    for share, part in ((calibration, "calibration"), (development, "development")):
+        if (held_out := min(max(round(count * share), min(minimum, count // 5)), 5000)) < 4:
+            with pytest.raises(InputError, match=f"^{held_out} images for {part}; at least 4 .* `{part}_share`"):
+                split_rows(count, config)
+            return
     splits = split_rows(count, config)
     parts = [splits.train, splits.calibration, splits.development]
     np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(count))

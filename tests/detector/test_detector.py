@@ -269,6 +269,8 @@ def test_rows_that_are_no_images():
     labels = np.repeat([1, -1], [100, 100])
     assert detector.layout_.vector
     assert detector.explain(X[300:303]).map_NHW is None
+    # No training image is among its own neighbours; as new ones they would look too normal.
+    assert np.median(detector.decision_scores_) > 1.05 * np.median(-detector.score_samples(X[:300]))
     assert roc_auc_score(labels, detector.decision_function(np.concatenate([X[300:], outliers]))) > 0.85
     assert np.isfinite(detector.score_samples([[1e300, -1e300, 0]])).all()
     settings = yaml.safe_load(detector.run_files_["config.yaml"])

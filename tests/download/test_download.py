@@ -408,6 +408,9 @@ def test_no_password_is_printed(serve, out):
     with pytest.raises(InputError, match=r"http://127\.0\.0\.1:\d+/data/trainingset\.npy: the server") as caught:
         download_files(out, server.base.replace("127", "me:secret@127"), [FILE])
     assert "secret" not in str(caught.value)
+    with pytest.raises(InputError, match="check the address") as caught:
+        download_files(out, "https://me:secret@exa_mple.invalid:99999/x", [FILE])
+    assert "secret" not in str(caught.value)
 
 
 def test_a_verified_file_is_kept(serve, out, caplog):

@@ -65,7 +65,7 @@ def test_the_address_is_what_is_shown(opened, pair):
     until(page, f"location.search.endsWith('id={found[1]}')")
     page.keyboard.press("Escape")
     until(page, "location.search === '?kind=cat&q=img_3'")
-    page.go_back()  # to the image, whose steps are one entry
+    page.go_forward()  # to the image, whose steps are one entry, from which closing it went back
     page.wait_for_selector("dialog[open]")
     assert f"image {found[1]}," in title(page)
     page.go_back()
@@ -94,12 +94,15 @@ def test_scores_by_evidence_are_offered_once_they_are_there(trained, browser, se
         assert scores.all_inner_texts() == ["score", "(its evidence is being scored)"]
         link = browser.new_page()
         link.goto(f"http://127.0.0.1:{port}/?by=mse")
-        until(link, "document.querySelector('#waiting span').textContent.includes('by each piece of evidence')")
+        link.wait_for_selector(".card")
+        assert shown(link) == catalogue.rows(Query()).tolist()[:60]
         catalogue.score_evidence()
         for each in (page, link):
             until(each, "document.querySelector('select[name=by]').options.length > 5")
-        link.wait_for_selector(".card")
-        assert shown(link) == catalogue.rows(Query(by="mse")).tolist()[:60]
+        until(link, "document.querySelector('select[name=by]').value === 'mse'")
+        ordered = ",".join(f"#{row}" for row in catalogue.rows(Query(by="mse"))[:60])
+        cards = "[...document.querySelectorAll('#images .card b:first-child')]"
+        until(link, f"{cards}.map((each) => each.textContent).join() === '{ordered}'")
         assert page.locator("select[name=by]").input_value() == "score"
 
 

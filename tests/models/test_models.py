@@ -16,8 +16,8 @@ from hw8.data.corruptions import CORRUPTIONS
 from hw8.data.sources import open_source
 from hw8.evaluation.metrics import roc_auc
 from hw8.models import MODELS, create_model, options_class, register_model
+from hw8.models.blocks import Generative
 from hw8.models.losses import LOSSES, objective
-from hw8.models.output import Generative
 from hw8.runs.train import resume_run, train_run
 from hw8.scoring.evidence import evidence
 from hw8.training import loop

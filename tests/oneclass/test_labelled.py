@@ -95,6 +95,14 @@ def test_npz_without_a_test_part_is_cut_by_seed_and_class(tmp_path):
         open_labelled(str(tmp_path / "b.npz")).cut(0)
 
 
+def test_names_of_classes_and_files_are_safe_in_a_ledger(tmp_path):
+    image_NHWC = np.random.default_rng(0).integers(0, 256, (80, 32, 32, 3), dtype=np.uint8)
+    np.savez(tmp_path / "digits.npz", images=image_NHWC, labels=np.repeat(["a\r", "b\r"], 40))
+    labelled = open_labelled(str(tmp_path / "digits.npz"))
+    assert labelled.classes() == ["a\\r", "b\\r"]
+    assert labelled.name == "set", "digits are scikit-learn's, with a preset of their own"
+
+
 def test_a_file_that_is_no_archive_is_refused(tmp_path):
     (tmp_path / "a.npz").write_text("x")
     with pytest.raises(InputError, match=r"a.npz: is no .npz file; save its arrays with numpy.savez$"):

@@ -319,12 +319,16 @@ def test_two_methods_are_shown_side_by_side(offline, board):
     shown = pairs.locator(".pair")
     total = pairs.locator("output").inner_text()
     count = int(re.match(r"([\d,]+) anomal", total)[1].replace(",", ""))
+    assert 0 < shown.count() <= min(8, count)
+    if (more := pairs.locator(".more")).is_visible():
+        more.click()
+        assert not more.is_visible()
     assert 0 < shown.count() <= count
     assert total.endswith(f"the {shown.count()} clearest are shown") == (shown.count() < count)
     texts = shown.first.locator("small:not(.card small)").all_inner_texts()
     assert [text.partition(":")[0] for text in texts] == names
-    assert re.fullmatch(r".*: rank \d+ of 120, flagged", texts[0])
-    assert re.fullmatch(r".*: rank \d+ of 120, not flagged", texts[1])
+    assert re.fullmatch(r".*: rank \d+ of 120, found", texts[0])
+    assert re.fullmatch(r".*: rank \d+ of 120, missed", texts[1])
     ids = shown.first.locator(".card b:first-child").all_inner_texts()
     assert ids[0] == ids[1]
     assert "normal" not in pairs.locator(".tag").all_inner_texts()

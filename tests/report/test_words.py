@@ -12,7 +12,7 @@ import pytest
 import torch
 from markupsafe import Markup
 
-from hw8.base.text import counted
+from hw8.base.text import counted, percent
 from hw8.config.presets import PRESETS, changed, load_preset
 from hw8.data.labels import Labels
 from hw8.models.transformations import (
@@ -33,7 +33,7 @@ from hw8.report.pages import with_code
 from hw8.report.pairs import disagreements
 from hw8.report.run_report import _facts, warnings_of, write_run_report
 from hw8.report.thresholds import thresholds
-from hw8.report.words import UNUSUAL, WORDS, in_words, joint_deviations, single_deviations
+from hw8.report.words import UNUSUAL, WORDS, Deviation, in_words, joint_deviations, single_deviations
 from hw8.runs.scores import Scores
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import Calibration
@@ -141,7 +141,21 @@ def test_what_adds_most_to_a_joint_distance_is_listed_with_its_share(trained):
         assert not {"bands", "texture"} & {*found.added}, "no single column stands for the share of all"
         listed = any(line.startswith("single measurements that add most, with their shares") for line in found.lines())
         assert listed == bool(found.added)
+        rest = f"  all others together add {percent(1 - sum(found.added.values()))}"
+        assert (rest in found.lines()) == bool(found.added)
     assert any(found.added for found in explained)
+
+
+def test_an_image_that_looks_turned_is_not_said_to_look_less_upright_besides():
+    shares = {"turned 0": 0.5, "turned 180": 0.3, "warmth": 0.2}
+    away = {"turned 0": -3.0, "turned 180": 3.0, "warmth": 3.0}
+
+    def said(names: list[str]) -> str:
+        deviations = [Deviation(name, "", np.array([shares[name]]), np.array([away[name]])) for name in names]
+        return in_words(deviations, np.array([0.01]))[0]
+
+    assert said(["turned 0", "turned 180", "warmth"]) == "looks upside down, warmer"
+    assert said(["turned 0", "warmth"]) == "looks less upright, warmer"
 
 
 def test_nobody_is_said_to_be_more_unlike_than_an_image_that_none_is(trained, faces):

@@ -166,6 +166,9 @@ def test_the_picture_cannot_take_the_files_place(trained, tmp_path):
     for name in ("scores.png", "scores"):
         with pytest.raises(InputError, match=r"must end in \.csv"):
             predict([trained.folder.path], None, tmp_path / name)
+    for name in ("scores.csv", "scores.files.csv", "scores.flagged.csv"):
+        with pytest.raises(InputError, match="is the name of another file that is written"):
+            predict([trained.folder.path], None, tmp_path / "scores.csv", evidence=tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -97,6 +97,8 @@ def test_benjamini_hochberg_by_hand():
     assert benjamini_hochberg(p_value_N, 0.1).tolist() == [False, True, False, False, False]
     assert not benjamini_hochberg(p_value_N, 0.04).any()
     assert benjamini_hochberg(np.array([]), 0.1).shape == (0,)
+    # .3 times 3 / 45 is .02, and 0.019999999999999997 in floats.
+    assert benjamini_hochberg(np.array([0.02] * 3 + [0.9] * 42), 0.3).sum() == 3
 
 
 @pytest.mark.parametrize("anomalies", [0, 20, 100])

@@ -155,6 +155,18 @@ def test_a_run_records_its_threads_and_resumes_with_them(quick, tmp_path, stop_a
     assert rows["threads"].tolist() == [2, 2, 2]
 
 
+def test_a_resumed_run_counts_the_images_that_it_computes_itself(quick, tmp_path, stop_at, monkeypatch):
+    counted = []
+    monkeypatch.setattr(loop.Threads, "adapt", lambda _, images: counted.append(images))
+    stop_at(7, signal.SIGINT)
+    with pytest.raises(Interrupted):
+        train_run(quick, tmp_path / "run")
+    resume_run(tmp_path / "run")
+    whole, rest, last = counted
+    assert whole == last
+    assert 0 < rest < whole
+
+
 def test_a_stop_in_the_last_step_finishes_the_run(quick, tmp_path, stop_at):
     stop_at(15, signal.SIGINT)
     assert train_run(quick, tmp_path / "run").summary["epochs"] == 3

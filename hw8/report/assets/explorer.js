@@ -2,6 +2,7 @@
 // What is shown stands in the address, so that Back, Forward and links work.
 const LIMITS = JSON.parse(document.getElementById("data").textContent);
 const DEFAULTS = { run: "0", by: "score", order: "down", show: "all", kind: "", q: "", t: "", id: "" };
+const LABELS = { run: "run", by: "score", show: "filter", kind: "kind", order: "order" };
 const form = document.querySelector("#gallery form"), dialog = document.querySelector("dialog");
 const byId = (id) => document.getElementById(id);
 const whole = (count) => count.toLocaleString("en");
@@ -30,7 +31,12 @@ function query(values) {
 function fromAddress() {
   const given = new URLSearchParams(location.search), names = Object.keys(DEFAULTS);
   const read = Object.fromEntries(names.map((name) => [name, given.get(name) ?? DEFAULTS[name]]));
-  const known = (name, values) => { if (!values.includes(read[name])) read[name] = DEFAULTS[name]; };
+  const known = (name, values) => {
+    if (values.includes(read[name])) return;
+    // The scores by each piece of evidence come later; the address keeps the name until then.
+    if (set.complete || name !== "by") say(`There is no ${LABELS[name]} ${read[name]}.`);
+    read[name] = DEFAULTS[name];
+  };
   known("run", set.runs.map((_, index) => String(index)));
   known("by", set.runs[read.run].columns);
   known("show", set.show.map(([name]) => name));
@@ -53,7 +59,9 @@ function change(changes) {
   const same = key === last && (key === "q" || key === "t" || (key === "id" && before.id && changes.id));
   state = { ...state, ...changes };
   last = key;
-  history[same ? "replaceState" : "pushState"](null, "", `?${query(state)}`);
+  // The entry of an image that was opened from the list is marked: closing the image goes back from it.
+  if (same) history.replaceState(history.state, "", `?${query(state)}`);
+  else history.pushState({ image: Boolean(changes.id) }, "", `?${query(state)}`);
   show(before);
 }
 
@@ -79,7 +87,6 @@ async function show(before) {
   }
 }
 
-const options = (select, pairs) => select.replaceChildren(...pairs.map(([value, text]) => element("option", { value }, text)));
 function fillScores() {
   options(form.by, set.runs[state.run].columns.map((name) => [name, name]));
   if (!set.complete) form.by.append(element("option", { disabled: "" }, "(its evidence is being scored)"));
@@ -119,14 +126,12 @@ async function start() {
   try {
     for (;;) {
       const answer = await ask("/api/state");
-      // A link that orders by a piece of evidence waits until that is scored too.
-      if (answer.ready && (answer.complete || !new URLSearchParams(location.search).has("by"))) { set = answer; break; }
-      waiting.querySelector("span").textContent = answer.ready ? "Scoring the images by each piece of evidence"
-        : answer.learning ? "Learning from the unlabelled images; this takes a minute or two"
-          : `Scoring the images: ${whole(answer.read)} of ${whole(answer.total)}`;
+      if (answer.ready) { set = answer; break; }
       bar.max = answer.total;
-      if (answer.learning || answer.ready) bar.removeAttribute("value");
-      else bar.value = answer.read;
+      bar.value = answer.read;
+      waiting.querySelector("span").textContent = answer.learning ? "Learning from the unlabelled images; this takes a minute or two"
+        : `Scoring the images: ${whole(answer.read)} of ${whole(answer.total)}`;
+      if (answer.learning) bar.removeAttribute("value");
       await pause();
     }
   } catch (error) { say(error.message); return; }
@@ -135,18 +140,20 @@ async function start() {
   fillHead();
   state = fromAddress();
   await show({});
-  complete();
+  if (!set.complete) complete();
 }
 
-// The scores by each piece of evidence come later; the form offers them then.
+// The scores by each piece of evidence come later: then the form offers them, and a link that orders by one is followed.
 async function complete() {
   try {
     while (!set.complete) {
       await pause();
-      const answer = await ask("/api/state");
-      if (answer.complete) { set = answer; fillScores(); }
+      set = await ask("/api/state");
     }
-  } catch (error) { say(error.message); }
+  } catch (error) { say(error.message); return; }
+  const before = state;
+  state = fromAddress();
+  await show(before);
 }
 
 form.addEventListener("change", (event) => {
@@ -156,6 +163,7 @@ form.addEventListener("change", (event) => {
 });
 form.addEventListener("submit", (event) => event.preventDefault());
 addEventListener("popstate", () => {
+  if (!set) return;
   const before = state;
   say("");
   state = fromAddress();

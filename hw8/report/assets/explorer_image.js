@@ -11,9 +11,14 @@ async function openImage(id) {
 }
 
 async function step(by) {
-  if (opened + by >= ids.length && ids.length < total) await load(false);
-  if (opened >= 0 && opened + by >= 0 && opened + by < ids.length) change({ id: String(ids[opened + by]) });
+  const at = state.id ? ids.indexOf(Number(state.id)) : -1;  // of the image asked for last, loaded or not
+  if (at < 0) return;
+  if (at + by >= ids.length && ids.length < total) await load(false);
+  if (at + by >= 0 && at + by < ids.length) change({ id: String(ids[at + by]) });
 }
+
+// What can be laid over an image.
+const mapsOf = (run) => [["score by place", run.map], ...run.pictures.filter(([name]) => name === "error")];
 
 // Show what is known of an image; `steps` if it is one of the list.
 function fill(answer, steps) {
@@ -27,7 +32,7 @@ function fill(answer, steps) {
   const close = button("close", () => dialog.close());
   const bar = steps && opened >= 0 ? [button("← previous", () => step(-1)), close, button("next →", () => step(1))] : [close];
   const title = [answer.name, answer.file, answer.kind].filter((text) => text !== undefined).join(", ");
-  const maps = [...new Set(answer.runs.flatMap((run) => run.maps.map(([name]) => name)))];
+  const maps = [...new Set(answer.runs.flatMap((run) => mapsOf(run).map(([name]) => name)))];
   dialog.classList.toggle("two", answer.runs.length > 1);
   dialog.replaceChildren(element("div", { class: "bar" }, ...bar), element("h2", { id: "dialog-title" }, title), lens(maps),
     element("div", { class: "sides" }, ...answer.runs.map((run) => side(run, answer.runs.length > 1))));
@@ -75,7 +80,7 @@ function look() {
 function side(run, named) {
   const figure = (source, text) => element("figure", {}, element("img", { src: source, alt: text }), element("figcaption", {}, text));
   const [[, source], ...others] = run.pictures;
-  const maps = run.maps.map(([name, address]) => {
+  const maps = mapsOf(run).map(([name, address]) => {
     const map = element("img", { src: address, class: "map", alt: `heat map: ${name}` });
     map.dataset.map = name;
     return map;
@@ -84,7 +89,7 @@ function side(run, named) {
     element("div", {}, element("img", { src: source, alt: "the image" }), ...maps));
   return element("section", {}, ...(named ? [element("h3", {}, run.run)] : []),
     element("p", { class: "score" }, element("b", {}, `score ${number(run.score)}`), run.flagged ? " – flagged (p ≤ .05)" : ` – not flagged (${rare(run.p, run.normals)})`),
-    element("p", { class: "hint" }, `${run.rarity}.`), frame,
+    element("p", { class: "hint" }, `${run.rarity}.`), ...inWords(run), frame,
     ...(others.length ? [element("div", { class: "trio" }, ...others.map(([name, address]) => figure(address, name)))] : []),
     ...reasons(run, run.normals),
     ...(run.nearest.length ? [element("h3", {}, "Nearest training images, by latent"),
@@ -100,6 +105,7 @@ document.addEventListener("keydown", (event) => {
 });
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 dialog.addEventListener("close", () => {
-  change({ id: "" });
+  if (state.id && history.state?.image) history.back();
+  else change({ id: "" });
   place.children[opened]?.querySelector("button").focus();
 });

@@ -32,10 +32,11 @@ function cell(card) {
   const facts = [`image ${id}`, card.file, card.kind, `${state.by} ${number(card.score)}`, rare(card.p, set.runs[state.run].normals),
     card.flagged ? "flagged" : "not flagged"];
   const text = facts.filter((fact) => fact !== undefined).join(", ");
-  const scores = (run, { score, p }) => words(`${set.runs.length > 1 ? `${set.runs[run].name}: ` : ""}${number(score)}`, rare(p, set.runs[run].normals));
+  const scores = (run, { score, p }, by) => words(`${set.runs.length > 1 ? `${set.runs[run].name}${by === "score" ? "" : ` ${by}`}: ` : ""}${number(score)}`,
+    rare(p, set.runs[run].normals));
   const button = element("button", { type: "button", class: card.flagged ? "card flagged" : "card" },
     element("img", { src: `/image/${id}`, alt: text, width: 64, height: 64, loading: "lazy" }),
-    words(element("b", {}, `#${id}`), kind), scores(Number(state.run), card), ...(card.other ? [scores(1 - Number(state.run), card.other)] : []),
+    words(element("b", {}, `#${id}`), kind), scores(Number(state.run), card, state.by), ...(card.other ? [scores(1 - Number(state.run), card.other, "score")] : []),
     ...(card.file === undefined ? [] : [element("span", { class: "file" }, card.file)]));
   button.dataset.id = id;
   button.addEventListener("click", () => change({ id: String(id) }));

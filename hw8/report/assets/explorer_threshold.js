@@ -5,7 +5,12 @@ const plot = document.querySelector("#histogram svg"), slider = byId("threshold"
 let histogram = null;
 
 async function loadHistogram() {
-  histogram = await ask("/api/histogram?" + query({ run: state.run, by: state.by }));
+  const { run, by } = state;
+  slider.disabled = true;
+  const answer = await ask("/api/histogram?" + query({ run, by }));
+  if (run !== state.run || by !== state.by) return;  // another score was asked for meanwhile
+  slider.disabled = false;
+  histogram = answer;
   const { thresholds, groups } = histogram, width = (thresholds.length - 1) / BINS;
   const counts = groups.map(({ above, total }) => Array.from({ length: BINS }, (_, bin) =>
     (bin ? above[bin * width] : total) - (bin < BINS - 1 ? above[(bin + 1) * width] : 0)));

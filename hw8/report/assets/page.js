@@ -45,7 +45,6 @@ const form = document.querySelector("#gallery form"), place = document.querySele
 const dialog = document.querySelector("dialog");
 let shown = [], listed = [], opened = 0;  // the cards of the gallery; those that the dialog steps through, and its place
 
-const options = (select, pairs) => select.replaceChildren(...pairs.map(([value, text]) => element("option", { value }, text)));
 options(form.method, data.methods.map((name, index) => [index, name]));
 options(form.group, [["", "all shown here"], ...Object.entries(data.groups)]);
 options(form.kind, [["", "all kinds"], ...data.kinds.map((kind) => [kind, kind])]);
@@ -99,10 +98,11 @@ function draw() {
   shown.sort((a, b) => (up ? 1 : -1) * (value(a) - value(b)) || a.id - b.id);
   place.replaceChildren(...shown.map((card, index) => tile(card, () => open(index, shown))));
   const all = data.totals[form.method.value]?.[form.group.value], many = (count) => count.toLocaleString("en");
-  const which = form.group.value === "misses" ? `nearest to the threshold${data.kinds.length > 2 ? " of each kind" : ""}` : "with the highest scores";
+  const which = form.group.value === "misses" ? `nearest to the threshold${data.kinds.length > 2 ? ", kinds in turn" : ""}` : "highest scores";
+  const cards = data.cards.filter((card) => card.method === Number(form.method.value)).length;
   form.querySelector("output").textContent = all === undefined || form.kind.value || form.low.value || form.high.value
-    ? `${many(shown.length)} of ${many(data.total)} images`
-    : `${many(all)} ${data.groups[form.group.value]}${shown.length < all ? `; ${many(shown.length)} ${which} are shown` : ""}`;
+    ? `${many(shown.length)} of the ${many(cards)} images on this page (${many(data.total)} were scored)`
+    : `${many(all)} ${data.groups[form.group.value]}${shown.length < all ? `; ${many(shown.length)} are shown: the ${which}` : ""}`;
 }
 
 // The command that explains an image; a comparison has none, since it is of several runs.
@@ -123,7 +123,7 @@ function open(index, of) {
     element("h2", { id: "dialog-title" }, (data.methods.length > 1 ? `${data.methods[card.method]}: ` : "") + label(card)),
     looks(card),
     element("p", { class: "names" }, ...names.map((name) => element("span", {}, name))), ...(card.map ? [] : explain(card.id, "draws where its score comes from")),
-    ...reasons(card, data.normals[card.method]));
+    ...inWords(card), ...reasons(card, data.normals[card.method]));
   if (!dialog.open) dialog.showModal();
   dialog.querySelector(`[data-step="${focused ?? 0}"]`)?.focus();  // the button that had the focus was replaced
 }
@@ -151,17 +151,25 @@ const heads = strip.map((button) => data.cards.find((card) => card.id === Number
 strip.forEach((button, index) => button.addEventListener("click", () => open(index, heads)));
 
 // Two methods: the images that one flags and the other does not, under both.
-const pair = document.querySelector("#pairs form");
+const pair = document.querySelector("#pairs form"), PAIRS = 8;  // shown at first, so that what follows is not far away
 if (pair) {
   const compare = () => {
     const methods = [Number(pair.by.value), Number(pair.not.value)], { labelled, of } = data.pairs;
-    const rank = (card) => `rank ${card.rank.toLocaleString("en")} of ${data.total.toLocaleString("en")}, ${card.rank > data.pairs.flagged ? "not " : ""}flagged`;
+    const rank = (card) => `rank ${card.rank.toLocaleString("en")} of ${data.total.toLocaleString("en")}, ${card.rank > data.pairs.flagged ? "missed" : "found"}`;
     const found = of.find((each) => each.by === methods[0] && each.not === methods[1]) ?? { total: 0, ids: [] };
     const cards = found.ids.flatMap((id) => methods.map((method) =>
       data.cards.find((card) => card.method === method && card.id === id)));
-    document.querySelector("#pairs .cards").replaceChildren(...found.ids.map((_, index) => element("div", { class: "pair" },
-      ...methods.map((method, side) => element("div", {}, element("small", {}, `${data.methods[method]}: ${rank(cards[2 * index + side])}`),
-        tile(cards[2 * index + side], () => open(2 * index + side, cards), looks))))));
+    const both = (index) => element("div", { class: "pair" }, ...methods.map((method, side) =>
+      element("div", {}, element("small", {}, `${data.methods[method]}: ${rank(cards[2 * index + side])}`),
+        tile(cards[2 * index + side], () => open(2 * index + side, cards), looks))));
+    const pairs = document.querySelector("#pairs .cards"), more = document.querySelector("#pairs .more");
+    const fill = (count) => {
+      pairs.replaceChildren(...found.ids.slice(0, count).map((_, index) => both(index)));
+      more.hidden = count >= found.ids.length;
+    };
+    more.onclick = () => { fill(found.ids.length); pairs.children[PAIRS].querySelector("button").focus(); };
+    more.textContent = `Show all ${found.ids.length}`;
+    fill(PAIRS);
     const [one, many] = labelled ? ["anomaly", "anomalies"] : ["image", "images"];
     const some = found.ids.length < found.total ? `, the ${found.ids.length} clearest are shown` : "";
     pair.querySelector("output").textContent = methods[0] === methods[1] ? "choose two different methods"

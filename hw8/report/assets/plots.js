@@ -95,6 +95,7 @@ if (control) {
     }
     control.querySelector("output").replaceChildren(element("p", {}, `above ${number(threshold[step])}${limit}`), element("dl", {}, ...rows.flatMap(([name, text]) =>
       [element("dt", {}, name), element("dd", {}, text)])));
+    slider.setAttribute("aria-valuetext", `${number(threshold[step])}${limit}`);
     const share = Math.min(1, (threshold[step] - limits[0]) / (limits[1] - limits[0]));
     Object.assign(line.style, { left: percent(box[0] + share * (box[2] - box[0])), top: percent(box[1]), height: percent(box[3] - box[1]) });
   };
