@@ -67,9 +67,9 @@ def _message(error: ValidationError, section: str, kind: type[Any]) -> str:
     """The first fault in one line: section, field, value and rule."""
     fault = error.errors(include_url=False)[0]
     rule = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    for name, limit in fault.get("ctx", {}).items():
-        if name in LIMITS:
-            rule = f"must be {LIMITS[name]} {limit:.10g}"
+    for kind_of_limit, limit in fault.get("ctx", {}).items():
+        if kind_of_limit in LIMITS:
+            rule = f"must be {LIMITS[kind_of_limit]} {limit:.10g}"
     prefix = f"{section}." if section else ""
     if not fault["loc"]:  # two fields that contradict each other: __post_init__ names them
         return prefix + rule

@@ -187,6 +187,12 @@ class Catalogue:
         self._require_scores()
         return self._known(row) | {"name": f"image {row}", "runs": [run.explain_row(row) for run in self.runs]}
 
+    def score_maps(self, row: int) -> dict[str, Any]:
+        """Where a test image's score comes from, under each run. Raises InputError if there is none."""
+        self.image(row)
+        self._require_scores()
+        return {"maps": [run.score_map(run.images.read(np.array([row]))[0]) for run in self.runs]}
+
     def score_upload(self, content: bytes, name: str, crop: str = "centre") -> dict[str, Any]:
         """The scores of a reader's own picture. Raises InputError if it cannot be read, or is too large."""
         self._require_scores()
@@ -194,7 +200,9 @@ class Catalogue:
         with self._busy:  # one picture at a time is decoded, since a large one takes half a gigabyte
             image_HWC = read_upload(content, name, full, self.images.channels, crop)
         # The picture is scaled to the data set's whole side first, then cropped as each run crops its images.
-        return {"name": name, "runs": [run.explain(run.images.cropped(image_HWC[None])[0]) for run in self.runs]}
+        images = [run.images.cropped(image_HWC[None])[0] for run in self.runs]
+        both = zip(self.runs, images, strict=True)
+        return {"name": name, "runs": [run.explain(image) | {"map": run.score_map(image)} for run, image in both]}
 
     def _run(self, number: int) -> ScoredRun:
         self._require_scores()

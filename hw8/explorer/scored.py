@@ -123,7 +123,6 @@ class ScoredRun:
         """Why an image, cropped as the run takes it, has its score."""
         with self._busy:  # the threads of the server share one model
             explanation = self.explainer.explain(image_HWC[None], [""])[0]
-            map_HW = self.trained.score_maps(image_HWC[None])[0]
             nearest = [] if self.neighbourhood is None else self.neighbourhood.nearest(image_HWC)
         return {
             "run": self.name,
@@ -138,10 +137,15 @@ class ScoredRun:
             "deviations": explanation.deviations,
             "added": explanation.added,
             "pictures": [(part, data_uri(picture)) for part, picture in pictures(explanation)],
-            "map": data_uri(heat(share_of_peak(map_HW))),
             "nearest": [data_uri(three_channels(image)) for image in nearest],
             "note": self.note if self.neighbourhood is None else "",
         }
+
+    def score_map(self, image_HWC: np.ndarray) -> str:
+        """Where an image's score comes from, as a picture to lay over it: twenty times the time of `explain`."""
+        with self._busy:
+            map_HW = self.trained.score_maps(image_HWC[None])[0]
+        return data_uri(heat(share_of_peak(map_HW)))
 
     def explain_row(self, row: int) -> dict[str, Any]:
         """Why a test image has its score, and its rarity in words."""

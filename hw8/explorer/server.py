@@ -88,6 +88,7 @@ def create_app(catalogue: Catalogue) -> Starlette:
         Route("/api/histogram", histogram),
         Route("/api/rows.csv", rows),
         Route("/api/image/{row:int}", lambda request: JSONResponse(catalogue.explain(request.path_params["row"]))),
+        Route("/api/map/{row:int}", lambda request: JSONResponse(catalogue.score_maps(request.path_params["row"]))),
         Route("/api/score", score, methods=["POST"]),
     ]
     middleware = [

@@ -232,9 +232,9 @@ def write_discoveries(path: Path, p_value_N: np.ndarray, rate: float, names: Seq
     """
     rows = np.flatnonzero(benjamini_hochberg(p_value_N, rate))
     rows = rows[np.argsort(p_value_N[rows], kind="stable")]
-    columns = {"ID": rows.tolist(), "p_value": p_value_N[rows].tolist()}
+    columns: dict[str, list[Any]] = {"ID": rows.tolist(), "p_value": p_value_N[rows].tolist()}
     if names is not None:
-        columns["file"] = [names[row] for row in rows]
+        columns["file"] = [names[row] for row in columns["ID"]]
     write_table(path, list(columns), zip(*columns.values(), strict=True))
     return Discovery(rate, path, len(rows))
 

@@ -188,6 +188,7 @@ def test_a_heat_map_lies_over_the_image_and_it_zooms(opened, pair):
     assert visible() == [False, True, False, True]
     page.get_by_role("combobox", name="Heat map").select_option("score by place")
     assert visible() == [True, False, True, False]
+    until(page, "document.querySelectorAll('dialog .map')[2].naturalWidth > 0")  # of the second run; it comes later
     page.get_by_role("slider", name="Opacity").fill("30")
     assert maps.first.evaluate("map => map.style.opacity") == "0.3"
     page.get_by_role("slider", name="Zoom").focus()

@@ -78,9 +78,11 @@ def test_an_image_and_its_explanation(port, catalogue):
     (run,) = json.loads(ask(port, "/api/image/7")[1])["runs"]
     assert run["score"] == catalogue.runs[0].scores["score"][7]
     assert [name for name, _ in run["pictures"]] == ["image", "reconstruction", "error"]
-    assert run["map"] not in [address for _, address in run["pictures"]]
+    (score_map,) = json.loads(ask(port, "/api/map/7")[1])["maps"]
+    assert score_map.startswith("data:image/webp")
+    assert score_map not in [address for _, address in run["pictures"]]
     assert len(run["nearest"]) == 5
-    for path in ("/image/120", "/api/image/120", "/image/-1", "/nothing"):
+    for path in ("/image/120", "/api/image/120", "/api/map/120", "/image/-1", "/nothing"):
         assert ask(port, path)[0] in (400, 404)
 
 

@@ -285,6 +285,24 @@ def test_plots_name_what_is_pointed_at_and_lead_to_images(offline, report):
 
 
 @pytest.mark.slow
+def test_the_keyboard_names_the_points_of_a_plot_and_leads_on(offline, report):
+    page = offline.page
+    page.goto(report.as_uri())
+    plot = page.locator("#scores .plot")
+    plot.focus()
+    page.keyboard.press("ArrowRight")
+    first = page.locator(".tip").inner_text()
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".tip").inner_text() != first
+    page.keyboard.press("ArrowLeft")
+    assert page.locator(".tip").inner_text() == first
+    page.keyboard.press("Enter")
+    assert page.locator("input[name=low]").input_value() != ""
+    page.locator("select[name=group]").focus()
+    assert page.locator(".tip").is_hidden()
+
+
+@pytest.mark.slow
 def test_the_threshold_counts_false_alarms_and_misses(offline, report):
     page = offline.page
     page.goto(report.as_uri())
@@ -299,6 +317,7 @@ def test_the_threshold_counts_false_alarms_and_misses(offline, report):
     slider.focus()
     page.keyboard.press("End")
     assert counts()[0] < start[0]
+    assert slider.get_attribute("aria-valuetext") == output.locator("p").inner_text().removeprefix("above ")
     line = page.locator("#scores .line")
     right = line.bounding_box()["x"]
     page.keyboard.press("Home")

@@ -271,9 +271,11 @@ def test_models_without_reconstruction_and_images_of_one_channel_have_a_page(cha
     page = (tmp_path / "run.html").read_text()
     assert not any(card["wide"] for card in gallery(page)["cards"])
     assert "its reconstruction" not in page
-    (explained,) = scored(Catalogue(run.folder.path, None, "cpu")).explain(0)["runs"]
+    catalogue = scored(Catalogue(run.folder.path, None, "cpu"))
+    (explained,) = catalogue.explain(0)["runs"]
     assert [name for name, _ in explained["pictures"]] == ["image"]
-    assert explained["map"].startswith("data:image/webp")
+    (score_map,) = catalogue.score_maps(0)["maps"]
+    assert score_map.startswith("data:image/webp")
 
 
 @pytest.mark.parametrize(

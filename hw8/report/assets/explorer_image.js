@@ -1,6 +1,7 @@
 "use strict";
 // One image: under each run its score, a heat map over it, and the evidence.
 const view = { map: "", opacity: 60, zoom: 1 };  // kept from image to image
+const BY_PLACE = "score by place", LINGERED = 300;  // ms on an image after which its map is computed, in half a second
 let opened = -1;  // its place in the list, or -1 if it is not there
 
 async function openImage(id) {
@@ -8,6 +9,14 @@ async function openImage(id) {
   if (state.id !== String(id)) return;  // another was opened meanwhile
   opened = ids.indexOf(id);
   fill(answer, true);
+  setTimeout(() => loadMaps(id).catch((error) => say(error.message)), LINGERED);
+}
+
+async function loadMaps(id) {
+  if (state.id !== String(id)) return;  // stepped over
+  const { maps } = await ask(`/api/map/${id}`);
+  if (state.id !== String(id)) return;
+  dialog.querySelectorAll(`[data-map="${BY_PLACE}"]`).forEach((map, run) => { map.src = maps[run]; });
 }
 
 async function step(by) {
@@ -17,8 +26,8 @@ async function step(by) {
   if (at + by >= 0 && at + by < ids.length) change({ id: String(ids[at + by]) });
 }
 
-// What can be laid over an image.
-const mapsOf = (run) => [["score by place", run.map], ...run.pictures.filter(([name]) => name === "error")];
+// What can be laid over an image; the map of a test image's score comes later.
+const mapsOf = (run) => [[BY_PLACE, run.map], ...run.pictures.filter(([name]) => name === "error")];
 
 // Show what is known of an image; `steps` if it is one of the list.
 function fill(answer, steps) {
@@ -81,7 +90,7 @@ function side(run, named) {
   const figure = (source, text) => element("figure", {}, element("img", { src: source, alt: text }), element("figcaption", {}, text));
   const [[, source], ...others] = run.pictures;
   const maps = mapsOf(run).map(([name, address]) => {
-    const map = element("img", { src: address, class: "map", alt: `heat map: ${name}` });
+    const map = element("img", { ...(address && { src: address }), class: "map", alt: `heat map: ${name}` });
     map.dataset.map = name;
     return map;
   });

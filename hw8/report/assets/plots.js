@@ -1,6 +1,6 @@
 "use strict";
-// Plots: what lies nearest to the pointer is named; a click leads to its image, or to the images with such scores.
-const tip = element("div", { class: "tip", hidden: "" }), ring = element("i", { class: "ring", hidden: "" });
+// Plots: what lies nearest to the pointer, or where the arrow keys are, is named; a click or Enter leads to its image, or to the images with such scores.
+const tip = element("div", { class: "tip", role: "status", hidden: "" }), ring = element("i", { class: "ring", hidden: "" });
 const thumbnails = new Map((data.sheet?.ids ?? []).map((id, place) => [id, place]));
 const REACH = 24, SIDE = 64;  // pixels: from a point at which it is meant, and of a thumbnail
 const percent = (share) => `${100 * share}%`;
@@ -60,6 +60,17 @@ function lead(plot, [, , text, goal]) {
 
 for (const { parentElement: plot } of document.querySelectorAll(".plot > script")) {
   const { points } = within(plot), follow = (event) => show(plot, nearest(plot, points, event));
+  let at = -1;  // the point that the arrow keys have come to
+  Object.assign(plot, { tabIndex: 0, role: "group", ariaLabel: "Plot: the arrow keys name its points, Enter leads to their images" });
+  plot.addEventListener("keydown", (event) => {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (event.key === "Enter" && points[at]) lead(plot, points[at]);
+    if (!by) return;
+    event.preventDefault();
+    at = at < 0 && by < 0 ? points.length - 1 : (at + by + points.length) % points.length;
+    show(plot, points[at]);
+  });
+  plot.addEventListener("blur", () => show(plot, null));
   let touches = false, tapped = null;  // a finger does not hover: the first tap on a bar names it, the second leads on
   plot.addEventListener("pointermove", follow);
   plot.addEventListener("pointerdown", (event) => { touches = event.pointerType === "touch"; follow(event); });
