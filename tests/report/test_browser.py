@@ -343,7 +343,7 @@ def test_two_methods_are_shown_side_by_side(offline, board):
         more.click()
         assert not more.is_visible()
     assert 0 < shown.count() <= count
-    assert total.endswith(f"the {shown.count()} clearest are shown") == (shown.count() < count)
+    assert total.endswith(f"the {shown.count()} clearest are on this page") == (shown.count() < count)
     texts = shown.first.locator("small:not(.card small)").all_inner_texts()
     assert [text.partition(":")[0] for text in texts] == names
     assert re.fullmatch(r".*: rank \d+ of 120, found", texts[0])

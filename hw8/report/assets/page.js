@@ -171,7 +171,7 @@ if (pair) {
     more.textContent = `Show all ${found.ids.length}`;
     fill(PAIRS);
     const [one, many] = labelled ? ["anomaly", "anomalies"] : ["image", "images"];
-    const some = found.ids.length < found.total ? `, the ${found.ids.length} clearest are shown` : "";
+    const some = found.ids.length < found.total ? `, the ${found.ids.length} clearest are on this page` : "";
     pair.querySelector("output").textContent = methods[0] === methods[1] ? "choose two different methods"
       : `${found.total.toLocaleString("en")} ${found.total === 1 ? one : many}${some}`;
   };
