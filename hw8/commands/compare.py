@@ -31,11 +31,11 @@ class Arguments:
     data: Annotated[Omittable[str], tyro.conf.arg(metavar="WHERE")] = None
     """Folder or named source. Default: as for training."""
     seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N ...")] = (0,)
-    """Seeds of each preset."""
+    """Seeds of each preset, for instance: 0 1 2."""
     epochs: Omittable[int] = None
     """Epochs of every run. Default: each preset's own."""
     out: Path = Path("submissions/leaderboard")
-    """Files to write, without their endings: .csv, .md and .html."""
+    """Files to write, without their endings: .csv, .md and .html. They hold what earlier calls finished, too."""
 
 
 def with_kaggle_scores(rows: "pd.DataFrame", folder: Path) -> "pd.DataFrame":

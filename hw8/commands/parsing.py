@@ -40,7 +40,8 @@ def run(command: Callable[[], None]) -> None:
     level = logging.INFO if _is_rank_0() else logging.ERROR
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Spelled("%(message)s"))
-    logging.basicConfig(level=level, handlers=[handler])
+    logging.basicConfig(handlers=[handler])
+    logging.getLogger("hw8").setLevel(level)  # of other libraries, warnings only
     # torchrun ends the others with SIGTERM once a process is gone; unhandled, it would cut off the line that says why.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -116,7 +117,7 @@ def _instead_of(word: str, options: set[str]) -> str:
     """The question "did you mean --X?" for an unknown option, or a run without its option; else an empty text."""
     if word.startswith("--"):
         return nearest(word, options)
-    return f" did you mean --run {word}?" if "--run" in options else ""
+    return f" did you mean --run {word}?" if "--run" in options and not word.isdecimal() else ""
 
 
 def _option_names(kind: type[Any], defaults: dict[str, Any]) -> set[str]:

@@ -78,7 +78,8 @@ def _start(name: str) -> str:
     if (before := _program()) is not None:
         return f"{before} {name}"
     script = Path(sys.argv[0])
-    folder = script.parent if script.suffix == ".py" and script.parent.name == "scripts" else Path("scripts")
+    is_script = script.suffix == ".py" and script.absolute().parent.name == "scripts"
+    folder = script.parent if is_script else Path("scripts")
     return f"{interpreter()} {shlex.quote(str(folder / f'{name}.py'))}"
 
 

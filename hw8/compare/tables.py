@@ -108,7 +108,7 @@ def printed(table: pd.DataFrame, failed: Mapping[str, str]) -> str:
     columns = [column for column in shown_columns(table) if column.dropped != FILES_ONLY]
     records = table.to_dict("records")
     while True:
-        headings = ["min" if column.key == "minutes" else column.heading for column in columns]
+        headings = [column.heading for column in columns]
         rows = [["preset", *headings]]
         rows += [[marked(row["preset"]), *(brief(column.cell(row)) for column in columns)] for row in records]
         # The reason of a failure is too long for the table; the command prints it below.

@@ -87,13 +87,13 @@ class Source:
 
     def _explain_missing(self, name: str) -> None:
         """Raise InputError if the folder holds pictures instead of arrays, or only the training images."""
-        files = itertools.islice(itertools.chain(self.folder.glob("*"), self.folder.glob("*/*")), LOOKED_AT)
+        files = itertools.islice(self.folder.rglob("*"), LOOKED_AT)
         picture = next((path.name for path in files if path.suffix.lower() in SUFFIXES), None)
         if picture is not None:
             unlabelled = ("--unlabelled",) if name == TESTING else ()
             raise InputError(
                 f"{self.folder}: holds pictures ({picture} and so on), not {name}; make arrays of them with: "
-                f"{command('prepare_data', self.folder, f'{self.folder}-images', *unlabelled)}"
+                f"{command('prepare_data', self.folder, f'{self.folder.resolve().name}-images', *unlabelled)}"
             )
         if name == TESTING and array_exists(self.folder / TRAINING):
             raise InputError(
@@ -108,7 +108,7 @@ def open_source(where: str | None) -> Source:
     None means the homework in `data/` if it is there, else `demo`. Raises InputError for anything else.
     """
     if where is None:
-        where, reason = "demo", "generated faces, since data/ does not hold the homework"
+        where, reason = "demo", f"generated faces, since data/ does not hold the homework{_elsewhere()}"
         if array_exists(HOMEWORK / TRAINING):
             where, reason = "hw8", "the homework in data/"
         log.info("`data` %s: %s", where, reason)
@@ -120,7 +120,7 @@ def open_source(where: str | None) -> Source:
         return Source(where, job.broadcast(write(folder) if job.main else folder))
     if where == "hw8":
         if not array_exists(HOMEWORK / TRAINING):
-            hint = f"get it with: {command('download_data', 'hw8')}"
+            hint = f"get it with: {command('download_data', 'hw8')}{_elsewhere()}"
             raise InputError(f"`data` hw8: {HOMEWORK / TRAINING} is not there; {hint}")
         return Source("hw8", HOMEWORK)
     if not os.path.isdir(where):  # noqa: PTH112 (Path.is_dir raises OSError for a name that is too long)
@@ -129,6 +129,13 @@ def open_source(where: str | None) -> Source:
             f"or a named source: {', '.join(NAMED_SOURCES)}"
         )
     return Source(where, Path(where))
+
+
+def _elsewhere() -> str:
+    """Where a training set lies nearby, if the homework's is not in its place."""
+    near = [Path(TRAINING), *sorted(HOMEWORK.glob(f"*/{TRAINING}"))]
+    found = [path for path in near if path.exists() and path.parent not in (DEMO, LFW)]
+    return f"; there is {found[0]}: if that is it, move the files into {HOMEWORK}/" if found else ""
 
 
 def source_folder(where: str) -> Path:

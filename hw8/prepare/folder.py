@@ -9,6 +9,7 @@ from hw8.base.errors import printable
 from hw8.base.interrupts import stopping_as_interrupted
 from hw8.base.progress import progress_bar
 from hw8.base.text import aligned
+from hw8.data.labels import NORMAL
 from hw8.data.picture_folder import find_pictures
 from hw8.data.sources import LABELS, TESTING, TESTING_FILES, TRAINING
 from hw8.prepare.files import SKIPPED, all_or_none, write_images, write_tables
@@ -39,10 +40,12 @@ def prepare(images: Path, out: Path, settings: Preparation) -> Parts:
         with progress_bar(total, "pictures", "img") as bar:
             train_rows, train_hash_N = write_images(temporary / TRAINING, planned.training, folder, settings, bar)
             test_rows, test_hash_N = write_images(temporary / TESTING, test_names, folder, settings, bar)
+        testing = [planned.testing[row] for row in test_rows]
         parts = dataclasses.replace(
             planned,
             training=[planned.training[row] for row in train_rows],
-            testing=[planned.testing[row] for row in test_rows],
+            testing=testing,
+            held_back=sum(kind == NORMAL for _, kind in testing) if planned.held_back else 0,  # of those that were read
             repeated=len(train_hash_N) - len(np.unique(train_hash_N)),
             shared=int(np.isin(test_hash_N, train_hash_N).sum()),
         )

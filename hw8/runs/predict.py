@@ -133,7 +133,10 @@ def predict_with(
         scores = _fused(trained_runs, by_run, groups)
     if fdr is not None and scores.p_value_N is None:
         raise InputError(f"`fdr` {fdr:g}: these runs have no p-values together; give one `run`")
+    before = out.read_bytes() if out.is_file() else None
     write_submission(out, scores.score_N)
+    if before is not None and before != out.read_bytes():
+        log.info("%s: replaced; it held other scores", out)
     rewritten = {".files.csv": names is not None, ".flagged.csv": fdr is not None}
     for suffix, again in rewritten.items() if processes().main else ():  # of the scores that were replaced
         if (stale := out.with_suffix(suffix)).exists():

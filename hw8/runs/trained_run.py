@@ -166,7 +166,8 @@ class TrainedRun:
         try:
             return open_source(self.config.data.source)
         except InputError as error:
-            raise InputError(f"{self.name}: its own images cannot be opened: {error}") from None
+            hint = "give `data`, or start this where the run was trained"
+            raise InputError(f"{self.name}: its own images cannot be opened: {error}; {hint}") from None
 
     def open_test(self, source: Source) -> Images:
         """The test images, cropped as this run takes them. Raises InputError if side or channels differ from its own.

@@ -14,6 +14,7 @@ from PIL import Image
 
 from hw8.base.errors import InputError
 from hw8.commands.predict import next_command
+from hw8.data import demo
 from hw8.data.demo import demo_images
 from hw8.data.sources import open_source
 from hw8.runs.predict import predict
@@ -72,8 +73,10 @@ def test_a_folder_of_pictures_is_named_as_such_with_the_command_that_makes_array
     line = call("train", "--data", "my pictures", code=2).line
     assert "my pictures: holds pictures (" in line
     assert line.endswith("python scripts/prepare_data.py 'my pictures' 'my pictures-images'")
-    pictures(tmp_path / "nested" / "2026", 4)
+    pictures(tmp_path / "nested" / "normal" / "2026", 4)
     assert "holds pictures" in call("train", "--data", "nested", code=2).line
+    inside = call("train", "--data", "nested/normal", code=2).line
+    assert inside.endswith("prepare_data.py nested/normal normal-images"), "not among the pictures"
     (tmp_path / "empty").mkdir()
     assert "no such file" in call("train", "--data", "empty", code=2).line
 
@@ -104,6 +107,7 @@ def test_own_pictures_without_a_test_part_have_no_dead_end(follow, call, tmp_pat
     images, splits = TrainedRun.load(Path("runs/rü n")).open_training()
     with Image.open(tmp_path / "rü n" / name) as picture:
         np.testing.assert_array_equal(images.read_whole(splits.development[[3]])[0], np.asarray(picture))
+    assert "did you mean" not in call("explain", "--id", 0, 1, code=2).line
     line = call("explain", "--run", "runs/rü n", "--id", 12, code=2).stderr
     assert "error: --id 12: give an ID from 0 to 11, or the name of a picture, for instance " in line
     assert "did you mean runs/rü n? " in call("explain", "--run", "runs/run", "--id", 3, code=2).line
@@ -209,6 +213,25 @@ def test_runs_that_held_out_other_images_need_a_test_set(call, small, tmp_path):
     with pytest.raises(InputError, match="these runs held out other images; give `data`"):
         predict([tmp_path / "run0", tmp_path / "run1"], None, tmp_path / "x.csv")
     assert not (tmp_path / "x.csv").exists()
+
+
+def test_a_training_set_beside_its_place_is_pointed_out(call, small, tmp_path, monkeypatch):
+    (tmp_path / "data" / "hw8").mkdir(parents=True)
+    shutil.copy(small / "trainingset.npy", tmp_path / "data" / "hw8")
+    there = "there is data/hw8/trainingset.npy: if that is it, move the files into data/"
+    assert there in call("train", "--data", "hw8", code=2).line
+    monkeypatch.setattr(demo, "write_demo", lambda _: small)
+    assert there in call("train", *QUICK).stderr
+    shutil.move(tmp_path / "data" / "hw8" / "trainingset.npy", tmp_path)
+    assert "there is trainingset.npy:" in call("train", "--data", "hw8", code=2).line
+
+
+def test_scores_that_replace_others_are_said_to(call, small):
+    for seed in (0, 1):
+        call("train", *QUICK, "--data", small, "--seed", seed, "--out", f"runs/{seed}/same")
+    words = ("--run", "runs/0/same")
+    assert "replaced" not in call("predict", *words).stderr + call("predict", *words).stderr
+    assert "submissions/same.csv: replaced; it held other scores" in call("predict", "--run", "runs/1/same").stderr
 
 
 def test_folders_named_like_a_source_are_spelled_as_folders(call, tmp_path):

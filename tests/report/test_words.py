@@ -12,6 +12,7 @@ import pytest
 import torch
 from markupsafe import Markup
 
+from hw8.base.errors import InputError
 from hw8.base.text import counted, percent
 from hw8.config.presets import PRESETS, changed, load_preset
 from hw8.data.labels import Labels
@@ -27,6 +28,7 @@ from hw8.models.transformations import (
 )
 from hw8.report import plots
 from hw8.report.explanation import Explainer
+from hw8.report.explanation import _row as explanation_row
 from hw8.report.figures import draw_scores
 from hw8.report.gallery import choose, mistakes
 from hw8.report.pages import with_code
@@ -336,3 +338,12 @@ def test_a_kind_whose_characters_no_font_has_is_drawn_without_a_warning(tmp_path
         svg = plots.histogram(np.arange(40.0), labels, None, "l1")
     assert (tmp_path / "scores.png").exists()
     assert "猫" in svg
+
+
+def test_a_name_that_several_pictures_have_asks_for_an_id(trained):
+    files = [f"{number}.png" for number in range(len(trained.images))]
+    files[3], files[5] = "crack/odd 6.jpg", "no handle/odd 6.jpg"
+    with pytest.raises(InputError, match=r"2 pictures have this name; give an ID: 3 \(crack/odd 6.jpg\) and 5 "):
+        explanation_row("odd 6.jpg", files, trained.images)
+    assert explanation_row("no handle/odd 6.jpg", files, trained.images) == 5
+    assert explanation_row("7.png", files, trained.images) == explanation_row("7", files, trained.images) == 7

@@ -118,7 +118,7 @@ def test_evidence_is_kept_as_a_table(boss, tmp_path):
 
 @pytest.mark.parametrize(
     ("runs", "name", "words"),
-    [(1, "s.csv", "the name of another file that is written"), (1, "e.txt", "must end in .csv or .npz"), (2, "e.csv", "single `run`")],
+    [(1, "s.csv", "the name of another file"), (1, "e.txt", "must end in .csv or .npz"), (2, "e.csv", "single `run`")],
 )
 def test_bad_evidence_files_are_refused_before_anything_is_written(boss, tmp_path, runs, name, words):
     with pytest.raises(InputError, match=words):

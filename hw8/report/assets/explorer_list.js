@@ -36,8 +36,7 @@ function cell(card) {
     rare(p, set.runs[run].normals));
   const button = element("button", { type: "button", class: card.flagged ? "card flagged" : "card" },
     element("img", { src: `/image/${id}`, alt: text, width: 64, height: 64, loading: "lazy" }),
-    words(element("b", {}, `#${id}`), kind), scores(Number(state.run), card, state.by), ...(card.other ? [scores(1 - Number(state.run), card.other, "score")] : []),
-    ...(card.file === undefined ? [] : [element("span", { class: "file" }, card.file)]));
+    words(element("b", {}, `#${id}`), kind), scores(Number(state.run), card, state.by), ...(card.other ? [scores(1 - Number(state.run), card.other, "score")] : []), ...fileName(card.file));
   button.dataset.id = id;
   button.addEventListener("click", () => change({ id: String(id) }));
   const box = element("input", { type: "checkbox", "aria-label": `Select image ${id}` });

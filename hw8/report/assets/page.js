@@ -78,7 +78,7 @@ function tile(card, action, pictures = picture) {
   const button = element("button", { type: "button", class: "card" }, pictures(card),
     words(element("b", {}, `#${card.id}`), tag(card), `score ${number(card.score)}`,
       card.p === undefined ? "" : rare(card.p, data.normals[card.method])));
-  if (card.file !== undefined) button.append(element("span", { class: "file", title: card.file }, card.file));
+  button.append(...fileName(card.file));
   button.addEventListener("click", action);
   return button;
 }
