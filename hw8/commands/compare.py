@@ -74,7 +74,7 @@ def main() -> None:
     from hw8.report.comparison import Compared, write_comparison
 
     out = arguments.out.with_suffix("") if arguments.out.suffix in (".csv", ".md", ".html") else arguments.out
-    if not out.name:
+    if out.name in ("", ".."):
         raise InputError(f"`out` {arguments.out}: is a folder; give the files a name")
     folder = RUNS / out.name
     rows_file = out.with_name(out.name + ".csv")

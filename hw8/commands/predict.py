@@ -68,11 +68,14 @@ def _score_shard(arguments: Arguments) -> str:
     if arguments.json:
         return json.dumps({"out": str(out), "rows": rows, "shard": [number, count]})
     merged = Path("submissions") / f"{run.resolve().name}.csv"
-    # The shell fills in the parts: the pattern must stay outside of the quotes.
-    parts = f"{shlex.quote(f'submissions/{run.resolve().name}.')}[0-9]*{shlex.quote(f'-of-{count}.csv')}"
-    if arguments.out is not None:  # nobody knows the names of the other parts
-        parts = "PART ..."
-    return f"Wrote:    {out} ({rows:,} rows)\nNext:     {spelled('merge')} {parts} {shlex.join(['--out', str(merged)])}"
+    merge, end = spelled("merge"), shlex.join(["--out", str(merged)])
+    following = f"merge the parts: {merge} PARTS {end}"  # of which nobody knows the names
+    if arguments.out is None:
+        # The shell fills in the parts: the patterns, one for each number of digits, stay outside of the quotes.
+        start, stop = shlex.quote(f"submissions/{run.resolve().name}."), shlex.quote(f"-of-{count}.csv")
+        parts = [start + "[0-9]" * digits + stop for digits in range(1, len(str(count - 1)) + 1)]
+        following = " ".join([merge, *parts, end])
+    return f"Wrote:    {out} ({rows:,} rows)\nNext:     {following}"
 
 
 def next_command(prediction: "Prediction", data: str | None) -> str:

@@ -43,7 +43,8 @@ def unknown_preset(name: str, others: Mapping[str, str] | None = None) -> InputE
     listed = [*similar, *(preset for preset in COMMON if preset not in similar)][:SHORT_LIST]
     there_are = f"there are {', '.join(listed)} and {len(descriptions) - len(listed)} more"
     lines = aligned([(preset, descriptions[preset]) for preset in listed], left=2)
-    apart = " separate names by spaces;" if "," in name else nearest(name, descriptions)
+    several = "," in name and others is not None
+    apart = " separate names by spaces;" if several else nearest(name, descriptions)
     return InputError(f"`preset` {name}: unknown;{apart} {there_are}", [f"  {line}" for line in lines])
 
 

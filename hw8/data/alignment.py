@@ -14,7 +14,7 @@ SHIFT = 1 / 16  # of the side, at most: as small as the shifts that a recogniser
 PENALTY = 30.0  # of the ridge; between 3 and 300 the sets below keep their order
 FOLDS = 5  # of the images, one of which the regression has not seen
 # Least R^2 of aligned images. Chosen by hand in the gap between aligned kinds (faces, garments, digits) and objects in
-# photographs; docs/scoring.md has the figures.
+# photographs; docs/experiments.md has the figures.
 ALIGNED = 0.2
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from hw8.base.errors import InputError
 from hw8.data.arrays import Images
 from hw8.data.labels import Labels
-from hw8.evaluation.metrics import evaluate
+from hw8.evaluation.metrics import Interval, evaluate
 from hw8.explorer.neighbours import Neighbourhood
 from hw8.explorer.watched import Watch, Watched
 from hw8.report.explanation import Explainer
@@ -37,6 +37,7 @@ class ScoredRun:
     def __init__(self, name: str, trained: TrainedRun, images: Images) -> None:
         self.name, self.trained, self.images = name, trained, images
         self.neighbourhood: Neighbourhood | None = None
+        self._macro: Interval | None = None
         self.note = "The nearest training images are still being searched for; open this again in a moment."
         self._busy = threading.Lock()
 
@@ -65,7 +66,9 @@ class ScoredRun:
 
     def summary(self, labels: Labels | None) -> dict[str, Any]:
         """What the head of the page says of the run."""
-        macro = None if labels is None else evaluate(self.scores["score"], labels).macro
+        if labels is not None and self._macro is None:  # once: the page asks often while the evidence is scored
+            self._macro = evaluate(self.scores["score"], labels).macro
+        macro = self._macro
         return {
             "name": self.name,
             "preset": self.trained.config.preset,

@@ -205,9 +205,9 @@ def _row(image: str, files: list[str] | None, images: Images) -> int:
     rows_of_name = [row for row, file in enumerate(files or ()) if PurePath(file).name == image]
     if len(rows_of_name) == 1:
         return rows_of_name[0]
-    if rows_of_name:
-        both = " and ".join(printable(f"{row} ({files[row]})") for row in rows_of_name[:2]) if files else ""
-        raise InputError(f"`id` {image}: {len(rows_of_name)} pictures have this name; give an ID: {both} and so on")
+    if files is not None and rows_of_name:
+        first = printable(f"{rows_of_name[0]} ({files[rows_of_name[0]]})")
+        raise InputError(f"`id` {image}: {len(rows_of_name)} pictures have this name; give an ID, for instance {first}")
     row = int(image) if image.isdecimal() else -1
     if not 0 <= row < len(images):
         or_file = "" if files is None else f", or the name of a picture, for instance {printable(files[0])}"

@@ -39,7 +39,7 @@ def test_filters_are_those_of_p_values_and_labels(pair):
 
 
 def test_images_are_found_by_id_and_by_file_name(pair, catalogue):
-    assert ids(pair, text="17") == {17, 117}
+    assert ids(pair, text="17") == ids(pair, text="#17") == {17, 117}
     assert ids(pair, text=" img_5.JPG ") == {5}
     assert ids(pair, text="shelf 3/") == set(range(3, 120, 7))
     assert ids(pair, text="nowhere") == ids(pair, text="120") == set()

@@ -107,6 +107,55 @@ def test_scores_by_evidence_are_offered_once_they_are_there(trained, browser, se
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("road", ["link", "reload", "forward"])
+def test_an_image_that_is_closed_stays_closed(opened, road):
+    page = opened("?id=3" if road == "link" else "")
+    if road != "link":
+        page.locator("#images .card").nth(1).click()
+    page.wait_for_selector("dialog[open]")
+    if road == "reload":
+        page.reload()
+    if road == "forward":
+        page.go_back()
+        until(page, "!document.querySelector('dialog').open")
+        page.go_forward()
+    page.wait_for_selector("dialog[open]")
+    before = page.url
+    page.keyboard.press("ArrowRight")
+    until(page, f"location.href !== '{before}'")
+    page.keyboard.press("Escape")
+    until(page, "!location.search.includes('id=')")
+    page.wait_for_timeout(300)
+    assert page.locator("dialog[open]").count() == 0
+
+
+@pytest.mark.slow
+def test_late_answers_do_not_replace_what_was_chosen_meanwhile(opened, pair):
+    page = opened()
+    held = []
+    page.route("**/api/histogram*by=structural*", lambda route: held.append(route))
+    page.locator("select[name=by]").select_option("structural")
+    page.locator("select[name=by]").select_option("mse")
+    until(page, "document.querySelector('#histogram-text').textContent.startsWith('mse')")
+    held[0].continue_()
+    page.wait_for_timeout(300)
+    assert page.locator("#histogram-text").inner_text().startswith("mse")
+    assert page.locator("#threshold").is_enabled()
+    page.unroute("**/api/histogram*by=structural*")
+    page.go_back()
+    page.go_back()
+    until(page, "document.querySelector('#histogram-text').textContent.startsWith('score')")
+    rows = pair.rows(Query()).tolist()
+    page.locator("#images .card").first.click()
+    page.wait_for_selector("dialog[open]")
+    waiting = []
+    page.route("**/api/image/*", lambda route: waiting.append(route))
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    until(page, f"location.search === '?id={rows[3]}'")  # no step is lost while images load
+
+
+@pytest.mark.slow
 def test_a_link_to_what_is_not_there_shows_the_rest(opened):
     page = opened("?id=999&kind=zebra&by=none&run=7&t=high&show=all")
     until(page, "document.getElementById('message').textContent.includes('There is no image 999')")
@@ -187,8 +236,8 @@ def test_a_heat_map_lies_over_the_image_and_it_zooms(opened, pair):
     page.get_by_role("combobox", name="Heat map").select_option("error")
     assert visible() == [False, True, False, True]
     page.get_by_role("combobox", name="Heat map").select_option("score by place")
-    assert visible() == [True, False, True, False]
     until(page, "document.querySelectorAll('dialog .map')[2].naturalWidth > 0")  # of the second run; it comes later
+    assert visible() == [True, False, True, False]
     page.get_by_role("slider", name="Opacity").fill("30")
     assert maps.first.evaluate("map => map.style.opacity") == "0.3"
     page.get_by_role("slider", name="Zoom").focus()

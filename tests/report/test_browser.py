@@ -300,6 +300,10 @@ def test_the_keyboard_names_the_points_of_a_plot_and_leads_on(offline, report):
     assert page.locator("input[name=low]").input_value() != ""
     page.locator("select[name=group]").focus()
     assert page.locator(".tip").is_hidden()
+    page.locator("figure", has_text="Latent map").locator(".plot").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert page.locator("dialog[open]").count() == 1
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from hw8.data.labels import Labels
 from hw8.data.sources import open_source
 from hw8.evaluation.metrics import evaluate
 from hw8.explorer.catalogue import Catalogue
-from hw8.report import plots
+from hw8.report import plots, run_report
 from hw8.report.comparison import Compared, write_comparison
 from hw8.report.gallery import choose
 from hw8.report.pages import as_data, render
@@ -211,6 +211,13 @@ def test_a_comparison_has_every_method_and_the_figures_of_its_files(small, tmp_p
     assert mapped == {("conv", row) for row in paired} != set(), "a classical baseline has no map"
     for heading in ("ROC curves", "Scores", "Calibration", "Training", "Latent maps", "Agreement of the methods"):
         assert f"<h2>{heading}</h2>" in page
+
+
+@pytest.mark.parametrize(
+    ("minutes", "text"), [(None, "unknown"), (0.03, "2 seconds"), (0.017, "1 second"), (1.26, "1.3 minutes")]
+)
+def test_the_time_of_a_training_is_said_in_words(minutes, text):
+    assert run_report._duration(minutes) == text
 
 
 def test_choosing_without_p_values_ranks_all():

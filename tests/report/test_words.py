@@ -343,7 +343,7 @@ def test_a_kind_whose_characters_no_font_has_is_drawn_without_a_warning(tmp_path
 def test_a_name_that_several_pictures_have_asks_for_an_id(trained):
     files = [f"{number}.png" for number in range(len(trained.images))]
     files[3], files[5] = "crack/odd 6.jpg", "no handle/odd 6.jpg"
-    with pytest.raises(InputError, match=r"2 pictures have this name; give an ID: 3 \(crack/odd 6.jpg\) and 5 "):
+    with pytest.raises(InputError, match=r"2 pictures have this name; give an ID, for instance 3 \(crack/odd 6"):
         explanation_row("odd 6.jpg", files, trained.images)
     assert explanation_row("no handle/odd 6.jpg", files, trained.images) == 5
     assert explanation_row("7.png", files, trained.images) == explanation_row("7", files, trained.images) == 7

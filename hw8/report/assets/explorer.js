@@ -56,7 +56,7 @@ function change(changes) {
   if (!names.length) return;
   say("");
   const before = state, key = names.join();
-  const same = key === last && (key === "q" || key === "t" || (key === "id" && before.id && changes.id));
+  const same = (key === "id" && before.id && changes.id) || (key === last && (key === "q" || key === "t"));
   state = { ...state, ...changes };
   last = key;
   // The entry of an image that was opened from the list is marked: closing the image goes back from it.
@@ -151,8 +151,9 @@ async function complete() {
       set = await ask("/api/state");
     }
   } catch (error) { say(error.message); return; }
-  const before = state;
-  state = fromAddress();
+  const before = state, wanted = fromAddress();
+  if (wanted.by === before.by) { fillScores(); return; }
+  state = wanted;
   await show(before);
 }
 

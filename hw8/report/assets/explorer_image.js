@@ -2,13 +2,11 @@
 // One image: under each run its score, a heat map over it, and the evidence.
 const view = { map: "", opacity: 60, zoom: 1 };  // kept from image to image
 const BY_PLACE = "score by place", LINGERED = 300;  // ms on an image after which its map is computed, in half a second
-let opened = -1;  // its place in the list, or -1 if it is not there
 
 async function openImage(id) {
   const answer = await ask(`/api/image/${id}`);
   if (state.id !== String(id)) return;  // another was opened meanwhile
-  opened = ids.indexOf(id);
-  fill(answer, true);
+  fill(answer, ids.includes(id));
   setTimeout(() => loadMaps(id).catch((error) => say(error.message)), LINGERED);
 }
 
@@ -29,7 +27,7 @@ async function step(by) {
 // What can be laid over an image; the map of a test image's score comes later.
 const mapsOf = (run) => [[BY_PLACE, run.map], ...run.pictures.filter(([name]) => name === "error")];
 
-// Show what is known of an image; `steps` if it is one of the list.
+// Show what is known of an image; `steps` if it is in the list.
 function fill(answer, steps) {
   const focused = document.activeElement?.dataset?.step;
   const button = (text, action) => {
@@ -39,7 +37,7 @@ function fill(answer, steps) {
     return made;
   };
   const close = button("close", () => dialog.close());
-  const bar = steps && opened >= 0 ? [button("← previous", () => step(-1)), close, button("next →", () => step(1))] : [close];
+  const bar = steps ? [button("← previous", () => step(-1)), close, button("next →", () => step(1))] : [close];
   const title = [answer.name, answer.file, answer.kind].filter((text) => text !== undefined).join(", ");
   const maps = [...new Set(answer.runs.flatMap((run) => mapsOf(run).map(([name]) => name)))];
   dialog.classList.toggle("two", answer.runs.length > 1);
@@ -114,7 +112,8 @@ document.addEventListener("keydown", (event) => {
 });
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 dialog.addEventListener("close", () => {
+  const at = state.id ? ids.indexOf(Number(state.id)) : -1;
   if (state.id && history.state?.image) history.back();
   else change({ id: "" });
-  place.children[opened]?.querySelector("button").focus();
+  place.children[at]?.querySelector("button").focus();
 });

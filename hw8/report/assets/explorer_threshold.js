@@ -5,11 +5,11 @@ const plot = document.querySelector("#histogram svg"), slider = byId("threshold"
 let histogram = null;
 
 async function loadHistogram() {
-  const { run, by } = state;
+  const { run, by } = state, isLate = () => run !== state.run || by !== state.by;  // another score was chosen meanwhile
   slider.disabled = true;
-  const answer = await ask("/api/histogram?" + query({ run, by }));
-  if (run !== state.run || by !== state.by) return;  // another score was asked for meanwhile
-  slider.disabled = false;
+  let answer;
+  try { answer = await ask("/api/histogram?" + query({ run, by })); } finally { if (!isLate()) slider.disabled = false; }
+  if (isLate()) return;
   histogram = answer;
   const { thresholds, groups } = histogram, width = (thresholds.length - 1) / BINS;
   const counts = groups.map(({ above, total }) => Array.from({ length: BINS }, (_, bin) =>

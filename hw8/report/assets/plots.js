@@ -64,9 +64,12 @@ for (const { parentElement: plot } of document.querySelectorAll(".plot > script"
   Object.assign(plot, { tabIndex: 0, role: "group", ariaLabel: "Plot: the arrow keys name its points, Enter leads to their images" });
   plot.addEventListener("keydown", (event) => {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (event.key === "Enter" && points[at]) lead(plot, points[at]);
-    if (!by) return;
+    if (!by && event.key !== "Enter") return;
     event.preventDefault();
+    if (!by) {
+      if (points[at]) lead(plot, points[at]);
+      return;
+    }
     at = at < 0 && by < 0 ? points.length - 1 : (at + by + points.length) % points.length;
     show(plot, points[at]);
   });
