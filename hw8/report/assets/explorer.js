@@ -75,14 +75,14 @@ async function show(before) {
     if (differs("run", "by", "order", "show", "kind", "q", "t")) await load(true);
     if (differs("id")) {
       if (state.id) await openImage(Number(state.id));
-      else if (dialog.open) dialog.close();
+      else if (dialog.open) hide();
     }
   } catch (error) {
     if (differs("id")) {  // the image could not be opened: the address is not to name it
       state = { ...state, id: "" };
       history.replaceState(null, "", `?${query(state)}`);
     }
-    if (dialog.open) dialog.close();  // the message stands on the page behind it
+    if (dialog.open) hide();  // the message stands on the page behind it
     say(error.message);
   }
 }

@@ -41,6 +41,7 @@ function fill(answer, steps) {
   const title = [answer.name, answer.file, answer.kind].filter((text) => text !== undefined).join(", ");
   const maps = [...new Set(answer.runs.flatMap((run) => mapsOf(run).map(([name]) => name)))];
   dialog.classList.toggle("two", answer.runs.length > 1);
+  dialog.dataset.id = answer.id ?? "";
   dialog.replaceChildren(element("div", { class: "bar" }, ...bar), element("h2", { id: "dialog-title" }, title), lens(maps),
     element("div", { class: "sides" }, ...answer.runs.map((run) => side(run, answer.runs.length > 1))));
   look();
@@ -111,9 +112,16 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "ArrowLeft") step(-1);
 });
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+// Close the dialog since the address shows no image any more; the event of it comes later, when it may show one again.
+let hiding = false;
+function hide() {
+  hiding = true;
+  dialog.close();
+}
 dialog.addEventListener("close", () => {
-  const at = state.id ? ids.indexOf(Number(state.id)) : -1;
-  if (state.id && history.state?.image) history.back();
+  if (hiding) hiding = false;
+  else if (state.id && history.state?.image) history.back();
   else change({ id: "" });
-  place.children[at]?.querySelector("button").focus();
+  const { id } = dialog.dataset;  // none of an upload
+  if (id) place.children[ids.indexOf(Number(id))]?.querySelector("button").focus();
 });
