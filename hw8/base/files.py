@@ -66,6 +66,11 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def is_in_the_way(folder: Path) -> bool:
+    """Whether a file, or a folder that holds something, is where a new folder is to be."""
+    return folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to `path`, whole or not at all. Raises InputError if that fails."""
     with atomic_write(path) as temporary:

@@ -80,8 +80,8 @@ def compare(contest: Contest, advance: Callable[[pd.DataFrame], object] = lambda
         plans = {entry: _settings(contest, source, images, *entry) for entry in contest.entries()}
         rows = _finished_rows(contest.folder)
         for entry, row in rows.items():
-            # A run that is not asked for now stays in the table if it was made with the same images, and another seed
-            # of a preset that is asked for if it was made with the same settings too.
+            # Earlier runs stay in the table: of other presets if they were made with the same images, of these presets
+            # with other seeds if the settings were the same too.
             settings = row["settings"] | images
             if entry[0] in contest.presets:
                 settings = plans.get(entry) or _settings(contest, source, images, *entry)

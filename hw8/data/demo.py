@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from hw8.base.errors import InputError
-from hw8.base.files import atomic_folder, read_text, write_table, write_text
+from hw8.base.files import atomic_folder, is_in_the_way, read_text, write_table, write_text
 from hw8.data.labels import NORMAL
 from hw8.data.portraits import SIDE, Camera, Scene, draw_cartoon, draw_cat, draw_person
 
@@ -74,7 +74,7 @@ def write_demo(folder: Path, train: int = TRAIN_COUNT, test: int = TEST_COUNT, s
     recipe, file = {"version": VERSION, "train": train, "test": test, "seed": seed}, folder / "demo.json"
     if read_recipe(file) == recipe:
         return folder
-    if folder.exists() and read_recipe(file) is None and not (folder.is_dir() and not any(folder.iterdir())):
+    if read_recipe(file) is None and is_in_the_way(folder):
         raise InputError(f"{folder}: does not hold demo data; move it away, or name it with `data` {folder}")
     log.info("%s: drawing %s training and %s test faces", folder, f"{train:,}", f"{test:,}")
     counts = {kind: (test - test // 2) // (len(KINDS) - 1) for kind in KINDS if kind != NORMAL}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from hw8.base.errors import InputError, first_words
-from hw8.base.files import atomic_folder, write_text
+from hw8.base.files import atomic_folder, is_in_the_way, write_text
 from hw8.data.demo import KINDS, demo_images, read_recipe, write_test_set
 from hw8.data.labels import NORMAL
 
@@ -33,7 +33,7 @@ def write_lfw(folder: Path, seed: int = 0) -> Path:
     if read_recipe(file) == recipe:
         log.info("%s: is there already; kept", folder)
         return folder
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if is_in_the_way(folder):
         raise InputError(f"{folder}: holds something else; move it away, or choose another `out`")
     faces_NHWC, name_N = _fetch_faces()
     rng = np.random.default_rng([VERSION, seed])

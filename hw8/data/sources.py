@@ -133,9 +133,9 @@ def open_source(where: str | None) -> Source:
 
 def _elsewhere() -> str:
     """Where a training set lies nearby, if the homework's is not in its place."""
-    near = [Path(TRAINING), *sorted(HOMEWORK.glob(f"*/{TRAINING}"))]
-    found = [path for path in near if path.exists() and path.parent not in (DEMO, LFW)]
-    return f"; there is {found[0]}: if that is it, move the files into {HOMEWORK}/" if found else ""
+    places = [Path(TRAINING), *sorted(HOMEWORK.glob(f"*/{TRAINING}"))]
+    nearby = [path for path in places if path.exists() and path.parent not in (DEMO, LFW)]
+    return f"; there is {nearby[0]}: if that is it, move the files into {HOMEWORK}/" if nearby else ""
 
 
 def source_folder(where: str) -> Path:

@@ -133,16 +133,7 @@ def predict_with(
         scores = _fused(trained_runs, by_run, groups)
     if fdr is not None and scores.p_value_N is None:
         raise InputError(f"`fdr` {fdr:g}: these runs have no p-values together; give one `run`")
-    before = out.read_bytes() if out.is_file() else None
-    write_submission(out, scores.score_N)
-    if before is not None and before != out.read_bytes():
-        log.info("%s: replaced; it held other scores", out)
-    rewritten = {".files.csv": names is not None, ".flagged.csv": fdr is not None}
-    for suffix, again in rewritten.items() if processes().main else ():  # of the scores that were replaced
-        if (stale := out.with_suffix(suffix)).exists():
-            stale.unlink()
-            if not again:
-                log.info("%s: removed, since it was made of the scores that are now replaced", stale)
+    _replace_submission(out, scores.score_N, {".files.csv": names is not None, ".flagged.csv": fdr is not None})
     files = None if names is None else write_files(out.with_suffix(".files.csv"), names, scores)
     discovery = None
     if fdr is not None and scores.p_value_N is not None:
@@ -213,6 +204,22 @@ def _fused(trained_runs: Sequence[TrainedRun], by_run: Sequence[RunScores], grou
     same_normals = len({trained.calibration_set() for trained in trained_runs}) == 1
     has_p_values = same_normals and all(scores.share is None for scores in by_run)
     return Scores("the runs", score_N, fused_p_values(score_N, normals, groups) if has_p_values else None)
+
+
+def _replace_submission(out: Path, score_N: np.ndarray, rewritten: dict[str, bool]) -> None:
+    """Write the submission; files beside it, by their endings, that were made of earlier scores are removed.
+
+    Those that are not `rewritten` are named in the log, as is a submission that held other scores.
+    """
+    before = out.read_bytes() if out.is_file() else None
+    write_submission(out, score_N)
+    if before is not None and before != out.read_bytes():
+        log.info("%s: replaced; it held other scores", out)
+    for suffix, again in rewritten.items() if processes().main else ():
+        if (stale := out.with_suffix(suffix)).exists():
+            stale.unlink()
+            if not again:
+                log.info("%s: removed, since it was made of the scores that are now replaced", stale)
 
 
 def _check_names(out: Path, evidence: Path | None, runs: list[Path]) -> None:

@@ -32,11 +32,15 @@ function cell(card) {
   const facts = [`image ${id}`, card.file, card.kind, `${state.by} ${number(card.score)}`, rare(card.p, set.runs[state.run].normals),
     card.flagged ? "flagged" : "not flagged"];
   const text = facts.filter((fact) => fact !== undefined).join(", ");
-  const scores = (run, { score, p }, by) => words(`${set.runs.length > 1 ? `${set.runs[run].name}${by === "score" ? "" : ` ${by}`}: ` : ""}${number(score)}`,
-    rare(p, set.runs[run].normals));
+  const scores = (run, { score, p }, by) => {
+    const name = by === "score" ? set.runs[run].name : `${set.runs[run].name} ${by}`;
+    return words(`${set.runs.length > 1 ? `${name}: ` : ""}${number(score)}`, rare(p, set.runs[run].normals));
+  };
   const button = element("button", { type: "button", class: card.flagged ? "card flagged" : "card" },
     element("img", { src: `/image/${id}`, alt: text, width: 64, height: 64, loading: "lazy" }),
-    words(element("b", {}, `#${id}`), kind), scores(Number(state.run), card, state.by), ...(card.other ? [scores(1 - Number(state.run), card.other, "score")] : []), ...fileName(card.file));
+    words(element("b", {}, `#${id}`), kind), scores(Number(state.run), card, state.by),
+    ...(card.other ? [scores(1 - Number(state.run), card.other, "score")] : []),
+    ...fileName(card.file));
   button.dataset.id = id;
   button.addEventListener("click", () => change({ id: String(id) }));
   const box = element("input", { type: "checkbox", "aria-label": `Select image ${id}` });
