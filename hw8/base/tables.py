@@ -23,6 +23,8 @@ def read_table(path: Path, required: tuple[str, ...], optional: tuple[str, ...] 
     """
     import pandas as pd
 
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give the CSV file")
     try:
         if path.stat().st_size > LARGEST:
             raise ValueError(f"larger than {LARGEST:,} bytes")

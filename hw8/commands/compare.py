@@ -86,17 +86,15 @@ def main() -> None:
     labels, count = source.labels(), len(contest.entries())
     with progress_bar(count, "compare", "run") as bar:
 
-        def write(rows: "pd.DataFrame") -> str:
-            return write_leaderboard(rows, out, command_line(), folder, labels)
-
         def advance(rows: "pd.DataFrame") -> None:
-            write(rows)
+            # Without differences, for which the scores of all runs would be read again after each.
+            write_leaderboard(rows, out, command_line())
             bar.update()
 
         rows = compare(contest, advance)
         bar.update(count - bar.n)
     rows = with_kaggle_scores(rows, folder)
-    table = write(rows)
+    table = write_leaderboard(rows, out, command_line(), folder, labels)
     write_comparison(Compared(rows, folder, source, labels), out, command_line())
     print(table)
     for line in failures(rows):

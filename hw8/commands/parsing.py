@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import io
 import logging
 import os
@@ -27,6 +28,7 @@ Arguments = TypeVar("Arguments")
 # Seconds that another process than rank 0 waits before it prints its error. If all of them fail, rank 0 reports it and
 # the launcher ends the others meanwhile; much shorter, and the same line appears once per process.
 PATIENCE = 3.0
+FAILED_OUTPUT = (errno.ENOSPC, errno.EIO, errno.EBADF)  # a full disk, a broken one, a closed standard output
 # What PyTorch says if a GPU's memory, or the machine's, does not suffice.
 NO_MEMORY = re.compile("out of memory|can't allocate memory")
 STYLE = (tyro.conf.OmitArgPrefixes, tyro.conf.SuppressFixed)
@@ -60,6 +62,8 @@ def run(command: Callable[[], None]) -> None:
         # The reader of the output (head, less) has closed it: there is nowhere to print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
+        if error.filename is None and error.errno not in FAILED_OUTPUT:
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _leave(f"error: {error.filename or 'standard output'}: {first_words(error)}", 2)
     except (MemoryError, RuntimeError) as error:

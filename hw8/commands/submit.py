@@ -13,7 +13,7 @@ from typing import Annotated
 import tyro
 
 from hw8 import kaggle
-from hw8.base.errors import InputError, Interrupted
+from hw8.base.errors import InputError
 from hw8.commands.parsing import Omittable, parse
 from hw8.commands.spelling import for_shell, spelled
 
@@ -88,18 +88,19 @@ def _submit(arguments: Arguments) -> None:
     if arguments.dry_run:
         print(f"Nothing was sent; it would go to {new.competition} as: {new.message}")
         return
-    if not arguments.yes:
-        _confirm(new.competition)
+    if not (arguments.yes or _is_confirmed(new.competition)):
+        print("Not submitted.")
+        return
     answer = kaggle.submit(new, ledger, arguments.timeout, arguments.force)
     print(f"Kaggle:   {answer}\nLedger:   {ledger.path}\nNext:     {spelled('submit', '--refresh')}")
 
 
-def _confirm(competition: str) -> None:
+def _is_confirmed(competition: str) -> bool:
+    """Ask whether to submit. Raises InputError if there is nobody to ask."""
     if not sys.stdin.isatty():
         raise InputError("there is no terminal to confirm the submission on; add --yes")
     try:
         answer = input(f"Submit to {competition}? [y/N] ")
     except EOFError:
         answer = ""
-    if answer.strip().lower() not in ("y", "yes"):
-        raise Interrupted("not submitted")
+    return answer.strip().lower() in ("y", "yes")

@@ -123,10 +123,7 @@ def _settings(contest: Contest, source: Source, images: dict[str, str], name: st
         config = dataclasses.replace(changed(load_preset(name), data={"source": source.name}), seed=seed)
         if contest.epochs is not None:
             config = changed(config, train={"epochs": contest.epochs, "least_steps": 0})
-    values = dataclasses.asdict(config)
-    del values["threads"]  # each run measures its own, and results of before there was such a setting stay good
-    # Through JSON and back, to equal what a finished run's result.json holds: lists where there were tuples.
-    return {"config": json.loads(json.dumps(values)), **images}
+    return {"config": config, **images}
 
 
 def _finished_rows(folder: Path) -> dict[Entry, Row]:
@@ -135,23 +132,31 @@ def _finished_rows(folder: Path) -> dict[Entry, Row]:
     for path in sorted(folder.glob("*/result.json"), key=lambda path: path.stat().st_mtime):
         try:
             row = json.loads(read_text(path))
-            rows[row["preset"], row["seed"]] = row | {"settings": dict(row["settings"])}
+            config = from_mapping(row["settings"]["config"])
+            rows[row["preset"], row["seed"]] = row | {"settings": row["settings"] | {"config": config}}
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise InputError(f"{path}: is no result of a comparison ({error}); remove it to run that again") from None
+            reason = f"lacks {error}" if isinstance(error, KeyError) else first_words(error)
+            raise InputError(f"{path}: is no result of a comparison ({reason}); remove it to run that again") from None
     return rows
+
+
+def _write_result(folder: Path, row: Row) -> None:
+    """Write a finished row; a run without this file is not finished, and is run or resumed again."""
+    write_text(folder / "result.json", json.dumps(row, default=dataclasses.asdict) + "\n")
 
 
 def _with_current_labels(row: Row, source: Source, folder: Path) -> Row:
     """A finished row, measured again if the labels are not those that it was measured by."""
-    digest, labels = _labels_digest(source), source.labels()
+    digest = _labels_digest(source)
     if row.get("labels") == digest:
         return row
+    labels = source.labels()
     # The scores do not depend on the labels, so that only the figures are made anew.
     row = without_label_figures(row)
     if labels is not None:
         row |= figures(None, evaluate(read_submission(folder / "scores.csv", len(labels)), labels))
     row["labels"] = digest
-    write_text(folder / "result.json", json.dumps(row) + "\n")
+    _write_result(folder, row)
     return row
 
 
@@ -165,7 +170,8 @@ def _table(rows: dict[Entry, Row]) -> pd.DataFrame:
     table = []
     for row in rows.values():
         name = row["preset"] if row["preset"] in CLASSICAL else ""
-        settings = json.dumps(row["settings"]["config"] | {"preset": name, "seed": 0}, sort_keys=True)
+        config = dataclasses.replace(row["settings"]["config"], preset=name, seed=0)
+        settings = json.dumps(dataclasses.asdict(config), sort_keys=True)
         same = hashlib.sha256(settings.encode()).hexdigest()[:12]
         table.append({key: value for key, value in row.items() if key not in ("settings", "labels")} | {"same": same})
     return pd.DataFrame(table)
@@ -176,7 +182,7 @@ def _run(source: Source, entry: Entry, settings: dict[str, Any], folder: Path) -
     name, seed = entry
     release_memory()  # so that the peak is of this run, not of the one before
     with PeakMemory() as memory:
-        config = from_mapping(settings["config"])
+        config = settings["config"]
         run, evaluation = _fit(source, config, folder) if name in CLASSICAL else _train(config, folder)
     run = dataclasses.replace(run, peak_private_mb=memory.private_mb)
     environment = describe_environment()
@@ -184,8 +190,7 @@ def _run(source: Source, entry: Entry, settings: dict[str, Any], folder: Path) -
     hardware = f"{machine['processor']}, {counted(machine['threads'], 'thread')}"
     row = {"preset": name, "seed": seed, **figures(run, evaluation), "commit": environment["commit"]}
     row |= {"hardware": hardware, "settings": settings, "labels": _labels_digest(source)}
-    # A run without this file is not finished, and is run or resumed again.
-    write_text(folder / "result.json", json.dumps(row) + "\n")
+    _write_result(folder, row)
     return row
 
 

@@ -17,6 +17,9 @@ from hw8.base.errors import InputError
 from hw8.base.threads import available_cores
 from hw8.data.arrays import SMALLEST_SIDE
 
+# Pillow's, about odd files; those that it cannot read have a reason. For all threads: a filter cannot be set for one.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 Crop = Literal["centre", "pad", "stretch"]
 CROPS: tuple[Crop, ...] = get_args(Crop)
 
@@ -105,14 +108,12 @@ def read_pictures(
     pool = concurrent.futures.ThreadPoolExecutor(workers)
     ahead: deque[concurrent.futures.Future[list[np.ndarray | str]]] = deque()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's, about odd files; those it cannot read have a reason
-            for start in range(0, len(names), TASK):
-                ahead.append(pool.submit(lambda task: [read(name) for name in task], names[start : start + TASK]))
-                if len(ahead) > QUEUED * workers:
-                    yield from ahead.popleft().result()
-            while ahead:
+        for start in range(0, len(names), TASK):
+            ahead.append(pool.submit(lambda task: [read(name) for name in task], names[start : start + TASK]))
+            if len(ahead) > QUEUED * workers:
                 yield from ahead.popleft().result()
+        while ahead:
+            yield from ahead.popleft().result()
     finally:
         closed.set()
         pool.shutdown()

@@ -1,7 +1,6 @@
 """A picture from a reader's disk or clipboard, as an image that a run can score."""
 
 import io
-import warnings
 from pathlib import PurePath
 
 import numpy as np
@@ -36,8 +35,7 @@ def read_upload(content: bytes, name: str, side: int, channels: int, crop: str =
     if not content:
         raise InputError("an empty file")
     try:
-        with warnings.catch_warnings(), decoding(LARGEST_PIXELS):
-            warnings.simplefilter("ignore")
+        with decoding(LARGEST_PIXELS):
             picture = Image.open(io.BytesIO(content), formats=(*FORMATS, "PPM"))
             if picture.width * picture.height > LARGEST_PIXELS:
                 size = f"{picture.width:,} x {picture.height:,} pixels"

@@ -21,10 +21,10 @@ def settings_for(config: RunConfig, images: Images, splits: Splits) -> RunConfig
     empty. Raises InputError if `unaligned` names no preset.
     """
     decided = dataclasses.replace(config, unaligned="")
-    if not config.unaligned or config.preset not in PRESETS:
-        return decided
-    if config.unaligned not in PRESETS:
+    if config.unaligned not in ("", *PRESETS):
         raise InputError(f"`unaligned` {config.unaligned}: no preset has this name; see {command('presets')}")
+    if not config.unaligned or config.preset not in PRESETS:  # without a preset nothing is known to be unchanged
+        return decided
     preset, replacement = load_preset(config.preset), load_preset(config.unaligned)
     score, preset_score = ((item.score, item.parts, item.fused) for item in (config.scoring, preset.scoring))
     is_unchanged = config.model == preset.model and score == preset_score

@@ -5,7 +5,6 @@ direction: calibration learns where normal images lie, and its distance from the
 """
 
 from collections.abc import Callable, Collection
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -97,16 +96,16 @@ def evidence(
     if output is None:
         unneeded = evidence_names is not None and {*ERRORS, "latent"}.isdisjoint(evidence_names)
         output = NOTHING if unneeded and not model.needs_output else model(x_NCHW)
-    available: dict[str, Callable[[], Tensor]] = {}
+
+    def is_selected(name: str) -> bool:
+        return evidence_names is None or name in evidence_names
+
+    values: dict[str, Tensor] = {}
     if output.recon_NCHW is not None:
-        available = {name: partial(error, output.recon_NCHW, x_NCHW) for name, error in ERRORS.items()}
-    available |= {name: partial(statistic, x_NCHW) for name, statistic in STATISTICS.items()}
-    available["latent"] = lambda: output.latent_ND
-    own_needed = evidence_names is None or not set(evidence_names) <= available.keys()
-    if evidence_names is not None:
-        available = {name: compute for name, compute in available.items() if name in evidence_names}
-    values = {name: compute() for name, compute in available.items()}
-    if own_needed:
-        own = model.evidence(x_NCHW, output)
-        values |= {name: value for name, value in own.items() if evidence_names is None or name in evidence_names}
+        values |= {name: error(output.recon_NCHW, x_NCHW) for name, error in ERRORS.items() if is_selected(name)}
+    values |= {name: statistic(x_NCHW) for name, statistic in STATISTICS.items() if is_selected(name)}
+    if is_selected("latent"):
+        values["latent"] = output.latent_ND
+    if evidence_names is None or not set(evidence_names) <= values.keys():
+        values |= {name: value for name, value in model.evidence(x_NCHW, output).items() if is_selected(name)}
     return {name: torch.as_tensor(value).float() for name, value in values.items()}

@@ -131,6 +131,8 @@ class Scorer:
                         value_by_name[name] = np.empty((ends[-1], *value.shape[1:]), value.dtype)
                     value_by_name[name][start:end] = value
                 bar.update(min((end - start) * job.count, len(rows) - bar.n))
+        if job.count == 1:
+            return value_by_name
         parts = [
             {name: value[start:end] for name, value in value_by_name.items()} for start, end in itertools.pairwise(ends)
         ]

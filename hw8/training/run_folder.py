@@ -39,7 +39,7 @@ class RunFolder:
         if out is None and job.main:
             name = config.preset or config.model.name
             names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
-            out = next(path for path in map(RUNS.joinpath, names) if _is_new(path))
+            out = next(path for path in map(RUNS.joinpath, names) if _try_to_make(path))
         folder = cls(job.broadcast(out or Path()))
         if job.main:
             folder.check_empty()
@@ -100,7 +100,7 @@ class RunFolder:
             hint = f"resume it with {command('train', '--resume', self.path)}"
             raise InputError(f"{self.model}: no weights yet; {hint}") from None
         except OSError as error:
-            raise InputError(f"{self.model}: cannot be loaded ({error.strerror}); train again") from None
+            raise InputError(f"{self.model}: cannot be loaded ({first_words(error)}); train again") from None
         return SavedModel.from_bytes(content, config, str(self.model))
 
     def check_not_failed(self) -> None:
@@ -114,7 +114,7 @@ class RunFolder:
             return dict(json.loads(read_text(self.summary)))
         except (OSError, ValueError, TypeError) as error:
             raise InputError(
-                f"{self.summary}: cannot be read ({error}); finish the run with `resume`, or train again"
+                f"{self.summary}: cannot be read ({first_words(error)}); finish the run with `resume`, or train again"
             ) from None
 
     def fingerprint(self) -> str:
@@ -192,14 +192,14 @@ def finished_runs(runs: Path = RUNS) -> list[Path]:
     return [path.parent for path in summaries if "failed" not in _read_summary(path)]
 
 
-def _is_new(path: Path) -> bool:
+def _try_to_make(path: Path) -> bool:
     """Make the folder; False if it is there already and so belongs to another training, which may just have started."""
     try:
         path.mkdir(parents=True)
     except FileExistsError:
         return False
     except OSError as error:
-        raise InputError(f"{path}: cannot be made ({error.strerror}); choose another folder with `out`") from None
+        raise InputError(f"{path}: cannot be made ({first_words(error)}); choose another folder with `out`") from None
     return True
 
 

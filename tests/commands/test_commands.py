@@ -223,6 +223,18 @@ def test_settings_and_commands_of_a_message_are_spelled_for_the_shell(monkeypatc
     assert for_shell(message) == shown.format("hw8 train")
 
 
+def test_only_errors_of_files_and_of_the_output_are_one_line(monkeypatch):
+    from hw8.commands import parsing
+
+    def fail() -> None:
+        raise OSError("could not get source code")
+
+    monkeypatch.setattr(parsing, "leave", lambda: None)
+    monkeypatch.setattr(parsing.signal, "signal", lambda *_: None)
+    with pytest.raises(OSError, match="could not get source code"):
+        parsing.run(fail)
+
+
 def test_no_message_spells_a_script_by_hand():
     paths = [path for path in (ROOT / "hw8").rglob("*.py") if "python scripts/" in path.read_text()]
     paths += [path for path in (ROOT / "scripts").glob("*.py") if "python scripts/" in path.read_text()]

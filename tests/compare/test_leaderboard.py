@@ -185,6 +185,20 @@ def test_results_made_with_other_settings_stop_the_comparison_before_it_writes(c
         compare(contest)
 
 
+def test_a_result_from_before_a_setting_was_added_stays_good(contest):
+    once = Contest(("pca",), (0,), contest.data, 1, contest.folder)
+    compare(once)
+    file = contest.folder / "pca-0" / "result.json"
+    row = json.loads(file.read_text())
+    del row["settings"]["config"]["unaligned"], row["settings"]["config"]["threads"]
+    file.write_text(json.dumps(row))
+    assert compare(once, lambda rows: pytest.fail("was run again"))["same"].nunique() == 1
+    del row["settings"]
+    file.write_text(json.dumps(row))
+    with pytest.raises(InputError, match="is no result of a comparison \\(lacks 'settings'\\)"):
+        compare(once)
+
+
 def test_a_later_comparison_adds_to_the_table(contest):
     compare(Contest(("pca",), (0, 0), contest.data, 1, contest.folder))
     rows = compare(Contest(("mean_image", "mean_image"), (0, 1), contest.data, 1, contest.folder))

@@ -55,3 +55,5 @@ def test_bad_labels_get_one_line(tmp_path, text, words):
 def test_missing_file(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         read_labels(tmp_path / "none.csv")
+    with pytest.raises(InputError, match="is a folder; give the CSV file"):
+        read_labels(tmp_path)

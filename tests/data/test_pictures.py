@@ -1,6 +1,7 @@
 import contextlib
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,13 @@ def test_only_a_few_pictures_are_read_ahead_and_none_after_closing(root, monkeyp
         before = len(names_read)
     assert threading.active_count() == threads
     assert len(names_read) <= before + 2, "no more than one per worker"
+
+
+def test_warnings_of_the_reader_are_not_silenced(root):
+    with contextlib.closing(read_pictures(root, fill(root, "a.png", "b.png"), 8, 3, "centre")) as reading:
+        next(reading)
+        with pytest.warns(UserWarning, match="seen"):
+            warnings.warn("seen", stacklevel=1)
 
 
 def test_large_pictures_are_read_one_at_a_time(root, monkeypatch):

@@ -48,7 +48,7 @@ def test_the_script_asks_first(client, file, monkeypatch):
         os.close(child)
         return code
 
-    assert answered("n\n") == 130
+    assert answered("n\n") == 0
     assert client.got() == []
     assert answered("y\n") == 0
     assert len(client.got()) == 1

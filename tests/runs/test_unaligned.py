@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from hw8.base.errors import InputError
+from hw8.config import RunConfig
 from hw8.config.presets import changed, load_preset
 from hw8.data.arrays import Images
 from hw8.data.demo import demo_images
@@ -72,6 +73,8 @@ def test_the_images_are_opened_and_cut_before_and_keep_their_crop(anywhere):
 def test_an_unknown_preset_is_named_by_its_setting(anywhere):
     with pytest.raises(InputError, match="`unaligned` bos: no preset has this name; see `hw8 presets`"):
         decided(dataclasses.replace(load_preset("fcn"), unaligned="bos"), anywhere)
+    with pytest.raises(InputError, match="`unaligned` bos: no preset has this name"):
+        decided(RunConfig(unaligned="bos"), anywhere)
 
 
 def test_a_run_on_unaligned_images_scores_views(anywhere):
