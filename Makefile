@@ -1,4 +1,4 @@
-# make baseline   environment, two trainings on generated faces, submission files, table of ROC-AUC
+# make baseline   environment, two trainings on generated faces, submission files, table of ROC-AUC; resumes if stopped
 # make test       environment, tests (3 to 4 minutes)
 # make test-all   the same, then the slow tests: more models, more processes, broken files (about 11 minutes in all)
 # make lint       environment, linter, formatter's check, types
@@ -14,11 +14,15 @@ BIN := $(VENV)/bin
 .PHONY: baseline test test-slow test-all lint docs faults lock audit clean
 
 baseline: $(VENV)/.installed
-	@out=runs/baseline; n=1; while [ -e $$out ]; do n=$$((n + 1)); out=runs/baseline-$$n; done; \
+	@out=runs/baseline; n=1; while [ -e $$out/boss_quick/summary.json ]; do n=$$((n + 1)); out=runs/baseline-$$n; done; \
 	plain=submissions/reconstruction_error.csv; \
-	$(BIN)/python scripts/train.py --preset fcn_crop --data demo --out $$out/reconstruction_error && \
+	train() { \
+		if [ ! -e "$$1/config.yaml" ]; then $(BIN)/python scripts/train.py --data demo --out "$$@"; \
+		elif [ ! -e "$$1/summary.json" ]; then $(BIN)/python scripts/train.py --resume "$$1"; fi; \
+	}; \
+	train $$out/reconstruction_error --preset fcn_crop && \
 	$(BIN)/python scripts/predict.py --run $$out/reconstruction_error --out $$plain >/dev/null && \
-	$(BIN)/python scripts/train.py --data demo --epochs 4 --out $$out/boss_quick && \
+	train $$out/boss_quick --epochs 4 && \
 	$(BIN)/python scripts/predict.py --run $$out/boss_quick --out submissions/boss_quick.csv && \
 	$(BIN)/python scripts/evaluate.py $$plain submissions/boss_quick.csv --labels data/demo/testing_labels.csv && \
 	echo "Next:     $(BIN)/python scripts/report.py $$out/boss_quick"

@@ -25,7 +25,7 @@ from hw8.runs.train import train_run
 from hw8.runs.trained_run import TrainedRun
 from hw8.runs.unaligned import settings_for
 from hw8.training.run_folder import RunFolder
-from hw8.training.schedule import paced
+from hw8.training.schedule import with_enough_steps
 
 SHARES = 1 / 30, 1 / 10, 1 / 3  # of the preset's epochs
 KEYS = ["class", "share", "auc"]
@@ -40,7 +40,7 @@ def trained(config: RunConfig, images_NHWC: np.ndarray, share: float, folder: Pa
         images = Images(images_NHWC)
         splits = split_rows(len(images), config.data)
         decided = settings_for(config, images, splits)
-        whole = paced(decided.train, len(splits.train))
+        whole = with_enough_steps(decided.train, len(splits.train))
         train = {"epochs": max(1, round(share * whole.epochs)), "batch_size": whole.batch_size, "least_steps": 0}
         train_run(changed(decided, data={"source": str(folder)}, train=train), folder / "run")
     return TrainedRun.load(folder / "run")

@@ -179,7 +179,7 @@ def step_shares(preset: str, steps: int) -> dict[str, float]:
             (hw8.training.loop, "clip_gradients", "optimiser"),
             (trainer.state.optimizer, "step", "optimiser"),
             (trainer.state, "update_average", "optimiser"),
-            (trainer, "settle", "logging"),
+            (trainer, "fetch_losses", "logging"),
         ):
             stack.enter_context(_timed(owner, attribute, seconds, part))
         running = our_steps(trainer)

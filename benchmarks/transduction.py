@@ -40,11 +40,11 @@ class Described:
     """Columns of images (N, D) that classifiers learn from, the last of which is -log p of the run, and its scores."""
 
     value_ND: np.ndarray
-    own_N: np.ndarray
+    inductive_N: np.ndarray
 
     def rows(self, rows: np.ndarray) -> "Described":
         """Those of these rows."""
-        return Described(self.value_ND[rows], self.own_N[rows])
+        return Described(self.value_ND[rows], self.inductive_N[rows])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,9 +83,9 @@ def simulated(run: TrainedRun) -> Iterator[Simulated]:
         return Described(transducer.describe(Sample(of, rows)), run.score(of, rows)[run.score_name])
 
     known = described(images)
-    own_C = run.normal_C
-    known.value_ND[splits.calibration, -1] = leave_one_out_nats(own_C)
-    known.own_N[splits.calibration] = own_C
+    inductive_C = run.normal_C
+    known.value_ND[splits.calibration, -1] = leave_one_out_nats(inductive_C)
+    known.inductive_N[splits.calibration] = inductive_C
     dev = splits.development
     altered = {kind: described(Images(corrupt(kind, images, dev, dev, 0))) for kind in KINDS}
     by = list(groups(images, known.value_ND[:, :-1]))
@@ -96,7 +96,8 @@ def simulated(run: TrainedRun) -> Iterator[Simulated]:
             count = round(share * len(dev))
             changed, same = altered[kind].rows(order[:count]), known.rows(dev[order[count:]])
             test = Described(
-                np.concatenate([changed.value_ND, same.value_ND]), np.concatenate([changed.own_N, same.own_N])
+                np.concatenate([changed.value_ND, same.value_ND]),
+                np.concatenate([changed.inductive_N, same.inductive_N]),
             )
             normal, calibration = known.rows(splits.train), known.rows(splits.calibration)
             yield Simulated("altered", share, normal, calibration, test, np.arange(len(dev)) < count)
@@ -124,7 +125,7 @@ def settings(share: float) -> Iterator[dict[str, float]]:
 def measure(run: TrainedRun) -> Iterator[Mapping[str, object]]:
     """One row for each test set, setting, and limit."""
     for one in simulated(run):
-        aucs = {"boss_auc": auc(one.test.own_N, one.anomalous_N)}
+        aucs = {"boss_auc": auc(one.test.inductive_N, one.anomalous_N)}
         for setting in settings(one.share):
             constants = {name: setting.get(name, getattr(transductive, name)) for name in VARIED}
             with mock.patch.multiple(transductive, **constants):

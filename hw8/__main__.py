@@ -22,7 +22,7 @@ def main() -> None:
 def _answer() -> None:
     """Answer --help and --version. Raises InputError for no command or an unknown one."""
     from hw8 import __version__
-    from hw8.base.errors import InputError, nearest, shown
+    from hw8.base.errors import InputError, did_you_mean, shown
     from hw8.commands.spelling import program
 
     first = sys.argv[1] if sys.argv[1:] else ""
@@ -35,7 +35,7 @@ def _answer() -> None:
     elif first.startswith("-"):
         raise InputError(f"{shown(first)}: the command comes first; {program()} --help lists them")
     else:
-        hint = nearest(first.replace("-", "_"), commands.COMMANDS)
+        hint = did_you_mean(first.replace("-", "_"), commands.COMMANDS)
         raise InputError(f"{shown(first)}: no such command;{hint} {program()} --help lists them")
 
 

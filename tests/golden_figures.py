@@ -35,7 +35,7 @@ from hw8.scoring.calibration import Calibration
 from hw8.scoring.inference import Scorer
 from hw8.scoring.transductive import Sample, Transducer
 from hw8.training import loop
-from hw8.training.schedule import learning_rate, paced
+from hw8.training.schedule import learning_rate, with_enough_steps
 from tests.golden import GOLDEN, images
 
 FIGURES = GOLDEN / "figures.json"
@@ -236,7 +236,7 @@ def of_cuts() -> dict[str, list[float]]:
     found["mirrored"] = [float(row) for row in mirrored_rows(20, 1, 2)]
     config = load_preset("boss").train
     found["learning rate"] = [learning_rate(step, 200, config) for step in range(0, 200, 9)]
-    found["paced"] = [float(paced(config, rows).epochs) for rows in (40, 500, 20_000)]
+    found["paced"] = [float(with_enough_steps(config, rows).epochs) for rows in (40, 500, 20_000)]
     return found
 
 

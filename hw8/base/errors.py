@@ -34,7 +34,7 @@ def command(name: str, *words: object) -> str:
     return f"`{shlex.join(['hw8', name, *map(str, words)])}`"
 
 
-def nearest(word: str, names: Iterable[str]) -> str:
+def did_you_mean(word: str, names: Iterable[str]) -> str:
     """Return " did you mean X?" for the most similar of the names, or an empty text if none is similar."""
     similar = difflib.get_close_matches(word, list(names), 1)
     return f" did you mean {similar[0]}?" if similar else ""
@@ -45,7 +45,7 @@ def printable(text: str, longest: int | None = None) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[:longest])
 
 
-def first_words(error: BaseException, longest: int = 120) -> str:
+def error_reason(error: BaseException, longest: int = 120) -> str:
     """Return the beginning of an error's message on one line, to be quoted in an InputError; of an OSError its cause.
 
     The path and the number that an OSError's message has besides would stand in the line a second time.

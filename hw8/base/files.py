@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from hw8.base.errors import InputError, first_words
+from hw8.base.errors import InputError, error_reason
 from hw8.base.processes import processes
 
 # Bytes of a text file, chosen by hand: some twenty times a summary.json, the longest that hw8 writes. A larger file was
@@ -35,7 +35,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)
     except OSError as error:
-        reason = first_words(error)
+        reason = error_reason(error)
         raise InputError(f"{path}: cannot write here ({reason}); choose another folder with `out`") from None
     try:
         yield temporary
@@ -43,7 +43,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        reason = first_words(error)
+        reason = error_reason(error)
         raise InputError(f"{path}: could not be written ({reason}); free some space or choose `out`") from None
     finally:
         temporary.unlink(missing_ok=True)
@@ -61,7 +61,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         yield temporary
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written here ({first_words(error)}); choose another place") from None
+        raise InputError(f"{folder}: cannot be written here ({error_reason(error)}); choose another place") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

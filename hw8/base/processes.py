@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hw8.base.errors import InputError, Interrupted, first_words
+from hw8.base.errors import InputError, Interrupted, error_reason
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,7 +92,7 @@ def processes() -> Processes:
         # The CPU, unless each process of this machine has a GPU of its own.
         state = PartialState(cpu=torch.cuda.device_count() < local_count)
     except (RuntimeError, ValueError) as error:
-        raise InputError(f"the job's processes cannot reach each other ({first_words(error, 160)})") from None
+        raise InputError(f"the job's processes cannot reach each other ({error_reason(error, 160)})") from None
     return Processes(state.process_index, state.num_processes, state.local_process_index, state.device.type)
 
 
@@ -118,4 +118,4 @@ def _collective() -> Iterator[Any]:
         yield torch.distributed
     except RuntimeError as error:
         hint = "what was saved is kept: the same command, or `resume`, continues with any number of processes"
-        raise Interrupted(f"{GONE} ({first_words(error, 100)}); {hint}") from None
+        raise Interrupted(f"{GONE} ({error_reason(error, 100)}); {hint}") from None

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hw8.base.errors import InputError, first_words
+from hw8.base.errors import InputError, error_reason
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,9 +33,9 @@ def read_table(path: Path, required: tuple[str, ...], optional: tuple[str, ...] 
         if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus fields for an index
             raise ValueError("its rows have more fields than its header")
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({first_words(error)}); check the name") from None
+        raise InputError(f"{path}: cannot be read ({error_reason(error)}); check the name") from None
     except ValueError as error:
-        raise InputError(f"{path}: not a CSV file ({first_words(error)}); write it again") from None
+        raise InputError(f"{path}: not a CSV file ({error_reason(error)}); write it again") from None
     columns = list(table.columns)
     if columns not in (list(required), [*required, *optional]):
         expected = ",".join(required) + "".join(f"[,{name}]" for name in optional)

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import tyro
 
 from hw8.commands.parsing import Omittable, parse
-from hw8.commands.spelling import for_shell
+from hw8.commands.spelling import for_shell, own_words, spelled
 
 
 @dataclasses.dataclass
@@ -34,7 +34,7 @@ class Arguments:
     side: Omittable[int] = None
     """Side of the images in pixels. Default: theirs, rounded up to a multiple of 16, at least 32."""
     mirror: Literal["auto", "yes", "no"] = "auto"
-    """Whether the preset may mirror images; auto: not grey ones, which are often signs with a right and a left."""
+    """Whether the preset may mirror images; auto: not grey ones, which are often characters that mirroring changes."""
     compare_with: Literal["auto", "mnist", "fashion-mnist", "cifar10"] = "auto"
     """The set whose published figures are shown. Default: the set itself, if it is recognised."""
     out: Omittable[Path] = None
@@ -76,3 +76,5 @@ def main() -> None:
     print(f"Held-out:  {results.mean('held_out_auc'):.4f}, unseen {results.mean('unseen_auc'):.4f} (without labels)")
     print(f"Results:   {plan.file()}")
     print(for_shell(comparison(published, config.preset, mean, is_complete)))
+    if "--seeds" not in own_words():  # one seed does not say how far others are from it
+        print(f"Next:     {spelled('oneclass', *own_words(), '--seeds', 0, 1, 2)}")

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
-from hw8.base.errors import InputError, Interrupted, first_words, nearest
+from hw8.base.errors import InputError, Interrupted, did_you_mean, error_reason
 from hw8.base.processes import GONE, leave
 from hw8.commands.spelling import for_shell, interpreter, own_spelling, own_words
 from hw8.commands.spelling import option as option_name
@@ -65,7 +65,7 @@ def run(command: Callable[[], None]) -> None:
         if error.filename is None and error.errno not in FAILED_OUTPUT:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _leave(f"error: {error.filename or 'standard output'}: {first_words(error)}", 2)
+        _leave(f"error: {error.filename or 'standard output'}: {error_reason(error)}", 2)
     except (MemoryError, RuntimeError) as error:
         if not (isinstance(error, MemoryError) or NO_MEMORY.search(str(error))):
             raise
@@ -120,7 +120,7 @@ def parse(kind: type[Arguments], text: str, default: Any = None, argv: Sequence[
 def _instead_of(word: str, options: set[str]) -> str:
     """The question "did you mean --X?" for an unknown option, or a run without its option; else an empty text."""
     if word.startswith("--"):
-        return nearest(word, options)
+        return did_you_mean(word, options)
     return f" did you mean --run {word}?" if "--run" in options and not word.isdecimal() else ""
 
 

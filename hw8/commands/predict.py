@@ -105,7 +105,7 @@ def notes(prediction: "Prediction") -> list[str]:
         correlations = ", ".join(f"{runs[b]} and {runs[a]} {prediction.correlation[a, b]:.2f}" for a, b in pairs)
         lines.append(f"Agreement: rank correlation of {correlations}")
         copies = [" = ".join(str(runs[run]) for run in group) for group in prediction.groups if len(group) > 1]
-        lines += [f"Counted once: {names} (rank correlation of .99 or more)" for names in copies]
+        lines += [f"Counted once: {names} (rank correlation of .99 or more on calibration images)" for names in copies]
         if prediction.p_value_N is None:
             reason = "these runs held out different normal images, or one of them is transductive"
             lines.append(f"P-values: none, since {reason}")

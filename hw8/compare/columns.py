@@ -10,7 +10,7 @@ from hw8.evaluation.held_out import HeldOut
 from hw8.evaluation.metrics import Evaluation
 
 # When a column leaves the printed table because it is too wide: never, last, and so on; FILES_ONLY is never printed.
-ALWAYS, DROPPED_LAST, DROPPED_SECOND, DROPPED_FIRST, FILES_ONLY = range(5)
+NEVER, LAST, SECOND, FIRST, FILES_ONLY = range(5)
 
 # Public Kaggle ROC-AUC of the nearest method that a student published for the 2023 homework: not ours, on other data,
 # and often with another crop or latent. Only scores that could be read at their source are listed.
@@ -48,7 +48,7 @@ class Column:
     key: str
     heading: str
     form: str = "{:.3f}"
-    dropped: int = FILES_ONLY
+    drop_order: int = FILES_ONLY
     meaning: str = ""
     of_run: Callable[[Measured], float | str | None] | None = None
     of_labels: Callable[[Evaluation], float] | None = None
@@ -71,43 +71,43 @@ def _difference(row: Mapping[Any, Any]) -> str:
 
 
 # Stands for one column for each kind of anomaly, with the kind's name after the prefix.
-KINDS = Column("auc_", "", dropped=DROPPED_FIRST)
+KIND = Column("auc_", "", drop_order=FIRST)  # stands for the columns of all kinds, each named auc_KIND
 COLUMNS = (
     Column(
-        "held_out_auc", "held-out", dropped=ALWAYS, of_run=lambda run: run.held_out.common.macro.auc,
+        "held_out_auc", "held-out", drop_order=NEVER, of_run=lambda run: run.held_out.common.macro.auc,
         meaning="macro ROC-AUC without labels, against synthetic anomalies",
     ),
     Column(
-        "unseen_auc", "unseen", dropped=DROPPED_SECOND, of_run=lambda run: run.held_out.unseen.macro.auc,
+        "unseen_auc", "unseen", drop_order=SECOND, of_run=lambda run: run.held_out.unseen.macro.auc,
         meaning="that against a second set of synthetic anomalies, of kinds that no model is trained on",
     ),
     Column(
-        "macro_auc", "macro", dropped=ALWAYS, of_labels=lambda labelled: labelled.macro.auc,
+        "macro_auc", "macro", drop_order=NEVER, of_labels=lambda labelled: labelled.macro.auc,
         meaning="mean ROC-AUC over anomaly kinds on labelled test images, mean over seeds",
     ),
-    Column("spread", "spread", dropped=DROPPED_LAST, meaning="largest less smallest over seeds"),
+    Column("spread", "spread", drop_order=LAST, meaning="largest less smallest over seeds"),
     Column(
-        "low", "95%", dropped=ALWAYS, of_labels=lambda labelled: labelled.macro.low, meaning="interval over images",
+        "low", "95%", drop_order=NEVER, of_labels=lambda labelled: labelled.macro.low, meaning="interval over images",
         text=lambda row: f"{row['low']:.3f} to {row['high']:.3f}",
     ),
     Column("high", "", of_labels=lambda labelled: labelled.macro.high),
     Column(
-        "difference", "to best", dropped=ALWAYS, text=_difference,
+        "difference", "to best", drop_order=NEVER, text=_difference,
         meaning="paired difference from the best row with a 95% interval over images, and over seeds where there are "
         "several, for all rows together; a tie where that holds zero",
     ),
-    KINDS,
+    KIND,
     Column("average_precision", "AP", of_labels=lambda labelled: labelled.average_precision),
     Column("fpr95", "fpr95", of_labels=lambda labelled: labelled.fpr95),
     Column(
-        "public", "public", "{:.5f}", dropped=ALWAYS,
+        "public", "public", "{:.5f}", drop_order=NEVER,
         meaning="Kaggle's ROC-AUC of those of the preset's runs that were submitted, their mean",
     ),
-    Column("private", "private", "{:.5f}", dropped=ALWAYS, meaning="that on the other part of the test set"),
+    Column("private", "private", "{:.5f}", drop_order=NEVER, meaning="that on the other part of the test set"),
     Column("seeds", "seeds", "{:,.0f}"),
     Column("epochs", "epochs", "{:,.0f}", of_run=lambda run: run.summary.get("epochs")),
     Column("parameters", "parameters", "{:,.0f}", of_run=lambda run: run.summary.get("parameters")),
-    Column("minutes", "minutes", "{:.2f}", dropped=ALWAYS, of_run=lambda run: run.minutes),
+    Column("minutes", "minutes", "{:.2f}", drop_order=NEVER, of_run=lambda run: run.minutes),
     Column("training_images_per_second", "train/s", "{:,.0f}", of_run=lambda run: run.summary.get("images_per_second")),
     Column("scoring_images_per_second", "score/s", "{:,.0f}", of_run=lambda run: run.scoring_images_per_second),
     Column("score", "", of_run=lambda run: run.score_name),
@@ -134,23 +134,23 @@ def figures(run: Measured | None, evaluation: Evaluation | None) -> dict[str, An
             values[column.key] = column.of_run(run)
         if evaluation is not None and column.of_labels is not None:
             values[column.key] = column.of_labels(evaluation)
-        if evaluation is not None and column is KINDS:
-            values |= {KINDS.key + kind: interval.auc for kind, interval in evaluation.kinds.items()}
+        if evaluation is not None and column is KIND:
+            values |= {KIND.key + kind: interval.auc for kind, interval in evaluation.kinds.items()}
     return {key: value for key, value in values.items() if value is not None}
 
 
 def without_label_figures(row: Mapping[str, Any]) -> dict[str, Any]:
     """A run's row without what was measured by labels."""
     labelled = {column.key for column in COLUMNS if column.of_labels is not None}
-    return {key: value for key, value in row.items() if key not in labelled and not key.startswith(KINDS.key)}
+    return {key: value for key, value in row.items() if key not in labelled and not key.startswith(KIND.key)}
 
 
 def shown_columns(table: pd.DataFrame) -> list[Column]:
     """The columns of a summary as tables show them, in the order of COLUMNS."""
     columns: list[Column] = []
     for column in COLUMNS:
-        if column is KINDS:
-            columns += [_of_kind(str(key)) for key in table if str(key).startswith(KINDS.key)]
+        if column is KIND:
+            columns += [_of_kind(str(key)) for key in table if str(key).startswith(KIND.key)]
         elif column.heading and column.key in table:
             columns.append(column)
     if "macro_auc" not in table:  # then the spread is that of the held-out figure, and stands beside it
@@ -160,13 +160,13 @@ def shown_columns(table: pd.DataFrame) -> list[Column]:
 
 def by_importance(table: pd.DataFrame) -> list[str]:
     """The headings of a summary's columns, those first that a narrow table keeps; by labels before without."""
-    columns = sorted(shown_columns(table), key=lambda column: (column.dropped, column.key != "macro_auc"))
+    columns = sorted(shown_columns(table), key=lambda column: (column.drop_order, column.key != "macro_auc"))
     return [column.heading for column in columns]
 
 
 def _of_kind(key: str) -> Column:
     """The column of one kind of anomaly; a kind that is named like another column keeps the prefix."""
-    kind = key.removeprefix(KINDS.key)
+    kind = key.removeprefix(KIND.key)
     # Without a prefix, a kind called "macro" would take the place of the mean over kinds.
     taken = {"preset", "failed", "", *(column.heading for column in COLUMNS)}
-    return dataclasses.replace(KINDS, key=key, heading=key if kind in taken else kind)
+    return dataclasses.replace(KIND, key=key, heading=key if kind in taken else kind)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from hw8.base.environment import describe_environment
-from hw8.base.errors import InputError, Interrupted, first_words
+from hw8.base.errors import InputError, Interrupted, error_reason
 from hw8.base.files import read_text, write_text
 from hw8.base.interrupts import stopping_as_interrupted
 from hw8.base.lock import locked
@@ -102,7 +102,7 @@ def compare(contest: Contest, advance: Callable[[pd.DataFrame], object] = lambda
                 raise Interrupted(f"stopped with {count} and the work saved; the same command resumes it") from None
             except Exception as error:  # whatever stops one preset, the others are still worth running
                 kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
-                failure = kind + first_words(error, 300)
+                failure = kind + error_reason(error, 300)
                 log.warning("%s: %s", run_name(entry), failure)
                 rows[entry] = {"preset": entry[0], "seed": entry[1], "failure": failure, "settings": settings}
             advance(_table(rows))
@@ -135,7 +135,7 @@ def _finished_rows(folder: Path) -> dict[Entry, Row]:
             config = from_mapping(row["settings"]["config"])
             rows[row["preset"], row["seed"]] = row | {"settings": row["settings"] | {"config": config}}
         except (OSError, ValueError, TypeError, KeyError) as error:
-            reason = f"lacks {error}" if isinstance(error, KeyError) else first_words(error)
+            reason = f"lacks {error}" if isinstance(error, KeyError) else error_reason(error)
             raise InputError(f"{path}: is no result of a comparison ({reason}); remove it to run that again") from None
     return rows
 

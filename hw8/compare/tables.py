@@ -10,7 +10,7 @@ import pandas as pd
 from hw8.base.environment import describe_environment
 from hw8.base.files import write_text
 from hw8.base.text import aligned
-from hw8.compare.columns import ALWAYS, FILES_ONLY, Column, shown_columns
+from hw8.compare.columns import FILES_ONLY, NEVER, Column, shown_columns
 from hw8.compare.standings import (
     failed_presets,
     failures,
@@ -105,7 +105,7 @@ def readable(table: pd.DataFrame, failed: Mapping[str, str] | None = None) -> pd
 
 def printed(table: pd.DataFrame, failed: Mapping[str, str]) -> str:
     """The summary for a terminal, and what its columns mean: without those that do not fit, which the files keep."""
-    columns = [column for column in shown_columns(table) if column.dropped != FILES_ONLY]
+    columns = [column for column in shown_columns(table) if column.drop_order != FILES_ONLY]
     records = table.to_dict("records")
     while True:
         headings = [column.heading for column in columns]
@@ -114,11 +114,11 @@ def printed(table: pd.DataFrame, failed: Mapping[str, str]) -> str:
         # The reason of a failure is too long for the table; the command prints it below.
         rows += [[name, "failed", *[""] * (len(columns) - 1)][: len(columns) + 1] for name in failed]
         lines = aligned(rows, gap=" ")
-        droppable = [column for column in columns if column.dropped != ALWAYS]
+        droppable = [column for column in columns if column.drop_order != NEVER]
         if max(map(len, lines)) <= WIDTH or not droppable:
             return "\n".join([*lines, *textwrap.wrap(meanings(columns), WIDTH)])
         # Of the columns that go first, the last one: kinds of anomaly from the right.
-        columns.remove(max(reversed(droppable), key=lambda column: column.dropped))
+        columns.remove(max(reversed(droppable), key=lambda column: column.drop_order))
 
 
 def brief(cell: str) -> str:

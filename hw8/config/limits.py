@@ -10,7 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
 
-from hw8.base.errors import InputError, nearest, shown
+from hw8.base.errors import InputError, did_you_mean, shown
 
 Kind = TypeVar("Kind")
 
@@ -76,7 +76,7 @@ def _message(error: ValidationError, section: str, kind: type[Any]) -> str:
     name, *places = fault["loc"]
     if fault["type"] == "unexpected_keyword_argument":
         known = [field.name for field in dataclasses.fields(kind)]
-        rule = f"unknown;{nearest(str(name), known)} known: {', '.join(known) or 'none'}"
+        rule = f"unknown;{did_you_mean(str(name), known)} known: {', '.join(known) or 'none'}"
     elif fault["type"] == "missing":  # pydantic names the place of the first entry that a list is short of
         places, rule = [], "has too few entries"
     elif fault["type"] == "float_type" and isinstance(fault["input"], str):

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hw8.base.errors import InputError, nearest
+from hw8.base.errors import InputError, did_you_mean
 from hw8.base.registry import register
 from hw8.base.text import aligned
 from hw8.config import SECTIONS, RunConfig
@@ -44,7 +44,7 @@ def unknown_preset(name: str, others: Mapping[str, str] | None = None) -> InputE
     there_are = f"there are {', '.join(listed)} and {len(descriptions) - len(listed)} more"
     lines = aligned([(preset, descriptions[preset]) for preset in listed], left=2)
     several = "," in name and others is not None
-    apart = " separate names by spaces;" if several else nearest(name, descriptions)
+    apart = " separate names by spaces;" if several else did_you_mean(name, descriptions)
     return InputError(f"`preset` {name}: unknown;{apart} {there_are}", [f"  {line}" for line in lines])
 
 

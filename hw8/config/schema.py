@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from pydantic import Field
 
-from hw8.base.errors import InputError, first_words, shown
+from hw8.base.errors import InputError, error_reason, shown
 from hw8.base.files import read_text
 from hw8.config.limits import LARGEST_COUNT, Count, CountOrZero, NotNegative, Positive, Seed, Share, Word, settings
 
@@ -215,7 +215,7 @@ def read_config(path: Path, whole: bool = False) -> RunConfig:
     try:
         text = read_text(path)
     except (OSError, ValueError) as error:
-        reason = first_words(error)
+        reason = error_reason(error)
         raise InputError(f"{path}: cannot be read ({reason}); give a config.yaml that train.py wrote") from None
     return from_yaml(text, str(path), whole)
 
@@ -227,7 +227,7 @@ def from_yaml(text: str, name: str, whole: bool = False) -> RunConfig:
     try:
         values = yaml.safe_load(text)
     except Exception as error:  # a bad value fails inside PyYAML in more ways than it documents
-        raise InputError(f"{name}: not YAML ({first_words(error, 160)}); mend it, or train again") from None
+        raise InputError(f"{name}: not YAML ({error_reason(error, 160)}); mend it, or train again") from None
     if whole and isinstance(values, dict) and (missing := [name for name in SECTIONS if name not in values]):
         hint = "start from a config.yaml that train.py wrote, or give options in place of a file"
         raise InputError(f"{name}: has no {', '.join(missing)}; {hint}")

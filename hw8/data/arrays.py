@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hw8.base.errors import InputError, first_words
+from hw8.base.errors import InputError, error_reason
 from hw8.data.shards import Shards, shard_paths
 
 if TYPE_CHECKING:
@@ -135,9 +135,9 @@ def _map(path: Path) -> np.ndarray:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; see data/README.md for what goes there") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({first_words(error)}); check its name and rights") from None
+        raise InputError(f"{path}: cannot be read ({error_reason(error)}); check its name and rights") from None
     except Exception as error:  # a damaged header fails in numpy's parser in many ways
-        reason = first_words(error)
+        reason = error_reason(error)
         raise InputError(f"{path}: not a readable .npy file ({reason}); save it again with numpy.save") from None
     if dtype.hasobject:
         raise InputError(f"{path}: holds pickled Python objects, which are never loaded; save a plain uint8 array")
@@ -153,7 +153,7 @@ def _map(path: Path) -> np.ndarray:
     try:
         return np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=shape)
     except OSError as error:  # each numbered file takes a file handle
-        raise InputError(f"{path}: cannot be mapped ({first_words(error)}); join files, or raise ulimit -n") from None
+        raise InputError(f"{path}: cannot be mapped ({error_reason(error)}); join files, or raise ulimit -n") from None
 
 
 def _shape_problem(path: Path, shape: tuple[int, ...], fortran: bool) -> str | None:

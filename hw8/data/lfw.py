@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hw8.base.errors import InputError, first_words
+from hw8.base.errors import InputError, error_reason
 from hw8.base.files import atomic_folder, is_in_the_way, write_text
 from hw8.data.demo import KINDS, demo_images, read_recipe, write_test_set
 from hw8.data.labels import NORMAL
@@ -60,7 +60,7 @@ def _fetch_faces() -> tuple[np.ndarray, np.ndarray]:
     try:
         people = fetch_lfw_people(color=True, funneled=True, resize=0.5, slice_=(CENTRE, CENTRE))
     except Exception as error:  # no connection, one that broke, wrong bytes, an archive that cannot be unpacked
-        reason = first_words(error, 160)
+        reason = error_reason(error, 160)
         raise InputError(f"LFW: scikit-learn could not fetch it ({reason}); run the command again") from None
     count = len(people.images)
     if count != PHOTOGRAPHS:  # an interrupted unpacking leaves a part, which scikit-learn then takes for everything

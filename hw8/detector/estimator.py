@@ -285,8 +285,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         None of these is among its own nearest neighbours.
         """
         images, rows = self._in_full_batches(array_NHWC)
-        fitted_N = None if splits is None else self._trained.were_fitted(rows, splits)
-        return self._trained.own_score(self._trained.scorer.table(images, rows), fitted_N)[: len(array_NHWC)]
+        in_reference_N = None if splits is None else self._trained.in_reference(rows, splits)
+        return self._trained.run_score(self._trained.scorer.table(images, rows), in_reference_N)[: len(array_NHWC)]
 
     def _in_full_batches(self, array_NHWC: np.ndarray) -> tuple[Images, np.ndarray]:
         """The images, and their rows with more of the first, so that the last batch is full.

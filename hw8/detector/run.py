@@ -114,9 +114,8 @@ def load(files: dict[str, bytes]) -> TrainedRun:
 
 def threshold(score_C: np.ndarray, level: float) -> float:
     """The score above which a conformal p-value is at most `level`, or the least that there is, with a warning."""
-    allowed = tails.threshold(score_C, level)
-    if allowed is not None:
-        return allowed
+    if (value := tails.threshold(score_C, level)) is not None:
+        return value
     warnings.warn(
         f"{len(score_C)} calibration images give no p-value under {1 / (len(score_C) + 1):.2g}: what is more "
         f"unlike than all of them is flagged, which may be more than contamination={level:g}; fit on more images",

@@ -83,12 +83,18 @@ def evaluate(score_N: np.ndarray, labels: Labels, image_N: np.ndarray | None = N
 
 
 def roc_auc(normal_M: np.ndarray, anomalous_N: np.ndarray) -> float:
-    """Chance that an anomalous image scores above a normal one, ties counting half (Mann-Whitney)."""
+    """Chance, in [0, 1], that an anomalous image scores above a normal one; ties count half (Mann-Whitney).
+
+    Scores (M,) and (N,), neither empty.
+    """
     return float(components(normal_M, anomalous_N)[1].mean())
 
 
 def average_precision(normal_M: np.ndarray, anomalous_N: np.ndarray) -> float:
-    """Mean over the anomalies of the share of anomalies among the images that score at least as high as each."""
+    """Mean over the anomalies of the share, in (0, 1], of anomalies among the images that score at least as high.
+
+    Scores (M,) and (N,), neither empty.
+    """
     normals_N, anomalies_N = (
         len(score_K) - np.searchsorted(np.sort(score_K), anomalous_N) for score_K in (normal_M, anomalous_N)
     )
@@ -96,7 +102,10 @@ def average_precision(normal_M: np.ndarray, anomalous_N: np.ndarray) -> float:
 
 
 def fpr_at_tpr(normal_M: np.ndarray, anomalous_N: np.ndarray, tpr: float) -> float:
-    """Smallest share of normal images flagged by a threshold that flags at least `tpr` of the anomalous ones."""
+    """Smallest share, in [0, 1], of normal images flagged by a threshold that flags at least `tpr` of the anomalies.
+
+    Scores (M,) and (N,), neither empty; `tpr` in (0, 1].
+    """
     needed = int(np.ceil(tpr * len(anomalous_N) - 1e-9))  # .95 * 20 is 19, whatever its last digit
     threshold = np.sort(anomalous_N)[::-1][needed - 1]
     return float((normal_M >= threshold).mean())
@@ -137,34 +146,34 @@ def _interval(image_M: np.ndarray, kinds: list[Components]) -> Interval:
     """
     auc = float(np.mean([kind.below_N.mean() for kind in kinds]))
     above_M = np.mean([kind.above_M for kind in kinds], axis=0)
-    rows_of = [(above_M, image_M, 1.0), *((kind.below_N, kind.image_N, 1 / len(kinds)) for kind in kinds)]
+    weighted_samples = [(above_M, image_M, 1.0), *((kind.below_N, kind.image_N, 1 / len(kinds)) for kind in kinds)]
     n = sum(len(kind.below_N) for kind in kinds)
-    variance = _variance(rows_of)
+    variance = _variance(weighted_samples)
     if not 0 < auc < 1 or variance == 0:
-        alike = len(kinds) ** 2 / sum(1 / len(kind.below_N) for kind in kinds)
-        slack = min(1.0, 3 / min(len(above_M), alike))
-        return Interval(auc, max(0.0, auc - slack), min(1.0, auc + slack), n)
+        effective_n = len(kinds) ** 2 / sum(1 / len(kind.below_N) for kind in kinds)
+        half_width = min(1.0, 3 / min(len(above_M), effective_n))
+        return Interval(auc, max(0.0, auc - half_width), min(1.0, auc + half_width), n)
     half = float(ndtri(0.5 + CONFIDENCE / 2)) * float(np.sqrt(variance)) / (auc * (1 - auc))
     logit = np.log(auc / (1 - auc))
     low, high = (float(1 / (1 + np.exp(-value))) for value in (logit - half, logit + half))
     return Interval(auc, low, high, n)
 
 
-def _variance(rows_of: list[tuple[np.ndarray, np.ndarray, float]]) -> float:
+def _variance(weighted_samples: list[tuple[np.ndarray, np.ndarray, float]]) -> float:
     """Variance of a weighted sum of means: of each its values (N,), the image behind each value, and its weight.
 
     A single value has no variance that could be estimated: the largest that values in [0, 1] can have is taken.
     """
-    shares, images, alone = [], [], 0.0
-    for value_N, image_N, weight in rows_of:
+    shares, images, single_values = [], [], 0.0
+    for value_N, image_N, weight in weighted_samples:
         count = len(value_N)
         if count == 1:
-            alone += 0.25 * weight**2
+            single_values += 0.25 * weight**2
             continue
         # Scaled so that independent rows give the unbiased variance of the mean, var(ddof=1) / count.
         shares.append(weight * (value_N - value_N.mean()) / np.sqrt(count * (count - 1)))
         images.append(image_N)
     if not shares:
-        return alone
+        return single_values
     _, cluster_R = np.unique(np.concatenate(images), return_inverse=True)
-    return alone + float(np.square(np.bincount(cluster_R, np.concatenate(shares))).sum())
+    return single_values + float(np.square(np.bincount(cluster_R, np.concatenate(shares))).sum())

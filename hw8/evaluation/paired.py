@@ -15,15 +15,18 @@ class Difference:
     """A difference of two macro ROC-AUCs, its standard error, and the degrees of freedom of that."""
 
     value: float
-    error: float
-    freedom: float
+    standard_error: float
+    degrees_of_freedom: float
 
     def interval(self, comparisons: int = 1) -> tuple[float, float]:
         """95% confidence interval; those of several comparisons hold together with 95% (Bonferroni).
 
         An interval that holds zero is a tie: these images and seeds do not tell the two apart.
         """
-        half = float(t.ppf(0.5 + (CONFIDENCE + comparisons - 1) / comparisons / 2, self.freedom)) * self.error
+        half = (
+            float(t.ppf(0.5 + (CONFIDENCE + comparisons - 1) / comparisons / 2, self.degrees_of_freedom))
+            * self.standard_error
+        )
         return self.value - half, self.value + half
 
 
@@ -36,35 +39,37 @@ def differences_from(
     scores that it is then compared by: every pair of methods counts as a comparison, not only those with the best.
     """
     pairs = len(scores) * (len(scores) - 1) // 2
-    differences = {name: paired_difference(ours, scores[best], labels) for name, ours in scores.items() if name != best}
+    differences = {
+        name: paired_difference(of_name, scores[best], labels) for name, of_name in scores.items() if name != best
+    }
     return {name: (difference.value, *difference.interval(pairs)) for name, difference in differences.items()}
 
 
-def paired_difference(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], labels: Labels) -> Difference:
-    """Macro ROC-AUC of our scores minus theirs, each a mean over seeds, (N,) per seed, on the same labelled images.
+def paired_difference(scores_a: Sequence[np.ndarray], scores_b: Sequence[np.ndarray], labels: Labels) -> Difference:
+    """Macro ROC-AUC of method a minus that of b, each a mean over seeds, (N,) per seed, on the same labelled images.
 
     The variance over images is DeLong's (1988) for correlated curves: that of each image's difference of structural
     components, so that images which are hard for both cancel out. A side of several seeds adds the variance of its mean
     over them; the degrees of freedom are Welch and Satterthwaite's. A side of one seed adds nothing, since its
     variance over seeds is unknown.
     """
-    above_SM, below_SK = zip(*(_macro_components(score_N, labels) for score_N in ours), strict=True)
-    their_above_SM, their_below_SK = zip(*(_macro_components(score_N, labels) for score_N in theirs), strict=True)
-    kinds = len(below_SK[0])
-    parts = [_variance(np.mean(above_SM, axis=0) - np.mean(their_above_SM, axis=0))]
-    for kind in range(kinds):
-        mine = np.mean([below_K[kind] for below_K in below_SK], axis=0)
-        others = np.mean([below_K[kind] for below_K in their_below_SK], axis=0)
-        variance, freedom = _variance(mine - others)
-        parts.append((variance / kinds**2, freedom))
+    above_a_SM, below_a_SK = zip(*(_macro_components(score_N, labels) for score_N in scores_a), strict=True)
+    above_b_SM, below_b_SK = zip(*(_macro_components(score_N, labels) for score_N in scores_b), strict=True)
+    kind_count = len(below_a_SK[0])
+    parts = [_variance(np.mean(above_a_SM, axis=0) - np.mean(above_b_SM, axis=0))]
+    for kind in range(kind_count):
+        mean_a_N = np.mean([below_K[kind] for below_K in below_a_SK], axis=0)
+        mean_b_N = np.mean([below_K[kind] for below_K in below_b_SK], axis=0)
+        variance, freedom = _variance(mean_a_N - mean_b_N)
+        parts.append((variance / kind_count**2, freedom))
     parts += [
         _variance(np.array([_mean_auc([below_K]) for below_K in side]))
-        for side in (below_SK, their_below_SK)
+        for side in (below_a_SK, below_b_SK)
         if len(side) > 1
     ]
     total = sum(variance for variance, _ in parts)
     spread = sum(variance**2 / freedom for variance, freedom in parts)
-    value = _mean_auc(below_SK) - _mean_auc(their_below_SK)
+    value = _mean_auc(below_a_SK) - _mean_auc(below_b_SK)
     return Difference(value, float(np.sqrt(total)), total**2 / spread if spread else np.inf)
 
 

@@ -17,9 +17,10 @@ from hw8.report.figures import heat, share_of_peak, three_channels
 from hw8.report.run_report import warnings_of
 from hw8.report.sprites import data_uri, pictures
 from hw8.report.thresholds import counts_above, p_values_above
+from hw8.report.words import rarity
 from hw8.runs.scores import score_images
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.tails import is_flagged, rarity, threshold
+from hw8.scoring.tails import is_flagged, threshold
 
 STEPS = 240  # places of the threshold's slider: a pixel or two each on a phone
 
@@ -100,7 +101,7 @@ class ScoredRun:
 
     def threshold(self, by: str) -> float | None:
         """The score above which p <= .05; None if too few normals calibrated it for such p-values."""
-        return self.predicted.limit if by == "score" else threshold(self.trained.calibration.values_C[by])
+        return self.predicted.threshold if by == "score" else threshold(self.trained.calibration.values_C[by])
 
     def histogram(self, by: str, groups: dict[str, np.ndarray]) -> dict[str, Any]:
         """Thresholds to choose from, and of each group of rows how many images score above each of them.

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from hw8 import __version__
-from hw8.base.errors import InputError, first_words, printable
+from hw8.base.errors import InputError, error_reason, printable
 from hw8.base.files import atomic_write
 from hw8.data.arrays import Images
 from hw8.data.sources import TESTING, TRAINING, array_exists, source_folder
@@ -144,7 +144,7 @@ def _converted(run: TrainedRun) -> bytes:
     try:
         return to_onnx(ScoreGraph(run), _metadata(run))
     except Exception as error:  # PyTorch's exporter and ONNX have no common exception
-        reason = first_words(error, 160)
+        reason = error_reason(error, 160)
         raise InputError(f"`run` {run.name}: PyTorch cannot export its model ({reason})") from None
 
 
@@ -163,7 +163,7 @@ def _metadata(run: TrainedRun) -> dict[str, str]:
         "score": config.scoring.score,
         "parts": " ".join(config.scoring.parts),
         "calibration_images": len(run.normal_C),
-        "run_sha256": hashlib.sha256(folder.model.read_bytes()).hexdigest(),
+        "run_sha256": hashlib.sha256(folder.model_file.read_bytes()).hexdigest(),
     }
     with contextlib.suppress(InputError):  # a run scores without its summary, too
         metadata["fingerprint"] = folder.fingerprint()
@@ -179,7 +179,7 @@ def compare(path: Path, run: TrainedRun, images: Images, kind: str) -> Agreement
     try:
         score_N, p_value_N = run_file(path, images.read_whole(rows))
     except Exception as error:  # onnxruntime's exceptions have no common base
-        reason = first_words(error, 160)
+        reason = error_reason(error, 160)
         raise InputError(f"`run` {run.name}: onnxruntime cannot run the exported graph ({reason})") from None
     calibration, scorer = run.calibration, run.scorer
     exact = Scorer(scorer.model, torch.device("cpu"), "fp32", CHECKED, scorer.evidence_names)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from hw8.base.errors import InputError, first_words, shown
+from hw8.base.errors import InputError, error_reason, shown
 from hw8.base.files import write_table
 
 LEDGER = Path("submissions/ledger.csv")
@@ -70,16 +70,16 @@ class Ledger:
             reader = csv.reader(io.StringIO(text), strict=True)
             header, *rows = [(reader.line_num, row) for row in reader if any(row)] or [(1, [])]
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be read ({first_words(error)}); check `ledger`") from None
+            raise InputError(f"{self.path}: cannot be read ({error_reason(error)}); check `ledger`") from None
         except (ValueError, csv.Error) as error:
-            reason = first_words(error)
+            reason = error_reason(error)
             raise InputError(f"{self.path}: is no CSV file in UTF-8 ({reason}); correct it or move it away") from None
         if header[1] != COLUMNS:
             columns = ",".join(COLUMNS)
             raise InputError(f"{self.path}: its header is {shown(','.join(header[1]))}; it must be {columns}")
         for line, cells in rows:
-            if reason := _fault(cells):
-                raise InputError(f"{self.path}: line {line}: {reason}; correct or remove that line")
+            if fault := _fault(cells):
+                raise InputError(f"{self.path}: line {line}: {fault}; correct or remove that line")
         return sorted((Entry(*cells) for _, cells in rows), key=lambda entry: entry.when)
 
     @contextlib.contextmanager
@@ -95,7 +95,7 @@ class Ledger:
             raise InputError(f"{self.path}: another process keeps it locked; stop that one and try again") from None
         except (OSError, NotImplementedError) as error:
             raise InputError(
-                f"{self.path}: cannot be locked here ({first_words(error)}); choose another `ledger`"
+                f"{self.path}: cannot be locked here ({error_reason(error)}); choose another `ledger`"
             ) from None
         with lock:
             entries = self.entries()

@@ -44,7 +44,7 @@ class AuxiliaryAutoencoder(Autoencoder):
         share_N = main_N / main_N.mean().clamp_min(1e-8)
         return Output(recon_NCHW, latent_ND, {"auxiliary": self.weight * share_N * error_N})
 
-    def splits(self) -> bool:
+    def allows_microbatches(self) -> bool:
         """False: the auxiliary errors are weighted by the batch's mean error."""
         return False
 

@@ -25,7 +25,7 @@ class Model(nn.Module):
     needs_output = True
     """Whether `evidence` needs its `output`. If not, scoring by that evidence alone skips the reconstruction."""
 
-    def splits(self) -> bool:
+    def allows_microbatches(self) -> bool:
         """Whether a batch may be split into microbatches whose gradients are summed.
 
         False where a statistic of the batch enters the loss, as in BatchNorm, or a buffer is learned from the batch.

@@ -88,7 +88,7 @@ class VariationalAutoencoder(Generative):
         kl_N = kl_to_standard_normal(mean_ND, log_variance_ND) * (scale * self._beta() / x_NCHW[0].numel())
         return Output(self.decode(latent_ND), mean_ND, {"kl": kl_N})
 
-    def splits(self) -> bool:
+    def allows_microbatches(self) -> bool:
         """As for every model; the buffer that counts steps only matters while the weight of the KL rises with it."""
         return self.options.warmup == 0 and self.learned_buffers() == {"steps"}
 

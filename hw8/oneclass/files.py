@@ -9,7 +9,7 @@ from typing import IO, cast
 
 import numpy as np
 
-from hw8.base.errors import InputError, first_words, printable, shown
+from hw8.base.errors import InputError, error_reason, printable, shown
 from hw8.data.arrays import CHANNELS, SMALLEST_SIDE
 from hw8.oneclass.labelled_set import LARGEST, LabelledSet
 
@@ -160,7 +160,7 @@ def _readable(path: Path, remedy: str = "download it again") -> Iterator[IO[byte
     except InputError:
         raise
     except Exception as error:  # gzip, zipfile, zlib and numpy fail in many ways on damaged files
-        raise InputError(f"{path}: cannot be read ({first_words(error)}); {remedy}") from None
+        raise InputError(f"{path}: cannot be read ({error_reason(error)}); {remedy}") from None
 
 
 def _rest(path: Path, file: IO[bytes], size: int) -> np.ndarray:

@@ -22,10 +22,12 @@ from hw8.report.words import (
     Deviation,
     in_words,
     joint_deviations,
+    p_in_words,
+    rarity,
     single_deviations,
 )
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.tails import ALPHA, p_in_words, rarity
+from hw8.scoring.tails import ALPHA
 
 # Test images that set the colour scale of error maps: a million pixels, of which the largest 0.5% can be told well.
 SCALE_IMAGES = 256
@@ -187,7 +189,7 @@ def explain(run: Path, where: str | None, image: str, of_training: bool = False)
         images, splits = trained.open_training()
         files = trained.open_source(None).file_names(TRAINING_FILES, len(images))
         row = _row(image, files, images)
-        fitted_1 = trained.were_fitted(np.array([row]), splits)
+        fitted_1 = trained.in_reference(np.array([row]), splits)
     else:
         source = trained.open_source(where)
         images, files = trained.open_test(source), trained.file_names(source)

@@ -98,15 +98,15 @@ def colours_of(kinds: Sequence[str], labels: Labels | None) -> dict[str, str]:
     return {kind: colours.get(kind, NORMAL_COLOUR) for kind in kinds}
 
 
-def score_edges(score_N: np.ndarray, bins: int, limit: float | None) -> tuple[np.ndarray, float]:
+def score_edges(score_N: np.ndarray, bins: int, threshold: float | None) -> tuple[np.ndarray, float]:
     """Edges of a histogram's bins up to the 99th percentile, and the share of the scores beyond the last one.
 
-    A few scores far from all others would press the rest into one bin; they are shown in the last. A `limit` lies
+    A few scores far from all others would press the rest into one bin; they are shown in the last. A `threshold` lies
     within the edges.
     """
     low, high = np.quantile(score_N, (0.0, 0.99))
-    if limit is not None:
-        low, high = min(low, limit), max(high, limit)
+    if threshold is not None:
+        low, high = min(low, threshold), max(high, threshold)
     edges = np.linspace(low, high if high > low else low + 1, bins)
     return edges, float((score_N > edges[-1]).mean())
 

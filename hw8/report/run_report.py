@@ -18,6 +18,7 @@ from hw8.report.gallery import cards, choose, explained_rows, gallery, with_file
 from hw8.report.pages import Figure, as_data, write_page
 from hw8.report.sprites import sheet
 from hw8.report.thresholds import thresholds
+from hw8.report.words import p_in_words
 from hw8.runs.scores import RunScores, score_images
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring import tails
@@ -62,7 +63,7 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str, expl
     card_list = with_maps(card_list, trained, images, explained_rows(groups))
     more = {
         "columns": others, "normals": [explainer.normals],
-        "thresholds": thresholds(predicted.score_N, labels, predicted.normal_C, predicted.limit),
+        "thresholds": thresholds(predicted.score_N, labels, predicted.normal_C, predicted.threshold),
         "sheet": sheet(images, mapped_rows(len(images))) if any(figure.title == MAP for figure in figures) else None,
         "explain": explain,
     }  # fmt: skip
@@ -82,11 +83,11 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str, expl
         normals=explainer.normals,
         sections=SECTIONS.items(),
         strip=sorted(card_list, key=lambda card: card["rank"])[:STRIP],
-        p_in_words=lambda p: tails.p_in_words(p, explainer.normals),
+        p_in_words=lambda p: p_in_words(p, explainer.normals),
         histogram=plots.histogram(
-            predicted.score_N, labels, predicted.limit, "transductive" if is_transductive else trained.score_name
+            predicted.score_N, labels, predicted.threshold, "transductive" if is_transductive else trained.score_name
         ),
-        limit=predicted.limit,
+        threshold=predicted.threshold,
         figures=figures,
         evidence=_evidence_table(scores, summary, labels),
         reconstructs=any(card["wide"] for card in card_list),

@@ -12,16 +12,16 @@ STEPS = 200  # of the slider, evenly over the histogram: two or three pixels of 
 
 
 def thresholds(
-    score_N: np.ndarray, labels: Labels | None, normal_C: np.ndarray | None, limit: float | None
+    score_N: np.ndarray, labels: Labels | None, normal_C: np.ndarray | None, threshold: float | None
 ) -> dict[str, Any]:
     """For each of 200 rising thresholds, its p-value and how many images of each group score above it.
 
-    `normal_C` are the calibration scores behind the p-values, None where there are none. `limit` is the threshold of
+    `normal_C` are the calibration scores behind the p-values, None where there are none. `threshold` is that of
     p <= .05, at which the slider starts; without one it starts at the highest score, and flags none.
     """
     groups = groups_of(score_N, labels)
-    edges, _ = score_edges(score_N, STEPS, limit)
-    first = float(score_N.max()) if limit is None else limit
+    edges, _ = score_edges(score_N, STEPS, threshold)
+    first = float(score_N.max()) if threshold is None else threshold
     threshold_T = np.unique([*edges, first])
     p_value_T = None if normal_C is None else p_values_above(normal_C, threshold_T)
     normal = set() if labels is None else set(labels.kind_N[labels.label_N == 0])

@@ -69,19 +69,19 @@ DIRECTION = {"texture": FLAT, "bands": 0}
 class Deviation(NamedTuple):
     """How much a piece of evidence, or one of its columns, adds to each image's score, and how far it lies from normal.
 
-    `share_N` and `deviation_N`, in the normals' spreads; `otherwise` are the words where the direction says nothing.
+    `share_N` and `deviation_N`, in the normals' spreads; `neutral_words` are those where the direction says nothing.
     """
 
     name: str
-    otherwise: str
+    neutral_words: str
     share_N: np.ndarray
     deviation_N: np.ndarray
 
     def words(self, row: int) -> str:
         """The words for an image; "" if there are none."""
-        below, above = WORDS.get(self.name, (self.otherwise, self.otherwise))
+        below, above = WORDS.get(self.name, (self.neutral_words, self.neutral_words))
         deviation = self.deviation_N[row]
-        return self.otherwise if abs(deviation) < LEAST_DEVIATION else above if deviation > 0 else below
+        return self.neutral_words if abs(deviation) < LEAST_DEVIATION else above if deviation > 0 else below
 
 
 def in_words(deviations: Sequence[Deviation], p_value_N: np.ndarray) -> list[str]:
@@ -90,9 +90,9 @@ def in_words(deviations: Sequence[Deviation], p_value_N: np.ndarray) -> list[str
     for row, p_value in enumerate(p_value_N):
         ranked = sorted(deviations, key=lambda item: -item.share_N[row])
         phrases = dict.fromkeys(item.words(row) for item in ranked if item.share_N[row] >= LEAST_SHARE)
-        said_already = {"", LESS_UPRIGHT} if TURNED & phrases.keys() else {""}
+        omitted = {"", LESS_UPRIGHT} if TURNED & phrases.keys() else {""}
         text = (
-            ", ".join([words for words in phrases if words not in said_already][:MOST])
+            ", ".join([words for words in phrases if words not in omitted][:MOST])
             or "an unusual combination of small deviations"
         )
         texts.append(USUAL if p_value > ALPHA else text)
@@ -100,7 +100,7 @@ def in_words(deviations: Sequence[Deviation], p_value_N: np.ndarray) -> list[str
 
 
 def single_deviations(calibration: Calibration, table: Table, parts: Mapping[str, np.ndarray]) -> list[Deviation]:
-    """Of a score that is not joint each piece of evidence counts alike whose p-value among the `parts` is small."""
+    """Without a joint score: evidence with p <= .05 among the `parts` gets equal shares, other evidence none."""
     return [_alone(calibration, name, table[name], p_N) for name, p_N in parts.items()]
 
 
@@ -113,13 +113,13 @@ def joint_deviations(
     share_ND /= share_ND.sum(axis=1, keepdims=True)
     deviations, start = [], 0
     for part in calibration.parts:
-        own = slice(start, start + columns(table, [part]).shape[1])
-        start = own.stop
+        part_columns = slice(start, start + columns(table, [part]).shape[1])
+        start = part_columns.stop
         if part in components:
-            both = zip(components[part], share_ND[:, own].T, standard_ND[:, own].T, strict=True)
+            both = zip(components[part], share_ND[:, part_columns].T, standard_ND[:, part_columns].T, strict=True)
             deviations += [Deviation(name, "", share_N, standard_N) for name, share_N, standard_N in both]
         else:
-            share_N, deviation_N = share_ND[:, own].sum(axis=1), _direction(part, standard_ND[:, own])
+            share_N, deviation_N = share_ND[:, part_columns].sum(axis=1), _direction(part, standard_ND[:, part_columns])
             deviations.append(Deviation(part, _unusual(part), share_N, deviation_N))
     return deviations
 
@@ -140,3 +140,17 @@ def _unusual(name: str) -> str:
 def _direction(name: str, standard_ND: np.ndarray) -> np.ndarray:
     """In which direction a vector lies from the normals' median: (N,), in their spreads."""
     return standard_ND[:, DIRECTION[name]] if name in DIRECTION else standard_ND.mean(axis=1)
+
+
+def rarity(p_value: float, count: int) -> str:
+    """A conformal p-value from `count` normal images, in words."""
+    beyond = round(p_value * (count + 1)) - 1
+    if beyond < 1:
+        return f"none of {count:,} normal images is as unlike"
+    verb = "is" if beyond == 1 else "are"
+    return f"{beyond:,} of {count:,} normal images {verb} at least as unlike"
+
+
+def p_in_words(p_value: float, count: int) -> str:
+    """A conformal p-value from `count` normal images in few words: at its floor it is a statement on those images."""
+    return f"none of {count:,} normals" if round(p_value * (count + 1)) <= 1 else f"p = {p_value:.4f}"

@@ -1,4 +1,4 @@
-"""Whether a training succeeded: a line, with its remedy, for each way of failing in silence."""
+"""Whether a training succeeded: a warning, with its remedy, for each failure that stops nothing."""
 
 import numpy as np
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import logging
 import time
 from collections.abc import Sequence
@@ -129,7 +130,7 @@ def predict_with(
     correlation, groups = None, []
     if len(by_run) > 1:
         correlation = rank_correlation([item.score_N for item in by_run])
-        groups = agreeing_groups(correlation)
+        groups = agreeing_groups(_agreement_on_normals(trained_runs))
         scores = _fused(trained_runs, by_run, groups)
     if fdr is not None and scores.p_value_N is None:
         raise InputError(f"`fdr` {fdr:g}: these runs have no p-values together; give one `run`")
@@ -174,8 +175,8 @@ def predict_shard(
     with computing_threads(threads, shared=True):
         table = trained.scorer.table(images, rows, label=str(run))
     # Names weights and images, so that parts of another run or test set are not merged with these.
-    digest = hashlib.sha256(RunFolder(run).model.read_bytes() + images.fingerprint().encode()).hexdigest()[:12]
-    write_part(out, int(rows[0]), trained.own_score(table), f"{len(images)}-{digest}")
+    digest = hashlib.sha256(RunFolder(run).model_file.read_bytes() + images.fingerprint().encode()).hexdigest()[:12]
+    write_part(out, int(rows[0]), trained.run_score(table), f"{len(images)}-{digest}")
     return len(rows)
 
 
@@ -190,6 +191,20 @@ def warn_of_differences(trained_runs: Sequence[TrainedRun], test_sets: Sequence[
     for line in lines:
         log.warning("Warning:  %s", line)
     return list(lines)
+
+
+def _agreement_on_normals(trained_runs: Sequence[TrainedRun]) -> np.ndarray:
+    """Rank correlation of every two runs on their calibration normals, (runs, runs); 0 where these are not the same.
+
+    By the test images, an image's score would depend on the others. It is 0, too, where one run only is transductive.
+    """
+    comparable = [(trained.calibration_set(), trained.config.scoring.transductive) for trained in trained_runs]
+    agreement = np.eye(len(trained_runs))
+    for a, b in itertools.combinations(range(len(trained_runs)), 2):
+        if comparable[a] == comparable[b]:
+            correlation = rank_correlation([trained_runs[a].normal_C, trained_runs[b].normal_C])
+            agreement[a, b] = agreement[b, a] = correlation[0, 1]
+    return agreement
 
 
 def _fused(trained_runs: Sequence[TrainedRun], by_run: Sequence[RunScores], groups: list[list[int]]) -> Scores:

@@ -39,7 +39,7 @@ class RunScores(Scores):
     share: float | None = None
 
     @property
-    def limit(self) -> float | None:
+    def threshold(self) -> float | None:
         """The score above which p <= .05; None if too few normals calibrated it for such p-values."""
         if self.normal_C is None:  # p-values fall as scores rise
             return threshold_from_p_values(self.p_value_N, self.score_N)
@@ -53,7 +53,7 @@ def score_images(trained: TrainedRun, images: Images) -> RunScores:
     those are gone, or the scores rank nothing.
     """
     table = trained.scorer.table(images, np.arange(len(images)), label=trained.name)
-    score_N = trained.own_score(table)
+    score_N = trained.run_score(table)
     check_scores(score_N, trained.name)
     if not trained.config.scoring.transductive:
         p_value_N = trained.calibration.p_value(trained.score_name, score_N)

@@ -9,7 +9,7 @@ from hw8.base.files import write_table
 from hw8.data.arrays import Images
 from hw8.data.splits import Splits
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.tails import outlier_limit
+from hw8.scoring.tails import outlier_threshold
 from hw8.training.run_folder import RunFolder
 
 
@@ -45,7 +45,7 @@ def find_suspects(run: TrainedRun, images: Images, splits: Splits) -> Suspects:
     """
     row_N = np.arange(len(images))
     table = run.with_needed_evidence().scorer.table(images, row_N, label="suspects")
-    score_N = run.own_score(table, run.were_fitted(row_N, splits))
-    row_S = np.flatnonzero(score_N > outlier_limit(run.normal_C))
+    score_N = run.run_score(table, run.in_reference(row_N, splits))
+    row_S = np.flatnonzero(score_N > outlier_threshold(run.normal_C))
     row_S = row_S[np.argsort(-score_N[row_S], kind="stable")]
     return Suspects(row_S, score_N[row_S], len(images))

@@ -41,7 +41,7 @@ from hw8.scoring.transductive import check_can_transduce
 from hw8.training.checkpoint import TrainingState
 from hw8.training.loop import Trainer
 from hw8.training.run_folder import RunFolder
-from hw8.training.schedule import paced
+from hw8.training.schedule import with_enough_steps
 from hw8.training.tracker import tracked
 
 LOOKED_AT = 256  # images, spread over the set, that are checked for being all the same: one batch
@@ -148,8 +148,8 @@ def _in_folder(
             if saved is None:
                 trainer.state.progress.command = command_line
                 folder.begin(config)
-            elif processes().broadcast(folder.resume.exists()):
-                trainer.state.load(folder.resume)
+            elif processes().broadcast(folder.resume_file.exists()):
+                trainer.state.load(folder.resume_file)
             if saved is not None:
                 folder.record_threads(torch.get_num_threads())
             tracker.remember()
@@ -164,7 +164,7 @@ def _in_folder(
 
 def build(config: RunConfig, images: Images, splits: Splits, verbose: bool = True) -> Trainer:
     """A training that only lacks its folder, checked before anything is written. Raises InputError."""
-    config = dataclasses.replace(config, train=paced(config.train, len(splits.train)))
+    config = dataclasses.replace(config, train=with_enough_steps(config.train, len(splits.train)))
     _check_varied(images)
     device = choose_device(config.device)
     keep_memory()
@@ -239,10 +239,18 @@ def calibrate(trainer: Trainer) -> TrainedRun:
     scorer = Scorer(_best_model(trainer), trainer.device, trainer.precision, scoring.score_batch_size)
     label = "calibrating" if trainer.verbose else None
     table = scorer.table(images, splits.calibration, label=label)
-    reference = scorer.table(images, reference_rows(splits), label=label) if scoring.fit_on == "training" else None
+    reference, in_reference_C = None, None
+    if scoring.fit_on == "training":
+        reference = scorer.table(images, reference_rows(splits), label=label)
+        in_reference_C = np.isin(splits.calibration, reference_rows(splits))
     needed = (scoring.score, *scoring.fused)
-    calibration = Calibration.fit(table, scoring.parts, scoring.distance, reference, needed, scoring.fused)
-    check_scores(calibration.scores(table)[scoring.score], trainer.name, "calibration")
+    calibration = Calibration.fit(
+        table, scoring.parts, scoring.distance, reference, needed, scoring.fused, in_reference_C
+    )
+    fit = calibration.fits.get(scoring.score)
+    # Where each image has copies among those that it is compared with, all distances are 0, and rightly so.
+    if fit is None or not len(fit.reference_RD) or (fit.reference_RD == fit.reference_RD[0]).all():
+        check_scores(calibration.scores(table)[scoring.score], trainer.name, "calibration")
     appearance = Appearance.of(images, splits)
     return TrainedRun(trainer.folder, trainer.config, scorer, calibration, appearance, images.side, images.channels)
 

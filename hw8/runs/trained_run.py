@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hw8.base.device import choose_device, choose_precision, keep_memory
-from hw8.base.errors import InputError, first_words
+from hw8.base.errors import InputError, error_reason
 from hw8.config import FUSED, JOINT, TWO_SIDED, Device, RunConfig
 from hw8.data.arrays import Images
 from hw8.data.loader import in_batches
@@ -55,9 +55,9 @@ class TrainedRun:
         """The calibration normals' scores, in this run's score."""
         return self.calibration.values_C[self.score_name]
 
-    def own_score(self, table: Table, fitted_N: np.ndarray | None = None) -> np.ndarray:
+    def run_score(self, table: Table, in_reference_N: np.ndarray | None = None) -> np.ndarray:
         """This run's score of images with this evidence (N,); see `Calibration.scores`."""
-        return self.calibration.scores(table, fitted_N)[self.score_name]
+        return self.calibration.scores(table, in_reference_N)[self.score_name]
 
     @classmethod
     def load(cls, path: Path, device: Device = "auto") -> "TrainedRun":
@@ -105,7 +105,7 @@ class TrainedRun:
             if not np.isfinite(scores[self.score_name]).all():
                 raise InputError("its scores are not finite; train again with a lower `lr`")
         except (ValueError, RuntimeError) as error:  # of NumPy and PyTorch, for arrays of other shapes
-            reason = first_words(error, 200)
+            reason = error_reason(error, 200)
             raise InputError(f"{self.name}: its model cannot score with its config.yaml: {reason}") from None
 
     def score(
@@ -141,7 +141,7 @@ class TrainedRun:
 
         def score(images_WHWC: np.ndarray) -> np.ndarray:
             batches = [images_WHWC[rows] for rows in in_batches(np.arange(len(images_WHWC)), self.scorer.batch_size)]
-            scores = [self.own_score(self.scorer.evidence(batch)) for batch in batches]
+            scores = [self.run_score(self.scorer.evidence(batch)) for batch in batches]
             return np.concatenate(scores)
 
         maps = []
@@ -152,11 +152,11 @@ class TrainedRun:
         return np.stack(maps)
 
     def with_all_evidence(self) -> "TrainedRun":
-        """The same run, whose tables hold all evidence of its model, needed for the score or not."""
+        """A copy of this run that computes all evidence of its model, whether the score needs it or not."""
         return dataclasses.replace(self, scorer=self.scorer.with_evidence(None))
 
     def with_needed_evidence(self) -> "TrainedRun":
-        """The same run, whose tables hold only what its score needs, as those of a run that was loaded."""
+        """A copy of this run that computes only the evidence its score needs, as a loaded run does."""
         return dataclasses.replace(self, scorer=self.scorer.with_evidence(self.config.scoring.evidence_names))
 
     def open_source(self, where: str | None) -> Source:
@@ -216,7 +216,7 @@ class TrainedRun:
             raise InputError(f"{images.name}: is not what {self.name} was trained on; put it back, or train again")
         return images, split_rows(len(images), self.config.data)
 
-    def were_fitted(self, rows: np.ndarray, splits: Splits) -> np.ndarray:
+    def in_reference(self, rows: np.ndarray, splits: Splits) -> np.ndarray:
         """Which of these rows of the training images the distances were fitted to: bool (len(rows),)."""
         fit_on_training = self.config.scoring.fit_on == "training"
         return np.isin(rows, reference_rows(splits) if fit_on_training else splits.calibration)

@@ -31,7 +31,8 @@ COLOURS = {1: ("brightness",), 3: ("red", "green", "blue")}
 class Appearance:
     """Statistics of normal images (M, C + 3), see `measure`, and digests (K,) of some of `total` training images.
 
-    `whole_side` is the side in pixels of the images that are cropped; 0 of a run that does not crop or say it.
+    `whole_side` is the side of the images in pixels before they are cropped; 0 if the run does not crop, or was saved
+    without it.
     """
 
     value_MK: np.ndarray

@@ -12,7 +12,7 @@ import torch
 
 from hw8.base.errors import InputError, command
 from hw8.config import FUSED, JOINT, TWO_SIDED, Distance
-from hw8.scoring.tails import Tail, conformal, leave_one_out_nats, outlier_limit
+from hw8.scoring.tails import Tail, conformal, leave_one_out_nats, outlier_threshold
 
 FIT = "fit."  # before the names of a fit's arrays in model.safetensors
 FOLDS = 5  # each image's distance is from a fit to four fifths; of two halves the fits would have half the images
@@ -88,22 +88,26 @@ class Gaussian:
         standard_ND = self.standardise(value_ND)
         return standard_ND * (standard_ND @ self.precision_DD)
 
-    def distance(self, value_ND: np.ndarray, fitted_N: np.ndarray | None = None) -> np.ndarray:
+    def distance(self, value_ND: np.ndarray, in_reference_N: np.ndarray | None = None) -> np.ndarray:
         """Mahalanobis distance (1936) from the normals' median: (N,). In one dimension, both tails are far.
 
-        With a reference, the mean distance to the five nearest normals (Angiulli and Pizzuti 2002), of `fitted_N`,
-        which are themselves among them, to the five nearest others.
+        With a reference, the mean distance to the five nearest normals (Angiulli and Pizzuti 2002); where
+        `in_reference_N`, an image is itself among them, and the five nearest others count.
         """
         from sklearn.neighbors import NearestNeighbors
 
         white_ND = self.whitened(value_ND)
         if not len(self.reference_RD):
             return np.linalg.norm(white_ND, axis=1)
-        count = NEIGHBOURS if fitted_N is None else NEIGHBOURS + 1
+        count = NEIGHBOURS if in_reference_N is None else NEIGHBOURS + 1
         nearest = NearestNeighbors(n_neighbors=min(count, len(self.reference_RD))).fit(self.reference_RD)
         distance_NK = nearest.kneighbors(white_ND)[0]
         distance_N = distance_NK[:, :NEIGHBOURS].mean(axis=1)
-        return distance_N if fitted_N is None else np.where(fitted_N, distance_NK[:, 1:].mean(axis=1), distance_N)
+        return (
+            distance_N
+            if in_reference_N is None
+            else np.where(in_reference_N, distance_NK[:, 1:].mean(axis=1), distance_N)
+        )
 
 
 def columns(table: Table, names: Sequence[str]) -> np.ndarray:
@@ -132,6 +136,7 @@ class Calibration:
     def fit(
         cls, table: Table, parts: Sequence[str] = (), distance: Distance = "mahalanobis",
         reference: Table | None = None, needed: Sequence[str] = (), fused: Sequence[str] = (),
+        in_reference_C: np.ndarray | None = None,
     ) -> "Calibration":  # fmt: skip
         """Learn from the evidence of held-out normal images, (C,) or (C, D) each.
 
@@ -140,11 +145,12 @@ class Calibration:
         columns get a distance of their own only if they are among the `parts` or `needed`. `fused` are the scores that
         the score of that name combines.
 
-        A distance fitted to an image is too small for it: the values kept are each image's distance from a fit
-        to the other four fifths. New images are compared with the fit to all, of which no theorem says that p-values
-        keep their level (cross-conformal prediction, Vovk 2015, would compare them with each fold's own fit). With a
-        `reference`, evidence of other normal images, the fits are to those, the calibration images are new to them,
-        and p-values are split conformal, whose level is a theorem (Papadopoulos 2002).
+        A distance is too small for an image that it was fitted to. Therefore each saved value is an image's distance
+        from a fit to the other four fifths. New images are compared with the fit to all, for which no theorem says that
+        p-values keep their level (cross-conformal prediction, Vovk 2015, compares them with each fold's own fit). With
+        a `reference`, evidence of other normal images, the fits are to those, the calibration images are new to them,
+        and p-values are split conformal, whose level is a theorem (Papadopoulos 2002). It does not hold for calibration
+        images that are among the reference, of a set too small to cut; `in_reference_C`, bool, says which these are.
         """
         values_C, fits = _numbers(table), {}
         for name, names in _distances(table, parts).items():
@@ -157,19 +163,19 @@ class Calibration:
             if reference is None:
                 values_C[name] = _out_of_fold(value_CD, typical_R, distance)
             else:
-                values_C[name] = fits[name].distance(value_CD)
+                values_C[name] = fits[name].distance(value_CD, in_reference_C)
         if fused and all(name in values_C for name in fused):
             # An image is left out of its own tail, since new images are not in it either.
             values_C[FUSED] = np.sum([leave_one_out_nats(values_C[name]) for name in fused], axis=0)
         return cls(values_C, fits, tuple(parts), tuple(fused))
 
-    def scores(self, table: Table, fitted_N: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    def scores(self, table: Table, in_reference_N: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Every score that the table's evidence suffices for: float64 (N,) each, larger is less normal.
 
-        `fitted_N`, bool, says which images the distances were fitted to: none is its own nearest neighbour.
+        `in_reference_N`, bool, says which images the distances were fitted to: none is its own nearest neighbour.
         """
         distances = {
-            name: self.fits[name].distance(columns(table, names), fitted_N)
+            name: self.fits[name].distance(columns(table, names), in_reference_N)
             for name, names in _distances(table, self.parts).items()
             if name in self.fits
         }
@@ -261,13 +267,13 @@ def typical(value_CD: np.ndarray) -> np.ndarray:
     """Which rows a Gaussian is fitted to, since a few of the images may not be normal: bool (C,).
 
     Three times the three quarters that are nearest to the fit before (concentration steps, Rousseeuw and Van Driessen
-    1999), then twice all rows within the `outlier_limit` of their distances from it.
+    1999), then twice all rows within the `outlier_threshold` of their distances from it.
     """
     typical_C = np.ones(len(value_CD), bool)
     for step in range(CONCENTRATIONS + REWEIGHTINGS):
         distance_C = Gaussian.fit(value_CD[typical_C]).distance(value_CD)
         typical_C = distance_C <= (
-            np.quantile(distance_C, CORE) if step < CONCENTRATIONS else outlier_limit(distance_C)
+            np.quantile(distance_C, CORE) if step < CONCENTRATIONS else outlier_threshold(distance_C)
         )
     return typical_C
 

@@ -142,7 +142,8 @@ class Scorer:
 
     @torch.inference_mode()
     def diagnose(self, images: Images, rows: np.ndarray) -> dict[str, float]:
-        """The model's diagnosis of itself on up to 512 of these rows."""
-        x_NCHW = to_pixels(torch.from_numpy(images.read(evenly_spaced(rows, DIAGNOSED))), self.device)
+        """The model's diagnosis of itself on up to 512 of these rows; fewer if a batch has less than half as many."""
+        diagnosed = evenly_spaced(rows, min(DIAGNOSED, 2 * self.batch_size))
+        x_NCHW = to_pixels(torch.from_numpy(images.read(diagnosed)), self.device)
         with autocast(self.precision, self.device):
             return self.model.diagnose(x_NCHW)

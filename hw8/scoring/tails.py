@@ -66,7 +66,7 @@ def _spread(sorted_C: np.ndarray) -> float:
 def leave_one_out_nats(score_C: np.ndarray) -> np.ndarray:
     """-log p of each normal image by a tail fitted to the others (C,), as it is computed for a new image.
 
-    A tail is too kind to the images that it was fitted to: p-values from them would promise too much.
+    A tail fitted to an image underestimates how unusual that image is.
     """
     return np.array([Tail.fit(np.delete(score_C, row)).nats(score_C[row]) for row in range(len(score_C))])
 
@@ -101,7 +101,7 @@ def benjamini_hochberg(p_value_N: np.ndarray, rate: float) -> np.ndarray:
     return flagged_N
 
 
-def outlier_limit(score_C: np.ndarray) -> float:
+def outlier_threshold(score_C: np.ndarray) -> float:
     """The score that a share `OUTLIER_SHARE` of normal images exceeds, if it falls off exponentially above the median.
 
     The fall is read off the median and the upper quantile of calibration scores (C,), a tenth of which may be of
@@ -126,20 +126,6 @@ def threshold_from_p_values(p_value_N: np.ndarray, score_N: np.ndarray) -> float
     falling_N = np.sort(score_N)[::-1]
     count = int(is_flagged(p_value_N).sum())
     return float(np.append(falling_N, np.nextafter(falling_N[-1], -np.inf))[count])
-
-
-def rarity(p_value: float, count: int) -> str:
-    """A conformal p-value from `count` normal images, in words."""
-    beyond = round(p_value * (count + 1)) - 1
-    if beyond < 1:
-        return f"none of {count:,} normal images is as unlike"
-    verb = "is" if beyond == 1 else "are"
-    return f"{beyond:,} of {count:,} normal images {verb} at least as unlike"
-
-
-def p_in_words(p_value: float, count: int) -> str:
-    """A conformal p-value from `count` normal images in few words: at its floor it is a statement on those images."""
-    return f"none of {count:,} normals" if round(p_value * (count + 1)) <= 1 else f"p = {p_value:.4f}"
 
 
 def check_scores(score_N: np.ndarray, name: str, images: str = "test") -> None:

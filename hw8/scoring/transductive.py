@@ -52,7 +52,7 @@ class Sample:
 
     images: Images
     rows: np.ndarray
-    fitted_N: np.ndarray | None = None
+    in_reference_N: np.ndarray | None = None
 
 
 class Stages(Model):
@@ -100,23 +100,24 @@ class Transducer:
     score_name: str
     seed: int
 
-    def __call__(self, normal: Sample, calibration: Sample, test: Images, own_N: np.ndarray) -> Transduction:
-        """Scores of the test images, of which `own_N` are the run's own; `normal` were trained on.
+    def __call__(self, normal: Sample, calibration: Sample, test: Images, inductive_N: np.ndarray) -> Transduction:
+        """Scores of the test images, of which `inductive_N` are the run's own; `normal` were trained on.
 
         The score is -log p of the classifier's log-odds, by the `calibration` normals. Unless these tell test images
         from held-out normals (Mann-Whitney, two standard errors), it is -log p of the run's own score.
         """
-        own_C = self.calibration.values_C[self.score_name]
-        if min(len(own_C), len(own_N)) < FOLDS:
-            return own_scores(own_C, own_N)
-        every = normal, calibration, Sample(test, np.arange(len(test)))
-        normal_RD, calibration_CD, test_ND = map(self.describe, every)
-        calibration_CD[:, -1] = leave_one_out_nats(own_C)  # a tail is too kind to what it was fitted to
+        inductive_C = self.calibration.values_C[self.score_name]
+        if min(len(inductive_C), len(inductive_N)) < FOLDS:
+            return inductive_scores(inductive_C, inductive_N)
+        samples = normal, calibration, Sample(test, np.arange(len(test)))
+        normal_RD, calibration_CD, test_ND = map(self.describe, samples)
+        # A tail fitted to an image underestimates how unusual that image is.
+        calibration_CD[:, -1] = leave_one_out_nats(inductive_C)
         job = processes()
         # One process fits the classifiers: several might round differently.
         odds = job.broadcast(log_odds(normal_RD, calibration_CD, test_ND, self.seed) if job.main else None)
         assert odds is not None  # noqa: S101 (the first process's)
-        return decide(*odds, own_C, own_N)
+        return decide(*odds, inductive_C, inductive_N)
 
     @functools.cached_property
     def staged(self) -> Scorer:
@@ -128,8 +129,8 @@ class Transducer:
     def describe(self, sample: Sample) -> np.ndarray:
         """Columns of evidence, the last of which is -log p of the run's own score: float32 (N, D)."""
         table = self.staged.table(sample.images, sample.rows, label="transduction")
-        own_N = self.calibration.scores(table, sample.fitted_N)[self.score_name]
-        nats_N = self.calibration.nats(self.score_name, own_N)
+        inductive_N = self.calibration.scores(table, sample.in_reference_N)[self.score_name]
+        nats_N = self.calibration.nats(self.score_name, inductive_N)
         return np.column_stack([columns(table, list(table)), nats_N]).astype(np.float32)
 
 
@@ -169,13 +170,13 @@ def log_odds(
     return odds_C, odds_N
 
 
-def decide(odds_C: np.ndarray, odds_N: np.ndarray, own_C: np.ndarray, own_N: np.ndarray) -> Transduction:
+def decide(odds_C: np.ndarray, odds_N: np.ndarray, inductive_C: np.ndarray, inductive_N: np.ndarray) -> Transduction:
     """-log p of the log-odds, if test images (N,) stand two standard errors above calibration normals (C,).
 
     Otherwise -log p of the run's own scores (C,), (N,), and a share of 0.
     """
     if excess(odds_C, odds_N) < LEAST_Z:
-        return own_scores(own_C, own_N)
+        return inductive_scores(inductive_C, inductive_N)
     p_N = conformal(odds_C, odds_N)
     share = max(1 / len(p_N), 1 - 2 * float((p_N > 0.5).mean()))  # Storey 2002; at least one image
     return Transduction(Tail.fit(odds_C).nats(odds_N), p_N, share)
@@ -191,6 +192,6 @@ def excess(score_C: np.ndarray, score_N: np.ndarray) -> float:
     return float(deviation / np.sqrt((1 / len(score_C) + 1 / len(score_N)) / 12))
 
 
-def own_scores(own_C: np.ndarray, own_N: np.ndarray) -> Transduction:
+def inductive_scores(inductive_C: np.ndarray, inductive_N: np.ndarray) -> Transduction:
     """-log p of the run's own scores, and their p-values, without the classifiers."""
-    return Transduction(Tail.fit(own_C).nats(own_N), conformal(own_C, own_N), 0.0)
+    return Transduction(Tail.fit(inductive_C).nats(inductive_N), conformal(inductive_C, inductive_N), 0.0)

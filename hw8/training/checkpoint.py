@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hw8.base.errors import InputError, first_words
+from hw8.base.errors import InputError, error_reason
 from hw8.base.files import atomic_write
 from hw8.base.processes import processes
 from hw8.config import TrainConfig
@@ -114,7 +114,7 @@ class TrainingState:
             raise
         except Exception as error:  # another model's state, or another file of torch.save
             raise InputError(
-                f"{path}: does not fit this run's config.yaml ({first_words(error)}); train again"
+                f"{path}: does not fit this run's config.yaml ({error_reason(error)}); train again"
             ) from None
 
 
@@ -131,5 +131,5 @@ def _read(path: Path) -> dict[str, Any]:
     except Exception as error:  # a damaged file fails inside the reader in more ways than it documents
         # PyTorch's own words for an unsafe pickle explain how to load it nevertheless.
         unsafe = isinstance(error, pickle.UnpicklingError)
-        reason = "it holds more than plain data" if unsafe else first_words(error)
+        reason = "it holds more than plain data" if unsafe else error_reason(error)
         raise InputError(f"{path}: cannot be loaded ({reason}); start the training again") from None

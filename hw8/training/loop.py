@@ -59,7 +59,7 @@ class Trainer:
         self.total_steps = min(whole, config.train.most_steps or whole)
         self.epochs = math.ceil(self.total_steps / self.per_epoch)
         self.pending: list[torch.Tensor] = []
-        self.computed = 0  # images, since the threads were last compared with the load
+        self.images_since_adapt = 0  # images, since the threads were last compared with the load
         self.best: Model | None = None  # weights better than those on the disk, until they are saved
         self.tracker, self.threads = Tracker(), Threads()
         self.job = processes()
@@ -122,17 +122,17 @@ class Trainer:
         epoch, position = self._position()
         for rows_B in self._batches(epoch)[position:]:
             self.step(rows_B)
-            yield len(rows_B), self.settle() if self.state.progress.step % LOG_EVERY == 0 else None
+            yield len(rows_B), self.fetch_losses() if self.state.progress.step % LOG_EVERY == 0 else None
 
     def step(self, rows_B: np.ndarray) -> None:
         """Make one optimisation step on these rows; its loss and gradient norm wait in `pending`."""
         progress = self.state.progress
         self.state.set_rates(self._lr(progress.step))
         self.pending.append(self.stepper(rows_B))
-        self.computed += len(rows_B)
+        self.images_since_adapt += len(rows_B)
         progress.step += 1
 
-    def settle(self) -> float:
+    def fetch_losses(self) -> float:
         """Fetch the pending losses from the device, check and sum them; return their mean."""
         if not self.pending:
             return math.nan
@@ -156,9 +156,9 @@ class Trainer:
 
     def finish_epoch(self, board: Board) -> None:
         """Measure the held-out loss, keep the best weights, and save."""
-        self.settle()
+        self.fetch_losses()
         progress, train = self.state.progress, self.config.train
-        self._tick()
+        self._add_elapsed_time()
         row = self._measure()
         progress.history.append(row)
         self._check_it_learns(row)
@@ -167,39 +167,39 @@ class Trainer:
             self.best = copy.deepcopy(self.state.average)
         waited = len(progress.history) - progress.best_epoch
         progress.stopped_early = train.patience is not None and waited >= train.patience
-        self._tick()
+        self._add_elapsed_time()
         progress.epoch_sums, progress.epoch_seconds = {}, 0.0  # what ends an epoch is not part of the next one
         if self.folder is not None:
-            write_metrics(self.folder.metrics, progress.history)
+            write_metrics(self.folder.metrics_file, progress.history)
         first_or_last = self.finished or len(progress.history) == 1
         if first_or_last or time.monotonic() - self.saved_at >= SHORT:
             self.save()
         board.log_epoch(row, self._pictures())
-        self._tick()
+        self._add_elapsed_time()
         progress.epoch_seconds = 0.0
-        if self.threads.adapt(self.computed) and self.folder is not None:
+        if self.threads.adapt(self.images_since_adapt) and self.folder is not None:
             self.folder.record_threads(torch.get_num_threads())
-        self.computed = 0
+        self.images_since_adapt = 0
 
     def save(self) -> None:
         """Write the best weights, and the state to resume from; a state with a bad loss is refused first.
 
         Weights first: after a kill between the two, the resumed run comes to the same weights again.
         """
-        self.settle()
-        self._tick()
+        self.fetch_losses()
+        self._add_elapsed_time()
         self.saved_at = time.monotonic()
         if self.folder is None:
             return  # the best weights stay in memory
         if self.best is not None and self.job.main:
             self.folder.save_model(SavedModel(self.best, self.images.side, self.images.channels).to_bytes())
         if self.job.main:
-            self.state.save(self.folder.resume)
+            self.state.save(self.folder.resume_file)
         self.best = None
 
     def _stop_if_requested(self) -> None:
         """Save and raise Interrupted if this process, or of several all, should stop."""
-        if self.stepper.stop_asked():
+        if self.stepper.should_stop():
             self.save()
             raise Interrupted(
                 f"stopped at step {self.state.progress.step:,} of {self.total_steps:,} with the work saved; "
@@ -278,7 +278,7 @@ class Trainer:
             recon_NCHW = self.state.average(x_NCHW).recon_NCHW
         return x_NCHW.cpu() if recon_NCHW is None else torch.cat([x_NCHW, recon_NCHW], dim=2).cpu()
 
-    def _tick(self) -> None:
+    def _add_elapsed_time(self) -> None:
         """Add the time since the last tick to the run's and the epoch's."""
         now = time.monotonic()
         self.state.progress.seconds += now - self.clock

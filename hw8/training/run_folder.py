@@ -10,13 +10,14 @@ from typing import Any
 from torch import Tensor
 
 from hw8.base.device import channels_last
-from hw8.base.errors import InputError, command, first_words, nearest
+from hw8.base.errors import InputError, command, did_you_mean, error_reason
 from hw8.base.files import atomic_write, read_text, write_text
 from hw8.base.lock import is_left_over
 from hw8.base.processes import processes
 from hw8.config import RUNS, RunConfig, read_config, to_yaml
 from hw8.models import Model, create_model
 
+SHOWN = 3  # runs that a message names
 WEIGHTS, CALIBRATION, APPEARANCE = "weights.", "calibration.", "appearance."  # names in model.safetensors begin so
 
 
@@ -25,8 +26,12 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.config, self.model = path / "config.yaml", path / "model.safetensors"
-        self.resume, self.metrics, self.summary = path / "resume.pt", path / "metrics.csv", path / "summary.json"
+        self.config_file, self.model_file = path / "config.yaml", path / "model.safetensors"
+        self.resume_file, self.metrics_file, self.summary_file = (
+            path / "resume.pt",
+            path / "metrics.csv",
+            path / "summary.json",
+        )
 
     @classmethod
     def choose(cls, config: RunConfig, out: Path | None) -> "RunFolder":
@@ -49,8 +54,8 @@ class RunFolder:
         """Raise InputError if the folder holds something, or is a file."""
         out = self.path
         if out.exists() and (not out.is_dir() or not all(map(is_left_over, out.iterdir()))):
-            summary = _read_summary(self.summary)
-            hint = f"resume it with `resume` {out}, or " if self.config.exists() and not summary else ""
+            summary = _read_summary(self.summary_file)
+            hint = f"resume it with `resume` {out}, or " if self.config_file.exists() and not summary else ""
             if summary.get("failed"):
                 hint = "its training failed: remove it, or "
             what = "a finished run" if "held_out" in summary else "not empty"
@@ -60,13 +65,13 @@ class RunFolder:
         """Write a new run's config.yaml into the locked folder. Raises InputError if the folder holds something."""
         if processes().main:
             self.check_empty()
-        write_text(self.config, to_yaml(config))
+        write_text(self.config_file, to_yaml(config))
 
     def record_threads(self, number: int) -> None:
         """Record in config.yaml that the run continues with this number of threads."""
-        config = read_config(self.config)
+        config = read_config(self.config_file)
         if config.threads != number and processes().main:
-            write_text(self.config, to_yaml(dataclasses.replace(config, threads=number)))
+            write_text(self.config_file, to_yaml(dataclasses.replace(config, threads=number)))
 
     def remove_empty(self) -> None:
         """Remove the folder if nothing was written."""
@@ -78,56 +83,57 @@ class RunFolder:
     def open(cls, path: Path) -> tuple["RunFolder", RunConfig]:
         """Return an existing run and its settings. Raises InputError if there is none."""
         folder = cls(path)
-        if not folder.config.exists():
+        if not folder.config_file.exists():
             if (path / "result.json").exists():
                 problem = "holds a classical baseline, which has scores but no model"
                 raise InputError(f"{path}: {problem}; give the folder of a trained run")
             configs = [*RUNS.glob("*/config.yaml"), *RUNS.glob("*/*/config.yaml")]
-            hint = nearest(str(path), [str(config.parent) for config in configs])
+            hint = did_you_mean(str(path), [str(config.parent) for config in configs])
+            if not hint and (newest := finished_runs()[:SHOWN]):
+                hint = f" the newest runs are {', '.join(map(str, newest))};"
             raise InputError(f"{path}: no run here (config.yaml is missing);{hint} {command('train')} makes one")
-        return folder, read_config(folder.config)
+        return folder, read_config(folder.config_file)
 
     def save_model(self, content: bytes) -> None:
         """Write model.safetensors, whole or not at all."""
-        with atomic_write(self.model) as temporary:
+        with atomic_write(self.model_file) as temporary:
             temporary.write_bytes(content)
 
     def load_model(self, config: RunConfig) -> "SavedModel":
         """Load model.safetensors, the model on the CPU. Raises InputError if it is missing or does not fit `config`."""
         try:
-            content = self.model.read_bytes()
+            content = self.model_file.read_bytes()
         except FileNotFoundError:
             hint = f"resume it with {command('train', '--resume', self.path)}"
-            raise InputError(f"{self.model}: no weights yet; {hint}") from None
+            raise InputError(f"{self.model_file}: no weights yet; {hint}") from None
         except OSError as error:
-            raise InputError(f"{self.model}: cannot be loaded ({first_words(error)}); train again") from None
-        return SavedModel.from_bytes(content, config, str(self.model))
+            raise InputError(f"{self.model_file}: cannot be loaded ({error_reason(error)}); train again") from None
+        return SavedModel.from_bytes(content, config, str(self.model_file))
 
     def check_not_failed(self) -> None:
         """Raise InputError, with the reason, if the training failed."""
-        if reason := _read_summary(self.summary).get("failed"):
+        if reason := _read_summary(self.summary_file).get("failed"):
             raise InputError(f"{self.path}: its training failed: {reason}")
 
     def read_summary(self) -> dict[str, Any]:
         """Return summary.json. Raises InputError if it is missing or damaged."""
         try:
-            return dict(json.loads(read_text(self.summary)))
+            return dict(json.loads(read_text(self.summary_file)))
         except (OSError, ValueError, TypeError) as error:
-            raise InputError(
-                f"{self.summary}: cannot be read ({first_words(error)}); finish the run with `resume`, or train again"
-            ) from None
+            hint = "finish the run with `resume`, or train again"
+            raise InputError(f"{self.summary_file}: cannot be read ({error_reason(error)}); {hint}") from None
 
     def fingerprint(self) -> str:
         """Return the fingerprint of the training images. Raises InputError if summary.json does not hold it."""
         try:
-            return str(_read_summary(self.summary)["data"]["fingerprint"])
+            return str(_read_summary(self.summary_file)["data"]["fingerprint"])
         except (KeyError, TypeError):
             hint = f"finish the run with {command('train', '--resume', self.path)}"
-            raise InputError(f"{self.summary}: does not name the training images; {hint}") from None
+            raise InputError(f"{self.summary_file}: does not name the training images; {hint}") from None
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write summary.json, whole or not at all."""
-        write_text(self.summary, json.dumps(summary, indent=2) + "\n")
+        write_text(self.summary_file, json.dumps(summary, indent=2) + "\n")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,7 +161,7 @@ class SavedModel:
             images = json.loads(content[8 : 8 + length])["__metadata__"]["images"]
             side, _, channels = (int(size) for size in images.split("x"))
         except (SafetensorError, KeyError, ValueError) as error:
-            raise InputError(f"{name}: cannot be loaded ({first_words(error)}); train again") from None
+            raise InputError(f"{name}: cannot be loaded ({error_reason(error)}); train again") from None
         weights, calibration, appearance = (
             {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
             for prefix in (WEIGHTS, CALIBRATION, APPEARANCE)
@@ -199,7 +205,7 @@ def _try_to_make(path: Path) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        raise InputError(f"{path}: cannot be made ({first_words(error)}); choose another folder with `out`") from None
+        raise InputError(f"{path}: cannot be made ({error_reason(error)}); choose another folder with `out`") from None
     return True
 
 

@@ -11,7 +11,7 @@ from hw8.data.loader import batch_count
 SMALL_BATCH = 64
 
 
-def paced(config: TrainConfig, rows: int) -> TrainConfig:
+def with_enough_steps(config: TrainConfig, rows: int) -> TrainConfig:
     """Return the settings for `rows` training images: with more epochs if they would make under `least_steps` steps.
 
     After 15 steps, for instance, a model has learned nothing, however many epochs its preset was made for.

@@ -53,11 +53,11 @@ class Stepper:
             )
             return self._optimise(batches, len(rows_B))
         [(_, mirrored_B)] = microbatches
-        given_B = rows_B if self.resident_NHWC is not None else self.images.read(rows_B)
-        inputs = (given_B,) if mirrored_B is None else (given_B, mirrored_B)
+        row_or_image_B = rows_B if self.resident_NHWC is not None else self.images.read(rows_B)
+        inputs = (row_or_image_B,) if mirrored_B is None else (row_or_image_B, mirrored_B)
         return self.graph(*inputs)["loss_and_norm"]
 
-    def stop_asked(self) -> bool:
+    def should_stop(self) -> bool:
         """Whether a stop was requested: of this process or, of several, of any one, as all agreed in the last step."""
         return self.stop_agreed if self.job.count > 1 else self.stop_requested()
 
@@ -102,23 +102,23 @@ class Stepper:
         """This process's rows of a batch, and which of them are mirrored, in microbatches that fit a CPU's cache."""
         flip = self.config.data.flip
         mirrored_B = mirrored_rows(len(rows_B), self.config.seed, self.state.progress.step) if flip else None
-        mine = np.array_split(np.arange(len(rows_B)), self.job.count)[self.job.rank]
+        rank_places = np.array_split(np.arange(len(rows_B)), self.job.count)[self.job.rank]
         count = 1
-        if self.device.type == "cpu" and self.state.model.splits():
-            count = -(-len(mine) // (self.config.train.part_size or MICROBATCH[self.channels_last]))
-        places = np.array_split(mine, count)
+        if self.device.type == "cpu" and self.state.model.allows_microbatches():
+            count = -(-len(rank_places) // (self.config.train.part_size or MICROBATCH[self.channels_last]))
+        places = np.array_split(rank_places, count)
         return [(rows_B[place_M], None if mirrored_B is None else mirrored_B[place_M]) for place_M in places]
 
 
 def _seed_layers(seed: int, step: int, rank: int, device: torch.device) -> None:
     """Seed the random layers by step and process, so that there is no stream to restore when resuming."""
-    # A CPU's generator takes the low 32 bits of a number, so that the seed must not stand above them.
-    own = step
+    # A CPU's generator uses only the low 32 bits of a number, so the seed must be mixed into those.
+    layer_seed = step
     if seed or rank:
-        own = int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
+        layer_seed = int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
     # torch.manual_seed would do all, but it records the call stack, which is slow.
-    torch.default_generator.manual_seed(own)
+    torch.default_generator.manual_seed(layer_seed)
     if device.type == "cuda":
-        torch.cuda.manual_seed_all(own)
+        torch.cuda.manual_seed_all(layer_seed)
     elif device.type == "mps":
-        torch.mps.manual_seed(own)
+        torch.mps.manual_seed(layer_seed)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hw8.base.errors import InputError, first_words
+from hw8.base.errors import InputError, error_reason
 from hw8.base.files import read_text, write_text
 from hw8.base.processes import processes
 from hw8.config import RunConfig
@@ -187,4 +187,4 @@ def _remembered(file: Path, name: str) -> dict[str, Any]:
 
 
 def _reason(error: BaseException) -> str:
-    return PASSWORD.sub("", first_words(error, 200) or type(error).__name__).rstrip(".")
+    return PASSWORD.sub("", error_reason(error, 200) or type(error).__name__).rstrip(".")

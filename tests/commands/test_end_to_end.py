@@ -178,7 +178,7 @@ def test_bad_settings_are_one_line_and_leave_nothing(words, expected, demo, call
 
 
 def test_a_preset_beside_a_config_is_refused(trained, call):
-    for word, value in (("--config", trained.folder.config), ("--resume", trained.folder.path)):
+    for word, value in (("--config", trained.folder.config_file), ("--resume", trained.folder.path)):
         line = call("train", word, value, "--preset", "resnet", code=2).line
         assert "--preset resnet: the settings come from" in line
 

@@ -452,6 +452,21 @@ def test_floats_are_converted_a_part_at_a_time(small, grey, monkeypatch):
     np.testing.assert_array_equal(small.score_samples(grey * 1.0), expected)
 
 
+def test_no_image_of_a_set_too_small_to_cut_is_its_own_neighbour():
+    table = np.random.default_rng(0).normal(size=(12, 16))
+    with pytest.warns(UserWarning, match="12 images are too few to hold any out"):
+        few = AnomalyDetector(epochs=5, image_shape="vector").fit(table)
+    calibrated_C = few._trained.calibration.values_C["joint"]
+    np.testing.assert_allclose(np.sort(few.decision_scores_), np.sort(calibrated_C), rtol=1e-4)
+
+
+def test_rows_with_many_copies_can_be_fitted():
+    table = np.repeat(np.random.default_rng(0).normal(size=(3, 4)), 100, axis=0)
+    detector = AnomalyDetector(epochs=1, image_shape="vector").fit(table)
+    assert (detector.predict(table) == 1).all()
+    assert (detector.predict(table + 1) == -1).all()
+
+
 def test_small_sets(grey):
     detector = AnomalyDetector(TINY, epochs=1)
     with pytest.raises(ValueError, match="minimum of 4 is required"):

@@ -20,8 +20,8 @@ def test_the_difference_is_that_of_the_macro_figures():
     low, high = difference.interval()
     assert low < difference.value < high
     other = paired_difference(theirs, ours, LABELS)
-    assert (other.value, other.error, other.freedom) == pytest.approx(
-        (-difference.value, difference.error, difference.freedom)
+    assert (other.value, other.standard_error, other.degrees_of_freedom) == pytest.approx(
+        (-difference.value, difference.standard_error, difference.degrees_of_freedom)
     )
 
 
@@ -30,7 +30,7 @@ def test_images_that_are_hard_for_both_cancel_out():
     common = rng.normal(SHIFT)
     near = paired_difference([common + 0.05 * rng.normal(size=400)], [common + 0.05 * rng.normal(size=400)], LABELS)
     apart = paired_difference([rng.normal(SHIFT)], [rng.normal(SHIFT)], LABELS)
-    assert near.error < 0.3 * apart.error
+    assert near.standard_error < 0.3 * apart.standard_error
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 3])
@@ -74,8 +74,8 @@ def test_seeds_that_differ_widen_the_interval():
     wild = [common, common + 3 * rng.normal(size=400)]
     still = paired_difference(steady, [common], LABELS)
     loose = paired_difference(wild, [common], LABELS)
-    assert loose.error > 3 * still.error
-    assert loose.freedom < 2 < still.freedom
+    assert loose.standard_error > 3 * still.standard_error
+    assert loose.degrees_of_freedom < 2 < still.degrees_of_freedom
 
 
 def test_equal_scores_are_a_tie_without_width():

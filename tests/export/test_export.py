@@ -128,7 +128,7 @@ def by_hand(
     calibration = Calibration.fit(table, scoring.parts, distance, needed=(score,), fused=fused)
     config = RunConfig(model=ModelConfig(name, options or {}), data=DataConfig("gone", crop=side), scoring=scoring)
     folder = RunFolder(path)
-    write_text(folder.config, to_yaml(config))
+    write_text(folder.config_file, to_yaml(config))
     folder.save_model(SavedModel(model, images.side, images.channels, calibration.tensors()).to_bytes())
     return path
 
@@ -377,11 +377,11 @@ def unfinished(folder: RunFolder, config: RunConfig) -> None:
 
 
 def truncated(folder: RunFolder, config: RunConfig) -> None:
-    folder.model.write_bytes(folder.model.read_bytes()[:1000])
+    folder.model_file.write_bytes(folder.model_file.read_bytes()[:1000])
 
 
 def without_settings(folder: RunFolder, config: RunConfig) -> None:
-    folder.config.unlink()
+    folder.config_file.unlink()
 
 
 @pytest.mark.parametrize(
@@ -403,7 +403,7 @@ def test_broken_runs_are_refused(plain, tmp_path, broken, words):
 def test_transductive_runs_are_refused(tmp_path):
     run = by_hand(tmp_path / "run", "recogniser", TRAINED["boss"], parts=("amounts",))
     folder, config = RunFolder.open(run)
-    folder.config.write_text(to_yaml(changed(config, scoring={"transductive": True})))
+    folder.config_file.write_text(to_yaml(changed(config, scoring={"transductive": True})))
     with pytest.raises(InputError, match="is transductive: its scores come from a whole test set at once"):
         export_onnx(run)
     assert not list(run.glob("*.onnx*"))

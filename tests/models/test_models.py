@@ -175,7 +175,7 @@ def test_resumed_it_ends_in_the_same_bytes(name, small, tmp_path, monkeypatch):
         train_run(config, tmp_path / "cut")
     monkeypatch.setattr(loop.Trainer, "step", original)
     cut = resume_run(tmp_path / "cut")
-    assert cut.folder.model.read_bytes() == whole.folder.model.read_bytes()
+    assert cut.folder.model_file.read_bytes() == whole.folder.model_file.read_bytes()
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

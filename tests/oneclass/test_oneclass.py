@@ -245,6 +245,9 @@ def test_command_prints_one_object_and_keeps_its_results(call, tmp_path, monkeyp
     assert results["published"][0]["found"]
     assert (tmp_path / results["ledger"]).exists()
     assert results["ledger"] == "submissions/oneclass/set-fcn.csv"
+    words.remove("--json")
+    last = call("oneclass", *words).stdout.splitlines()[-1]
+    assert last.endswith("oneclass.py set.npz --preset fcn --epochs 1 --compare-with mnist --seeds 0 1 2")
     assert call("oneclass", "set.npz", "--classes", "7", code=2).line.startswith(
         "error: --classes 7: no class of set; choose from "
     )

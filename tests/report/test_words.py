@@ -35,11 +35,20 @@ from hw8.report.pages import with_code
 from hw8.report.pairs import disagreements
 from hw8.report.run_report import _facts, warnings_of, write_run_report
 from hw8.report.thresholds import thresholds
-from hw8.report.words import UNUSUAL, WORDS, Deviation, in_words, joint_deviations, single_deviations
+from hw8.report.words import (
+    UNUSUAL,
+    WORDS,
+    Deviation,
+    in_words,
+    joint_deviations,
+    p_in_words,
+    rarity,
+    single_deviations,
+)
 from hw8.runs.scores import Scores
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import Calibration
-from hw8.scoring.tails import conformal, is_flagged, p_in_words, threshold, threshold_from_p_values
+from hw8.scoring.tails import conformal, is_flagged, threshold, threshold_from_p_values
 
 METRICS = pd.DataFrame({"epoch": [1, 2], "train_loss": [2.0, 1.0], "held_out_loss": [2.5, 1.5]})
 
@@ -213,6 +222,9 @@ def test_backticks_of_markdown_become_code():
 def test_a_p_value_at_its_floor_is_a_statement_on_the_normals():
     assert p_in_words(1 / 201, 200) == "none of 200 normals"
     assert p_in_words(2 / 201, 200) == "p = 0.0100"
+    assert rarity(1 / 201, 200) == "none of 200 normal images is as unlike"
+    assert rarity(2 / 201, 200) == "1 of 200 normal images is at least as unlike"
+    assert rarity(51 / 1001, 1000) == "50 of 1,000 normal images are at least as unlike"
 
 
 def measured_change(name: str, image_3HW: torch.Tensor) -> float:

@@ -79,7 +79,7 @@ def test_labels_touch_nothing(boss, small, tmp_path):
             flipped = table.assign(label=1 - table["label"], kind=np.where(table["label"] == 1, "normal", "odd"))
             flipped.to_csv(data / "testing_labels.csv", index=False)
         run = train_run(settings(data, epochs=1), tmp_path / f"run_{name}")
-        weights.append(run.folder.model.read_bytes())
+        weights.append(run.folder.model_file.read_bytes())
         predict([run.folder.path], None, tmp_path / f"{name}.csv")
         scores.append((tmp_path / f"{name}.csv").read_bytes())
     assert weights[0] == weights[1]

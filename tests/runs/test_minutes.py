@@ -91,7 +91,7 @@ def test_what_was_chosen_is_recorded_and_repeats(quick, tmp_path, monkeypatch):
     # 57 seconds less 3, and some for the start: two epochs of 25 seconds, and no step of the third.
     assert (config.train.epochs, config.train.least_steps, config.train.most_steps) == (2, 0, 10)
     again = train.train_run(dataclasses.replace(config), tmp_path / "again")
-    assert again.folder.model.read_bytes() == timed.folder.model.read_bytes()
+    assert again.folder.model_file.read_bytes() == timed.folder.model_file.read_bytes()
 
 
 @pytest.mark.parametrize("words", [("--epochs", "3"), ("--most-steps", "3"), ("--resume", "RUN")])

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,6 +84,20 @@ def test_an_ensemble_is_fused(quick, tmp_path):
         assert np.corrcoef(scores, prediction.score_N)[0, 1] > 0.5
 
 
+def test_the_score_of_an_image_does_not_depend_on_the_others_of_an_ensemble(quick, tmp_path):
+    """A few images agree by chance, and their runs would count as one."""
+    runs = [tmp_path / "first", tmp_path / "other", tmp_path / "copy"]
+    train_run(quick, runs[0])
+    train_run(dataclasses.replace(quick, seed=1), runs[1])
+    shutil.copytree(runs[0], runs[2])
+    whole = predict(runs, None, tmp_path / "whole.csv")
+    assert whole.groups == [[0, 2], [1]]
+    np.save(tmp_path / "testingset.npy", np.load(Path(quick.data.source) / "testingset.npy")[:1])
+    single = predict(runs, str(tmp_path), tmp_path / "single.csv")
+    assert single.groups == whole.groups
+    np.testing.assert_allclose(single.score_N, whole.score_N[:1], rtol=1e-4)
+
+
 def test_how_many_normal_images_are_flagged_is_said_where_it_is_known(trained, demo, tmp_path):
     prediction = predict([trained.folder.path], None, tmp_path / "scores.csv")
     normal_N = prediction.labels.label_N == 0
@@ -96,7 +111,10 @@ def test_how_many_normal_images_are_flagged_is_said_where_it_is_known(trained, d
 
 def test_runs_that_cannot_score(trained, quick, demo, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="no run here"):
+    finished = tmp_path / "runs" / "first"
+    finished.mkdir(parents=True)
+    (finished / "summary.json").write_text("{}")
+    with pytest.raises(InputError, match=r"no run here \(config.yaml is missing\); the newest runs are runs/first; "):
         predict([tmp_path], None, None)
     half = tmp_path / "half"
     half.mkdir()
@@ -205,7 +223,7 @@ def test_pictures_are_drawn(trained, tmp_path, labelled):
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_parts_merge_to_the_same_bytes(trained, tmp_path, count, monkeypatch):
-    config = trained.folder.config.read_text()
+    config = trained.folder.config_file.read_text()
     small = tmp_path / "run"
     shutil.copytree(trained.folder.path, small)
     (small / "config.yaml").write_text(config.replace("score_batch_size: 256", "score_batch_size: 32"))
@@ -240,7 +258,7 @@ def test_a_transductive_run_has_no_parts(trained, tmp_path, monkeypatch):
     monkeypatch.setattr("hw8.runs.trained_run.check_can_transduce", lambda model: None)  # it is no recogniser
     run = tmp_path / "run"
     shutil.copytree(trained.folder.path, run)
-    text = trained.folder.config.read_text().replace("transductive: false", "transductive: true")
+    text = trained.folder.config_file.read_text().replace("transductive: false", "transductive: true")
     (run / "config.yaml").write_text(text)
     with pytest.raises(InputError, match="must see the whole test set at once"):
         predict_shard(run, None, tmp_path / "x.csv", (0, 1))

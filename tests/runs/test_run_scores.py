@@ -22,15 +22,15 @@ def test_what_a_transductive_run_compares_the_test_images_with(trained, faces, m
         def __init__(self, *given):
             seen.extend(given)
 
-        def __call__(self, normal, calibration, test, own_N):
+        def __call__(self, normal, calibration, test, inductive_N):
             seen.extend((normal, calibration))
-            return Transduction(own_N, own_N, 0.0)
+            return Transduction(inductive_N, inductive_N, 0.0)
 
     monkeypatch.setattr(scores_module, "Transducer", Noting)
     score_images(dataclasses.replace(trained, config=config), Images(faces.array_NHWC, trained.config.data.crop))
     _, _, name, seed, normal, calibration = seen
     assert (name, seed) == (trained.score_name, 3)
     np.testing.assert_array_equal(normal.rows, reference_rows(trained.splits))
-    assert normal.fitted_N.tolist() == [fit_on == "training"] * len(normal.rows)
+    assert normal.in_reference_N.tolist() == [fit_on == "training"] * len(normal.rows)
     np.testing.assert_array_equal(calibration.rows, trained.splits.calibration)
-    assert calibration.fitted_N is None
+    assert calibration.in_reference_N is None

@@ -50,8 +50,8 @@ def test_a_suspect_among_neighbours_is_explained_by_the_others(small, quick, tmp
     row = int(run.splits.train[0])
     explained = explain(tmp_path / "run", None, str(row), of_training=True)
     table = run.scorer.table(run.images, np.array([row]))
-    assert explained.score == pytest.approx(run.own_score(table, np.array([True]))[0], rel=1e-4)
-    assert explained.score > 1.05 * run.own_score(table)[0]  # where it is among its own neighbours
+    assert explained.score == pytest.approx(run.run_score(table, np.array([True]))[0], rel=1e-4)
+    assert explained.score > 1.05 * run.run_score(table)[0]  # where it is among its own neighbours
 
 
 def test_a_clean_set_has_hardly_any(trained):

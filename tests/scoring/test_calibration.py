@@ -202,11 +202,11 @@ def test_names_that_the_score_does_not_use_are_not_asked_for():
 def test_an_image_is_not_its_own_nearest_neighbour():
     value_CD = np.random.default_rng(0).normal(size=(40, 3))
     fit = Gaussian.fit(value_CD, "euclidean")
-    fitted_N = np.arange(40) < 30
+    in_reference_N = np.arange(40) < 30
     for row in (0, 29):
         others = np.sort(np.linalg.norm(np.delete(value_CD, row, axis=0) - value_CD[row], axis=1))
-        assert fit.distance(value_CD, fitted_N)[row] == pytest.approx(others[:NEIGHBOURS].mean())
-    np.testing.assert_allclose(fit.distance(value_CD, fitted_N)[30:], fit.distance(value_CD)[30:])
+        assert fit.distance(value_CD, in_reference_N)[row] == pytest.approx(others[:NEIGHBOURS].mean())
+    np.testing.assert_allclose(fit.distance(value_CD, in_reference_N)[30:], fit.distance(value_CD)[30:])
 
 
 def test_euclidean_distances_are_to_the_nearest_normals_in_their_own_units():

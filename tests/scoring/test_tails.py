@@ -12,8 +12,7 @@ from hw8.scoring.tails import (
     benjamini_hochberg,
     conformal,
     leave_one_out_nats,
-    outlier_limit,
-    rarity,
+    outlier_threshold,
 )
 
 
@@ -84,12 +83,6 @@ def test_fused_p_values_keep_their_level_with_few_normals(runs, trials):
     assert 0.02 <= np.mean(rates) <= 0.05
 
 
-def test_rarity_in_words():
-    assert rarity(1 / 201, 200) == "none of 200 normal images is as unlike"
-    assert rarity(2 / 201, 200) == "1 of 200 normal images is at least as unlike"
-    assert rarity(51 / 1001, 1000) == "50 of 1,000 normal images are at least as unlike"
-
-
 def test_benjamini_hochberg_by_hand():
     """At rate .2 the k-th smallest of five may be .04 k: the third passes, and takes the second with it."""
     p_value_N = np.array([0.9, 0.01, 0.12, 0.5, 0.11])
@@ -122,7 +115,7 @@ def test_the_false_discovery_rate_is_kept(anomalies):
 def test_of_an_exponential_tail_the_outliers_share_is_beyond_the_limit():
     """Above its median an exponential falls by half every log 2."""
     quantiles = -np.log(1 - (np.arange(100_000) + 0.5) / 100_000)
-    assert outlier_limit(quantiles) == pytest.approx(-np.log(OUTLIER_SHARE), rel=1e-3)
+    assert outlier_threshold(quantiles) == pytest.approx(-np.log(OUTLIER_SHARE), rel=1e-3)
 
 
 @pytest.mark.parametrize(("share", "most"), [(0.01, 1.1), (0.05, 1.3), (0.1, 1.6)])
@@ -130,8 +123,8 @@ def test_anomalies_among_the_calibration_images_move_the_outlier_limit_little(sh
     normal = np.random.default_rng(0).exponential(size=4000)
     count = int(share * len(normal))
     mixed = np.concatenate([normal[count:], np.full(count, 1e6)])
-    assert outlier_limit(normal) < outlier_limit(mixed) < most * outlier_limit(normal)
+    assert outlier_threshold(normal) < outlier_threshold(mixed) < most * outlier_threshold(normal)
 
 
 def test_no_score_is_an_outlier_where_most_are_the_same():
-    assert outlier_limit(np.array([0.0] * 9 + [1.0])) == np.inf
+    assert outlier_threshold(np.array([0.0] * 9 + [1.0])) == np.inf

@@ -34,19 +34,21 @@ def simulated(rng: np.random.Generator, share: float, knowledge: float = 1.0):
     Of six columns the first tells anomalies from normal images, the last is -log p of the run's own score.
     """
     anomalous = rng.random(1000) < share
-    own_C, own_R = rng.normal(size=200), rng.normal(size=600)
-    own_N = rng.normal(size=1000) + anomalous
-    normal, calibration, test = (rng.normal(size=(len(own), COLUMNS)) for own in (own_R, own_C, own_N))
+    inductive_C, inductive_R = rng.normal(size=200), rng.normal(size=600)
+    inductive_N = rng.normal(size=1000) + anomalous
+    normal, calibration, test = (
+        rng.normal(size=(len(own), COLUMNS)) for own in (inductive_R, inductive_C, inductive_N)
+    )
     test[:, 0] += 2 * knowledge * anomalous
-    normal[:, -1], test[:, -1] = (Tail.fit(own_C).nats(own) for own in (own_R, own_N))
-    calibration[:, -1] = leave_one_out_nats(own_C)
-    done = decide(*log_odds(normal, calibration, test, seed=0), own_C, own_N)
-    return anomalous, own_N, done
+    normal[:, -1], test[:, -1] = (Tail.fit(inductive_C).nats(own) for own in (inductive_R, inductive_N))
+    calibration[:, -1] = leave_one_out_nats(inductive_C)
+    done = decide(*log_odds(normal, calibration, test, seed=0), inductive_C, inductive_N)
+    return anomalous, inductive_N, done
 
 
-def gain(anomalous: np.ndarray, own_N: np.ndarray, done: Transduction) -> float:
+def gain(anomalous: np.ndarray, inductive_N: np.ndarray, done: Transduction) -> float:
     """ROC-AUC of the transduction less that of the run's own score."""
-    ours, theirs = (roc_auc(score_N[~anomalous], score_N[anomalous]) for score_N in (done.score_N, own_N))
+    ours, theirs = (roc_auc(score_N[~anomalous], score_N[anomalous]) for score_N in (done.score_N, inductive_N))
     return ours - theirs
 
 
@@ -54,8 +56,8 @@ def test_without_anomalies_the_boss_stands_alone():
     """What the classifiers learn of noise is seldom taken for knowledge: beyond two standard errors, once in 44."""
     alone = []
     for seed in range(60):
-        _, own_N, done = simulated(np.random.default_rng(seed), share=0.0)
-        alone.append(done.share == 0 and spearmanr(done.score_N, own_N)[0] > 0.999)
+        _, inductive_N, done = simulated(np.random.default_rng(seed), share=0.0)
+        alone.append(done.share == 0 and spearmanr(done.score_N, inductive_N)[0] > 0.999)
     assert np.mean(alone) >= 0.9
 
 
@@ -91,19 +93,24 @@ def test_the_promises_of_its_p_values_hold(share):
 
 
 def test_a_limit_of_standard_errors_decides(monkeypatch):
-    odds_C, odds_N, own_C, own_N = np.arange(9.0), np.arange(20.0) % 11, np.arange(9.0)[::-1], np.arange(20.0) % 7
+    odds_C, odds_N, inductive_C, inductive_N = (
+        np.arange(9.0),
+        np.arange(20.0) % 11,
+        np.arange(9.0)[::-1],
+        np.arange(20.0) % 7,
+    )
     p_N = conformal(odds_C, odds_N)
     z = (0.5 - p_N.mean()) / np.sqrt((1 / 9 + 1 / 20) / 12)
     assert excess(odds_C, odds_N) == pytest.approx(z)
     monkeypatch.setattr(transductive, "LEAST_Z", z - 1e-6)
-    found = decide(odds_C, odds_N, own_C, own_N)
+    found = decide(odds_C, odds_N, inductive_C, inductive_N)
     monkeypatch.setattr(transductive, "LEAST_Z", z + 1e-6)
-    none = decide(odds_C, odds_N, own_C, own_N)
+    none = decide(odds_C, odds_N, inductive_C, inductive_N)
     # Both scores are -log p, so that they can be added to those of other runs.
     np.testing.assert_array_equal(found.score_N, Tail.fit(odds_C).nats(odds_N))
-    np.testing.assert_array_equal(none.score_N, Tail.fit(own_C).nats(own_N))
+    np.testing.assert_array_equal(none.score_N, Tail.fit(inductive_C).nats(inductive_N))
     np.testing.assert_array_equal(found.p_value_N, p_N)
-    np.testing.assert_array_equal(none.p_value_N, conformal(own_C, own_N))
+    np.testing.assert_array_equal(none.p_value_N, conformal(inductive_C, inductive_N))
     assert found.share == pytest.approx(max(1 / 20, 1 - 2 * np.mean(p_N > 0.5)))
     assert none.share == 0
 
@@ -154,13 +161,13 @@ def transducer(sets) -> Transducer:
     return Transducer(scorer, Calibration.fit(scorer.table(calibration.images, calibration.rows)), "amounts", seed=0)
 
 
-def own_scores(transducer: Transducer, images: Images) -> np.ndarray:
+def inductive_scores(transducer: Transducer, images: Images) -> np.ndarray:
     table = transducer.scorer.table(images, np.arange(len(images)))
     return transducer.calibration.scores(table)["amounts"]
 
 
 def test_it_finds_what_is_not_in_the_training_set_without_a_label(sets, transducer):
-    first, second = (transducer(*sets, own_scores(transducer, sets[2])) for _ in range(2))
+    first, second = (transducer(*sets, inductive_scores(transducer, sets[2])) for _ in range(2))
     np.testing.assert_array_equal(first.score_N, second.score_N)
     assert roc_auc(first.score_N[:40], first.score_N[40:]) > 0.95
     assert first.share > 0.2
@@ -175,11 +182,11 @@ def test_calibration_normals_are_left_out_of_their_own_tail(sets, transducer, mo
         return np.zeros(40), np.zeros(80)
 
     monkeypatch.setattr(transductive, "log_odds", spy)
-    own_C, own_N = transducer.calibration.values_C["amounts"], own_scores(transducer, sets[2])
-    transducer(*sets, own_N)
+    inductive_C, inductive_N = transducer.calibration.values_C["amounts"], inductive_scores(transducer, sets[2])
+    transducer(*sets, inductive_N)
     assert [len(column_ND) for column_ND in given] == [120, 40, 80]
-    np.testing.assert_allclose(given[1][:, -1], leave_one_out_nats(own_C), rtol=1e-5)
-    np.testing.assert_allclose(given[2][:, -1], Tail.fit(own_C).nats(own_N), rtol=1e-4)
+    np.testing.assert_allclose(given[1][:, -1], leave_one_out_nats(inductive_C), rtol=1e-5)
+    np.testing.assert_allclose(given[2][:, -1], Tail.fit(inductive_C).nats(inductive_N), rtol=1e-4)
 
 
 def test_images_that_distances_were_fitted_to_are_not_their_own_neighbours(sets, transducer):
@@ -190,9 +197,9 @@ def test_images_that_distances_were_fitted_to_are_not_their_own_neighbours(sets,
         scorer.table(sets[1].images, sets[1].rows), distance="neighbours", reference=reference
     )
     fitted = Transducer(scorer, calibration, "amounts", seed=0)
-    fitted_N = np.ones(120, bool)
-    nats_N = fitted.describe(Sample(normal.images, normal.rows, fitted_N))[:, -1]
-    expected_N = calibration.nats("amounts", calibration.scores(reference, fitted_N)["amounts"])
+    in_reference_N = np.ones(120, bool)
+    nats_N = fitted.describe(Sample(normal.images, normal.rows, in_reference_N))[:, -1]
+    expected_N = calibration.nats("amounts", calibration.scores(reference, in_reference_N)["amounts"])
     np.testing.assert_allclose(nats_N, expected_N, rtol=1e-4)
     assert (nats_N > fitted.describe(normal)[:, -1]).mean() > 0.9
 
@@ -218,12 +225,12 @@ def test_stages_are_means_and_deviations_of_every_map(sets, transducer):
 def test_a_few_test_images_get_the_boss_score(sets, transducer, monkeypatch):
     normal, calibration, test = sets
     few = Images(test.array_NHWC[:4])
-    own_N = own_scores(transducer, few)
+    inductive_N = inductive_scores(transducer, few)
     monkeypatch.setattr(Transducer, "describe", None)  # nothing is computed in vain
-    done = transducer(normal, calibration, few, own_N)
+    done = transducer(normal, calibration, few, inductive_N)
     assert done.share == 0
-    np.testing.assert_array_equal(done.score_N, transducer.calibration.nats("amounts", own_N))
-    np.testing.assert_array_equal(done.p_value_N, conformal(transducer.calibration.values_C["amounts"], own_N))
+    np.testing.assert_array_equal(done.score_N, transducer.calibration.nats("amounts", inductive_N))
+    np.testing.assert_array_equal(done.p_value_N, conformal(transducer.calibration.values_C["amounts"], inductive_N))
 
 
 @pytest.mark.parametrize("name", ["conv", "views"])
@@ -236,6 +243,6 @@ def test_few_calibration_images_leave_the_boss_score(sets, transducer, monkeypat
     normal, calibration, test = sets
     few = Sample(calibration.images, calibration.rows[:4])
     calibrated = Calibration.fit(transducer.scorer.table(few.images, few.rows))
-    own_N = own_scores(transducer, test)
+    inductive_N = inductive_scores(transducer, test)
     monkeypatch.setattr(Transducer, "describe", None)
-    assert Transducer(transducer.scorer, calibrated, "amounts", seed=0)(normal, few, test, own_N).share == 0
+    assert Transducer(transducer.scorer, calibrated, "amounts", seed=0)(normal, few, test, inductive_N).share == 0

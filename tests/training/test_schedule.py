@@ -4,7 +4,7 @@ import pytest
 
 from hw8.config import TrainConfig
 from hw8.models.averaging import averaging_decay
-from hw8.training.schedule import learning_rate, paced
+from hw8.training.schedule import learning_rate, with_enough_steps
 
 CONFIG = TrainConfig(lr=1.0, warmup_share=0.1, final_lr_share=0.02)
 
@@ -40,4 +40,4 @@ def test_warm_up_is_rounded_up():
 
 def test_exactly_enough_steps_are_enough():
     preset = TrainConfig(epochs=20, batch_size=128, least_steps=60)
-    assert paced(preset, 384) == preset
+    assert with_enough_steps(preset, 384) == preset

@@ -27,7 +27,7 @@ from hw8.training import step as step_module
 from hw8.training.checkpoint import TrainingState
 from hw8.training.loop import Trainer
 from hw8.training.optimizers import AdamW
-from hw8.training.schedule import learning_rate, paced
+from hw8.training.schedule import learning_rate, with_enough_steps
 
 
 @pytest.fixture
@@ -62,12 +62,12 @@ def test_a_step_that_overflows_float16_is_skipped_and_counted(trainer):
     for name, parameter in trainer.state.model.named_parameters():
         torch.testing.assert_close(parameter.detach(), before[name], rtol=0, atol=0)
     assert trainer.state.scaler.get_scale() == 2.0**39
-    assert np.isfinite(trainer.settle())
+    assert np.isfinite(trainer.fetch_losses())
     assert trainer.state.progress.skipped_steps == 1
     assert trainer.state.progress.epoch_sums["norm"] == 0
     trainer.state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**4)
     trainer.step(trainer.splits.train[:64])
-    trainer.settle()
+    trainer.fetch_losses()
     assert trainer.state.progress.skipped_steps == 1
     assert (next(trainer.state.model.parameters()) != next(iter(before.values()))).any()
 
@@ -193,14 +193,16 @@ class TestPace:
 
     def test_by_hand(self):
         preset = TrainConfig(epochs=15, batch_size=128)
-        few = paced(preset, 120)
+        few = with_enough_steps(preset, 120)
         assert (few.epochs, few.batch_size) == (200, 64), "two steps an epoch"
-        middle = paced(preset, 3000)
+        middle = with_enough_steps(preset, 3000)
         assert (middle.epochs, middle.batch_size) == (15, 64), "24 steps an epoch are too few, 47 enough"
-        assert paced(preset, 3600) == preset, "29 steps an epoch"
-        assert paced(dataclasses.replace(preset, least_steps=0), 120) == dataclasses.replace(preset, least_steps=0)
-        assert paced(few, 120) == few
-        assert paced(dataclasses.replace(preset, batch_size=16), 100).batch_size == 16
+        assert with_enough_steps(preset, 3600) == preset, "29 steps an epoch"
+        assert with_enough_steps(dataclasses.replace(preset, least_steps=0), 120) == dataclasses.replace(
+            preset, least_steps=0
+        )
+        assert with_enough_steps(few, 120) == few
+        assert with_enough_steps(dataclasses.replace(preset, batch_size=16), 100).batch_size == 16
 
     def test_a_small_set_is_trained_for_as_many_steps_and_no_decoder_is_dead(self, quick, tmp_path):
         """150 images make two steps an epoch."""
@@ -214,9 +216,9 @@ class TestPace:
         assert not [line for line in finished.summary["warnings"] if "decoder is dead" in line]
         saved = session.RunFolder.open(tmp_path / "run")[1].train
         assert (saved.epochs, saved.least_steps) == (2, 80), "the settings are saved as the user gave them"
-        before = finished.folder.model.read_bytes()
+        before = finished.folder.model_file.read_bytes()
         session.resume_run(tmp_path / "run")
-        assert finished.folder.model.read_bytes() == before
+        assert finished.folder.model_file.read_bytes() == before
 
     def test_a_run_of_before_there_was_a_least_trains_for_its_epochs(self, quick):
         from hw8.config import from_mapping

@@ -52,8 +52,8 @@ def test_writes_what_a_run_folder_holds(trained):
     assert {"config.yaml", "model.safetensors", "resume.pt", "metrics.csv", "summary.json"} <= names
     assert any(name.startswith("events.out.tfevents") for name in names)
     assert not [name for name in names if name.endswith(".part")]
-    assert read_config(folder.config) == trained.config
-    lines = folder.metrics.read_text().splitlines()
+    assert read_config(folder.config_file) == trained.config
+    lines = folder.metrics_file.read_text().splitlines()
     assert lines[0].split(",")[:5] == ["epoch", "step", "lr", "train_loss", "held_out_loss"]
     assert len(lines) == 1 + trained.config.train.epochs
 
@@ -69,7 +69,7 @@ def test_summary_says_what_was_done(trained):
 
 
 def test_the_loss_falls(trained):
-    rows = np.genfromtxt(trained.folder.metrics, delimiter=",", names=True)
+    rows = np.genfromtxt(trained.folder.metrics_file, delimiter=",", names=True)
     assert rows["train_loss"][-1] < 0.7 * rows["train_loss"][0]
     assert rows["held_out_loss"][-1] < rows["held_out_loss"][0]
 
@@ -176,7 +176,7 @@ def test_a_last_epoch_ends_early_where_its_steps_are_too_many(quick, tmp_path, s
     per_epoch = 5
     config = changed(quick, train={"epochs": 9, "least_steps": 0, "most_steps": per_epoch + 3})
     run = train_run(config, tmp_path / "whole")
-    rows = np.genfromtxt(run.folder.metrics, delimiter=",", names=True)
+    rows = np.genfromtxt(run.folder.metrics_file, delimiter=",", names=True)
     assert rows["step"].tolist() == [per_epoch, per_epoch + 3]
     stop_at(per_epoch + 2, signal.SIGTERM)
     with pytest.raises(Interrupted, match=f"at step {per_epoch + 2} of {per_epoch + 3}"):
@@ -192,7 +192,7 @@ def test_a_stop_after_an_epoch_that_was_not_saved_saves_it(quick, whole, tmp_pat
 
     def stopping(self):
         if len(self.state.progress.history) == 2:
-            assert torch.load(self.folder.resume, weights_only=True)["progress"]["step"] == 5
+            assert torch.load(self.folder.resume_file, weights_only=True)["progress"]["step"] == 5
             os.kill(os.getpid(), signal.SIGTERM)
         return original(self)
 
@@ -329,7 +329,7 @@ def test_the_rate_of_an_epoch_is_that_of_its_steps_alone(quick, tmp_path, monkey
 
     monkeypatch.setattr(loop.Trainer, "save", save)
     run = train_run(changed(quick, train={"epochs": 2}), tmp_path / "run")
-    rate = np.genfromtxt(run.folder.metrics, delimiter=",", names=True)["images_per_second"][1]
+    rate = np.genfromtxt(run.folder.metrics_file, delimiter=",", names=True)["images_per_second"][1]
     assert len(run.splits.train) / rate < 50
 
 
@@ -373,7 +373,7 @@ def test_early_stopping(quick, tmp_path):
 
 def test_best_is_the_lowest_held_out_loss(quick, tmp_path):
     finished = train_run(changed(quick, train={"epochs": 6, "least_steps": 0, "lr": 0.1}), tmp_path / "run")
-    rows = np.genfromtxt(finished.folder.metrics, delimiter=",", names=True)
+    rows = np.genfromtxt(finished.folder.metrics_file, delimiter=",", names=True)
     assert finished.summary["best_epoch"] == 1 + rows["held_out_loss"].argmin()
 
 
@@ -392,17 +392,17 @@ def test_terms_that_a_model_names_are_added_to_its_loss(quick, tmp_path, monkeyp
 
     monkeypatch.setitem(MODELS, "fcn", with_term)
     finished = train_run(quick, tmp_path / "run")
-    rows = np.genfromtxt(finished.folder.metrics, delimiter=",", names=True)
+    rows = np.genfromtxt(finished.folder.metrics_file, delimiter=",", names=True)
     assert (rows["train_loss"] > 100).all()
     assert (rows["held_out_loss"] < 10).all(), "the held-out loss is the reconstruction's alone"
 
 
 def test_weights_are_averaged(quick, tmp_path):
     raw = train_run(changed(quick, train={"ema_decay": 0.0}), tmp_path / "raw")
-    saved = torch.load(raw.folder.resume, weights_only=True)
+    saved = torch.load(raw.folder.resume_file, weights_only=True)
     for name, value in saved["model"].items():
         torch.testing.assert_close(saved["average"][name], value, rtol=0, atol=0)
-    averaged = torch.load(train_run(quick, tmp_path / "averaged").folder.resume, weights_only=True)
+    averaged = torch.load(train_run(quick, tmp_path / "averaged").folder.resume_file, weights_only=True)
     assert any((averaged["average"][name] != value).any() for name, value in averaged["model"].items())
 
 
@@ -412,7 +412,7 @@ def test_weights_are_averaged(quick, tmp_path):
 def test_every_objective_in_every_precision(quick, tmp_path, precision, loss):
     config = dataclasses.replace(changed(quick, train={"loss": loss}), precision=precision)
     finished = train_run(config, tmp_path / "run")
-    rows = np.genfromtxt(finished.folder.metrics, delimiter=",", names=True)
+    rows = np.genfromtxt(finished.folder.metrics_file, delimiter=",", names=True)
     assert rows["held_out_loss"][-1] < rows["held_out_loss"][0]
 
 
@@ -427,10 +427,10 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(quick, tmp_path):
         train_run(changed(plain, train={"part_size": size}), tmp_path / f"{size}")
         curves.append((tmp_path / f"{size}" / "metrics.csv").read_text().splitlines()[1].split(",")[3:5])
     np.testing.assert_allclose(*np.array(curves, float), rtol=1e-4)
-    assert not create_model("fcn", 16, 3, {"norm": "batch"}).splits()
-    assert create_model("fcn", 16, 3, {"norm": "none"}).splits()
-    assert create_model("course_vae", 16, 3, {}).splits()
-    assert not create_model("vqvae", 16, 3, {}).splits()
+    assert not create_model("fcn", 16, 3, {"norm": "batch"}).allows_microbatches()
+    assert create_model("fcn", 16, 3, {"norm": "none"}).allows_microbatches()
+    assert create_model("course_vae", 16, 3, {}).allows_microbatches()
+    assert not create_model("vqvae", 16, 3, {}).allows_microbatches()
 
 
 def test_without_a_compiler_compile_says_what_is_missing(quick, tmp_path, monkeypatch):
