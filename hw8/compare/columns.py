@@ -168,5 +168,5 @@ def _of_kind(key: str) -> Column:
     """The column of one kind of anomaly; a kind that is named like another column keeps the prefix."""
     kind = key.removeprefix(KIND.key)
     # Without a prefix, a kind called "macro" would take the place of the mean over kinds.
-    taken = {"preset", "failed", "", *(column.heading for column in COLUMNS)}
-    return dataclasses.replace(KIND, key=key, heading=key if kind in taken else kind)
+    reserved = {"preset", "failed", "", *(column.heading for column in COLUMNS)}
+    return dataclasses.replace(KIND, key=key, heading=key if kind in reserved else kind)

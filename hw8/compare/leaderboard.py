@@ -24,7 +24,7 @@ from hw8.compare.columns import Measured, figures, without_label_figures
 from hw8.config import DataConfig, RunConfig, from_mapping, read_config
 from hw8.config.presets import PRESETS, changed, load_preset, unknown_preset
 from hw8.data.sources import Source, open_source
-from hw8.data.splits import scored_images, split_rows
+from hw8.data.splits import images_to_score, split_rows
 from hw8.evaluation.classical import CLASSICAL, classical_crop, described, fit_classical
 from hw8.evaluation.held_out import evaluate_held_out
 from hw8.evaluation.metrics import Evaluation, evaluate
@@ -34,7 +34,7 @@ from hw8.runs.train import resume_run, train_run
 from hw8.runs.unaligned import settings_for
 from hw8.scoring.tails import check_scores
 
-Entry = tuple[str, int]  # preset and seed
+RunKey = tuple[str, int]  # preset and seed
 Row = dict[str, Any]
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Contest:
             if name not in CLASSICAL and name not in PRESETS:
                 raise unknown_preset(name, described())
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[RunKey]:
         """Preset and seed of every run, a whole round of presets for each seed."""
         return list(dict.fromkeys((name, seed) for seed in self.seeds for name in self.presets))
 
@@ -75,7 +75,7 @@ def compare(contest: Contest, advance: Callable[[pd.DataFrame], object] = lambda
     """
     with locked(contest.folder):
         source = open_source(contest.data)
-        scored = scored_images(source, DataConfig())
+        scored = images_to_score(source, DataConfig())
         images = {"fingerprint": source.training().fingerprint(), "test": scored.fingerprint()}
         plans = {entry: _settings(contest, source, images, *entry) for entry in contest.entries()}
         rows = _finished_rows(contest.folder)
@@ -109,7 +109,7 @@ def compare(contest: Contest, advance: Callable[[pd.DataFrame], object] = lambda
         return _table(rows)
 
 
-def run_name(entry: Entry) -> str:
+def run_name(entry: RunKey) -> str:
     """The folder of a run within the contest's."""
     return f"{entry[0]}-{entry[1]}"
 
@@ -126,7 +126,7 @@ def _settings(contest: Contest, source: Source, images: dict[str, str], name: st
     return {"config": config, **images}
 
 
-def _finished_rows(folder: Path) -> dict[Entry, Row]:
+def _finished_rows(folder: Path) -> dict[RunKey, Row]:
     """The rows of the finished runs in a folder, oldest first. Raises InputError for a damaged result."""
     rows = {}
     for path in sorted(folder.glob("*/result.json"), key=lambda path: path.stat().st_mtime):
@@ -165,7 +165,7 @@ def _labels_digest(source: Source) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
 
 
-def _table(rows: dict[Entry, Row]) -> pd.DataFrame:
+def _table(rows: dict[RunKey, Row]) -> pd.DataFrame:
     """The rows as a table; `same` is equal in runs that differ only in the name of their preset and their seed."""
     table = []
     for row in rows.values():
@@ -177,7 +177,7 @@ def _table(rows: dict[Entry, Row]) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def _run(source: Source, entry: Entry, settings: dict[str, Any], folder: Path) -> Row:
+def _run(source: Source, entry: RunKey, settings: dict[str, Any], folder: Path) -> Row:
     """Train or fit, score and measure one entry; its result.json is written last."""
     name, seed = entry
     release_memory()  # so that the peak is of this run, not of the one before
@@ -219,7 +219,7 @@ def _is_begun(config: RunConfig, config_file: Path) -> bool:
 
 def _fit(source: Source, config: RunConfig, folder: Path) -> tuple[Measured, Evaluation | None]:
     """Fit a classical baseline and score the test set."""
-    name, images, test = config.preset, source.training(config.data.crop), scored_images(source, config.data)
+    name, images, test = config.preset, source.training(config.data.crop), images_to_score(source, config.data)
     # Cut as for presets: neither the rows that measure nor those that calibrate are fitted to.
     splits = split_rows(len(images), config.data)
     started = time.perf_counter()

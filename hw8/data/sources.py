@@ -47,7 +47,7 @@ class Source:
         return array_exists(self.folder / TESTING)
 
     @property
-    def scored_name(self) -> str:
+    def test_set_name(self) -> str:
         """What is scored, in words: the test set or, where there is none, held-out images."""
         return self.name if self.has_test_set else f"development images of {self.name}, which has no test set"
 

@@ -23,9 +23,9 @@ class Splits:
     development: np.ndarray
 
 
-def evenly_spaced(rows: np.ndarray, most: int) -> np.ndarray:
-    """Return at most `most` of the rows at equal distances, the first and the last among them."""
-    return rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int)]
+def evenly_spaced(rows: np.ndarray, max_count: int) -> np.ndarray:
+    """Return at most `max_count` of the rows at equal distances, the first and the last among them."""
+    return rows[np.linspace(0, len(rows) - 1, min(max_count, len(rows))).round().astype(int)]
 
 
 def reference_rows(splits: Splits) -> np.ndarray:
@@ -56,7 +56,7 @@ def split_rows(count: int, config: DataConfig) -> Splits:
     return Splits(np.sort(train), np.sort(calibration), np.sort(development))
 
 
-def scored_images(source: Source, config: DataConfig) -> Images:
+def images_to_score(source: Source, config: DataConfig) -> Images:
     """The images to score, cropped: the test set or, where there is none, the development images. Raises InputError."""
     if source.has_test_set:
         return source.testing(config.crop)
@@ -65,8 +65,8 @@ def scored_images(source: Source, config: DataConfig) -> Images:
     return Images(development, config.crop, f"{images.name} (development images)")
 
 
-def scored_files(source: Source, config: DataConfig) -> list[str] | None:
-    """The picture files behind `scored_images`, in their order; None where nothing names them."""
+def files_to_score(source: Source, config: DataConfig) -> list[str] | None:
+    """The picture files behind `images_to_score`, in their order; None where nothing names them."""
     if source.has_test_set:
         return source.file_names(TESTING_FILES, len(source.testing()))
     count = len(source.training())

@@ -36,7 +36,7 @@ class Catalogue:
             ScoredRun(name, trained, trained.open_test(source))
             for name, trained in zip(names, trained_runs, strict=True)
         ]
-        self.images, self.data = self.runs[0].images, source.scored_name
+        self.images, self.data = self.runs[0].images, source.test_set_name
         self.labels: Labels | None = source.labels(len(self.images))
         self.file_names = trained_runs[0].file_names(source)
         self.error: Exception | None = None

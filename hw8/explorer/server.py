@@ -112,8 +112,8 @@ def _csv(catalogue: Catalogue, request: Request) -> str:
 
 def _query(request: Request) -> Query:
     """The images that a request asks for. Raises InputError for a number that is none."""
-    given, above = request.query_params, None
-    if text := given.get("t", ""):
+    parameters, above = request.query_params, None
+    if text := parameters.get("t", ""):
         try:
             above = float(text)
         except ValueError:
@@ -121,8 +121,9 @@ def _query(request: Request) -> Query:
         if not math.isfinite(above):
             raise InputError(f"t = {text[:20]!r} is not a number")
     return Query(
-        run=_whole_number(request, "run", 0), by=given.get("by", "score"), ascending=given.get("order") == "up",
-        show=given.get("show", "all"), kind=given.get("kind", ""), text=given.get("q", ""), above=above,
+        run=_whole_number(request, "run", 0), by=parameters.get("by", "score"), above=above,
+        ascending=parameters.get("order") == "up", show=parameters.get("show", "all"),
+        kind=parameters.get("kind", ""), text=parameters.get("q", ""),
     )  # fmt: skip
 
 

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 
 
-def averaging_decay(step: int, longest: float) -> float:
-    """Decay at a step, from 0.1 up to `longest`: short memory at first, so that early weights are forgotten."""
-    return min(longest, (1 + step) / (10 + step))  # TensorFlow's ExponentialMovingAverage has this ramp
+def averaging_decay(step: int, max_decay: float) -> float:
+    """Decay at a step, from 0.1 up to `max_decay`: short memory at first, so that early weights are forgotten."""
+    return min(max_decay, (1 + step) / (10 + step))  # TensorFlow's ExponentialMovingAverage has this ramp
 
 
 @torch.no_grad()

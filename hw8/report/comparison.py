@@ -15,7 +15,7 @@ from hw8.compare.tables import head, meanings, notes, readable
 from hw8.config import DataConfig
 from hw8.data.labels import Labels
 from hw8.data.sources import Source
-from hw8.data.splits import scored_files, scored_images
+from hw8.data.splits import files_to_score, images_to_score
 from hw8.evaluation.classical import CLASSICAL, classical_crop
 from hw8.report import plots
 from hw8.report.drawings import AGREEMENT, LATENTS, LOSSES, latent_map, mapped_rows, training_curves
@@ -75,14 +75,14 @@ class Method:
     latents: Markup | None = None
 
     @classmethod
-    def of(cls, compared: Compared, name: str, score_N: np.ndarray, others: np.ndarray) -> "Method":
-        """Explain a preset's scores, with maps of these `others` rows. Raises InputError if its weights are damaged."""
+    def of(cls, compared: Compared, name: str, score_N: np.ndarray, map_rows: np.ndarray) -> "Method":
+        """Explain a preset's scores, with maps of these rows. Raises InputError if its weights are damaged."""
         labels, folder = compared.labels, compared.first_seed(name)
         if name in CLASSICAL:
             scores = Scores(name, score_N, None)
             crop = classical_crop(name, compared.source.training().side)
-            images = scored_images(compared.source, DataConfig(crop=crop))
-            groups = choose(scores, labels, EACH, SPREAD) | {"others": others}
+            images = images_to_score(compared.source, DataConfig(crop=crop))
+            groups = choose(scores, labels, EACH, SPREAD) | {"others": map_rows}
             return cls(scores, cards(scores, images, labels, None, groups), [])
         trained = TrainedRun.load(folder.path)
         # The calibration knows scores before the transduction, and scores.csv holds those after it.
@@ -92,10 +92,10 @@ class Method:
         explainer = Explainer.for_images(trained, images)
         mapped = mapped_rows(len(images))
         table = trained.scorer.with_evidence(("latent",)).table(images, mapped)
-        groups = choose(scores, labels, EACH, SPREAD) | {"others": others}
+        groups = choose(scores, labels, EACH, SPREAD) | {"others": map_rows}
         return cls(
             scores,
-            with_maps(cards(scores, images, labels, explainer, groups), trained, images, others),
+            with_maps(cards(scores, images, labels, explainer, groups), trained, images, map_rows),
             [f"{name}: {line}" for line in warnings_of(folder.read_summary())],
             explainer.normals,
             training_curves(folder, name),
@@ -112,7 +112,7 @@ def write_comparison(compared: Compared, out: Path, command: str) -> None:
     table = with_differences(table, compared.rows, compared.folder, compared.labels)
     names = table["preset"].tolist()
     methods, pairs = _explained(compared, names)
-    images, files = scored_images(compared.source, DataConfig()), scored_files(compared.source, DataConfig())
+    images, files = images_to_score(compared.source, DataConfig()), files_to_score(compared.source, DataConfig())
     named_cards = [
         (dataclasses.replace(method.scores, name=marked(method.scores.name)), with_files(method.cards, files))
         for method in methods
@@ -130,7 +130,7 @@ def write_comparison(compared: Compared, out: Path, command: str) -> None:
     write_page(
         out.with_name(out.name + ".html"),
         "comparison.html.j2",
-        title=f"Comparison on {compared.source.scored_name}",
+        title=f"Comparison on {compared.source.test_set_name}",
         sections=SECTIONS.items(),
         pairs=pairs,
         paired=[marked(name) for name in names[:PAIRED]],
@@ -156,8 +156,8 @@ def _explained(compared: Compared, names: list[str]) -> tuple[list[Method], dict
     pairs = disagreements([score_by_name[name] for name in names[:PAIRED]], compared.labels)
     methods = []
     for place, name in enumerate(names):
-        others = {row for pair in pairs["of"] if place in (pair["by"], pair["not"]) for row in pair["ids"]}
-        methods.append(Method.of(compared, name, score_by_name[name], np.array(sorted(others), int)))
+        map_rows = {row for pair in pairs["of"] if place in (pair["by"], pair["not"]) for row in pair["ids"]}
+        methods.append(Method.of(compared, name, score_by_name[name], np.array(sorted(map_rows), int)))
     return methods, pairs
 
 

@@ -127,12 +127,12 @@ class Explainer:
         parts = trained.evidence_p_values(scores)
         shares = trained.shares(table)
         if shares:
-            every = joint_deviations(calibration, table, trained.scorer.model.components())
-            deviations = [_adding_most(every, row) for row in range(len(batch_BHWC))]
+            by_evidence = joint_deviations(calibration, table, trained.scorer.model.components())
+            deviations = [_adding_most(by_evidence, row) for row in range(len(batch_BHWC))]
         else:
-            every = single_deviations(calibration, table, parts)
+            by_evidence = single_deviations(calibration, table, parts)
             deviations = [(of_image, {}) for of_image in self._furthest(table, len(batch_BHWC))]
-        words = in_words(every, p_value_B)
+        words = in_words(by_evidence, p_value_B)
         if trained.config.scoring.transductive:
             words = [USUAL_ALONE if text == USUAL else text for text in words]
         explanations = []

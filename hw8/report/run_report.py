@@ -72,8 +72,8 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str, expl
     write_page(
         out,
         "run.html.j2",
-        title=f"{name}{f' ({preset})' if preset not in ('', name) else ''} on {source.scored_name}",
-        facts=_facts(trained, summary, source.scored_name, len(images), predicted.share),
+        title=f"{name}{f' ({preset})' if preset not in ('', name) else ''} on {source.test_set_name}",
+        facts=_facts(trained, summary, source.test_set_name, len(images), predicted.share),
         transductive=is_transductive,
         warnings=warnings_of(summary),
         evaluation=evaluation,

@@ -13,7 +13,7 @@ from hw8.config import FUSED, JOINT, TWO_SIDED, Device, RunConfig
 from hw8.data.arrays import Images
 from hw8.data.loader import in_batches
 from hw8.data.sources import Source, open_source, source_folder
-from hw8.data.splits import Splits, reference_rows, scored_files, scored_images, split_rows
+from hw8.data.splits import Splits, files_to_score, images_to_score, reference_rows, split_rows
 from hw8.data.synthetic import Change
 from hw8.scoring.appearance import Appearance
 from hw8.scoring.calibration import Calibration, Table
@@ -176,7 +176,7 @@ class TrainedRun:
         """
         if self._scores_development(source):
             self.open_training()  # refuses other images than it was trained on
-            images = scored_images(source, self.config.data)
+            images = images_to_score(source, self.config.data)
             log.info(
                 "%s: has no test set; its %s development images, held out from training, are scored in its place",
                 source.name, f"{len(images):,}",
@@ -193,7 +193,7 @@ class TrainedRun:
 
     def file_names(self, source: Source) -> list[str] | None:
         """The picture files behind the images of `open_test`, in their order; None where nothing names them."""
-        return scored_files(source, self.config.data)
+        return files_to_score(source, self.config.data)
 
     def check_held_out_with(self, others: Sequence["TrainedRun"], source: Source) -> None:
         """Raise InputError if held-out images are scored for lack of a test set, and the others held out other ones."""

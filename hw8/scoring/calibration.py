@@ -52,8 +52,8 @@ class Gaussian:
         from sklearn.covariance import LedoitWolf
 
         if distance == "euclidean":
-            columns_D = value_CD.shape[1]
-            return cls(np.zeros(columns_D), np.ones(columns_D), np.eye(columns_D), value_CD)
+            column_count = value_CD.shape[1]
+            return cls(np.zeros(column_count), np.ones(column_count), np.eye(column_count), value_CD)
         low_D, location_D, high_D = np.percentile(value_CD, (25, 50, 75), axis=0)
         scale_D, spread_D = (high_D - low_D) / 1.349, value_CD.std(axis=0)
         # Counts that are mostly zero have no interquartile range; what never varies keeps its own unit.

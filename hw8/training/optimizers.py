@@ -17,14 +17,14 @@ ITERATIONS = 5
 SCALE = 0.2
 
 
-def clip_gradients(model: nn.Module, most: float) -> Tensor:
-    """Scale all gradients together so that their norm is `most` at most; return the norm before, a scalar."""
+def clip_gradients(model: nn.Module, max_norm: float) -> Tensor:
+    """Scale all gradients together so that their norm is `max_norm` at most; return the norm before, a scalar."""
     weights = [p for p in model.parameters() if p.grad is not None]
     norm = torch.nn.utils.get_total_norm([cast(Tensor, p.grad) for p in weights])
     # PyTorch multiplies in any case, if only by 1, so that it need not wait for a GPU. On a CPU nothing is waited for,
     # and a pass over memory saved.
-    if norm.device.type != "cpu" or not norm + 1e-6 <= most:
-        torch.nn.utils.clip_grads_with_norm_(weights, most, norm)
+    if norm.device.type != "cpu" or not norm + 1e-6 <= max_norm:
+        torch.nn.utils.clip_grads_with_norm_(weights, max_norm, norm)
     return norm
 
 
@@ -67,10 +67,10 @@ class Muon(AdamW):
         if overflowed is None:
             torch._foreach_lerp_(momenta, grads, 1 - MOMENTUM)
         else:
-            kept = 1 - overflowed
-            lr, grads = lr * kept, [grad.where(kept > 0, 0.0) for grad in grads]
+            applies = 1 - overflowed
+            lr, grads = lr * applies, [grad.where(applies > 0, 0.0) for grad in grads]
             for momentum, grad in zip(momenta, grads, strict=True):
-                momentum.lerp_(grad, (1 - MOMENTUM) * kept)
+                momentum.lerp_(grad, (1 - MOMENTUM) * applies)
         ahead = torch._foreach_lerp(grads, momenta, MOMENTUM)
         matrices = orthogonalised([gradient.flatten(1) for gradient in ahead])
         torch._foreach_mul_(kernels, 1 - lr * weight_decay)
