@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from hw8.models.blocks import Autoencoder, FourWidths, Layers, Size, ToMap, conv_down, conv_up, smallest_map
+from hw8.models.blocks import Autoencoder, FourWidths, Layers, Projection, Size, ToMap, conv_down, conv_up, smallest_map
 from hw8.models.registry import model_options, register_model
 
 
@@ -21,7 +21,7 @@ class ConvOptions:
 def conv_encoder(side: int, channels: int, widths: Sequence[int], latent: int) -> Layers:
     """Four 4x4 convolutions at stride 2, then a linear map to a latent (N, latent)."""
     maps = conv_down([channels, *widths])
-    return Layers(*maps, nn.Flatten(), nn.Linear(widths[-1] * smallest_map(side) ** 2, latent))
+    return Layers(*maps, nn.Flatten(), Projection(widths[-1] * smallest_map(side) ** 2, latent))
 
 
 def conv_decoder(side: int, channels: int, widths: Sequence[int], latent: int) -> Layers:

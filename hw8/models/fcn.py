@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
-from hw8.models.blocks import Autoencoder, Layers, Norm, Size
+from hw8.models.blocks import Autoencoder, Layers, Norm, Projection, Size
 from hw8.models.registry import model_options, register_model
 
 
@@ -29,14 +29,14 @@ def dense(sizes: Sequence[int], norm: Norm) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
         norms = [nn.BatchNorm1d(outputs)] if norm == "batch" else []
-        layers.append(nn.Sequential(nn.Linear(inputs, outputs, bias=not norms), *norms, nn.ReLU()))
+        layers.append(nn.Sequential(Projection(inputs, outputs, bias=not norms), *norms, nn.ReLU()))
     return layers
 
 
 def fcn_encoder(side: int, channels: int, widths: Sequence[int], latent: int, norm: Norm) -> Layers:
     """All pixels of an image, through hidden layers of `widths`, to a latent (N, latent)."""
     sizes = [channels * side * side, *widths]
-    return Layers(nn.Flatten(), *dense(sizes, norm), nn.Linear(sizes[-1], latent))
+    return Layers(nn.Flatten(), *dense(sizes, norm), Projection(sizes[-1], latent))
 
 
 def fcn_decoder(side: int, channels: int, widths: Sequence[int], latent: int, norm: Norm) -> Layers:

@@ -13,7 +13,17 @@ from torch.nn import functional as F
 
 from hw8.base.device import constant
 from hw8.config.limits import Positive
-from hw8.models.blocks import Autoencoder, FourWidths, Layers, ResidualBlock, Size, conv_down, in_float32, smallest_map
+from hw8.models.blocks import (
+    Autoencoder,
+    FourWidths,
+    Layers,
+    Projection,
+    ResidualBlock,
+    Size,
+    conv_down,
+    in_float32,
+    smallest_map,
+)  # fmt: skip
 from hw8.models.conv import conv_decoder
 from hw8.models.output import Output
 from hw8.models.registry import model_options, register_model
@@ -62,7 +72,7 @@ class Recogniser(Autoencoder):
 
     def __init__(self, side: int, channels: int, options: RecogniserOptions) -> None:
         features = options.widths[-1]
-        project = nn.Sequential(nn.Flatten(), nn.Linear(features * smallest_map(side) ** 2, options.latent))
+        project = nn.Sequential(nn.Flatten(), Projection(features * smallest_map(side) ** 2, options.latent))
         super().__init__(project, conv_decoder(side, channels, DECODER_WIDTHS, options.latent))
         self.features = recogniser_encoder(channels, options.widths)
         self.names = parameter_names(channels)

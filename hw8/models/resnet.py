@@ -5,7 +5,17 @@ from itertools import pairwise
 
 from torch import nn
 
-from hw8.models.blocks import Autoencoder, FourWidths, Layers, ResidualBlock, Size, ToMap, conv_down, smallest_map
+from hw8.models.blocks import (
+    Autoencoder,
+    FourWidths,
+    Layers,
+    Projection,
+    ResidualBlock,
+    Size,
+    ToMap,
+    conv_down,
+    smallest_map,
+)
 from hw8.models.registry import model_options, register_model
 
 
@@ -23,7 +33,7 @@ def resnet_encoder(side: int, channels: int, widths: Sequence[int], latent: int)
     """A strided stem, three halving residual stages, then a linear map to a latent (N, latent)."""
     stem = conv_down([channels, widths[0]])
     stages = [ResidualBlock(inputs, outputs, 2) for inputs, outputs in pairwise(widths)]
-    return Layers(*stem, *stages, nn.Flatten(), nn.Linear(widths[-1] * smallest_map(side) ** 2, latent))
+    return Layers(*stem, *stages, nn.Flatten(), Projection(widths[-1] * smallest_map(side) ** 2, latent))
 
 
 def resnet_decoder(side: int, channels: int, widths: Sequence[int], latent: int) -> Layers:
