@@ -71,6 +71,12 @@ def is_in_the_way(folder: Path) -> bool:
     return folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
 
 
+def check_replaceable(path: Path, setting: str, header: str) -> None:
+    """Raise InputError if a file that would be replaced does not begin with `header`: then hw8 did not write it."""
+    if path.is_file() and not path.read_bytes()[: len(header)] == header.encode():
+        raise InputError(f"`{setting}` {path}: is another file, which would be lost; choose another name")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to `path`, whole or not at all. Raises InputError if that fails."""
     with atomic_write(path) as temporary:

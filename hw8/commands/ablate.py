@@ -27,10 +27,12 @@ class Arguments:
 def main() -> None:
     """Parse, measure, and print the table."""
     arguments = parse(Arguments, __doc__ or "")
-    from hw8.base.files import write_text
+    from hw8.base.files import check_replaceable, write_text
     from hw8.compare.ablation import ablate
     from hw8.training.run_folder import newest_run
 
+    if arguments.out:
+        check_replaceable(arguments.out, "out", "score,")
     table = ablate(arguments.folder or newest_run(), arguments.data)
     print(table.to_string(float_format="{:.3f}".format))
     print("ROC-AUC; held_out and unseen: macro, without labels, against two sets of synthetic anomalies")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import tyro
 
+from hw8.base.errors import InputError
 from hw8.commands.parsing import Omittable, parse
 
 
@@ -31,6 +32,8 @@ def main() -> None:
     from hw8.report.explanation import draw_explanation, explain
     from hw8.training.run_folder import newest_run
 
+    if arguments.out and arguments.out.suffix != ".png":
+        raise InputError(f"`out` {arguments.out}: must end in .png")
     folder = arguments.folder or newest_run()
     explanation = explain(folder, arguments.data, arguments.image, arguments.training)
     name = Path(arguments.image).with_suffix("").as_posix().replace("/", "-")  # of its folder too: names may repeat

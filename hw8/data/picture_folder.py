@@ -110,9 +110,10 @@ def read_images(
     Raises InputError, a ValueError, naming the first file that cannot be read, if there is none, or for another side
     than 4 to 1,024 pixels, another number of channels than 1 or 3, or an unknown `crop`.
     """
-    if not SMALLEST_SIDE <= side <= LARGEST_SQUARE or channels not in (1, 3) or crop not in CROPS:
+    is_side = isinstance(side, int | np.integer) and SMALLEST_SIDE <= side <= LARGEST_SQUARE
+    if not is_side or channels not in (1, 3) or crop not in CROPS:
         allowed = f"`side` {SMALLEST_SIDE} to {LARGEST_SQUARE}, `channels` 1 or 3, `crop` {', '.join(CROPS)}"
-        raise InputError(f"side={side}, channels={channels}, crop={crop!r}: there are {allowed}")
+        raise InputError(f"side={side!r}, channels={channels}, crop={crop!r}: there are {allowed}")
     root, names = named_pictures(pictures)
     images = []
     for name, image in zip(names, read_pictures(root, names, side, channels, crop), strict=True):

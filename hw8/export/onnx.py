@@ -144,8 +144,17 @@ def _converted(run: TrainedRun) -> bytes:
     try:
         return to_onnx(ScoreGraph(run), _metadata(run))
     except Exception as error:  # PyTorch's exporter and ONNX have no common exception
+        if _is_interruption(error):
+            raise KeyboardInterrupt from None
         reason = error_reason(error, 160)
         raise InputError(f"`run` {run.name}: PyTorch cannot export its model ({reason})") from None
+
+
+def _is_interruption(error: BaseException | None) -> bool:
+    """Whether an error came from Ctrl-C, which PyTorch's exporter takes for a failure of its own."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _metadata(run: TrainedRun) -> dict[str, str]:

@@ -16,6 +16,10 @@ TABLE = "labels.csv"
 # `good` is what MVTec AD and the sets made after it call the normal pictures.
 NORMAL_FOLDERS = frozenset({NORMAL, "good"})
 ANOMALY_FOLDER = "anomaly"
+# Folders whose pictures are hardly normal ones to train on, by the names that inspection sets give them.
+SUSPICIOUS_FOLDERS = frozenset(
+    ["test", "ground_truth", "anomalies", "abnormal", "bad", "defect", "defects", "defective", "faulty", "ng", "nok"]
+)
 # Of the normal pictures, held back to be told from anomalies; a fifth is customary. A smaller share makes ROC-AUC
 # uncertain, a larger one leaves less to train on.
 TEST_SHARE = 0.2
@@ -26,8 +30,8 @@ class Parts:
     """The pictures of a folder to train on and to test with, in the order of the arrays.
 
     `testing` holds names and kinds, NORMAL for normal pictures; the kinds count as labels only if it is `labelled`.
-    `repeated` training images are equal to another one, `shared` test images to a training image: known once written.
-    `held_back` of the test pictures were meant for training.
+    Parts that are `test_only` need no training pictures. `repeated` training images are equal to another one, `shared`
+    test images to a training image: known once written. `held_back` of the test pictures were meant for training.
     """
 
     folder: PictureFolder
@@ -35,6 +39,7 @@ class Parts:
     training: list[str]
     testing: list[tuple[str, str]]
     labelled: bool = False
+    test_only: bool = False
     repeated: int = 0
     shared: int = 0
     held_back: int = 0
@@ -48,8 +53,10 @@ class Parts:
     def check(self) -> None:
         """Raise InputError if there are too few pictures to train on, or labels of normal or anomalous ones only."""
         kinds = set(self.kinds)
-        if len(self.training) < SMALLEST:
+        if len(self.training) < SMALLEST and not self.test_only:
             problem = f"{len(self.training)} normal pictures to train on; at least {SMALLEST} are needed"
+            if self.testing:
+                problem += "; `test_share` 1 makes a test set of all, for a run that is trained already"
         elif self.labelled and NORMAL not in kinds:
             problem = "no normal picture to test on beside the anomalies; add some"
         elif self.labelled and kinds == {NORMAL}:
@@ -73,12 +80,21 @@ def recognise(folder: PictureFolder) -> Parts:
     tops = {head[0] for head in heads if head}
     if any(head[0] == "train" and head[1] in NORMAL_FOLDERS for head in heads if len(head) == 2):
         return _by_folder(folder, "train/ and test/: folders of normal pictures and of anomalies", True)
+    if tops == {"test"}:
+        return _by_folder(folder, "test/: folders of normal pictures and of anomalies", True)
     if {"train", "test"} <= tops:
         raise folder.refusal(f"has train/ and test/, but no pictures in train/{NORMAL}/; move the normal ones there")
     if tops & NORMAL_FOLDERS:
         return _by_folder(folder, f"{NORMAL}/ and {ANOMALY_FOLDER}/: folders of pictures by kind", False)
     if ANOMALY_FOLDER in tops:
         raise folder.refusal(f"has {ANOMALY_FOLDER}/, but no pictures in {NORMAL}/; move the normal ones there")
+    folders_of = ((name, {word.lower() for word in name.split("/")[:-1]} & SUSPICIOUS_FOLDERS) for name in folder.names)
+    if suspicious := [(name, min(words)) for name, words in folders_of if words]:
+        names = ", ".join(sorted({word for _, word in suspicious}))
+        raise folder.refusal(
+            f"every picture would be taken as normal, also {len(suspicious):,} in folders named {names}; prepare one "
+            f"object at a time, its normal pictures in {NORMAL}/ or train/good/, or rename these folders"
+        )
     return Parts(folder, "plain folder: every picture is taken as normal", folder.names, [])
 
 
@@ -151,22 +167,25 @@ def _read_kinds(path: Path, pictures: set[str]) -> dict[str, str]:
 def split(parts: Parts, share: float | None, seed: int) -> Parts:
     """Hold `share` of the normal pictures back to test on, drawn by seed, and shuffle the test part by the same seed.
 
-    None holds a fifth back if there are anomalies, but no normal pictures to test on. Raises InputError if a part is
-    too small, or if a share is asked for and the folder has normal test pictures of its own.
+    None holds a fifth back if there are anomalies, but no normal pictures to test on; 1 makes a test set of all. Raises
+    InputError if a part is too small, or if a share is asked for and the folder has normal test pictures of its own.
     """
     labelled = any(kind != NORMAL for _, kind in parts.testing)
     has_own = any(kind == NORMAL for _, kind in parts.testing)
-    if share is not None and has_own:
+    test_only = share == 1
+    if share is not None and has_own and parts.training:
         raise InputError(f"`test_share` {share:g}: {parts.folder.root} has a test part of its own; omit `test_share`")
     if share is None:
         share = TEST_SHARE if labelled and not has_own else 0.0
     # RandomState's stream is frozen (NEP 19): the same folder is split in the same way by every NumPy.
     random, count = np.random.RandomState(seed), len(parts.training)
-    order, held_back = random.permutation(count), max(1, round(count * share)) if share else 0
+    order, held_back = random.permutation(count), max(1, round(count * share)) if share and count else 0
     testing = [(parts.training[row], NORMAL) for row in np.sort(order[:held_back])]
     testing += sorted(parts.testing, key=lambda picture: picture[1] != NORMAL)
     testing = [testing[row] for row in random.permutation(len(testing))]
     training = [parts.training[row] for row in np.sort(order[held_back:])]
-    parts = dataclasses.replace(parts, training=training, testing=testing, labelled=labelled, held_back=held_back)
+    parts = dataclasses.replace(
+        parts, training=training, testing=testing, labelled=labelled, test_only=test_only, held_back=held_back
+    )
     parts.check()
     return parts

@@ -21,7 +21,8 @@ class Preparation:
     grey: bool = False
     """One channel instead of three."""
     test_share: float | None = None
-    """Share of the normal pictures held back to test on. Default: 0.2 where anomalies are labelled, else none."""
+    """Share of the normal pictures held back to test on; 1 makes a test set of all, for a run that is trained already.
+    Default: 0.2 where anomalies are labelled, else none."""
     unlabelled: bool = False
     """All pictures are images to score that nobody has labelled: a test set, and no training set."""
     seed: int = 0
@@ -35,8 +36,8 @@ class Preparation:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 raise InputError(f"`{name}` {value}: must be {low} to {high}")
-        if self.test_share is not None and not 0 < self.test_share < 1:
-            raise InputError(f"`test_share` {self.test_share:g}: must lie between 0 and 1")
+        if self.test_share is not None and not 0 < self.test_share <= 1:
+            raise InputError(f"`test_share` {self.test_share:g}: must be more than 0 and at most 1")
         if self.test_share is not None and self.unlabelled:
             raise InputError("`unlabelled` makes a test set of all pictures; omit `test_share`")
 

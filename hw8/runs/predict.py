@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hw8.base.errors import InputError
-from hw8.base.files import atomic_write, write_table
+from hw8.base.files import atomic_write, check_replaceable, write_table
 from hw8.base.processes import processes
 from hw8.base.threads import computing_threads
 from hw8.config import Device
@@ -248,6 +248,9 @@ def _check_names(out: Path, evidence: Path | None, runs: list[Path]) -> None:
         raise InputError(f"`evidence` {evidence}: is the name of another file that is written; choose another")
     if evidence is not None and len(runs) > 1:
         raise InputError(f"`evidence` {evidence}: needs a single `run`; each run has evidence of its own")
+    check_replaceable(out, "out", "ID,score")
+    if evidence is not None and evidence.suffix == ".csv":
+        check_replaceable(evidence, "evidence", "ID,score,p_value")
 
 
 def write_discoveries(path: Path, p_value_N: np.ndarray, rate: float, names: Sequence[str] | None = None) -> Discovery:

@@ -474,7 +474,7 @@ def test_the_command_reports_and_refuses_in_one_line(root, out):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"side": 3}, {"side": 5000}, {"test_share": 0.0}, {"test_share": 1.0}, {"seed": -1}, {"workers": 0}],
+    [{"side": 3}, {"side": 5000}, {"test_share": 0.0}, {"test_share": 1.1}, {"seed": -1}, {"workers": 0}],
 )
 def test_settings_that_make_no_sense_are_refused(wrong):
     with pytest.raises(InputError, match=f"`{next(iter(wrong))}`"):
@@ -560,6 +560,29 @@ def test_pictures_that_nobody_labelled_are_a_test_set(root, out):
     assert len(np.load(out / "testingset.npy")) == len(parts.testing) == 3
     assert not (out / "training_files.csv").exists()
     assert "no labels" in report(parts, out, QUICK)
+
+
+def test_folders_of_defects_are_not_taken_as_normal(root, out):
+    for kind in ("screw", "nut"):
+        fill(root, *numbered(30, f"{kind}/train/good/{{:03d}}.png"), f"{kind}/test/scratch/0.png")
+        fill(root, f"{kind}/ground_truth/scratch/0.png")
+    message = "also 4 in folders named ground_truth, test; prepare one object at a time"
+    assert message in refused(root, out)
+    fill(root.parent / "plain", *numbered(20, "OK/{:03d}.png"), "NOK/0.png")
+    assert "also 1 in folders named nok;" in refused(root.parent / "plain", out)
+
+
+@pytest.mark.parametrize("layout", ["normal/{}.png anomaly/dent/{}.png", "test/good/{}.png test/dent/{}.png"])
+def test_all_pictures_become_a_labelled_test_set(root, out, layout):
+    for pattern in layout.split():
+        fill(root, *numbered(5, pattern))
+    if layout.startswith("normal"):
+        assert "4 normal pictures to train on; at least 20 are needed; `test_share` 1 makes" in refused(root, out)
+    parts = prepare(root, out, dataclasses.replace(QUICK, test_share=1.0))
+    assert parts.kinds == {"normal": 5, "dent": 5}
+    assert not (out / "trainingset.npy").exists()
+    labels = read_labels(out / "testing_labels.csv", 10)
+    assert labels.label_N.sum() == 5
 
 
 def test_of_pictures_that_nobody_labelled_one_must_be_readable(root, out):

@@ -190,6 +190,15 @@ def test_the_picture_cannot_take_the_files_place(trained, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_files_of_others_are_not_replaced(trained, tmp_path):
+    labels = tmp_path / "testing_labels.csv"
+    labels.write_text("ID,label\n0,1\n")
+    for options in ({"out": labels}, {"out": tmp_path / "scores.csv", "evidence": labels}):
+        with pytest.raises(InputError, match="is another file, which would be lost; choose another name"):
+            predict([trained.folder.path], None, **options)
+    assert [path.name for path in tmp_path.iterdir()] == [labels.name]
+
+
 def test_the_newest_run_is_the_default(tmp_path):
     for age, name in ((10, "new"), (500, "old")):
         (tmp_path / name).mkdir()
