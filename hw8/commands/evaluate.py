@@ -58,7 +58,10 @@ def main() -> None:
     for path in arguments.files:
         score_N = read_submission(path)
         name = path.stem if len(stems) == len(arguments.files) else str(path)
-        evaluations[name] = evaluate(score_N, read_labels(arguments.labels, len(score_N)))
+        labels = read_labels(arguments.labels, len(score_N))
+        if labels.fault:
+            raise InputError(f"{arguments.labels}: {labels.fault}")
+        evaluations[name] = evaluate(score_N, labels)
     evaluation, *others = evaluations.values()
     if arguments.json:
         by_name = {name: item.as_json() for name, item in evaluations.items()}

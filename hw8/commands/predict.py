@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hw8.runs.predict import Discovery, Prediction
 
 
+LEAST_TO_WARN = 20  # images, chosen by hand: a few anomalies may well be all that is scored
 NEARLY_ALL = 0.9  # share of flagged images, chosen by hand: test sets of so many anomalies are rare
 
 
@@ -98,7 +99,8 @@ def notes(prediction: "Prediction") -> list[str]:
     if prediction.development:
         images = f"{len(prediction.score_N):,} normal images of {prediction.source}, held out from training"
         lines.append(f"Scored:   {images}: it has no test set")
-    if prediction.flagged_share is not None and prediction.flagged_share > NEARLY_ALL:
+    is_large = len(prediction.score_N) >= LEAST_TO_WARN
+    if is_large and prediction.flagged_share is not None and prediction.flagged_share > NEARLY_ALL:
         lines.append(f"Warning:  nearly all images are flagged; was {runs[0]} trained on images like these?")
     if prediction.correlation is not None:
         pairs = [(a, b) for a in range(len(runs)) for b in range(a)]

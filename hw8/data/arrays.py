@@ -187,6 +187,8 @@ def _dtype_problem(path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: 
     count = min(math.prod(shape), RANGE_SAMPLE)
     sample = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=(count,))
     low, high = float(sample.min()), float(sample.max())
+    if not math.isfinite(high - low):
+        return f"{path}: {dtype} that holds NaN or infinity; replace those, then convert it to uint8 0 to 255"
     for low_end, high_end, formula in ((0, 1, "a * 255"), (-1, 1, "(a + 1) * 127.5"), (0, 255, "a")):
         if low_end - 1e-3 <= low and high <= high_end + 1e-3:  # rounding may end a little beyond
             hint = _rewrite(path, f"np.rint({formula}).clip(0, 255).astype(np.uint8)")

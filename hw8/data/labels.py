@@ -23,13 +23,20 @@ class Labels:
     def __len__(self) -> int:
         return len(self.label_N)
 
+    @property
+    def fault(self) -> str:
+        """Why no ROC-AUC can be computed: all labels are alike; "" if there are both."""
+        if self.label_N.min() != self.label_N.max():
+            return ""
+        return f"every label is {self.label_N[0]}; ROC-AUC needs normal and anomalous images"
+
 
 def read_labels(path: Path, count: int | None = None) -> Labels:
     """Read a labels file, in the order of its IDs; its rows may stand in any order.
 
     `count` is the number of test images, if known. Raises InputError if the file is missing or not
-    such a table, does not have `count` rows, misses or repeats an ID, has a label other than 0 and 1, gives one
-    kind both labels, or labels all images alike.
+    such a table, does not have `count` rows, misses or repeats an ID, has a label other than 0 and 1, or gives one
+    kind both labels.
     """
     table = read_table(path, ("ID", "label"), optional=("kind",))
     if count is not None and len(table) != count:
@@ -39,8 +46,6 @@ def read_labels(path: Path, count: int | None = None) -> Labels:
     other = label_N[~np.isin(label_N, (0, 1))]
     if len(other):
         raise InputError(f"{path}: label must be 0 (normal) or 1 (anomalous), not {other[0]:g}")
-    if label_N.min() == label_N.max():
-        raise InputError(f"{path}: every label is {label_N[0]:g}; ROC-AUC needs normal and anomalous images")
     label_N = label_N.astype(np.int64)
     if "kind" not in table:
         return Labels(label_N, np.where(label_N == 0, NORMAL, UNNAMED))

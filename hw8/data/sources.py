@@ -2,11 +2,13 @@
 
 import dataclasses
 import itertools
+import json
 import logging
 import os
 from pathlib import Path
 
 from hw8.base.errors import InputError, command
+from hw8.base.files import read_text
 from hw8.base.processes import processes
 from hw8.base.tables import ids_in_order, read_table
 from hw8.data.arrays import Images, open_images
@@ -18,6 +20,7 @@ log = logging.getLogger(__name__)
 TRAINING, TESTING, LABELS = "trainingset.npy", "testingset.npy", "testing_labels.csv"
 # Which picture each image was made of: `ID,file`, written by `hw8 prepare_data`.
 TRAINING_FILES, TESTING_FILES = "training_files.csv", "testing_files.csv"
+PREPARED = "prepared.json"  # how `hw8 prepare_data` made the images: `{"side": 64, "crop": "pad", "grey": false}`
 HOMEWORK = Path("data")
 HOMEWORK_IMAGES = {TRAINING: 100_000, TESTING: 19_636}  # of the course's files
 DEMO = Path("data/demo")
@@ -57,8 +60,24 @@ class Source:
         return self.folder / LABELS
 
     def labels(self, count: int | None = None) -> Labels | None:
-        """Return the test images' labels, or None if they are unknown. Raises InputError if they do not match."""
-        return read_labels(self.labels_file, count) if self.has_test_set and self.labels_file.exists() else None
+        """Return the test images' labels, or None if they are unknown, or all alike, which a log line says.
+
+        Raises InputError if they do not match.
+        """
+        if not (self.has_test_set and self.labels_file.exists()):
+            return None
+        labels = read_labels(self.labels_file, count)
+        if labels.fault:
+            log.warning("%s: %s, so these labels are not used", self.labels_file, labels.fault)
+            return None
+        return labels
+
+    def picture_crop(self) -> str | None:
+        """Return how pictures were cropped to make these images; None where that is not recorded."""
+        try:
+            return str(json.loads(read_text(self.folder / PREPARED))["crop"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
 
     def file_names(self, table: str, count: int) -> list[str] | None:
         """The pictures that `count` images were made of, from TRAINING_FILES or TESTING_FILES; None without that file.

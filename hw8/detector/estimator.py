@@ -68,6 +68,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         "auto" for the preset's, which is the fastest on the device.
     image_shape : tuple, "vector" or None
         (side, side) or (side, side, channels) of flat rows; "vector" if they are not images; None to guess.
+    crop : "centre", "pad" or "stretch"
+        How pictures that are read from files become square, in `fit` and whenever it scores; see `hw8.read_images`.
     verbose : bool
         Show progress on standard error.
 
@@ -118,6 +120,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         device: str = "auto",
         precision: str = "auto",
         image_shape: tuple[int, ...] | str | None = None,
+        crop: str = "centre",
         verbose: bool = False,
     ) -> None:
         self.preset = preset
@@ -128,6 +131,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         self.device = device
         self.precision = precision
         self.image_shape = image_shape
+        self.crop = crop
         self.verbose = verbose
 
     def fit(self, X: Any, y: object = None) -> "AnomalyDetector":  # noqa: ARG002 (scikit-learn passes it)
@@ -221,7 +225,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         """X as checked rows of numbers (N, D), and the shape of its images if X has one."""
         shape = None
         if _names_pictures(X):
-            X = read_images(X) if reset else read_images(X, self.layout_.side, self.layout_.channels)
+            side, channels = (64, 3) if reset else (self.layout_.side, self.layout_.channels)
+            X = read_images(X, side, channels, self.crop)  # type: ignore[arg-type]  # which checks the name
         if isinstance(X, list | tuple):
             X = _stacked(X)
         if getattr(X, "ndim", 2) > 2:

@@ -45,7 +45,9 @@ def create_app(catalogue: Catalogue) -> Starlette:
     """
     names = " beside ".join(run.name for run in catalogue.runs)
     data = as_data({"largest_bytes": LARGEST_BYTES})
-    page = render("explorer.html.j2", title=f"{names} on {catalogue.data}", data=data)
+    folder = catalogue.runs[0].trained.folder
+    crop = None if folder is None else folder.picture_crop()  # the menu for uploaded pictures begins with it
+    page = render("explorer.html.j2", title=f"{names} on {catalogue.data}", data=data, crop=crop)
 
     def image(request: Request) -> Response:
         content = encoded(three_channels(catalogue.image(request.path_params["row"])))

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -12,13 +13,13 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from hw8.base.errors import InputError, printable
-from hw8.base.files import write_table
+from hw8.base.files import write_table, write_text
 from hw8.base.lock import locked
 from hw8.data.labels import NORMAL
 from hw8.data.picture_folder import PictureFolder
 from hw8.data.pictures import read_pictures
 from hw8.data.shards import shard_paths
-from hw8.data.sources import LABELS, TESTING, TESTING_FILES, TRAINING, TRAINING_FILES
+from hw8.data.sources import LABELS, PREPARED, TESTING, TESTING_FILES, TRAINING, TRAINING_FILES
 from hw8.prepare.layout import Parts
 from hw8.prepare.settings import Preparation
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 SKIPPED = "skipped.csv"
 # In the order in which they are moved into place: a folder with a training set is complete.
-FILES = SKIPPED, TESTING_FILES, TRAINING_FILES, LABELS, TESTING, TRAINING
+FILES = SKIPPED, PREPARED, TESTING_FILES, TRAINING_FILES, LABELS, TESTING, TRAINING
 TEMPORARY = ".hw8-prepare-"  # how the names of folders begin that hold half-written files
 
 
@@ -92,8 +93,9 @@ def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
-def write_tables(out: Path, parts: Parts) -> None:
-    """Write which picture each image is, the labels of the test set, and what was skipped, as far as there are any."""
+def write_tables(out: Path, parts: Parts, settings: Preparation) -> None:
+    """Write how the images were made, and which picture each is, the test labels and what was skipped, if any."""
+    write_text(out / PREPARED, json.dumps({name: getattr(settings, name) for name in ("side", "crop", "grey")}) + "\n")
     if parts.training:
         write_table(out / TRAINING_FILES, ("ID", "file"), enumerate(map(printable, parts.training)))
     if parts.testing:

@@ -53,7 +53,7 @@ def prepare(images: Path, out: Path, settings: Preparation) -> Parts:
             parts.check()
         if not test_rows and (test_names or settings.unlabelled):
             raise folder.refusal("no picture to test on can be read")
-        write_tables(temporary, parts)
+        write_tables(temporary, parts, settings)
     return parts
 
 

@@ -79,7 +79,7 @@ class Explanation:
             [(f"  {name}", p_in_words(p, self.normals), shares.get(name, "")) for name, p in parts], left=2
         )
         if self.deviations:
-            what = "single measurements that add most, with their shares;" if self.added else "largest deviations,"
+            what = "named measurements that add most, with their shares;" if self.added else "largest deviations,"
             lines.append(f"{what} in units of the normals' spread (usual: -2 to 2):")
             added = {name: percent(share) for name, share in self.added.items()}
             lines += aligned(
@@ -257,7 +257,7 @@ def draw_explanation(path: Path, explanation: Explanation) -> None:
         if explanation.added:
             sides.bar_label(drawn, [percent(explanation.added[name]) for name, _ in largest], padding=2, fontsize=7)
             sides.margins(x=0.2)
-            title = "single measurements that add most, in the\nnormals' spread (in %: share of the square)"
+            title = "named measurements that add most, in the\nnormals' spread (in %: share of the square)"
         sides.set_title(title, fontsize=8)
     else:
         sides.set_axis_off()

@@ -19,6 +19,7 @@ from hw8.config import Device
 from hw8.data.arrays import Images
 from hw8.data.labels import Labels
 from hw8.data.loader import in_batches
+from hw8.data.sources import Source
 from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.runs.scores import RunScores, Scores, score_images
 from hw8.runs.submission import write_part, write_submission
@@ -122,7 +123,7 @@ def predict_with(
     test_sets = [trained.open_test(source) for trained in trained_runs]
     trained_runs[0].check_held_out_with(trained_runs[1:], source)
     labels, names = source.labels(len(test_sets[0])), trained_runs[0].file_names(source)
-    warnings = warn_of_differences(trained_runs, test_sets)
+    warnings = warn_of_differences(trained_runs, test_sets, source)
     started = time.perf_counter()
     by_run = [score_images(trained, images) for trained, images in zip(trained_runs, test_sets, strict=True)]
     seconds = time.perf_counter() - started
@@ -165,8 +166,9 @@ def predict_shard(
     trained = TrainedRun.load(run, device)
     if trained.config.scoring.transductive:
         raise InputError(f"`shard` {number}/{count}: {run} is transductive and must see the whole test set at once")
-    images = trained.open_test(trained.open_source(where))
-    warn_of_differences([trained], [images])
+    source = trained.open_source(where)
+    images = trained.open_test(source)
+    warn_of_differences([trained], [images], source)
     batches = list(in_batches(np.arange(len(images)), trained.scorer.batch_size))
     of_shard = batches[number * len(batches) // count : (number + 1) * len(batches) // count]
     if not of_shard:
@@ -180,13 +182,20 @@ def predict_shard(
     return len(rows)
 
 
-def warn_of_differences(trained_runs: Sequence[TrainedRun], test_sets: Sequence[Images]) -> list[str]:
+def warn_of_differences(trained_runs: Sequence[TrainedRun], test_sets: Sequence[Images], source: Source) -> list[str]:
     """Log how the images differ from those that the runs were trained on; returns the lines, each once."""
     lines = dict.fromkeys(
         f"{images.name}: {difference}"
         for trained, images in zip(trained_runs, test_sets, strict=True)
         if trained.appearance is not None
         for difference in trained.appearance.differences(images)
+    )
+    crop = source.picture_crop()
+    crops = [trained.folder.picture_crop() for trained in trained_runs if trained.folder is not None]
+    lines |= dict.fromkeys(
+        f"{source.name}: its pictures were cropped by {crop!r}, those of the training by {other!r}; prepare them alike"
+        for other in crops
+        if None not in (crop, other) and crop != other
     )
     for line in lines:
         log.warning("Warning:  %s", line)

@@ -114,6 +114,7 @@ def _train(
         suspects.write(folder, source.file_names(TRAINING_FILES, len(images)))
         held_out_by_score = evaluate_held_out(run.score, images, splits.development, label="measuring")
         summary = summarise(trainer, run, held_out_by_score) | {"suspects": suspects.as_json()}
+        summary["data"]["picture_crop"] = source.picture_crop()
         folder.write_summary(summary)
         held_out = held_out_by_score[run.score_name]
         trainer.tracker.finish(tracked_figures(held_out), trainer.state.progress.step)

@@ -31,8 +31,9 @@ def settings_for(config: RunConfig, images: Images, splits: Splits) -> RunConfig
     if not is_unchanged or is_aligned(images, splits.train):
         return decided
     log.info(
-        "%s: objects are not in one place in these images, so that %s recognises turned and shifted views (%s)",
-        images.name, config.preset, config.unaligned,
+        "%s: objects are not in one place in these images, so that %s recognises turned and shifted views (%s), in at "
+        "least %s steps; `unaligned` '' keeps its own settings, `minutes` sets the time",
+        images.name, config.preset, config.unaligned, f"{replacement.train.least_steps:,}",
     )  # fmt: skip
     sections = {}
     for name in SECTIONS:

@@ -85,7 +85,7 @@ class RunFolder:
         folder = cls(path)
         if not folder.config_file.exists():
             if (path / "result.json").exists():
-                problem = "holds a classical baseline, which has scores but no model"
+                problem = "holds a classical baseline, which only a comparison fits and scores"
                 raise InputError(f"{path}: {problem}; give the folder of a trained run")
             configs = [*RUNS.glob("*/config.yaml"), *RUNS.glob("*/*/config.yaml")]
             hint = did_you_mean(str(path), [str(config.parent) for config in configs])
@@ -130,6 +130,10 @@ class RunFolder:
         except (KeyError, TypeError):
             hint = f"finish the run with {command('train', '--resume', self.path)}"
             raise InputError(f"{self.summary_file}: does not name the training images; {hint}") from None
+
+    def picture_crop(self) -> str | None:
+        """Return how the pictures of the training images were cropped; None if it is not recorded."""
+        return _read_summary(self.summary_file).get("data", {}).get("picture_crop")
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write summary.json, whole or not at all."""

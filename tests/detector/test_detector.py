@@ -26,7 +26,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
 
-from hw8 import AnomalyDetector
+from hw8 import AnomalyDetector, read_images
 from hw8.base.errors import InputError
 from hw8.config.presets import changed, load_preset
 from hw8.data import rows
@@ -465,6 +465,15 @@ def test_rows_with_many_copies_can_be_fitted():
     detector = AnomalyDetector(epochs=1, image_shape="vector").fit(table)
     assert (detector.predict(table) == 1).all()
     assert (detector.predict(table + 1) == -1).all()
+
+
+def test_pictures_are_cropped_alike_in_fit_and_score(tmp_path):
+    for number in range(24):
+        pixels_HW3 = np.random.default_rng(number).integers(0, 255, (8, 16, 3), np.uint8)
+        Image.fromarray(pixels_HW3).resize((32, 16)).save(tmp_path / f"{number:02d}.png")
+    padded, centred = (AnomalyDetector(TINY, epochs=1, crop=crop).fit(tmp_path) for crop in ("pad", "centre"))
+    np.testing.assert_allclose(padded.score_samples(tmp_path), padded.score_samples(read_images(tmp_path, crop="pad")))
+    assert not np.allclose(padded.score_samples(tmp_path), centred.score_samples(tmp_path))
 
 
 def test_small_sets(grey):

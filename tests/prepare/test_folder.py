@@ -16,6 +16,7 @@ from PIL import Image
 
 from hw8.base.errors import InputError, Interrupted
 from hw8.base.lock import locked
+from hw8.config.presets import changed, load_preset
 from hw8.data import pictures
 from hw8.data.arrays import open_images
 from hw8.data.labels import read_labels
@@ -23,12 +24,14 @@ from hw8.data.pictures import read_picture, squared
 from hw8.prepare.files import FILES
 from hw8.prepare.folder import prepare, report
 from hw8.prepare.settings import Preparation
+from hw8.runs.predict import predict
+from hw8.runs.train import train_run
 from tests.pictures import fill, flat, numbered, scene
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_data.py"
 QUICK = Preparation(side=8)
 LOST = "in no folder of the layout: normal pictures belong in normal/, anomalies in anomaly/KIND/"
-LISTS = {"training_files.csv", "testing_files.csv"}  # beside every array file
+LISTS = {"training_files.csv", "testing_files.csv", "prepared.json"}  # beside every array file
 
 
 def reds(out: Path, name: str = "trainingset.npy") -> list[int]:
@@ -126,7 +129,7 @@ def test_the_seed_decides_the_split_and_the_order(root, tmp_path):
     labelled(root)
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         prepare(root, tmp_path / name, Preparation(side=8, seed=seed))
-    whole = {name: [(tmp_path / name / file).read_bytes() for file in FILES[1:]] for name in "abc"}
+    whole = {name: [(tmp_path / name / file).read_bytes() for file in FILES[2:]] for name in "abc"}
     assert whole["a"] == whole["b"]
     assert all(one != other for one, other in zip(whole["a"], whole["c"], strict=True))
 
@@ -560,6 +563,17 @@ def test_pictures_that_nobody_labelled_are_a_test_set(root, out):
     assert len(np.load(out / "testingset.npy")) == len(parts.testing) == 3
     assert not (out / "training_files.csv").exists()
     assert "no labels" in report(parts, out, QUICK)
+
+
+def test_scoring_pictures_that_were_cropped_in_another_way_warns(root, tmp_path, caplog):
+    fill(root, *numbered(40))
+    for crop in ("pad", "centre"):
+        prepare(root, tmp_path / crop, Preparation(side=16, crop=crop, test_share=0.5))
+    config = changed(load_preset("fcn"), data={"source": str(tmp_path / "pad")}, train={"epochs": 1, "least_steps": 0})
+    run = train_run(config, tmp_path / "run").folder.path
+    line = f"{tmp_path / 'centre'}: its pictures were cropped by 'centre', those of the training by 'pad'"
+    assert predict([run], None, tmp_path / "same.csv").warnings == []
+    assert any(line in warning for warning in predict([run], str(tmp_path / "centre"), tmp_path / "b.csv").warnings)
 
 
 def test_folders_of_defects_are_not_taken_as_normal(root, out):

@@ -150,7 +150,7 @@ def test_what_adds_most_to_a_joint_distance_is_listed_with_its_share(trained):
         assert [*found.added.values()] == sorted(found.added.values(), reverse=True)
         assert found.added == pytest.approx({name: found.shares[name] for name in found.added})
         assert not {"bands", "texture"} & {*found.added}, "no single column stands for the share of all"
-        listed = any(line.startswith("single measurements that add most, with their shares") for line in found.lines())
+        listed = any(line.startswith("named measurements that add most, with their shares") for line in found.lines())
         assert listed == bool(found.added)
         rest = f"  all others together add {percent(1 - sum(found.added.values()))}"
         assert (rest in found.lines()) == bool(found.added)
