@@ -36,6 +36,7 @@ def read_table(path: Path, required: tuple[str, ...], optional: tuple[str, ...] 
         raise InputError(f"{path}: cannot be read ({error_reason(error)}); check the name") from None
     except ValueError as error:
         raise InputError(f"{path}: not a CSV file ({error_reason(error)}); write it again") from None
+    table.columns = [str(name).strip() for name in table.columns]
     columns = list(table.columns)
     if columns not in (list(required), [*required, *optional]):
         expected = ",".join(required) + "".join(f"[,{name}]" for name in optional)
@@ -55,6 +56,15 @@ def numbers(path: Path, table: "pd.DataFrame", column: str) -> np.ndarray:
         row = int(bad.argmax())
         raise InputError(f"{path}: line {row + 2}: {column} {text[row]!r} is not a finite number")
     return values
+
+
+def binary_labels(path: Path, table: "pd.DataFrame") -> np.ndarray:
+    """Return the column `label` as int64 (N,), 0 or 1. Raises InputError naming the first line that is neither."""
+    text = table["label"].str.strip()
+    if (other := ~text.str.fullmatch(r"[01](\.0*)?").to_numpy(bool)).any():
+        row = int(other.argmax())
+        raise InputError(f"{path}: line {row + 2}: label must be 0 (normal) or 1 (anomalous), not {text[row]!r}")
+    return text.astype(float).to_numpy(np.int64)
 
 
 def ids_in_order(path: Path, table: "pd.DataFrame") -> np.ndarray:

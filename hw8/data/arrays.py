@@ -181,12 +181,17 @@ def _shape_problem(path: Path, shape: tuple[int, ...], fortran: bool) -> str | N
 
 def _dtype_problem(path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: int) -> str:
     """What the array seems to hold, and the command that converts it to uint8."""
-    if dtype.kind != "f" or 0 in shape:
+    count = min(math.prod(shape), RANGE_SAMPLE)
+    if dtype.kind not in "fiu" or count == 0:
         hint = _rewrite(path, "a.astype(np.uint8)")
         return f"{path}: dtype is {dtype}, expected uint8; if its pixels go from 0 to 255, convert with {hint}"
-    count = min(math.prod(shape), RANGE_SAMPLE)
     sample = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=(count,))
     low, high = float(sample.min()), float(sample.max())
+    if dtype.kind in "iu" and low >= 0 and high <= 255:
+        return f"{path}: dtype is {dtype}, expected uint8; convert with {_rewrite(path, 'a.astype(np.uint8)')}"
+    if dtype == np.uint16:
+        hint = _rewrite(path, "np.rint(a / 257).astype(np.uint8)")
+        return f"{path}: uint16 up to {high:g}, expected uint8; if its full range is 0 to 65,535, convert with {hint}"
     if not math.isfinite(high - low):
         return f"{path}: {dtype} that holds NaN or infinity; replace those, then convert it to uint8 0 to 255"
     for low_end, high_end, formula in ((0, 1, "a * 255"), (-1, 1, "(a + 1) * 127.5"), (0, 255, "a")):

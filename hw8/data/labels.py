@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from hw8.base.errors import InputError
-from hw8.base.tables import ids_in_order, numbers, read_table
+from hw8.base.tables import binary_labels, ids_in_order, read_table
 
 NORMAL = "normal"
 UNNAMED = "anomaly"  # the kind of anomalies in a file without kinds
@@ -42,11 +42,7 @@ def read_labels(path: Path, count: int | None = None) -> Labels:
     if count is not None and len(table) != count:
         raise InputError(f"{path}: labels {len(table):,} images, but the test set has {count:,}; use its own labels")
     order = ids_in_order(path, table)
-    label_N = numbers(path, table, "label")[order]
-    other = label_N[~np.isin(label_N, (0, 1))]
-    if len(other):
-        raise InputError(f"{path}: label must be 0 (normal) or 1 (anomalous), not {other[0]:g}")
-    label_N = label_N.astype(np.int64)
+    label_N = binary_labels(path, table)[order]
     if "kind" not in table:
         return Labels(label_N, np.where(label_N == 0, NORMAL, UNNAMED))
     kinds = table["kind"].str.strip()

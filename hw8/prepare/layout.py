@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from hw8.base.errors import InputError, printable
-from hw8.base.tables import numbers, read_table
+from hw8.base.tables import binary_labels, read_table
 from hw8.data.labels import NORMAL, UNNAMED
 from hw8.data.picture_folder import SUFFIXES, PictureFolder
 from hw8.data.splits import SMALLEST
@@ -147,15 +147,13 @@ def _by_table(folder: PictureFolder) -> Parts:
 def _read_kinds(path: Path, pictures: set[str]) -> dict[str, str]:
     """The kind of each picture in the table, NORMAL for label 0."""
     table = read_table(path, ("file", "label"), optional=("kind",))
-    label_N = numbers(path, table, "label")
+    label_N = binary_labels(path, table)
     kinds = table["kind"].str.strip() if "kind" in table else [""] * len(table)
     kind_of: dict[str, str] = {}
     for line, (text, label, kind) in enumerate(zip(table["file"], label_N, kinds, strict=True), start=2):
         name, where = PurePosixPath(text).as_posix(), f"{path}: line {line}: "
         if name in kind_of:
             raise InputError(f"{where}{text!r} stands twice")
-        if label not in (0, 1):
-            raise InputError(f"{where}label must be 0 (normal) or 1 (anomalous), found {label:g}")
         if label == 1 and kind.lower() == NORMAL:
             raise InputError(f"{where}an anomaly of kind {kind!r}; give anomalies another name")
         if name not in pictures:  # so that a table cannot name files outside the folder either
