@@ -68,7 +68,10 @@ def report(parts: Parts, out: Path, settings: Preparation) -> str:
     if parts.repeated:
         lines.append(f"Repeated: {parts.repeated:,} training images equal another one, pixel by pixel")
     if parts.shared:
-        lines.append(f"Shared:   {parts.shared:,} test images equal a training image, pixel by pixel")
+        lines.append(
+            f"Shared:   {parts.shared:,} test images equal a training image, pixel by pixel; such figures are too good: "
+            "remove the copies"
+        )
     if parts.held_back:
         lines.append(f"Held out: {parts.held_back:,} normal pictures for the test set, which had none of its own")
     if parts.training:

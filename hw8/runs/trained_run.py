@@ -166,7 +166,7 @@ class TrainedRun:
         try:
             return open_source(self.config.data.source)
         except InputError as error:
-            hint = "start this where the run was trained"
+            hint = "give `data`, or start this in the folder where the run was trained"
             raise InputError(f"{self.name}: its own images cannot be opened: {error}; {hint}") from None
 
     def open_test(self, source: Source) -> Images:
