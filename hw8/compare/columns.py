@@ -71,7 +71,7 @@ def _difference(row: Mapping[Any, Any]) -> str:
 
 
 # Stands for one column for each kind of anomaly, with the kind's name after the prefix.
-KIND = Column("auc_", "", drop_order=FIRST)  # stands for the columns of all kinds, each named auc_KIND
+KIND = Column("auc_", "", drop_order=FIRST)
 COLUMNS = (
     Column(
         "held_out_auc", "held-out", drop_order=NEVER, of_run=lambda run: run.held_out.common.macro.auc,
