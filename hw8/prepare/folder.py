@@ -69,8 +69,8 @@ def report(parts: Parts, out: Path, settings: Preparation) -> str:
         lines.append(f"Repeated: {parts.repeated:,} training images equal another one, pixel by pixel")
     if parts.shared:
         lines.append(
-            f"Shared:   {parts.shared:,} test images equal a training image, pixel by pixel; such figures are too good: "
-            "remove the copies"
+            f"Shared:   {parts.shared:,} test images equal a training image, pixel by pixel, which makes figures too "
+            "good; remove the copies"
         )
     if parts.held_back:
         lines.append(f"Held out: {parts.held_back:,} normal pictures for the test set, which had none of its own")

@@ -88,9 +88,9 @@ def recognise(folder: PictureFolder) -> Parts:
         return _by_folder(folder, f"{NORMAL}/ and {ANOMALY_FOLDER}/: folders of pictures by kind", False)
     if ANOMALY_FOLDER in tops:
         raise folder.refusal(f"has {ANOMALY_FOLDER}/, but no pictures in {NORMAL}/; move the normal ones there")
-    folders_of = ((name, {word.lower() for word in name.split("/")[:-1]} & SUSPICIOUS_FOLDERS) for name in folder.names)
-    if suspicious := [(name, min(words)) for name, words in folders_of if words]:
-        names = ", ".join(sorted({word for _, word in suspicious}))
+    folders = [{word.lower() for word in name.split("/")[:-1]} for name in folder.names]
+    if suspicious := [words & SUSPICIOUS_FOLDERS for words in folders if words & SUSPICIOUS_FOLDERS]:
+        names = ", ".join(sorted(set.union(*suspicious)))
         raise folder.refusal(
             f"every picture would be taken as normal, also {len(suspicious):,} in folders named {names}; prepare one "
             f"object at a time, its normal pictures in {NORMAL}/ or train/good/, or rename these folders"
