@@ -23,7 +23,8 @@ class Arguments:
     data: Annotated[Omittable[str], tyro.conf.arg(metavar="WHERE")] = None
     """Folder or named source of the test image. Default: the data of the run."""
     out: Omittable[Path] = None
-    """Picture to write. Default: submissions/RUN-IMAGE.png, of a training image RUN-training-IMAGE.png."""
+    """Picture to write. Default: submissions/RUN-IMAGE.png; RUN-training-IMAGE.png with --training, RUN-WHERE-IMAGE.png
+    with --data."""
 
 
 def main() -> None:
@@ -38,6 +39,7 @@ def main() -> None:
     explanation = explain(folder, arguments.data, arguments.image, arguments.training)
     name = Path(arguments.image).with_suffix("").as_posix().replace("/", "-")  # of its folder too: names may repeat
     name = f"training-{name}" if arguments.training else name
+    name = name if arguments.data is None else f"{Path(arguments.data).resolve().name}-{name}"
     picture = arguments.out or Path("submissions") / f"{folder.resolve().name}-{name}.png"
     draw_explanation(picture, explanation)
     print("\n".join(explanation.lines()))

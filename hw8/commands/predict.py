@@ -97,7 +97,7 @@ def notes(prediction: "Prediction") -> list[str]:
     """Lines besides the table: what was scored, how far the runs agree, and what a transduction looked at."""
     lines, runs = [], prediction.runs
     if prediction.development:
-        images = f"{len(prediction.score_N):,} normal images of {prediction.source}, held out from training"
+        images = f"{counted(len(prediction.score_N), 'normal image')} of {prediction.source}, held out from training"
         lines.append(f"Scored:   {images}: it has no test set")
     is_large = len(prediction.score_N) >= LEAST_TO_WARN
     if is_large and prediction.flagged_share is not None and prediction.flagged_share > NEARLY_ALL:
@@ -185,7 +185,7 @@ def main() -> None:
         print(f"Run:      {prediction.runs[0]}, which was finished last")
     for note in notes(prediction):
         print(note)
-    print(f"Wrote:    {prediction.out} ({len(prediction.score_N):,} rows, validated)\nPictures: {picture}")
+    print(f"Wrote:    {prediction.out} ({counted(len(prediction.score_N), 'row')}, validated)\nPictures: {picture}")
     if prediction.files:
         print(f"By name:  {prediction.files} (file,score,p_value; the most anomalous first)")
     if arguments.evidence:
