@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 .PHONY: baseline test test-slow test-all lint docs faults lock audit clean
 
 baseline: $(VENV)/.installed
-	@out=runs/baseline; n=1; while [ -e $$out/boss_quick/summary.json ]; do n=$$((n + 1)); out=runs/baseline-$$n; done; \
+	@out=runs/baseline; n=1; while [ -e $$out/.finished ] || [ -e $$out/config.yaml ]; do n=$$((n + 1)); out=runs/baseline-$$n; done; \
 	plain=submissions/reconstruction_error.csv; \
 	train() { \
 		if [ ! -e "$$1/config.yaml" ]; then $(BIN)/python scripts/train.py --data demo --out "$$@"; \
@@ -25,6 +25,7 @@ baseline: $(VENV)/.installed
 	train $$out/boss_quick --epochs 4 && \
 	$(BIN)/python scripts/predict.py --run $$out/boss_quick --out submissions/boss_quick.csv && \
 	$(BIN)/python scripts/evaluate.py $$plain submissions/boss_quick.csv --labels data/demo/testing_labels.csv && \
+	touch $$out/.finished && \
 	echo "Next:     $(BIN)/python scripts/report.py $$out/boss_quick"
 
 test: $(VENV)/.installed-dev

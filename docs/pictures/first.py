@@ -36,7 +36,7 @@ def main() -> None:
     shown |= {kind: at(labels.kind_N == kind, 0.5) for kind in sorted(set(labels.kind_N[labels.label_N == 1]))}
     rows = np.array([*shown.values()])
     batch_BHWC = images.read(rows)
-    recon_BHWC, _ = run.scorer.with_all_evidence().reconstruct(batch_BHWC)
+    recon_BHWC, _ = run.with_all_evidence().scorer.reconstruct(batch_BHWC)
     assert recon_BHWC is not None  # the default preset reconstructs
     error_BHW = np.square(recon_BHWC - scaled(batch_BHWC)).sum(axis=3)
     recon_BHWC = np.rint((recon_BHWC.clip(-1, 1) + 1) * 127.5).astype(np.uint8)

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -72,9 +73,16 @@ def is_in_the_way(folder: Path) -> bool:
 
 
 def check_replaceable(path: Path, setting: str, header: str) -> None:
-    """Raise InputError if a file that would be replaced does not begin with `header`: then hw8 did not write it."""
-    if path.is_file() and not path.read_bytes()[: len(header)] == header.encode():
-        raise InputError(f"`{setting}` {path}: is another file, which would be lost; choose another name")
+    """Raise InputError for a file that hw8 did not write: its first line does not match `header`, a regular expression.
+
+    An empty file may be replaced.
+    """
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        first = file.readline(1000).decode("utf-8-sig", errors="replace").rstrip("\r\n")
+    if first and not re.fullmatch(header, first):
+        raise InputError(f"`{setting}` {path}: was not written by this command, and would be lost; choose another name")
 
 
 def write_text(path: Path, text: str) -> None:

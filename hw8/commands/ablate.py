@@ -32,7 +32,7 @@ def main() -> None:
     from hw8.training.run_folder import newest_run
 
     if arguments.out:
-        check_replaceable(arguments.out, "out", "score,")
+        check_replaceable(arguments.out, "out", "score,.*")
     table = ablate(arguments.folder or newest_run(), arguments.data)
     print(table.to_string(float_format="{:.3f}".format))
     print("ROC-AUC; held_out and unseen: macro, without labels, against two sets of synthetic anomalies")

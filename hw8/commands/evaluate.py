@@ -59,8 +59,8 @@ def main() -> None:
         score_N = read_submission(path)
         name = path.stem if len(stems) == len(arguments.files) else str(path)
         labels = read_labels(arguments.labels, len(score_N))
-        if labels.fault:
-            raise InputError(f"{arguments.labels}: {labels.fault}")
+        if labels.why_unusable:
+            raise InputError(f"{arguments.labels}: {labels.why_unusable}")
         evaluations[name] = evaluate(score_N, labels)
     evaluation, *others = evaluations.values()
     if arguments.json:

@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 
 from hw8.base.errors import InputError
+from hw8.base.files import check_replaceable
 from hw8.commands.parsing import parse
 from hw8.commands.spelling import spelled
 
@@ -30,6 +31,7 @@ def main() -> None:
         raise InputError("no parts are given; see --help")
     if arguments.out.suffix != ".csv":
         raise InputError(f"--out {arguments.out}: must end in .csv")
+    check_replaceable(arguments.out, "out", "ID,score")
     rows = merge_parts(arguments.parts, arguments.out)
     print(f"Wrote:    {arguments.out} ({rows:,} rows, validated)")
     print(f"Next:     {spelled('check', arguments.out, '--rows', rows)}")

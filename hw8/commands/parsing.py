@@ -11,6 +11,7 @@ import shlex
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -28,7 +29,8 @@ Arguments = TypeVar("Arguments")
 # Seconds that another process than rank 0 waits before it prints its error. If all of them fail, rank 0 reports it and
 # the launcher ends the others meanwhile; much shorter, and the same line appears once per process.
 PATIENCE = 3.0
-FAILED_OUTPUT = (errno.ENOSPC, errno.EIO, errno.EBADF)  # a full disk, a broken one, a closed standard output
+# A full disk or quota, too large a file, a broken disk, a closed standard output.
+FAILED_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 # What PyTorch says if a GPU's memory, or the machine's, does not suffice.
 NO_MEMORY = re.compile("out of memory|can't allocate memory")
 STYLE = (tyro.conf.OmitArgPrefixes, tyro.conf.SuppressFixed)
@@ -44,6 +46,7 @@ def run(command: Callable[[], None]) -> None:
     handler.setFormatter(_Spelled("%(message)s"))
     logging.basicConfig(handlers=[handler])
     logging.getLogger("hw8").setLevel(level)  # of other libraries, warnings only
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # about odd pictures; those that cannot be read have a reason
     # torchrun ends the others with SIGTERM once a process is gone; unhandled, it would cut off the line that says why.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -1,8 +1,8 @@
 """Turn a folder of pictures into the array files that hw8 trains on.
 
 IMAGES is a folder of normal pictures; or has folders normal/ and anomaly/KIND/, or train/good/, test/good/ and
-test/KIND/; or a table labels.csv of file,label[,kind]; or, with --unlabelled, holds pictures to score. Pictures are
-JPEG, PNG, WebP, BMP, TIFF or GIF files.
+test/KIND/; or a table labels.csv of file,label[,kind]. With --test-share 1 all its pictures become a labelled test set,
+with --unlabelled one without labels. Pictures are JPEG, PNG, WebP, BMP, TIFF or GIF files.
 """
 
 import contextlib

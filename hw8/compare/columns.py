@@ -10,7 +10,7 @@ from hw8.evaluation.held_out import HeldOut
 from hw8.evaluation.metrics import Evaluation
 
 # When a column leaves the printed table because it is too wide: never, last, and so on; FILES_ONLY is never printed.
-NEVER, LAST, SECOND, FIRST, FILES_ONLY = range(5)
+DROP_NEVER, DROP_LAST, DROP_SECOND, DROP_FIRST, FILES_ONLY = range(5)
 
 # Public Kaggle ROC-AUC of the nearest method that a student published for the 2023 homework: not ours, on other data,
 # and often with another crop or latent. Only scores that could be read at their source are listed.
@@ -71,28 +71,29 @@ def _difference(row: Mapping[Any, Any]) -> str:
 
 
 # Stands for one column for each kind of anomaly, with the kind's name after the prefix.
-KIND = Column("auc_", "", drop_order=FIRST)
+KIND = Column("auc_", "", drop_order=DROP_FIRST)
 COLUMNS = (
     Column(
-        "held_out_auc", "held-out", drop_order=NEVER, of_run=lambda run: run.held_out.common.macro.auc,
+        "held_out_auc", "held-out", drop_order=DROP_NEVER, of_run=lambda run: run.held_out.common.macro.auc,
         meaning="macro ROC-AUC without labels, against synthetic anomalies",
     ),
     Column(
-        "unseen_auc", "unseen", drop_order=SECOND, of_run=lambda run: run.held_out.unseen.macro.auc,
+        "unseen_auc", "unseen", drop_order=DROP_SECOND, of_run=lambda run: run.held_out.unseen.macro.auc,
         meaning="that against a second set of synthetic anomalies, of kinds that no model is trained on",
     ),
     Column(
-        "macro_auc", "macro", drop_order=NEVER, of_labels=lambda labelled: labelled.macro.auc,
+        "macro_auc", "macro", drop_order=DROP_NEVER, of_labels=lambda labelled: labelled.macro.auc,
         meaning="mean ROC-AUC over anomaly kinds on labelled test images, mean over seeds",
     ),
-    Column("spread", "spread", drop_order=LAST, meaning="largest less smallest over seeds"),
+    Column("spread", "spread", drop_order=DROP_LAST, meaning="largest less smallest over seeds"),
     Column(
-        "low", "95%", drop_order=NEVER, of_labels=lambda labelled: labelled.macro.low, meaning="interval over images",
+        "low", "95%", drop_order=DROP_NEVER, of_labels=lambda labelled: labelled.macro.low,
+        meaning="interval over images",
         text=lambda row: f"{row['low']:.3f} to {row['high']:.3f}",
     ),
     Column("high", "", of_labels=lambda labelled: labelled.macro.high),
     Column(
-        "difference", "to best", drop_order=NEVER, text=_difference,
+        "difference", "to best", drop_order=DROP_NEVER, text=_difference,
         meaning="paired difference from the best row with a 95% interval over images, and over seeds where there are "
         "several, for all rows together; a tie where that holds zero",
     ),
@@ -100,14 +101,14 @@ COLUMNS = (
     Column("average_precision", "AP", of_labels=lambda labelled: labelled.average_precision),
     Column("fpr95", "fpr95", of_labels=lambda labelled: labelled.fpr95),
     Column(
-        "public", "public", "{:.5f}", drop_order=NEVER,
+        "public", "public", "{:.5f}", drop_order=DROP_NEVER,
         meaning="Kaggle's ROC-AUC of those of the preset's runs that were submitted, their mean",
     ),
-    Column("private", "private", "{:.5f}", drop_order=NEVER, meaning="that on the other part of the test set"),
+    Column("private", "private", "{:.5f}", drop_order=DROP_NEVER, meaning="that on the other part of the test set"),
     Column("seeds", "seeds", "{:,.0f}"),
     Column("epochs", "epochs", "{:,.0f}", of_run=lambda run: run.summary.get("epochs")),
     Column("parameters", "parameters", "{:,.0f}", of_run=lambda run: run.summary.get("parameters")),
-    Column("minutes", "minutes", "{:.2f}", drop_order=NEVER, of_run=lambda run: run.minutes),
+    Column("minutes", "minutes", "{:.2f}", drop_order=DROP_NEVER, of_run=lambda run: run.minutes),
     Column("training_images_per_second", "train/s", "{:,.0f}", of_run=lambda run: run.summary.get("images_per_second")),
     Column("scoring_images_per_second", "score/s", "{:,.0f}", of_run=lambda run: run.scoring_images_per_second),
     Column("score", "", of_run=lambda run: run.score_name),

@@ -10,7 +10,7 @@ import pandas as pd
 from hw8.base.environment import describe_environment
 from hw8.base.files import write_text
 from hw8.base.text import aligned
-from hw8.compare.columns import FILES_ONLY, NEVER, Column, shown_columns
+from hw8.compare.columns import DROP_NEVER, FILES_ONLY, Column, shown_columns
 from hw8.compare.standings import (
     failed_presets,
     failures,
@@ -114,7 +114,7 @@ def printed(table: pd.DataFrame, failed: Mapping[str, str]) -> str:
         # The reason of a failure is too long for the table; the command prints it below.
         rows += [[name, "failed", *[""] * (len(columns) - 1)][: len(columns) + 1] for name in failed]
         lines = aligned(rows, gap=" ")
-        droppable = [column for column in columns if column.drop_order != NEVER]
+        droppable = [column for column in columns if column.drop_order != DROP_NEVER]
         if max(map(len, lines)) <= WIDTH or not droppable:
             return "\n".join([*lines, *textwrap.wrap(meanings(columns), WIDTH)])
         # Of the columns that go first, the last one: kinds of anomaly from the right.

@@ -181,7 +181,8 @@ def _shape_problem(path: Path, shape: tuple[int, ...], fortran: bool) -> str | N
 
 def _dtype_problem(path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: int) -> str:
     """What the array seems to hold, and the command that converts it to uint8."""
-    count = min(math.prod(shape), RANGE_SAMPLE)
+    # Of whole numbers all are looked at, since a wrong conversion would destroy them; of floats a part shows the range.
+    count = math.prod(shape) if dtype.kind in "iu" else min(math.prod(shape), RANGE_SAMPLE)
     if dtype.kind not in "fiu" or count == 0:
         hint = _rewrite(path, "a.astype(np.uint8)")
         return f"{path}: dtype is {dtype}, expected uint8; if its pixels go from 0 to 255, convert with {hint}"
@@ -189,7 +190,7 @@ def _dtype_problem(path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: 
     low, high = float(sample.min()), float(sample.max())
     if dtype.kind in "iu" and low >= 0 and high <= 255:
         return f"{path}: dtype is {dtype}, expected uint8; convert with {_rewrite(path, 'a.astype(np.uint8)')}"
-    if dtype == np.uint16:
+    if dtype.kind == "u" and dtype.itemsize == 2:
         hint = _rewrite(path, "np.rint(a / 257).astype(np.uint8)")
         return f"{path}: uint16 up to {high:g}, expected uint8; if its full range is 0 to 65,535, convert with {hint}"
     if not math.isfinite(high - low):

@@ -24,7 +24,7 @@ class Labels:
         return len(self.label_N)
 
     @property
-    def fault(self) -> str:
+    def why_unusable(self) -> str:
         """Why no ROC-AUC can be computed: all labels are alike; "" if there are both."""
         if self.label_N.min() != self.label_N.max():
             return ""

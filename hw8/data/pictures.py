@@ -4,7 +4,6 @@ import concurrent.futures
 import contextlib
 import math
 import threading
-import warnings
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
@@ -16,9 +15,6 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from hw8.base.errors import InputError
 from hw8.base.threads import available_cores
 from hw8.data.arrays import SMALLEST_SIDE
-
-# Pillow's, about odd files; those that it cannot read have a reason. For all threads: a filter cannot be set for one.
-warnings.filterwarnings("ignore", module=r"PIL\.")
 
 Crop = Literal["centre", "pad", "stretch"]
 CROPS: tuple[Crop, ...] = get_args(Crop)

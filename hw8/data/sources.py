@@ -67,8 +67,8 @@ class Source:
         if not (self.has_test_set and self.labels_file.exists()):
             return None
         labels = read_labels(self.labels_file, count)
-        if labels.fault:
-            log.warning("%s: %s, so these labels are not used", self.labels_file, labels.fault)
+        if labels.why_unusable:
+            log.warning("%s: %s, so these labels are not used", self.labels_file, labels.why_unusable)
             return None
         return labels
 

@@ -217,7 +217,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         return {name: value for name, value in state.items() if name != "_trained"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__({"crop": "centre"} | state)  # which earlier pickles lack
         if "run_files_" in state:
             self._trained = run.load(self.run_files_)
 

@@ -40,7 +40,9 @@ def differences_from(
     """
     pairs = len(scores) * (len(scores) - 1) // 2
     differences = {
-        name: paired_difference(of_name, scores[best], labels) for name, of_name in scores.items() if name != best
+        name: paired_difference(scores_of_method, scores[best], labels)
+        for name, scores_of_method in scores.items()
+        if name != best
     }
     return {name: (difference.value, *difference.interval(pairs)) for name, difference in differences.items()}
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from hw8.models.output import Model, Output
 
 Norm = Literal["none", "batch"]
-FATAL, MOST_FATAL_ROWS = 1_572_864, 32  # see Projection; found by trying all numbers of rows up to 256
+CRASHING_SIZE, CRASHING_ROWS = 1_572_864, 32  # see Projection; found by trying all numbers of rows up to 256
 # Sizes of layers; what many large ones add up to is limited by create_model.
 Size = Annotated[int, Field(ge=1, le=1_000_000)]
 # Channels of four stages, from the image inwards. Not strict: YAML has lists only.
@@ -61,13 +61,13 @@ class Projection(nn.Linear):
     """A linear layer whose inputs are a whole image or feature map, which may have many values.
 
     PyTorch 2.13 ends the process (division by zero in oneDNN, on processors with AMX) when a bfloat16 input of exactly
-    `FATAL` values in 2 to 32 rows is multiplied, for instance 32 images of 128x128 pixels. Such a batch is computed in
-    halves.
+    `CRASHING_SIZE` values in 2 to 32 rows is multiplied, for instance 32 images of 128x128 pixels. Such a batch is
+    computed in halves.
     """
 
     def forward(self, x_ND: Tensor) -> Tensor:
         """The layer's output (N, out_features)."""
-        if x_ND.numel() == FATAL and 1 < len(x_ND) <= MOST_FATAL_ROWS and x_ND.device.type == "cpu":
+        if x_ND.numel() == CRASHING_SIZE and 1 < len(x_ND) <= CRASHING_ROWS and x_ND.device.type == "cpu":
             return torch.cat([F.linear(half_MD, self.weight, self.bias) for half_MD in x_ND.tensor_split(2)])
         return F.linear(x_ND, self.weight, self.bias)
 

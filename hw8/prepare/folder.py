@@ -72,7 +72,7 @@ def report(parts: Parts, out: Path, settings: Preparation) -> str:
             f"Shared:   {parts.shared:,} test images equal a training image, pixel by pixel, which makes figures too "
             "good; remove the copies"
         )
-    if parts.held_back:
+    if parts.held_back and not parts.test_only:
         lines.append(f"Held out: {parts.held_back:,} normal pictures for the test set, which had none of its own")
     if parts.training:
         shape = " x ".join(map(str, settings.shape))

@@ -80,7 +80,7 @@ def recognise(folder: PictureFolder) -> Parts:
     tops = {head[0] for head in heads if head}
     if any(head[0] == "train" and head[1] in NORMAL_FOLDERS for head in heads if len(head) == 2):
         return _by_folder(folder, "train/ and test/: folders of normal pictures and of anomalies", True)
-    if tops == {"test"}:
+    if {head[:1] for head in heads} == {("test",)} and any(len(head) == 2 for head in heads):
         return _by_folder(folder, "test/: folders of normal pictures and of anomalies", True)
     if {"train", "test"} <= tops:
         raise folder.refusal(f"has train/ and test/, but no pictures in train/{NORMAL}/; move the normal ones there")
@@ -92,8 +92,9 @@ def recognise(folder: PictureFolder) -> Parts:
     if suspicious := [words & SUSPICIOUS_FOLDERS for words in folders if words & SUSPICIOUS_FOLDERS]:
         names = ", ".join(sorted(set.union(*suspicious)))
         raise folder.refusal(
-            f"every picture would be taken as normal, also {len(suspicious):,} in folders named {names}; prepare one "
-            f"object at a time, its normal pictures in {NORMAL}/ or train/good/, or rename these folders"
+            f"every picture would be taken as normal, also {len(suspicious):,} in folders named {names}; move normal "
+            f"pictures to {NORMAL}/ and anomalies to {ANOMALY_FOLDER}/KIND/, prepare one object at a time, or give "
+            "`unlabelled` to score them all"
         )
     return Parts(folder, "plain folder: every picture is taken as normal", folder.names, [])
 
@@ -171,7 +172,7 @@ def split(parts: Parts, share: float | None, seed: int) -> Parts:
     labelled = any(kind != NORMAL for _, kind in parts.testing)
     has_own = any(kind == NORMAL for _, kind in parts.testing)
     test_only = share == 1
-    if share is not None and has_own and parts.training:
+    if share is not None and has_own and not test_only:
         raise InputError(f"`test_share` {share:g}: {parts.folder.root} has a test part of its own; omit `test_share`")
     if share is None:
         share = TEST_SHARE if labelled and not has_own else 0.0

@@ -29,6 +29,8 @@ from hw8.scoring.tails import benjamini_hochberg, is_flagged
 from hw8.training.run_folder import RunFolder, newest_run
 
 log = logging.getLogger(__name__)
+SCORES = "ID,score(,whole)?"  # the first line of a submission, or of a part of one
+LEAST_TO_COMPARE = 20  # normals, chosen by hand: of fewer, runs with a rank correlation of .9 may reach .99 by chance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,6 +168,7 @@ def predict_shard(
     trained = TrainedRun.load(run, device)
     if trained.config.scoring.transductive:
         raise InputError(f"`shard` {number}/{count}: {run} is transductive and must see the whole test set at once")
+    check_replaceable(out, "out", SCORES)
     source = trained.open_source(where)
     images = trained.open_test(source)
     warn_of_differences([trained], [images], source)
@@ -205,14 +208,17 @@ def warn_of_differences(trained_runs: Sequence[TrainedRun], test_sets: Sequence[
 def _agreement_on_normals(trained_runs: Sequence[TrainedRun]) -> np.ndarray:
     """Rank correlation of every two runs on their calibration normals, (runs, runs); 0 where these are not the same.
 
-    By the test images, an image's score would depend on the others. It is 0, too, where one run only is transductive.
+    By the test images, an image's score would depend on the others. It is 0, too, where one run only is transductive,
+    and where there are so few normals that runs order them alike by chance, unless the scores are the same.
     """
     comparable = [(trained.calibration_set(), trained.config.scoring.transductive) for trained in trained_runs]
     agreement = np.eye(len(trained_runs))
     for a, b in itertools.combinations(range(len(trained_runs)), 2):
         if comparable[a] == comparable[b]:
-            correlation = rank_correlation([trained_runs[a].normal_C, trained_runs[b].normal_C])
-            agreement[a, b] = agreement[b, a] = correlation[0, 1]
+            scores = trained_runs[a].normal_C, trained_runs[b].normal_C
+            is_copy = np.array_equal(*scores)
+            known = is_copy or len(scores[0]) >= LEAST_TO_COMPARE
+            agreement[a, b] = agreement[b, a] = rank_correlation(scores)[0, 1] if known else 0.0
     return agreement
 
 
@@ -257,9 +263,10 @@ def _check_names(out: Path, evidence: Path | None, runs: list[Path]) -> None:
         raise InputError(f"`evidence` {evidence}: is the name of another file that is written; choose another")
     if evidence is not None and len(runs) > 1:
         raise InputError(f"`evidence` {evidence}: needs a single `run`; each run has evidence of its own")
-    check_replaceable(out, "out", "ID,score")
-    if evidence is not None and evidence.suffix == ".csv":
-        check_replaceable(evidence, "evidence", "ID,score,p_value")
+    for path, header in zip(written, (SCORES, "file,score,p_value", "ID,p_value(,file)?"), strict=True):
+        check_replaceable(path, "out", header)
+    if evidence is not None:
+        check_replaceable(evidence, "evidence", "ID,score,p_value.*" if evidence.suffix == ".csv" else "PK.*")
 
 
 def write_discoveries(path: Path, p_value_N: np.ndarray, rate: float, names: Sequence[str] | None = None) -> Discovery:

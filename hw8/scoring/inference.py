@@ -142,7 +142,7 @@ class Scorer:
 
     @torch.inference_mode()
     def diagnose(self, images: Images, rows: np.ndarray) -> dict[str, float]:
-        """The model's diagnosis of itself on up to 512 of these rows; fewer if a batch has less than half as many."""
+        """The model's diagnosis of itself on up to 512 of these rows, two batches at most."""
         diagnosed = evenly_spaced(rows, min(DIAGNOSED, 2 * self.batch_size))
         x_NCHW = to_pixels(torch.from_numpy(images.read(diagnosed)), self.device)
         with autocast(self.precision, self.device):

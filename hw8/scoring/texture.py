@@ -10,8 +10,8 @@ LUMA = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601
 BANDS = 4  # octaves: of 64 pixels the coarsest band then has 8 a side; more bands would be a handful of pixels each
 LEVELS = 5  # of a quantised residual, -2 to 2, chosen by hand: seven would give 16 shares per histogram instead of 9
 # One pair (i, j) of levels from each set that swapping the two and changing both signs make equal.
-LAST = LEVELS**2 - 1  # the pair of the two highest levels; changing both signs makes LAST - k of the pair k
-DIFFERENT = tuple(sorted({min(LEVELS * i + j, LEVELS * j + i, LAST - LEVELS * i - j, LAST - LEVELS * j - i)
+LAST_PAIR = LEVELS**2 - 1  # the pair of the two highest levels; changing both signs makes LAST_PAIR - k of the pair k
+DIFFERENT = tuple(sorted({min(LEVELS * i + j, LEVELS * j + i, LAST_PAIR - LEVELS * i - j, LAST_PAIR - LEVELS * j - i)
                     for i in range(LEVELS) for j in range(LEVELS)}))  # fmt: skip
 FLAT = DIFFERENT.index(LEVELS**2 // 2)  # the first of the co-occurrences: both residuals are nearly zero
 # Grey levels of one quantisation step of the luma's second difference, chosen by hand: of 1, noise fills the outermost

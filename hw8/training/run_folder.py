@@ -133,7 +133,8 @@ class RunFolder:
 
     def picture_crop(self) -> str | None:
         """Return how the pictures of the training images were cropped; None if it is not recorded."""
-        return _read_summary(self.summary_file).get("data", {}).get("picture_crop")
+        data = _read_summary(self.summary_file).get("data")
+        return data.get("picture_crop") if isinstance(data, dict) else None
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write summary.json, whole or not at all."""

@@ -57,7 +57,7 @@ def pictures(folder, count: int) -> None:
         Image.fromarray(image).save(folder / f"{number}.png")
 
 
-def files_to_score(path) -> list[str]:
+def names_by_score(path) -> list[str]:
     """The names in a table of scores by picture, whose rows are checked to fall."""
     with Path(path).open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -95,7 +95,7 @@ def test_own_pictures_without_a_test_part_have_no_dead_end(follow, call, tmp_pat
     predicted = call("predict", "--run", "runs/rü n").stdout
     assert "Scored:   12 normal images of my images, held out from training: it has no test set" in predicted
     assert predicted.endswith("Next:     python scripts/report.py 'runs/rü n'\n")
-    names = files_to_score(tmp_path / "submissions" / "rü n.files.csv")
+    names = names_by_score(tmp_path / "submissions" / "rü n.files.csv")
     assert len(names) == 12
     assert set(names) <= {f"{number}.png" for number in range(60)}
     assert re.findall(r"<i>(\d+\.png)</i>", page) == names[:6], "the strip of the report names the most anomalous"
@@ -130,7 +130,7 @@ def test_new_pictures_are_scored_with_the_run_that_is_there(call, tmp_path):
     words = shlex.split(said.splitlines()[-1].removeprefix("Next:     python scripts/predict.py"))
     predicted = json.loads(call("predict", *words, "--json").stdout)
     assert predicted["rows"] == 5
-    assert sorted(files_to_score(predicted["files"])) == [f"{number}.png" for number in range(5)]
+    assert sorted(names_by_score(predicted["files"])) == [f"{number}.png" for number in range(5)]
     said = call("predict", *words).stdout
     page = "submissions/new-images.html"
     assert said.endswith(f"Next:     python scripts/report.py 'runs/a b' --data new-images --out {page}\n")
@@ -151,7 +151,7 @@ def test_names_of_labelled_pictures_travel_to_the_end(follow, call, tmp_path):
     pictures(tmp_path / "mine" / "anomaly" / "odd, one", 10)
     call("prepare_data", "mine", "images", "--side", 16)
     assert follow("train", *QUICK, "--data", "images") == ["train", "predict", "evaluate", "report"]
-    names = files_to_score("submissions/fcn.files.csv")
+    names = names_by_score("submissions/fcn.files.csv")
     anomalies = [name for name in names if name.startswith("anomaly/odd, one/")]
     assert [len(names), len(anomalies)] == [26, 10]
     call("report")

@@ -114,7 +114,7 @@ def test_other_dtypes(array_file, dtype):
 def test_arrays_with_nan_or_of_sixteen_bits_say_what_to_do(array_file):
     holes = np.where(np.arange(768) % 7, 0.5, np.nan).reshape(1, 16, 16, 3)
     assert "float64 that holds NaN or infinity; replace those" in refused(array_file(holes))
-    wide = refused(array_file((GOOD.astype(np.uint16) * 257)))
+    wide = refused(array_file(GOOD.astype(np.uint16) * 257))
     assert "if its full range is 0 to 65,535, convert with" in wide
     assert "a / 257" in wide
 

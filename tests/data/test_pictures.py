@@ -153,11 +153,11 @@ def test_only_a_few_pictures_are_read_ahead_and_none_after_closing(root, monkeyp
     assert len(names_read) <= before + 2, "no more than one per worker"
 
 
-def test_warnings_of_the_reader_are_not_silenced(root):
+def test_reading_leaves_the_filters_of_warnings_as_they_are(root):
+    before = list(warnings.filters)
     with contextlib.closing(read_pictures(root, fill(root, "a.png", "b.png"), 8, 3, "centre")) as reading:
         next(reading)
-        with pytest.warns(UserWarning, match="seen"):
-            warnings.warn("seen", stacklevel=1)
+        assert warnings.filters == before
 
 
 def test_large_pictures_are_read_one_at_a_time(root, monkeypatch):

@@ -23,7 +23,10 @@ class TestEach:
         assert not re.search(r"`docs/", text)
         targets = LINK.findall(text)
         assert len(targets) > 15
-        assert [target for target in targets if not (ROOT / target.partition("#")[0]).exists()] == []
+        for path, _, anchor in (target.partition("#") for target in targets):
+            assert (ROOT / path).exists(), path
+            headings = re.findall(r"^#+ (.+)$", (ROOT / path).read_text(encoding="utf-8"), re.M) if anchor else []
+            assert not anchor or anchor in [re.sub(r"[^\w -]", "", name.lower()).replace(" ", "-") for name in headings]
 
     def test_its_tables_fit_a_narrow_page(self, page):
         rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("|")]

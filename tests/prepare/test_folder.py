@@ -580,23 +580,36 @@ def test_folders_of_defects_are_not_taken_as_normal(root, out):
     for kind in ("screw", "nut"):
         fill(root, *numbered(30, f"{kind}/train/good/{{:03d}}.png"), f"{kind}/test/scratch/0.png")
         fill(root, f"{kind}/ground_truth/scratch/0.png")
-    message = "also 4 in folders named ground_truth, test; prepare one object at a time"
+    message = "also 4 in folders named ground_truth, test; move normal pictures to normal/"
     assert message in refused(root, out)
     fill(root.parent / "plain", *numbered(20, "OK/{:03d}.png"), "NOK/0.png")
     assert "also 1 in folders named nok;" in refused(root.parent / "plain", out)
 
 
-@pytest.mark.parametrize("layout", ["normal/{}.png anomaly/dent/{}.png", "test/good/{}.png test/dent/{}.png"])
+def test_loose_pictures_in_a_folder_named_test_are_not_normal_either(root, out):
+    fill(root, *numbered(30), *numbered(5, "test/{:03d}.png"))
+    assert "also 5 in folders named test;" in refused(root, out)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        "normal/{}.png anomaly/dent/{}.png",
+        "test/good/{}.png test/dent/{}.png",
+        "train/good/{}.png test/good/9{}.png test/dent/{}.png",
+    ],
+)
 def test_all_pictures_become_a_labelled_test_set(root, out, layout):
     for pattern in layout.split():
         fill(root, *numbered(5, pattern))
     if layout.startswith("normal"):
         assert "4 normal pictures to train on; at least 20 are needed; `test_share` 1 makes" in refused(root, out)
     parts = prepare(root, out, dataclasses.replace(QUICK, test_share=1.0))
-    assert parts.kinds == {"normal": 5, "dent": 5}
+    normal = 5 * (len(layout.split()) - 1)
+    assert parts.kinds == {"normal": normal, "dent": 5}
+    assert "Held out" not in report(parts, out, QUICK)
     assert not (out / "trainingset.npy").exists()
-    labels = read_labels(out / "testing_labels.csv", 10)
-    assert labels.label_N.sum() == 5
+    assert read_labels(out / "testing_labels.csv", normal + 5).label_N.sum() == 5
 
 
 def test_of_pictures_that_nobody_labelled_one_must_be_readable(root, out):

@@ -194,9 +194,15 @@ def test_files_of_others_are_not_replaced(trained, tmp_path):
     labels = tmp_path / "testing_labels.csv"
     labels.write_text("ID,label\n0,1\n")
     for options in ({"out": labels}, {"out": tmp_path / "scores.csv", "evidence": labels}):
-        with pytest.raises(InputError, match="is another file, which would be lost; choose another name"):
+        with pytest.raises(InputError, match="was not written by this command, and would be lost; choose another name"):
             predict([trained.folder.path], None, **options)
     assert [path.name for path in tmp_path.iterdir()] == [labels.name]
+    for name, option in (("s.flagged.csv", "out"), ("s.files.csv", "out"), ("e.npz", "evidence")):
+        (tmp_path / name).write_text("mine\n")
+        with pytest.raises(InputError, match=f"`{option}` .*{name}: was not written by this command"):
+            predict([trained.folder.path], None, tmp_path / "s.csv", evidence=tmp_path / "e.npz")
+        (tmp_path / name).write_text("")
+    predict([trained.folder.path], None, tmp_path / "s.csv", evidence=tmp_path / "e.npz")
 
 
 def test_the_newest_run_is_the_default(tmp_path):

@@ -45,7 +45,7 @@ function reasons(explained, normals) {
 
 const options = (select, pairs) => select.replaceChildren(...pairs.map(([value, text]) => element("option", { value }, text)));
 
-// The name of a picture's file, without its folders, which would fill the line; the whole of it as one points at it.
+// The name of a picture's file with the folder it is in: more would fill the line; the whole of it as one points at it.
 const fileName = (file) => (file === undefined ? [] : [element("span", { class: "file", title: file }, file.split("/").slice(-2).join("/"))]);
 
 // Words below a card's picture, each in a place of its own.
