@@ -24,6 +24,7 @@ DASHES = ("-", "--", "-.", ":")
 LEAST_RANGE = 0.02  # of an axis of ROC-AUC, chosen by hand: a tie is not to fill the plot from corner to corner
 # Where logarithmic axes of rates begin: of a few thousand normal images, lower rates rest on one or two.
 LOWEST_RATE = 1e-3
+EXACT = 102  # points of a ROC curve up to which each normal image is a threshold of `roc_curve`
 POINTED = 2  # every second point of a ROC curve can be pointed at: they stay a few pixels apart, at half the bytes
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: smaller, and it can be searched
@@ -183,7 +184,10 @@ def draw_roc(
     points, texts = [np.empty((0, 2))], []
     for place, (name, (fpr, tpr)) in enumerate(curves.items()):
         dashes = DASHES[place % len(DASHES)]  # to be told apart without colours, too
-        axes.plot(fpr, tpr, linewidth=1.5, label=_legend(name), color=colours.get(name), linestyle=dashes)
+        steps = "steps-post" if len(fpr) <= EXACT else "default"  # a curve of few normals has visible steps
+        axes.plot(
+            fpr, tpr, linewidth=1.5, label=_legend(name), color=colours.get(name), linestyle=dashes, drawstyle=steps
+        )
         point_P2 = np.stack([fpr, tpr], axis=1)[fpr >= lowest][::POINTED]
         points.append(point_P2)
         texts += [f"{name}\n{y:.1%} of the anomalies flagged\nat {x:.1%} of the normal images" for x, y in point_P2]

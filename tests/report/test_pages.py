@@ -13,7 +13,7 @@ from hw8.compare.tables import write_leaderboard
 from hw8.config.presets import changed, load_preset
 from hw8.data.labels import Labels
 from hw8.data.sources import open_source
-from hw8.evaluation.metrics import evaluate
+from hw8.evaluation.metrics import evaluate, roc_auc
 from hw8.explorer.catalogue import Catalogue
 from hw8.report import plots, run_report
 from hw8.report.comparison import Compared, write_comparison
@@ -242,6 +242,14 @@ def test_roc_points_are_rates_at_thresholds():
     place = np.searchsorted(fpr, 0.1)
     threshold = np.sort(normal)[::-1][round(fpr[place] * 500)]
     assert tpr[place] == (odd > threshold).mean()
+
+
+def test_with_few_normals_the_area_drawn_is_the_roc_auc():
+    rng = np.random.default_rng(0)
+    normal, odd = rng.normal(size=40), rng.normal(1, size=30)
+    fpr, tpr = plots.roc_curve(normal, [odd])
+    assert len(fpr) <= plots.EXACT
+    assert (np.diff(fpr) * tpr[:-1]).sum() == pytest.approx(roc_auc(normal, odd))
 
 
 @pytest.mark.slow
