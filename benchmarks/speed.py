@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 import hw8.models.recogniser
-import hw8.training.loop
+import hw8.training.step
 from benchmarks import course_loop
 from hw8.base.device import autocast, channels_last, choose_device, choose_precision
 from hw8.config import RunConfig
@@ -173,10 +173,10 @@ def step_shares(preset: str, steps: int) -> dict[str, float]:
         seconds = dict.fromkeys(("step", "reading", "augmenting", "optimiser", "logging"), 0.0)
         for owner, attribute, part in (
             (trainer, "step", "step"),
-            (hw8.training.loop, "training_batch", "reading"),
-            (hw8.training.loop, "mirrored_rows", "reading"),
+            (hw8.training.step, "training_batch", "reading"),
+            (hw8.training.step, "mirrored_rows", "reading"),
             (hw8.models.recogniser, "transform", "augmenting"),
-            (hw8.training.loop, "clip_gradients", "optimiser"),
+            (hw8.training.step, "clip_gradients", "optimiser"),
             (trainer.state.optimizer, "step", "optimiser"),
             (trainer.state, "update_average", "optimiser"),
             (trainer, "fetch_losses", "logging"),

@@ -1,10 +1,10 @@
-"""What benchmark.py --busy makes of its measurements; speeds themselves are not tested."""
+"""What benchmark.py measures, and makes of it; how fast anything is is not tested."""
 
 import contextlib
 
 import pytest
 
-from benchmarks import busy
+from benchmarks import busy, speed
 from hw8.commands.benchmark import lines
 
 
@@ -36,6 +36,15 @@ def test_every_rate_is_a_share_of_the_free_one_with_all_threads(machine, monkeyp
     text = lines({"busy": {"others_used_cores": 0.1, "cases": {"training resnet": rows}}})
     assert " ".join(text[2].split()) == "training resnet 1 70% (70% to 70%) 2 70 30%"
     assert "other programs used 0.10 cores" in text[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["fcn_crop", "boss"])
+def test_the_parts_of_a_step_are_timed(preset):
+    shares = speed.step_shares(preset, 1)
+    assert shares["images_per_second"] > 0
+    assert all(0 < shares[part] < 1 for part in ("reading", "optimiser", "epoch_end"))
+    assert (shares["augmenting"] > 0) == (preset == "boss")
 
 
 @pytest.mark.parametrize("words", [("--repeats", 0), ("--seconds", "inf"), ("--seconds", 0)])
