@@ -23,7 +23,7 @@ from hw8.models.blocks import (
     conv_down,
     in_float32,
     smallest_map,
-)  # fmt: skip
+)
 from hw8.models.conv import conv_decoder
 from hw8.models.output import Output
 from hw8.models.registry import model_options, register_model

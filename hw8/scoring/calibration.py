@@ -103,11 +103,9 @@ class Gaussian:
         nearest = NearestNeighbors(n_neighbors=min(count, len(self.reference_RD))).fit(self.reference_RD)
         distance_NK = nearest.kneighbors(white_ND)[0]
         distance_N = distance_NK[:, :NEIGHBOURS].mean(axis=1)
-        return (
-            distance_N
-            if in_reference_N is None
-            else np.where(in_reference_N, distance_NK[:, 1:].mean(axis=1), distance_N)
-        )
+        if in_reference_N is None:
+            return distance_N
+        return np.where(in_reference_N, distance_NK[:, 1:].mean(axis=1), distance_N)
 
 
 def columns(table: Table, names: Sequence[str]) -> np.ndarray:

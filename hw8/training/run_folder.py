@@ -27,11 +27,8 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config_file, self.model_file = path / "config.yaml", path / "model.safetensors"
-        self.resume_file, self.metrics_file, self.summary_file = (
-            path / "resume.pt",
-            path / "metrics.csv",
-            path / "summary.json",
-        )
+        self.resume_file, self.metrics_file = path / "resume.pt", path / "metrics.csv"
+        self.summary_file = path / "summary.json"
 
     @classmethod
     def choose(cls, config: RunConfig, out: Path | None) -> "RunFolder":
