@@ -6,7 +6,7 @@ from hw8.base.errors import InputError
 from hw8.commands.parsing import parse_training
 from hw8.config import to_yaml
 from hw8.config.limits import Count
-from hw8.config.presets import PRESETS, changed, load_preset
+from hw8.config.presets import DEFAULT_PRESET, PRESETS, changed, load_preset
 from hw8.models import MODELS
 from hw8.models.blocks import Autoencoder
 from hw8.models.registry import model_options
@@ -14,6 +14,10 @@ from hw8.models.registry import model_options
 
 def model_of(*words: object):
     return parse_training("", [str(word) for word in words]).run.model
+
+
+def test_without_options_the_default_preset_trains():
+    assert parse_training("", []).run == load_preset(DEFAULT_PRESET)
 
 
 @pytest.mark.parametrize("name", sorted({load_preset(name).model.name: name for name in PRESETS}.values()))

@@ -7,8 +7,9 @@ import shlex
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
 PAGES = [
-    ROOT / "README.md",
+    README,
     *(ROOT / folder / "README.md" for folder in ("data", "submissions")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]

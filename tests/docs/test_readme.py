@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from tests.docs.pages import ROOT, of_language
+from tests.docs.pages import README, ROOT, of_language
 
 LONGEST = 120  # lines
-README, CHINESE = ROOT / "README.md", ROOT / "README.zh-TW.md"
+CHINESE = ROOT / "README.zh-TW.md"
 NUMBER = re.compile(r"(?<![\w.])\.?\d[\d,.]*\d|(?<![\w.])\d(?![\w.])")
 LINK = re.compile(r"\]\(([^)]+)\)")
 IN_CODE = re.compile(r"`([^`\n]+)`")
