@@ -252,7 +252,7 @@ def _with_unique_names(kind: type[Any], taken: set[str]) -> type[Any]:
 def _peek(argv: Sequence[str]) -> dict[str, str | None]:
     """The values of --preset, --resume, --config and --model, which decide the defaults of everything else."""
     values: dict[str, str | None] = {"preset": None, "resume": None, "config": None, "model": None}
-    for word, following in itertools.pairwise([*argv, None]):
+    for word, following in itertools.zip_longest(argv, argv[1:]):
         name, joined, value = word.removeprefix("--").partition("=")
         if word.startswith("--") and name in values:
             values[name] = value if joined else following

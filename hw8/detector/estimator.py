@@ -144,7 +144,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         rows_ND, shape = self._rows(X, reset=True)
         layout = Layout.of(rows_ND, shape or declared, SIDE_STEP)
         array_NHWC = layout.images(rows_ND)
-        config = run.settings(self, layout, len(rows_ND), level, seed)
+        config = run.settings(self.preset, layout, len(rows_ND), level, self._changes(seed))
         splits = run.split(len(rows_ND), config)
         self.run_files_ = run.train(config, Images(array_NHWC, config.data.crop, "X"), splits, bool(self.verbose))
         self.layout_, self._trained = layout, run.load(self.run_files_)
@@ -283,6 +283,18 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         if not 0 <= seed < 2**32:
             raise ValueError(f"random_state={seed}: must lie in [0, 2**32)")
         return seed
+
+    def _changes(self, seed: int) -> dict[str, Any]:
+        """The settings that the parameters change in those of the preset."""
+        changes: dict[str, Any] = {"seed": seed}
+        changes |= {name: value for name in ("device", "precision") if (value := getattr(self, name)) != "auto"}
+        if self.score_name:
+            changes["scoring"] = {"score": self.score_name}
+        if self.epochs is not None:
+            # NumPy's whole numbers, which a grid search passes, are not YAML's.
+            epochs = int(self.epochs) if isinstance(self.epochs, Integral) else self.epochs
+            changes["train"] = {"epochs": epochs, "least_steps": 0}
+        return changes
 
     def _scores(self, array_NHWC: np.ndarray, splits: Splits | None = None) -> np.ndarray:
         """Scores, larger is more anomalous: float64 (N,). With `splits` the images are those of the training.

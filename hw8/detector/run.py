@@ -8,8 +8,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from numbers import Integral
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,9 +24,6 @@ from hw8.runs.train import train_images
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring import tails
 
-if TYPE_CHECKING:
-    from hw8.detector.estimator import AnomalyDetector
-
 CONFIG, MODEL = "config.yaml", "model.safetensors"
 # Images per batch of scoring, always filled up (see `AnomalyDetector._in_full_batches`). Chosen by hand: one image
 # alone takes the time of a full batch, and small batches take longer for many images.
@@ -39,9 +35,11 @@ LARGEST_CALIBRATION_SHARE = 0.4
 _process_state = threading.Lock()
 
 
-def settings(detector: "AnomalyDetector", layout: Layout, count: int, level: float, seed: int) -> RunConfig:
-    """The settings of the detector's preset, fitted to its parameters and images. Raises ValueError."""
-    preset = detector.preset
+def settings(preset: str | RunConfig, layout: Layout, count: int, level: float, changes: dict[str, Any]) -> RunConfig:
+    """The settings of the preset with these changes, fitted to `count` images and a `contamination` of `level`.
+
+    Raises ValueError.
+    """
     config = preset if isinstance(preset, RunConfig) else load_preset(preset)
     if config.scoring.transductive:
         raise InputError(f"preset={preset!r} looks at a whole test set, which an estimator never has")
@@ -55,23 +53,16 @@ def settings(detector: "AnomalyDetector", layout: Layout, count: int, level: flo
     crop = config.data.crop
     # Enough held-out images, if there are, for a p-value as small as the level.
     share = min(LARGEST_CALIBRATION_SHARE, (math.ceil(1 / level) - 1) / count)
-    own = {name: value for name in ("device", "precision") if (value := getattr(detector, name)) != "auto"}
     config = changed(
         config,
-        seed=seed,
-        **own,
         data={
             "source": None,
             "crop": crop if crop and crop <= layout.side else None,
             "calibration_share": max(config.data.calibration_share, share),
         },
-        scoring={"score": detector.score_name or config.scoring.score, "score_batch_size": BATCH_SIZE},
+        scoring={"score_batch_size": BATCH_SIZE},
     )
-    if detector.epochs is None:
-        return config
-    # NumPy's whole numbers, which a grid search passes, are not YAML's.
-    epochs = int(detector.epochs) if isinstance(detector.epochs, Integral) else detector.epochs
-    return changed(config, train={"epochs": epochs, "least_steps": 0})
+    return changed(config, **changes)
 
 
 def split(count: int, config: RunConfig) -> Splits:

@@ -94,7 +94,7 @@ def test_every_command_in_a_sentence_of_the_readme_runs(tmp_path, home, forks): 
         words = [PLACES.get(word, word) for word in line.replace("--minutes 20", "--minutes 0.1").split()]
         text = shlex.join(words)
         if "explore.py" in text:  # serves until Ctrl-C, which reaches a process of its own only
-            text = f"timeout -s INT 20 {text.replace('python', 'python -u')} || [ $? = 124 ]"
+            text = f"timeout -s INT 10 {text.replace('python', 'python -u')} --port 0 || [ $? = 124 ]"
         sandbox.run(Block(README, 0, "bash", text))
 
 
