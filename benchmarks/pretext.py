@@ -23,7 +23,7 @@ from hw8.oneclass.protocol import default_preset, load_method, settings_for_set
 from hw8.oneclass.sources import open_labelled
 from hw8.runs.train import train_run
 from hw8.runs.trained_run import TrainedRun
-from hw8.runs.unaligned import settings_for
+from hw8.runs.unaligned import adapt_to_alignment
 from hw8.training.run_folder import RunFolder
 from hw8.training.schedule import with_enough_steps
 
@@ -39,7 +39,7 @@ def trained(config: RunConfig, images_NHWC: np.ndarray, share: float, folder: Pa
         np.save(folder / "trainingset.npy", images_NHWC)
         images = Images(images_NHWC)
         splits = split_rows(len(images), config.data)
-        decided = settings_for(config, images, splits)
+        decided = adapt_to_alignment(config, images, splits)
         whole = with_enough_steps(decided.train, len(splits.train))
         train = {"epochs": max(1, round(share * whole.epochs)), "batch_size": whole.batch_size, "least_steps": 0}
         train_run(changed(decided, data={"source": str(folder)}, train=train), folder / "run")

@@ -31,7 +31,7 @@ from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.runs.predict import predict_with
 from hw8.runs.submission import read_submission, write_submission
 from hw8.runs.train import resume_run, train_run
-from hw8.runs.unaligned import settings_for
+from hw8.runs.unaligned import adapt_to_alignment
 from hw8.scoring.tails import check_scores
 
 RunKey = tuple[str, int]  # preset and seed
@@ -213,7 +213,7 @@ def _is_begun(config: RunConfig, config_file: Path) -> bool:
     if not config_file.exists():
         return False
     images = open_source(config.data.source).training(config.data.crop)
-    decided = settings_for(config, images, split_rows(len(images), config.data))
+    decided = adapt_to_alignment(config, images, split_rows(len(images), config.data))
     return dataclasses.replace(read_config(config_file), threads=config.threads) == decided
 
 

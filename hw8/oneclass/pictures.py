@@ -19,22 +19,24 @@ PICTURE_SIDE = 64
 
 
 def read_class_folders(root: Path, side: int | None = None) -> LabelledSet:
-    """Read pictures in `root`/CLASS/, or in `root`/train/CLASS/ and `root`/test/CLASS/; unreadable ones are skipped.
+    """Read pictures in `root`/CLASS/, or in `root`/train/CLASS/ and `root`/test/CLASS/; others are skipped.
 
     They become squares, cropped to their centre, of the first picture's shorter side, but at most `side` (default: 64
     pixels); of one channel if none has colours. Raises InputError if there are none, or they take over two gigabytes.
     """
     folder = find_pictures(root)
     tops = {name.split("/")[0].lower() for name in folder.names if "/" in name}
-    has_parts = tops == {"train", "test"}
+    has_parts = {"train", "test"} <= tops
     by_part: dict[str, list[tuple[str, str]]] = {"train": [], "test": []}  # names and classes
     for name in folder.names:
         *subfolders, _ = name.split("/")
         part = subfolders.pop(0).lower() if has_parts and subfolders else "train"
-        if subfolders:
-            by_part[part].append((name, subfolders[0]))
-        else:
+        if part not in by_part:
+            folder.skipped[name] = "neither in train/ nor in test/"
+        elif not subfolders:
             folder.skipped[name] = "in no class folder"
+        else:
+            by_part[part].append((name, subfolders[0]))
     if not by_part["train"] or (has_parts and not by_part["test"]):
         layouts = "CLASS/ with pictures, or train/CLASS/ and test/CLASS/"
         raise folder.refusal(f"holds no IDX or CIFAR-10 files and no {layouts} ({' '.join(sorted(SUFFIXES))})")

@@ -32,7 +32,7 @@ from hw8.runs.minutes import fit_into
 from hw8.runs.summary import described, summarise, tracked_figures
 from hw8.runs.suspects import Suspects, find_suspects
 from hw8.runs.trained_run import TrainedRun
-from hw8.runs.unaligned import settings_for
+from hw8.runs.unaligned import adapt_to_alignment
 from hw8.scoring.appearance import Appearance
 from hw8.scoring.calibration import Calibration, check_names
 from hw8.scoring.inference import Scorer
@@ -97,7 +97,7 @@ def _train(
     started = time.monotonic()
     images = source.training(config.data.crop)
     splits = split_rows(len(images), config.data)
-    config = changed(settings_for(config, images, splits), threads=torch.get_num_threads())
+    config = changed(adapt_to_alignment(config, images, splits), threads=torch.get_num_threads())
     if minutes is not None:
         config = fit_into(minutes, build(config, images, splits), started)
     trainer = build(config, images, splits)
@@ -129,7 +129,7 @@ def train_images(config: RunConfig, images: Images, splits: Splits, verbose: boo
     `splits` replace the cut that the settings ask for, and may share rows. Raises InputError or Interrupted.
     """
     with computing_threads(config.threads) as threads:
-        trainer = build(settings_for(config, images, splits), images, splits, verbose)
+        trainer = build(adapt_to_alignment(config, images, splits), images, splits, verbose)
         trainer.threads = threads
         trainer.fit()
         return calibrate(trainer)

@@ -13,7 +13,7 @@ from hw8.data.splits import Splits
 log = logging.getLogger(__name__)
 
 
-def settings_for(config: RunConfig, images: Images, splits: Splits) -> RunConfig:
+def adapt_to_alignment(config: RunConfig, images: Images, splits: Splits) -> RunConfig:
     """The settings, or those of the preset `config.unaligned` if the training images are not aligned.
 
     What a user changed stays changed: a field is replaced only if it still has the preset's value, and none is if the
@@ -30,11 +30,6 @@ def settings_for(config: RunConfig, images: Images, splits: Splits) -> RunConfig
     is_unchanged = config.model == preset.model and score == preset_score
     if not is_unchanged or is_aligned(images, splits.train):
         return decided
-    log.info(
-        "%s: objects are not in one place in these images, so that %s recognises turned and shifted views (%s), in at "
-        "least %s steps; `unaligned` '' keeps its own settings, `minutes` sets the time",
-        images.name, config.preset, config.unaligned, f"{replacement.train.least_steps:,}",
-    )  # fmt: skip
     sections = {}
     for name in SECTIONS:
         current, original, new = (getattr(settings, name) for settings in (config, preset, replacement))
@@ -44,6 +39,15 @@ def settings_for(config: RunConfig, images: Images, splits: Splits) -> RunConfig
             if getattr(current, field.name) == getattr(original, field.name)
         }
         sections[name] = dataclasses.replace(current, **replaced)
+    train = sections["train"]
+    if config.train.least_steps != preset.train.least_steps:  # `epochs` is a choice then, also where it is the preset's
+        train = sections["train"] = dataclasses.replace(train, epochs=config.train.epochs)
     # The images are cropped and cut already.
     sections["data"] = dataclasses.replace(config.data, flip=sections["data"].flip)
+    steps = f", in at least {train.least_steps:,} steps" if train.least_steps else ""
+    log.info(
+        "%s: objects are not in one place in these images, so that %s recognises turned and shifted views (%s)%s; %s "
+        "keeps its own settings",
+        images.name, config.preset, config.unaligned, steps, command("train", "--unaligned", ""),
+    )  # fmt: skip
     return dataclasses.replace(decided, **sections)

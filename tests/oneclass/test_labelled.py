@@ -245,6 +245,11 @@ def test_class_folders_with_parts_of_their_own(tmp_path):
     assert source.image_NHWC.shape == (12, 64, 64, 3), "at most 64 pixels, if no side is asked for"
     assert len(source.cut(0).test_NHWC) == 4
     assert open_labelled(str(tmp_path), 96).image_NHWC.shape[1] == 96
+    write_pictures(tmp_path / "val" / "ant", 3)
+    source = open_labelled(str(tmp_path))
+    assert (source.classes(), len(source.cut(0).test_NHWC)) == (["ant", "bee"], 4)
+    assert "3 pictures skipped" in source.notes[0]
+    assert source.notes[0].endswith("neither in train/ nor in test/")
 
 
 def test_folders_that_are_refused(tmp_path, monkeypatch):

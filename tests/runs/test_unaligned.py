@@ -11,12 +11,12 @@ from hw8.data.arrays import Images
 from hw8.data.demo import demo_images
 from hw8.data.splits import split_rows
 from hw8.runs.train import train_images
-from hw8.runs.unaligned import settings_for
+from hw8.runs.unaligned import adapt_to_alignment
 from tests.unaligned import scattered
 
 
 def decided(config, image_NHWC):
-    return settings_for(config, Images(image_NHWC), split_rows(len(image_NHWC), config.data))
+    return adapt_to_alignment(config, Images(image_NHWC), split_rows(len(image_NHWC), config.data))
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,15 @@ def test_what_was_changed_stays_changed(anywhere):
     replaced = decided(config, anywhere)
     assert replaced.model.name == "views"
     assert (replaced.train.epochs, replaced.train.least_steps, replaced.data.flip, replaced.seed) == (3, 0, False, 5)
+
+
+def test_epochs_that_were_asked_for_stay_where_they_are_the_presets_own(anywhere, caplog):
+    preset = load_preset("boss_quick")
+    config = changed(preset, train={"epochs": preset.train.epochs, "least_steps": 0})
+    with caplog.at_level("INFO", "hw8"):
+        replaced = decided(config, anywhere)
+    assert (replaced.train.epochs, replaced.train.least_steps) == (preset.train.epochs, 0)
+    assert "at least" not in caplog.text
 
 
 @pytest.mark.parametrize(
