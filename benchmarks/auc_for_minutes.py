@@ -12,7 +12,7 @@ import matplotlib as mpl
 import pandas as pd
 
 from hw8.base.files import write_text
-from hw8.compare.leaderboard import Contest, compare
+from hw8.compare.leaderboard import ComparisonPlan, compare
 from hw8.config import RUNS
 from hw8.report.plots import new_figure
 
@@ -30,7 +30,7 @@ def measure(data: str) -> pd.DataFrame:
     tables = []
     for epochs in sorted({number for numbers in GRID.values() for number in numbers}):
         presets = tuple(name for name, numbers in GRID.items() if epochs in numbers)
-        rows = compare(Contest(presets, (0,), data, epochs, RUNS / f"auc-for-minutes-{epochs}"))
+        rows = compare(ComparisonPlan(presets, (0,), data, epochs, RUNS / f"auc-for-minutes-{epochs}"))
         tables.append(rows.assign(epochs=epochs))
     return pd.concat(tables).sort_values(["preset", "epochs"])[COLUMNS]
 

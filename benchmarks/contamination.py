@@ -3,7 +3,7 @@
 In copies of the folder FACES a share of the training images is replaced by generated cartoons and cats, which no test
 set holds. The default preset is trained on each, with each seed (default: 0), and scores the untouched test set. Prints
 ROC-AUC by kind and how many of the planted anomalies `train.py` names among its suspects; runs stay in
-runs/contamination, and are not made again.
+runs/contamination; finished ones are not made again, and an interrupted one is resumed.
 """
 
 import shutil
@@ -20,7 +20,7 @@ from hw8.data.demo import demo_images
 from hw8.evaluation.metrics import evaluate
 from hw8.runs.scores import score_images
 from hw8.runs.suspects import find_suspects
-from hw8.runs.train import train_run
+from hw8.runs.train import train_or_resume
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.tails import is_flagged
 
@@ -51,7 +51,7 @@ def line(faces: Path, share: float, seed: int) -> str:
     data, out = RUNS / "contamination" / f"data-{share}", RUNS / "contamination" / f"run-{share}-seed{seed}"
     rows = contaminated(faces, share, data)
     if not (out / "summary.json").exists():
-        train_run(changed(load_preset(DEFAULT_PRESET), seed=seed, data={"source": str(data)}), out)
+        train_or_resume(changed(load_preset(DEFAULT_PRESET), seed=seed, data={"source": str(data)}), out)
     run = TrainedRun.load(out)
     source = run.open_source(str(data))
     labels = source.labels()

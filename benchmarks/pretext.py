@@ -3,8 +3,8 @@
 On each class of a labelled set, as in `scripts/oneclass.py`, the default preset is trained for shares of its epochs,
 with seed 0. Prints ROC-AUC on the test images beside figures made without labels: how well the pretext task is solved
 on held-out images, and the held-out figures; then the rank correlation of each with that ROC-AUC, within a class over
-the lengths of training (mean over classes), and over the classes at the greatest length. Runs stay in runs/pretext, and
-are not made again.
+the lengths of training (mean over classes), and over the classes at the greatest length. Runs stay in runs/pretext;
+finished ones are not made again, and an interrupted one is resumed.
 """
 
 import sys
@@ -21,7 +21,7 @@ from hw8.evaluation.metrics import roc_auc
 from hw8.oneclass.labelled_set import LabelledSet
 from hw8.oneclass.protocol import default_preset, load_method, settings_for_set
 from hw8.oneclass.sources import open_labelled
-from hw8.runs.train import train_run
+from hw8.runs.train import train_or_resume
 from hw8.runs.trained_run import TrainedRun
 from hw8.runs.unaligned import adapt_to_alignment
 from hw8.training.run_folder import RunFolder
@@ -42,7 +42,7 @@ def trained(config: RunConfig, images_NHWC: np.ndarray, share: float, folder: Pa
         decided = adapt_to_alignment(config, images, splits)
         whole = with_enough_steps(decided.train, len(splits.train))
         train = {"epochs": max(1, round(share * whole.epochs)), "batch_size": whole.batch_size, "least_steps": 0}
-        train_run(changed(decided, data={"source": str(folder)}, train=train), folder / "run")
+        train_or_resume(changed(decided, data={"source": str(folder)}, train=train), folder / "run")
     return TrainedRun.load(folder / "run")
 
 

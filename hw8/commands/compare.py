@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from hw8.base.errors import InputError
+from hw8.base.files import check_replaceable
 from hw8.commands.parsing import Omittable, command_line, parse
 from hw8.commands.spelling import for_shell, in_browser
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# The first lines of the files that a comparison writes, as regular expressions: no others are replaced.
+FIRST_LINES = {".csv": "preset,seed,.*", ".md": "# Comparison", ".html": "<!doctype html>"}
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +70,8 @@ def main() -> None:
     """Parse, compare, write and print."""
     arguments = parse(Arguments, __doc__ or "")
     from hw8.base.progress import progress_bar
-    from hw8.compare.leaderboard import Contest, compare
-    from hw8.compare.standings import failures
+    from hw8.compare.leaderboard import ComparisonPlan, compare
+    from hw8.compare.standings import failures, summarise
     from hw8.compare.tables import write_leaderboard
     from hw8.config import RUNS
     from hw8.data.sources import open_source
@@ -77,26 +81,29 @@ def main() -> None:
     if out.name in ("", ".."):
         raise InputError(f"`out` {arguments.out}: is a folder; give the files a name")
     folder = RUNS / out.name
-    rows_file = out.with_name(out.name + ".csv")
-    if (folder / "config.yaml").exists() or (rows_file.exists() and rows_file.read_bytes()[:3] == b"ID,"):
-        raise InputError(f"`out` {arguments.out}: a run or a submission has this name; choose another one")
-    contest = Contest(arguments.presets, arguments.seeds, arguments.data, arguments.epochs, folder)
+    if (folder / "config.yaml").exists():
+        raise InputError(f"`out` {arguments.out}: a run has this name; choose another one")
+    for suffix, first_line in FIRST_LINES.items():
+        check_replaceable(out.with_name(out.name + suffix), "out", first_line)
+    plan = ComparisonPlan(arguments.presets, arguments.seeds, arguments.data, arguments.epochs, folder)
     source = open_source(arguments.data)
-    contest = dataclasses.replace(contest, data=source.name)
-    labels, count = source.labels(), len(contest.entries())
+    plan = dataclasses.replace(plan, data=source.name)
+    labels, count = source.labels(), len(plan.entries())
     with progress_bar(count, "compare", "run") as bar:
 
         def advance(rows: "pd.DataFrame") -> None:
             # Without differences, for which the scores of all runs would be read again after each.
-            write_leaderboard(rows, out, command_line())
+            write_leaderboard(rows, summarise(rows), out, command_line())
             bar.update()
 
-        rows = compare(contest, advance)
+        rows = compare(plan, advance)
         bar.update(count - bar.n)
     rows = with_kaggle_scores(rows, folder)
-    table = write_leaderboard(rows, out, command_line(), folder, labels)
-    write_comparison(Compared(rows, folder, source, labels), out, command_line())
-    print(table)
+    compared = Compared(rows, folder, source, labels)
+    table = compared.table()
+    text = write_leaderboard(rows, table, out, command_line())
+    write_comparison(compared, table, out, command_line())
+    print(text)
     for line in failures(rows):
         print(f"Failed:   {for_shell(line)}")
     if "failure" in rows and rows["failure"].notna().all():

@@ -30,7 +30,7 @@ from hw8.evaluation.held_out import evaluate_held_out
 from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.runs.predict import predict_with
 from hw8.runs.submission import read_submission, write_submission
-from hw8.runs.train import resume_run, train_run
+from hw8.runs.train import train_or_resume
 from hw8.runs.unaligned import adapt_to_alignment
 from hw8.scoring.tails import check_scores
 
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Contest:
+class ComparisonPlan:
     """What is to be compared, on what, and the folder of the runs; the table holds all that is finished there."""
 
     presets: tuple[str, ...]
@@ -64,41 +64,28 @@ class Contest:
         return list(dict.fromkeys((name, seed) for seed in self.seeds for name in self.presets))
 
 
-def compare(contest: Contest, advance: Callable[[pd.DataFrame], object] = lambda _: None) -> pd.DataFrame:
+def compare(plan: ComparisonPlan, advance: Callable[[pd.DataFrame], object] = lambda _: None) -> pd.DataFrame:
     """Run every entry that is not finished yet; one row per entry, with `failure` saying why there is no result.
 
     Without a test set, development images are scored, and the rows have figures without labels only. The rows include
     what earlier comparisons finished in the same folder, on the same images. `advance` gets the rows so far after each
-    entry that was run. Raises InputError for bad names or data, or where a result was made with other settings or data,
+    entry that was run. Raises InputError for bad names or data, or where a run was made with other settings or data,
     before anything is run or written; and Interrupted when asked to stop, with all that is finished kept. Any other
     error of an entry becomes its `failure`.
     """
-    with locked(contest.folder):
-        source = open_source(contest.data)
-        scored = images_to_score(source, DataConfig())
-        images = {"fingerprint": source.training().fingerprint(), "test": scored.fingerprint()}
-        plans = {entry: _settings(contest, source, images, *entry) for entry in contest.entries()}
-        rows = _finished_rows(contest.folder)
-        for entry, row in rows.items():
-            # Earlier runs stay in the table: of other presets if they were made with the same images, of these presets
-            # with other seeds if the settings were the same too.
-            settings = row["settings"] | images
-            if entry[0] in contest.presets:
-                settings = plans.get(entry) or _settings(contest, source, images, *entry)
-            if row["settings"] != settings:
-                folder = contest.folder / run_name(entry)
-                raise InputError(
-                    f"{folder}: was made with other settings or data; give `out` another name, or remove that folder"
-                )
-            rows[entry] = _with_current_labels(row, source, contest.folder / run_name(entry))
-        for number, (entry, settings) in enumerate(plans.items()):
+    with locked(plan.folder):
+        source = open_source(plan.data)
+        rows = _finished_rows(plan.folder)
+        settings_by_entry = _settings_by_entry(plan, source, rows)
+        rows = {entry: _with_current_labels(row, source, plan.folder / run_name(entry)) for entry, row in rows.items()}
+        for number, (entry, settings) in enumerate(settings_by_entry.items()):
             if entry in rows:
                 continue
             try:
                 with stopping_as_interrupted("stopped"):
-                    rows[entry] = _run(source, entry, settings, contest.folder / run_name(entry))
+                    rows[entry] = _run(source, entry, settings, plan.folder / run_name(entry))
             except Interrupted:
-                count = f"{number} of {len(plans)} runs finished"
+                count = f"{number} of {len(settings_by_entry)} runs finished"
                 raise Interrupted(f"stopped with {count} and the work saved; the same command resumes it") from None
             except Exception as error:  # whatever stops one preset, the others are still worth running
                 kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
@@ -109,20 +96,46 @@ def compare(contest: Contest, advance: Callable[[pd.DataFrame], object] = lambda
         return _table(rows)
 
 
+def _settings_by_entry(plan: ComparisonPlan, source: Source, rows: dict[RunKey, Row]) -> dict[RunKey, dict[str, Any]]:
+    """What decides the scores of each entry. Raises InputError where a run in the folder was made otherwise."""
+    scored = images_to_score(source, DataConfig())
+    images = {"fingerprint": source.training().fingerprint(), "test": scored.fingerprint()}
+    settings_by_entry = {entry: _settings(plan, source, images, *entry) for entry in plan.entries()}
+    changed_runs = [
+        entry
+        for entry in settings_by_entry
+        if entry not in rows and _is_begun_otherwise(settings_by_entry[entry]["config"], plan)
+    ]
+    for entry, row in rows.items():
+        # Earlier runs stay in the table: of other presets if they were made with the same images, of these presets with
+        # other seeds if the settings were the same too.
+        settings = row["settings"] | images
+        if entry[0] in plan.presets:
+            settings = settings_by_entry.get(entry) or _settings(plan, source, images, *entry)
+        if row["settings"] != settings:
+            changed_runs.append(entry)
+    if changed_runs:
+        folder = plan.folder / run_name(changed_runs[0])
+        raise InputError(
+            f"{folder}: was made with other settings or data; give `out` another name, or remove that folder"
+        )
+    return settings_by_entry
+
+
 def run_name(entry: RunKey) -> str:
-    """The folder of a run within the contest's."""
+    """The folder of a run within that of its comparison."""
     return f"{entry[0]}-{entry[1]}"
 
 
-def _settings(contest: Contest, source: Source, images: dict[str, str], name: str, seed: int) -> dict[str, Any]:
+def _settings(plan: ComparisonPlan, source: Source, images: dict[str, str], name: str, seed: int) -> dict[str, Any]:
     """Everything that decides an entry's scores: its settings, and fingerprints of the training and test images."""
     if name in CLASSICAL:
         crop = classical_crop(name, source.training().side)
         config = changed(RunConfig(preset=name, seed=seed), data={"source": source.name, "crop": crop})
     else:
         config = dataclasses.replace(changed(load_preset(name), data={"source": source.name}), seed=seed)
-        if contest.epochs is not None:
-            config = changed(config, train={"epochs": contest.epochs, "least_steps": 0})
+        if plan.epochs is not None:
+            config = changed(config, train={"epochs": plan.epochs, "least_steps": 0})
     return {"config": config, **images}
 
 
@@ -196,25 +209,26 @@ def _run(source: Source, entry: RunKey, settings: dict[str, Any], folder: Path) 
 
 def _train(config: RunConfig, folder: Path) -> tuple[Measured, Evaluation | None]:
     """Train a preset, or resume its training, and score the test set."""
-    if _is_begun(config, folder / "config.yaml"):
-        trained = resume_run(folder)
-    else:
-        words = ["hw8", "train", "--preset", config.preset, "--seed", config.seed, "--data", config.data.source]
-        words += [] if config.train.least_steps else ["--epochs", config.train.epochs]
-        trained = train_run(config, folder, shlex.join(map(str, words)))
+    words = ["hw8", "train", "--preset", config.preset, "--seed", config.seed, "--data", config.data.source]
+    words += [] if config.train.least_steps else ["--epochs", config.train.epochs]
+    trained = train_or_resume(config, folder, shlex.join(map(str, words)))
     prediction = predict_with([trained.with_needed_evidence()], None, folder / "scores.csv")
     summary, rate = trained.summary, len(prediction.score_N) / prediction.scoring_seconds
     run = Measured(trained.held_out, summary["score"], summary["train_minutes"], rate, summary)
     return run, prediction.evaluation
 
 
-def _is_begun(config: RunConfig, config_file: Path) -> bool:
-    """Whether the run of these settings was begun there: with the threads and the decided settings that it recorded."""
-    if not config_file.exists():
+def _is_begun_otherwise(config: RunConfig, plan: ComparisonPlan) -> bool:
+    """Whether a training was begun in an entry's folder with other settings than these, decided for its images.
+
+    The number of threads, which a run records, is no such setting.
+    """
+    config_file = plan.folder / run_name((config.preset, config.seed)) / "config.yaml"
+    if config.preset in CLASSICAL or not config_file.exists():
         return False
     images = open_source(config.data.source).training(config.data.crop)
     decided = adapt_to_alignment(config, images, split_rows(len(images), config.data))
-    return dataclasses.replace(read_config(config_file), threads=config.threads) == decided
+    return dataclasses.replace(read_config(config_file), threads=config.threads) != decided
 
 
 def _fit(source: Source, config: RunConfig, folder: Path) -> tuple[Measured, Evaluation | None]:

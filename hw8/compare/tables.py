@@ -18,25 +18,17 @@ from hw8.compare.standings import (
     is_transductive,
     knows_held_out_kinds,
     marked,
-    summarise,
-    with_differences,
 )
-from hw8.data.labels import Labels
 
 # Characters of the printed table: as many as a terminal of ordinary size shows; a wider line would be broken.
 WIDTH = 100
 
 
-def write_leaderboard(
-    rows: pd.DataFrame, out: Path, command: str, folder: Path | None = None, labels: Labels | None = None
-) -> str:
+def write_leaderboard(rows: pd.DataFrame, table: pd.DataFrame, out: Path, command: str) -> str:
     """Write OUT.csv (one row per run) and OUT.md (one row per preset); return the table to print, 100 columns at most.
 
-    With the runs' `folder` and the test images' `labels`, rows have their difference from the best.
+    `table` is the summary of the rows (`summarise`), with or without differences from the best (`with_differences`).
     """
-    table = summarise(rows)
-    if folder is not None:
-        table = with_differences(table, rows, folder, labels)
     failed = failed_presets(rows)
     lines = [*head(command, rows), meanings(shown_columns(table)), *notes(rows, table)]
     lines = [f"- {line}" for line in lines if line]

@@ -51,6 +51,10 @@ class Compared:
     source: Source
     labels: Labels | None
 
+    def table(self) -> pd.DataFrame:
+        """One row per preset, with its difference from the best. Raises InputError if scores are damaged."""
+        return with_differences(summarise(self.rows), self.rows, self.folder, self.labels)
+
     def first_seed(self, name: str) -> RunFolder:
         """The folder of a preset's first seed that came to a result."""
         rows = succeeded(self.rows)
@@ -103,13 +107,12 @@ class Method:
         )
 
 
-def write_comparison(compared: Compared, out: Path, command: str) -> None:
+def write_comparison(compared: Compared, table: pd.DataFrame, out: Path, command: str) -> None:
     """Write OUT.html: the leaderboard, the curves, and a gallery of each preset's first seed.
 
-    Raises InputError if a run's scores or weights are damaged, or the page cannot be written.
+    `table` is the comparison's own (`Compared.table`). Raises InputError if a run's scores or weights are damaged, or
+    the page cannot be written.
     """
-    table = summarise(compared.rows)
-    table = with_differences(table, compared.rows, compared.folder, compared.labels)
     names = table["preset"].tolist()
     methods, pairs = _explained(compared, names)
     images, files = images_to_score(compared.source, DataConfig()), files_to_score(compared.source, DataConfig())

@@ -89,6 +89,11 @@ def resume_run(path: Path, settings: RunConfig | None = None) -> FinishedTrainin
         return _train(config, source, threads, folder)
 
 
+def train_or_resume(config: RunConfig, out: Path, command_line: str = "") -> FinishedTraining:
+    """Train into the folder `out`, or resume the run that was begun there. Raises InputError or Interrupted."""
+    return resume_run(out) if (out / "config.yaml").exists() else train_run(config, out, command_line)
+
+
 def _train(
     config: RunConfig, source: Source, threads: Threads, saved: RunFolder | None, out: Path | None = None,
     command_line: str = "", minutes: float | None = None,

@@ -10,7 +10,7 @@ import pytest
 
 from hw8.base.errors import InputError, Interrupted
 from hw8.compare import leaderboard
-from hw8.compare.leaderboard import Contest, compare
+from hw8.compare.leaderboard import ComparisonPlan, compare
 from hw8.compare.standings import held_out_rank_correlation, summarise, with_differences
 from hw8.compare.tables import notes, printed, write_leaderboard
 from hw8.config import DataConfig, RunConfig, to_yaml
@@ -29,45 +29,46 @@ from hw8.runs.submission import read_submission
 
 
 @pytest.fixture
-def contest(small, tmp_path) -> Contest:
-    return Contest(("fcn", "pca"), (0, 1), str(small), 1, tmp_path / "runs")
+def plan(small, tmp_path) -> ComparisonPlan:
+    return ComparisonPlan(("fcn", "pca"), (0, 1), str(small), 1, tmp_path / "runs")
 
 
 @pytest.fixture(scope="module")
-def finished(small, tmp_path_factory) -> Contest:
+def finished(small, tmp_path_factory) -> ComparisonPlan:
     """A comparison that was made."""
-    contest = Contest(("fcn", "pca"), (0, 1), str(small), 1, tmp_path_factory.mktemp("finished") / "runs")
-    compare(contest)
-    return contest
+    plan = ComparisonPlan(("fcn", "pca"), (0, 1), str(small), 1, tmp_path_factory.mktemp("finished") / "runs")
+    compare(plan)
+    return plan
 
 
 def test_every_preset_and_seed_gets_a_row_that_equals_its_file(finished, small):
-    contest, rows = finished, compare(finished)
+    plan, rows = finished, compare(finished)
     assert rows[["preset", "seed"]].to_numpy().tolist() == [["fcn", 0], ["pca", 0], ["fcn", 1], ["pca", 1]]
     for row in rows.itertuples():
-        scores = read_submission(contest.folder / f"{row.preset}-{row.seed}" / "scores.csv", 120)
+        scores = read_submission(plan.folder / f"{row.preset}-{row.seed}" / "scores.csv", 120)
         found = evaluate(scores, read_labels(small / "testing_labels.csv"))
         assert row.macro_auc == found.macro.auc
         assert row.auc_cat == found.kinds["cat"].auc
 
 
-def test_without_a_test_set_the_development_images_are_scored(contest, small, tmp_path):
+def test_without_a_test_set_the_development_images_are_scored(plan, small, tmp_path):
     shutil.copytree(small, tmp_path / "own")
     (tmp_path / "own" / "testingset.npy").unlink()
     source = open_source(str(tmp_path / "own"))
-    contest = dataclasses.replace(contest, seeds=(0,), data=source.name)
-    rows, count = compare(contest), len(split_rows(len(source.training()), DataConfig()).development)
+    plan = dataclasses.replace(plan, seeds=(0,), data=source.name)
+    rows, count = compare(plan), len(split_rows(len(source.training()), DataConfig()).development)
     assert rows["held_out_auc"].notna().all()
     assert "macro_auc" not in rows
-    for name in contest.presets:
-        assert len(read_submission(contest.folder / f"{name}-0" / "scores.csv")) == count
-    write_comparison(Compared(rows, contest.folder, source, None), tmp_path / "board", "compare.py")
+    for name in plan.presets:
+        assert len(read_submission(plan.folder / f"{name}-0" / "scores.csv")) == count
+    compared = Compared(rows, plan.folder, source, None)
+    write_comparison(compared, compared.table(), tmp_path / "board", "compare.py")
     assert "High in one, not in the other" in (tmp_path / "board.html").read_text()
-    pd.testing.assert_frame_equal(compare(contest), rows)
+    pd.testing.assert_frame_equal(compare(plan), rows)
 
 
-def test_finished_runs_are_kept_and_the_rest_goes_on(contest, monkeypatch):
-    original, trained = leaderboard.train_run, []
+def test_finished_runs_are_kept_and_the_rest_goes_on(plan, monkeypatch):
+    original, trained = leaderboard.train_or_resume, []
 
     def train_once(config, folder, command):
         if len(trained) == 1:
@@ -75,19 +76,21 @@ def test_finished_runs_are_kept_and_the_rest_goes_on(contest, monkeypatch):
         trained.append(folder.name)
         return original(config, folder, command)
 
-    monkeypatch.setattr(leaderboard, "train_run", train_once)
+    monkeypatch.setattr(leaderboard, "train_or_resume", train_once)
     with pytest.raises(Interrupted, match="stopped with 2 of 4 runs finished"):
-        compare(contest)
-    monkeypatch.setattr(leaderboard, "train_run", lambda *words: trained.append(words[1].name) or original(*words))
-    rows = compare(contest)
+        compare(plan)
+    monkeypatch.setattr(
+        leaderboard, "train_or_resume", lambda *words: trained.append(words[1].name) or original(*words)
+    )
+    rows = compare(plan)
     assert trained == ["fcn-0", "fcn-1"]
     assert len(rows) == 4
-    pd.testing.assert_frame_equal(compare(contest), rows)
+    pd.testing.assert_frame_equal(compare(plan), rows)
     assert trained == ["fcn-0", "fcn-1"]
 
 
-def test_an_interrupted_training_is_resumed(contest, monkeypatch):
-    original, resumed = leaderboard.resume_run, []
+def test_an_interrupted_training_is_resumed(plan, monkeypatch):
+    original, resumed = train.resume_run, []
 
     def interrupted(trainer):
         raise Interrupted("stopped")
@@ -95,100 +98,109 @@ def test_an_interrupted_training_is_resumed(contest, monkeypatch):
     with monkeypatch.context() as stopping:
         stopping.setattr(train, "calibrate", interrupted)
         with pytest.raises(Interrupted, match="stopped with 0 of 4 runs finished"):
-            compare(contest)
-    monkeypatch.setattr(leaderboard, "resume_run", lambda folder: resumed.append(folder.name) or original(folder))
-    rows = compare(contest)
+            compare(plan)
+    monkeypatch.setattr(train, "resume_run", lambda folder: resumed.append(folder.name) or original(folder))
+    rows = compare(plan)
     assert resumed == ["fcn-0"]
     assert rows["macro_auc"].notna().all()
 
 
-def test_ctrl_c_while_a_baseline_is_fitted_says_what_is_finished(contest, monkeypatch):
+def test_ctrl_c_while_a_baseline_is_fitted_says_what_is_finished(plan, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(leaderboard, "fit_classical", interrupted)
     with pytest.raises(Interrupted, match=r"stopped with \d of 4 runs finished and the work saved"):
-        compare(contest)
+        compare(plan)
 
 
-@pytest.mark.parametrize(("seed", "is_begun"), [(0, True), (1, False)])
-def test_a_run_is_known_again_by_the_settings_that_were_decided_for_its_images(small, tmp_path, seed, is_begun):
-    config = changed(load_preset("boss_quick"), data={"source": str(small)})
-    config_file = tmp_path / "config.yaml"
-    config_file.write_text(to_yaml(dataclasses.replace(config, seed=seed, threads=2, unaligned="")))
-    assert leaderboard._is_begun(config, config_file) == is_begun
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_training_that_was_begun_otherwise_stops_the_comparison_before_it_runs(plan, epochs):
+    config = changed(load_preset("fcn"), data={"source": plan.data}, train={"epochs": epochs, "least_steps": 0})
+    folder = plan.folder / "fcn-0"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(to_yaml(dataclasses.replace(config, threads=2, unaligned="")))
+    if epochs == plan.epochs:
+        assert compare(dataclasses.replace(plan, seeds=(0,)))["macro_auc"].notna().all()
+        return
+    with pytest.raises(InputError, match="fcn-0: was made with other settings or data"):
+        compare(plan)
+    assert not (plan.folder / "pca-0").exists()
 
 
 @pytest.mark.parametrize("name", ["lr-0.01", "board"])
 def test_files_keep_a_dot_in_their_name(finished, tmp_path, name):
-    write_leaderboard(compare(finished), tmp_path / name, "python scripts/compare.py")
+    rows = compare(finished)
+    write_leaderboard(rows, summarise(rows), tmp_path / name, "python scripts/compare.py")
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{name}.csv", f"{name}.md"]
 
 
-def test_a_failed_preset_is_a_row_with_its_reason(contest, monkeypatch, tmp_path):
+def test_a_failed_preset_is_a_row_with_its_reason(plan, monkeypatch, tmp_path):
     def fail(config, folder, command):
         raise InputError("the loss is no longer a finite number")
 
-    monkeypatch.setattr(leaderboard, "train_run", fail)
-    rows = compare(contest)
+    monkeypatch.setattr(leaderboard, "train_or_resume", fail)
+    rows = compare(plan)
     failed = rows[rows["preset"] == "fcn"]
     assert (failed["failure"] == "the loss is no longer a finite number").all()
     assert summarise(rows)["preset"].tolist() == ["pca"]
-    write_leaderboard(rows, tmp_path / "board", "python scripts/compare.py")
+    write_leaderboard(rows, summarise(rows), tmp_path / "board", "python scripts/compare.py")
     words = (tmp_path / "board.md").read_text()
     assert "Failed: fcn, seed 0: the loss is no longer" in words
     assert "| fcn |" in words
-    assert "\nfcn failed" in re.sub(" +", " ", write_leaderboard(rows, tmp_path / "board", "compare.py"))
+    assert "\nfcn failed" in re.sub(
+        " +", " ", write_leaderboard(rows, summarise(rows), tmp_path / "board", "compare.py")
+    )
 
 
-def test_whatever_stops_a_preset_the_others_go_on(contest, monkeypatch):
+def test_whatever_stops_a_preset_the_others_go_on(plan, monkeypatch):
     def fail(config, folder, command):
         raise RuntimeError("out of memory\nsomewhere")
 
-    monkeypatch.setattr(leaderboard, "train_run", fail)
-    rows = compare(contest)
+    monkeypatch.setattr(leaderboard, "train_or_resume", fail)
+    rows = compare(plan)
     assert rows["failure"].dropna().unique().tolist() == ["RuntimeError: out of memory somewhere"]
     assert rows.loc[rows["preset"] == "pca", "macro_auc"].notna().all()
 
 
-def test_rows_of_other_images_do_not_stand_beside_these(contest, small, tmp_path):
-    compare(Contest(("pca",), (0,), contest.data, 1, contest.folder))
+def test_rows_of_other_images_do_not_stand_beside_these(plan, small, tmp_path):
+    compare(ComparisonPlan(("pca",), (0,), plan.data, 1, plan.folder))
     data = tmp_path / "other"
     data.mkdir()
     os.link(small / "trainingset.npy", data / "trainingset.npy")
     np.save(data / "testingset.npy", 255 - np.load(small / "testingset.npy"))
     with pytest.raises(InputError, match="pca-0: was made with other settings or data"):
-        compare(Contest(("mean_image",), (0,), str(data), 1, contest.folder))
+        compare(ComparisonPlan(("mean_image",), (0,), str(data), 1, plan.folder))
 
 
-def test_another_seed_of_a_preset_was_made_with_the_same_settings(contest):
-    compare(Contest(("fcn",), (0,), contest.data, 1, contest.folder))
+def test_another_seed_of_a_preset_was_made_with_the_same_settings(plan):
+    compare(ComparisonPlan(("fcn",), (0,), plan.data, 1, plan.folder))
     with pytest.raises(InputError, match="fcn-0: was made with other settings or data"):
-        compare(Contest(("fcn", "pca"), (1,), contest.data, 2, contest.folder))
-    rows = compare(Contest(("pca",), (1,), contest.data, 2, contest.folder))
+        compare(ComparisonPlan(("fcn", "pca"), (1,), plan.data, 2, plan.folder))
+    rows = compare(ComparisonPlan(("pca",), (1,), plan.data, 2, plan.folder))
     assert sorted(rows["preset"]) == ["fcn", "pca"], "a preset that is not asked for stays"
     with pytest.raises(InputError, match="`epochs` 0: must be at least 1"):
-        Contest(("pca",), (0,), contest.data, 0, contest.folder)
+        ComparisonPlan(("pca",), (0,), plan.data, 0, plan.folder)
 
 
-def test_results_made_with_other_settings_stop_the_comparison_before_it_writes(contest, small):
-    compare(Contest(("pca", "fcn"), (0,), contest.data, 1, contest.folder))
-    other = Contest(("pca", "fcn"), (0,), contest.data, 2, contest.folder)
+def test_results_made_with_other_settings_stop_the_comparison_before_it_writes(plan, small):
+    compare(ComparisonPlan(("pca", "fcn"), (0,), plan.data, 1, plan.folder))
+    other = ComparisonPlan(("pca", "fcn"), (0,), plan.data, 2, plan.folder)
     written = []
     with pytest.raises(InputError, match="fcn-0: was made with other settings or data; give `out` another name"):
         compare(other, written.append)
     assert written == []
     with pytest.raises(InputError, match="`preset` nothing: unknown"):
-        Contest(("nothing",), (0,), contest.data, 1, contest.folder)
-    (contest.folder / "pca-0" / "result.json").write_text("{")
+        ComparisonPlan(("nothing",), (0,), plan.data, 1, plan.folder)
+    (plan.folder / "pca-0" / "result.json").write_text("{")
     with pytest.raises(InputError, match="is no result of a comparison"):
-        compare(contest)
+        compare(plan)
 
 
-def test_a_result_from_before_a_setting_was_added_stays_good(contest):
-    once = Contest(("pca",), (0,), contest.data, 1, contest.folder)
+def test_a_result_from_before_a_setting_was_added_stays_good(plan):
+    once = ComparisonPlan(("pca",), (0,), plan.data, 1, plan.folder)
     compare(once)
-    file = contest.folder / "pca-0" / "result.json"
+    file = plan.folder / "pca-0" / "result.json"
     row = json.loads(file.read_text())
     del row["settings"]["config"]["unaligned"], row["settings"]["config"]["threads"]
     file.write_text(json.dumps(row))
@@ -199,9 +211,9 @@ def test_a_result_from_before_a_setting_was_added_stays_good(contest):
         compare(once)
 
 
-def test_a_later_comparison_adds_to_the_table(contest):
-    compare(Contest(("pca",), (0, 0), contest.data, 1, contest.folder))
-    rows = compare(Contest(("mean_image", "mean_image"), (0, 1), contest.data, 1, contest.folder))
+def test_a_later_comparison_adds_to_the_table(plan):
+    compare(ComparisonPlan(("pca",), (0, 0), plan.data, 1, plan.folder))
+    rows = compare(ComparisonPlan(("mean_image", "mean_image"), (0, 1), plan.data, 1, plan.folder))
     assert rows[["preset", "seed"]].to_numpy().tolist() == [["pca", 0], ["mean_image", 0], ["mean_image", 1]]
     assert summarise(rows).set_index("preset")["seeds"].to_dict() == {"pca": 1, "mean_image": 2}
 
@@ -225,7 +237,7 @@ def test_the_table_has_means_spreads_and_order(tmp_path):
     found = held_out_rank_correlation(table)
     assert (found.every, found.rows) == (pytest.approx(1), 3), "d is a again, and the classifier is left out"
     assert found.better is None, "two rows always agree or disagree"
-    text = write_leaderboard(rows, tmp_path / "board", "python scripts/compare.py --presets a b c")
+    text = write_leaderboard(rows, summarise(rows), tmp_path / "board", "python scripts/compare.py --presets a b c")
     assert max(map(len, text.splitlines())) <= 100
     words = (tmp_path / "board.md").read_text()
     assert "python scripts/compare.py --presets a b c" in words
@@ -255,7 +267,7 @@ def test_classical_detectors_are_fitted_without_the_rows_that_measure_them(modul
     monkeypatch.setattr(module, "fit_classical", lambda *words: fitted.append(words[2]) or fit(*words))
     monkeypatch.setattr(module, "evaluate_held_out", lambda *words: measured.append(words[2]) or hold_out(*words))
     if module is leaderboard:
-        compare(Contest(("pca",), (0,), str(small), 1, tmp_path / "runs"))
+        compare(ComparisonPlan(("pca",), (0,), str(small), 1, tmp_path / "runs"))
         config = RunConfig().data
     else:
         images_NHWC = np.load(small / "trainingset.npy")
@@ -280,10 +292,10 @@ def test_pca_error_is_the_distance_from_its_subspace(demo):
 
 
 def test_a_result_says_how_it_was_made(finished):
-    contest = finished
-    for path in contest.folder.glob("*/result.json"):
+    plan = finished
+    for path in plan.folder.glob("*/result.json"):
         found = json.loads(path.read_text())
-        assert found["settings"]["config"]["data"]["source"] == contest.data
+        assert found["settings"]["config"]["data"]["source"] == plan.data
         assert len(found["settings"]["fingerprint"]) == 64
         assert found["hardware"]
 
@@ -298,7 +310,7 @@ def test_transductive_rows_are_marked_and_do_not_count(tmp_path):
             "same": list("abcde"),
         }
     )
-    text = write_leaderboard(rows, tmp_path / "board", "compare.py")
+    text = write_leaderboard(rows, summarise(rows), tmp_path / "board", "compare.py")
     assert "boss_transductive (*)" in text
     assert "(*) looks at the unlabelled test images" in (tmp_path / "board.md").read_text()
     found = held_out_rank_correlation(summarise(rows))
@@ -326,16 +338,16 @@ def test_rows_trained_to_tell_held_out_kinds_do_not_count_and_the_better_half_is
 
 
 def test_rows_say_how_far_they_are_from_the_best(finished, small, tmp_path):
-    contest, rows = finished, compare(finished)
+    plan, rows = finished, compare(finished)
     labels = read_labels(small / "testing_labels.csv")
-    text = write_leaderboard(rows, tmp_path / "board", "compare.py", contest.folder, labels)
-    table = with_differences(summarise(rows), rows, contest.folder, labels)
+    table = with_differences(summarise(rows), rows, plan.folder, labels)
+    text = write_leaderboard(rows, table, tmp_path / "board", "compare.py")
     assert table["difference"][0] == 0
     assert np.isnan(table["difference_low"][0])
     assert table["difference"][1] == pytest.approx(table["macro_auc"][1] - table["macro_auc"][0])
     assert "best" in text
     assert "to best" in (tmp_path / "board.md").read_text()
-    assert with_differences(summarise(rows), rows, contest.folder, None).equals(summarise(rows))
+    assert with_differences(summarise(rows), rows, plan.folder, None).equals(summarise(rows))
 
 
 def test_the_printed_table_fits_whatever_its_rows():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hw8.compare.leaderboard import Contest, compare
+from hw8.compare.leaderboard import ComparisonPlan, compare
 from hw8.data.sources import open_source
 from hw8.report.comparison import Compared, write_comparison
 from hw8.report.run_report import write_run_report
@@ -63,9 +63,9 @@ def report(trained, tmp_path_factory) -> Path:
 def board(small, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("board")
     source = open_source(str(small))
-    contest = Contest(("fcn", "pca", "mean_image"), (0,), str(small), 1, folder / "runs")
-    compared = Compared(compare(contest), contest.folder, source, source.labels())
-    write_comparison(compared, folder / "board", "python scripts/compare.py")
+    plan = ComparisonPlan(("fcn", "pca", "mean_image"), (0,), str(small), 1, folder / "runs")
+    compared = Compared(compare(plan), plan.folder, source, source.labels())
+    write_comparison(compared, compared.table(), folder / "board", "python scripts/compare.py")
     return folder / "board.html"
 
 

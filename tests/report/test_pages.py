@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from hw8.base.errors import InputError
-from hw8.compare.leaderboard import Contest, compare
+from hw8.compare.leaderboard import ComparisonPlan, compare
+from hw8.compare.standings import summarise
 from hw8.compare.tables import write_leaderboard
 from hw8.config.presets import changed, load_preset
 from hw8.data.labels import Labels
@@ -184,9 +185,10 @@ def test_a_report_of_no_run_writes_nothing(tmp_path):
 
 def test_a_comparison_has_every_method_and_the_figures_of_its_files(small, tmp_path):
     source = open_source(str(small))
-    contest = Contest(("conv", "pca"), (0, 1), str(small), 1, tmp_path / "runs")
-    rows = compare(contest)
-    write_comparison(Compared(rows, contest.folder, source, source.labels()), tmp_path / "board", "compare")
+    plan = ComparisonPlan(("conv", "pca"), (0, 1), str(small), 1, tmp_path / "runs")
+    rows = compare(plan)
+    compared = Compared(rows, plan.folder, source, source.labels())
+    write_comparison(compared, compared.table(), tmp_path / "board", "compare")
     page = (tmp_path / "board.html").read_text()
     means = rows.groupby("preset")["macro_auc"].mean()
     for name, auc in means.items():
@@ -311,10 +313,11 @@ def test_kinds_may_have_any_name(names, small, tmp_path):
     labels["kind"] = labels["kind"].replace(dict(zip(kinds, names, strict=False)))
     labels.to_csv(data / "testing_labels.csv", index=False)
     source = open_source(str(data))
-    contest = Contest(("mean_image", "pca"), (0,), str(data), 1, tmp_path / "runs")
-    rows = compare(contest)
-    write_leaderboard(rows, tmp_path / "board", "compare", contest.folder, source.labels())
-    write_comparison(Compared(rows, contest.folder, source, source.labels()), tmp_path / "board", "compare")
+    plan = ComparisonPlan(("mean_image", "pca"), (0,), str(data), 1, tmp_path / "runs")
+    rows = compare(plan)
+    write_leaderboard(rows, summarise(rows), tmp_path / "board", "compare")
+    compared = Compared(rows, plan.folder, source, source.labels())
+    write_comparison(compared, compared.table(), tmp_path / "board", "compare")
     assert (tmp_path / "board.html").exists()
     lines = (tmp_path / "board.md").read_text().splitlines()
     table = [line.replace("\\|", "") for line in lines if line.startswith("|")]
@@ -326,17 +329,18 @@ def test_a_comparison_without_labels_has_distributions_and_no_curves(small, tmp_
     data.mkdir()
     for name in ("trainingset.npy", "testingset.npy"):
         os.link(small / name, data / name)
-    contest = Contest(("fcn", "pca"), (0,), str(data), 1, tmp_path / "runs")
-    rows = compare(contest)
+    plan = ComparisonPlan(("fcn", "pca"), (0,), str(data), 1, tmp_path / "runs")
+    rows = compare(plan)
     source = open_source(str(data))
-    write_comparison(Compared(rows, contest.folder, source, None), tmp_path / "board", "compare")
+    compared = Compared(rows, plan.folder, source, None)
+    write_comparison(compared, compared.table(), tmp_path / "board", "compare")
     page = (tmp_path / "board.html").read_text()
     assert "<h2>ROC curves</h2>" not in page
     assert "<h2>Scores</h2>" in page
     os.link(small / "testing_labels.csv", data / "testing_labels.csv")
-    again = compare(contest)
+    again = compare(plan)
     assert again["macro_auc"].notna().all(), "labels that came later count"
-    found = evaluate(read_submission(contest.folder / "pca-0" / "scores.csv"), source.labels())
+    found = evaluate(read_submission(plan.folder / "pca-0" / "scores.csv"), source.labels())
     assert again.set_index("preset")["macro_auc"]["pca"] == found.macro.auc
 
 
