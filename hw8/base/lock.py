@@ -28,14 +28,8 @@ def locked(folder: Path) -> Iterator[None]:
     written to. The system releases the lock of a process that died: the next holder logs that, and removes the files
     that were being written. Of several processes of a job rank 0 holds the lock for all.
     """
-    job, problem = processes(), ""
     with contextlib.ExitStack() as stack:
-        if job.main:
-            try:
-                stack.enter_context(_locked(folder))
-            except InputError as error:
-                problem = str(error)
-        job.refuse_together(problem)
+        processes().on_rank_0(lambda: stack.enter_context(_locked(folder)))
         yield
 
 

@@ -8,8 +8,8 @@ import contextlib
 import dataclasses
 import functools
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from hw8.base.errors import InputError, Interrupted, error_reason
 
@@ -53,10 +53,21 @@ class Processes:
                 distributed.broadcast_object_list(values, src=0)
         return values[0]
 
-    def refuse_together(self, problem: str) -> None:
-        """Raise InputError in every process if rank 0 has a problem; the other ranks' `problem` is ignored."""
-        if problem := self.broadcast(problem):
-            raise InputError(problem)
+    def on_rank_0(self, function: Callable[[], Value]) -> Value:
+        """Return what `function` returns on rank 0, which alone calls it; every process raises its InputError."""
+        if self.count == 1:
+            return function()
+        value: Any = None
+        error: InputError | None = None
+        if self.main:
+            try:
+                value = function()
+            except InputError as caught:
+                error = caught
+        value, error = self.broadcast((value, error))
+        if error is not None:
+            raise error
+        return cast(Value, value)
 
     def broadcast_tensors(self, tensors: "list[Tensor]") -> None:
         """Overwrite these tensors by those of rank 0."""

@@ -26,7 +26,7 @@ class Arguments:
 
 def _report(file: Path, labels: Path) -> str | None:
     """The command that shows the scored images; None unless one run has the file's name, as predict.py gives it."""
-    from hw8.commands.spelling import spelled
+    from hw8.commands.spelling import as_folder, spelled
     from hw8.config import RUNS, read_config
     from hw8.data.sources import TESTING, array_exists, source_folder
 
@@ -40,7 +40,7 @@ def _report(file: Path, labels: Path) -> str | None:
     if data is not None and source_folder(data).resolve() == labels.resolve().parent:
         return spelled("report", settings[0].parent)
     is_data = array_exists(labels.parent / TESTING)
-    return spelled("report", settings[0].parent, "--data", labels.parent) if is_data else None
+    return spelled("report", settings[0].parent, "--data", as_folder(labels.parent)) if is_data else None
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from hw8.commands.parsing import Omittable, parse
+from hw8.commands.parsing import Omittable, is_given, parse
 from hw8.commands.spelling import for_shell, own_words, spelled
 
 
@@ -76,5 +76,5 @@ def main() -> None:
     print(f"Held-out:  {results.mean('held_out_auc'):.4f}, unseen {results.mean('unseen_auc'):.4f} (without labels)")
     print(f"Results:   {plan.file()}")
     print(for_shell(comparison(published, config.preset, mean, is_complete)))
-    if "--seeds" not in own_words():  # one seed does not say how far others are from it
+    if not is_given("seeds", own_words()):  # one seed does not say how far others are from it
         print(f"Next:     {spelled('oneclass', *own_words(), '--seeds', 0, 1, 2)}")

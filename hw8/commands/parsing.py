@@ -69,7 +69,7 @@ def run(command: Callable[[], None]) -> None:
         if error.filename is None and error.errno not in FAILED_OUTPUT:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _leave(f"error: {error.filename or 'standard output'}: {error_reason(error)}", 2)
+        _leave(f"error: {error.filename or 'standard output, or a file that is written'}: {error_reason(error)}", 2)
     except (MemoryError, RuntimeError) as error:
         if not (isinstance(error, MemoryError) or NO_MEMORY.search(str(error))):
             raise
@@ -211,7 +211,7 @@ def parse_training(text: str, argv: Sequence[str]) -> TrainArguments:
     arguments = _parse_with_model(text, TrainArguments(default, preset), start["model"] or default.model.name, argv)
     if arguments.resume and (arguments.out or arguments.config):
         raise InputError(f"--resume {arguments.resume} continues in its own folder; omit --out and --config")
-    given = [name for name in ("epochs", "least-steps", "most-steps") if _is_present(name, argv)]
+    given = [name for name in ("epochs", "least-steps", "most-steps") if is_given(name, argv)]
     if arguments.minutes is not None and (arguments.resume or {"epochs", "most-steps"} & {*given}):
         omit = "omit --epochs, --most-steps and --resume"
         raise InputError(f"--minutes {arguments.minutes:g} chooses the steps of a new run; {omit}")
@@ -259,7 +259,7 @@ def _peek(argv: Sequence[str]) -> dict[str, str | None]:
     return values
 
 
-def _is_present(name: str, argv: Sequence[str]) -> bool:
+def is_given(name: str, argv: Sequence[str]) -> bool:
     """Whether an option is on the command line."""
     return any(word.partition("=")[0].replace("_", "-") == f"--{name}" for word in argv)
 

@@ -13,7 +13,7 @@ import tyro
 
 from hw8.base.errors import InputError
 from hw8.base.text import counted
-from hw8.commands.parsing import Omittable, parse
+from hw8.commands.parsing import Omittable, is_given, parse
 from hw8.commands.spelling import own_words, spelled
 from hw8.config import Device
 
@@ -157,7 +157,7 @@ def main() -> None:
     from hw8.report.tables import auc_table
     from hw8.runs.predict import predict
 
-    if not arguments.runs and "--run" in own_words():
+    if not arguments.runs and is_given("run", own_words()):
         raise InputError("--run: a value is missing; omit it to take the run finished last")
     if arguments.shard is not None:
         if text := _score_shard(arguments):

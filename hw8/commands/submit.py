@@ -92,7 +92,8 @@ def _submit(arguments: Arguments) -> None:
         print("Not submitted.")
         return
     answer = kaggle.submit(new, ledger, arguments.timeout, arguments.force)
-    print(f"Kaggle:   {answer}\nLedger:   {ledger.path}\nNext:     {spelled('submit', '--refresh')}")
+    following = spelled("submit", *kaggle.refresh_options(new.competition, ledger))
+    print(f"Kaggle:   {answer}\nLedger:   {ledger.path}\nNext:     {following}")
 
 
 def _is_confirmed(competition: str) -> bool:

@@ -131,10 +131,11 @@ class ScoreConfig:
     """Images scored at once."""
 
     def __post_init__(self) -> None:
-        for score in (self.score, *self.fused):
-            one_sided = score.removesuffix(TWO_SIDED)
-            if one_sided not in (score, *self.parts):
-                raise ValueError(f"score = {score!r}: needs {one_sided} among the parts")
+        for setting, scores in (("score", (self.score,)), ("fused", self.fused)):
+            for score in scores:
+                one_sided = score.removesuffix(TWO_SIDED)
+                if one_sided not in (score, *self.parts):
+                    raise ValueError(f"{setting} = {score!r}: needs {one_sided} among the parts")
         if self.score == FUSED and not self.fused:
             raise ValueError("fused = (): the score fused combines other scores; name them, for instance latent l1")
         if FUSED in self.fused:

@@ -31,10 +31,9 @@ def write_lfw(folder: Path, seed: int = 0) -> Path:
     """
     recipe, file = {"version": VERSION, "seed": seed}, folder / "lfw.json"
     if read_recipe(file) == recipe:
-        log.info("%s: is there already; kept", folder)
         return folder
     if is_in_the_way(folder):
-        raise InputError(f"{folder}: holds something else; move it away, or choose another `out`")
+        raise InputError(f"{folder}: holds something else; move it away")
     faces_NHWC, name_N = _fetch_faces()
     rng = np.random.default_rng([VERSION, seed])
     people = rng.permutation(np.unique(name_N))

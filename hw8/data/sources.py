@@ -127,16 +127,16 @@ def open_source(where: str | None) -> Source:
     None means the homework in `data/` if it is there, else `demo`. Raises InputError for anything else.
     """
     if where is None:
-        where, reason = "demo", f"generated faces, since data/ does not hold the homework{_elsewhere()}"
         if array_exists(HOMEWORK / TRAINING):
             where, reason = "hw8", "the homework in data/"
+        else:
+            where, reason = "demo", f"generated faces, since data/ does not hold the homework{_elsewhere()}"
         log.info("`data` %s: %s", where, reason)
     if where in ("demo", "lfw"):
         from hw8.data import demo, lfw  # here, since they import SciPy, which would slow every command
 
         write, folder = (demo.write_demo, DEMO) if where == "demo" else (lfw.write_lfw, LFW)
-        job = processes()  # of which one writes the folder while the others wait
-        return Source(where, job.broadcast(write(folder) if job.main else folder))
+        return Source(where, processes().on_rank_0(lambda: write(folder)))  # while the other processes wait
     if where == "hw8":
         if not array_exists(HOMEWORK / TRAINING):
             hint = f"get it with: {command('download_data', 'hw8')}{_elsewhere()}"

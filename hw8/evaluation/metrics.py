@@ -53,14 +53,16 @@ class Evaluation:
 
 
 def evaluate(score_N: np.ndarray, labels: Labels, image_N: np.ndarray | None = None) -> Evaluation:
-    """Compare scores (larger is more anomalous) with labels. Raises InputError if their numbers differ, or
-    a score is not finite.
+    """Compare scores (larger is more anomalous) with labels. Raises InputError if their numbers differ,
+    a score is not finite, or all labels are alike.
 
     `image_N` names the image that each row shows, where several rows are changed copies of one: the intervals then
     allow for how such rows vary together. Without it the rows are independent.
     """
     if len(score_N) != len(labels):
         raise InputError(f"{len(score_N):,} scores for {len(labels):,} labels; score and label the same test set")
+    if labels.why_unusable:
+        raise InputError(labels.why_unusable)
     if not np.isfinite(score_N).all():
         raise InputError("some scores are not finite numbers, which cannot be compared with others")
     anomalous = labels.label_N == 1

@@ -175,21 +175,25 @@ class Catalogue:
             writer.writerow([*(image[key] for key in known), *map(float, values)])
         return box.getvalue()
 
-    def image(self, row: int) -> np.ndarray:
-        """A test image as the first run sees it: uint8 (side, side, channels). Raises InputError if there is none."""
+    def check_row(self, row: int) -> None:
+        """Raise InputError if there is no test image of this number."""
         if not 0 <= row < len(self.images):
             raise InputError(f"there is no image {row}; there are 0 to {len(self.images) - 1}")
+
+    def image(self, row: int) -> np.ndarray:
+        """A test image as the first run sees it: uint8 (side, side, channels). Raises InputError if there is none."""
+        self.check_row(row)
         return self.images.read(np.array([row]))[0]
 
     def explain(self, row: int) -> dict[str, Any]:
         """Why a test image has its score, under each run. Raises InputError if there is none."""
-        self.image(row)
+        self.check_row(row)
         self._require_scores()
         return self._known(row) | {"name": f"image {row}", "runs": [run.explain_row(row) for run in self.runs]}
 
     def score_maps(self, row: int) -> dict[str, Any]:
         """Where a test image's score comes from, under each run. Raises InputError if there is none."""
-        self.image(row)
+        self.check_row(row)
         self._require_scores()
         return {"maps": [run.score_map(run.images.read(np.array([row]))[0]) for run in self.runs]}
 

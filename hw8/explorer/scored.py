@@ -22,7 +22,8 @@ from hw8.runs.scores import score_images
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.tails import is_flagged, threshold
 
-STEPS = 240  # places of the threshold's slider: a pixel or two each on a phone
+# Places of the threshold's slider, a pixel or two each on a phone; a multiple of BINS in explorer_threshold.js.
+SLIDER_STEPS = 240
 
 
 class ScoredRun:
@@ -111,7 +112,7 @@ class ScoredRun:
         """
         score_N, default = self.column(by), self.threshold(by)
         low, high = score_N.min(), max(np.quantile(score_N, 0.99), score_N.max() if default is None else default)
-        above_T = np.linspace(low, high if high > low else low + 1, STEPS + 1)
+        above_T = np.linspace(low, high if high > low else low + 1, SLIDER_STEPS + 1)
         place = None if default is None else int(np.abs(above_T - default).argmin())
         if place is not None:
             above_T[place] = default

@@ -108,7 +108,7 @@ def _csv(catalogue: Catalogue, request: Request) -> str:
         return catalogue.as_csv(catalogue.rows(query).tolist(), query)
     rows = [_as_number("ids", text) for text in ids.split(",")]
     for row in rows:
-        catalogue.image(row)
+        catalogue.check_row(row)
     return catalogue.as_csv(rows, query)
 
 

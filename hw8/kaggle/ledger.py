@@ -129,5 +129,5 @@ def _fault(cells: list[str]) -> str | None:
         return f"date {shown(entry.date)} is no time with its zone"
     if entry.status not in STATUSES:
         return f"status {shown(entry.status)} is none of {', '.join(STATUSES)}"
-    bad = [score for score in (entry.public, entry.private) if score != as_score(score)]
+    bad = [score for score in (entry.public, entry.private) if score.strip() != as_score(score)]
     return f"score {shown(bad[0])} is not a finite number" if bad else None

@@ -17,7 +17,7 @@ from hw8.kaggle.client import PAGE_SIZE, ask, find_client, refresh_words, single
 from hw8.kaggle.ledger import COMPLETE, ERROR, FAILED, SENDING, SENT, Entry, Ledger, as_score
 
 # An upload is in Kaggle's list at once; what is not there after this time did not arrive. Chosen by hand: well above
-# the client's time limit of five minutes, and short enough to free a submission on the same day.
+# the default time limit of five minutes, and short enough to free a submission on the same day.
 LOST_AFTER = timedelta(hours=1)
 # Kaggle's time of a submission differs from ours by the upload and by how wrong our clock is: a day covers a clock that
 # is set to another zone. With more, an old submission of the same name and message could be taken for a lost one.

@@ -13,7 +13,7 @@ from hw8.base.errors import InputError, Interrupted, command, printable
 from hw8.base.files import read_text
 from hw8.config import RUNS
 from hw8.kaggle.client import COMPETITION, ask, find_client, single_spaced, submit_words
-from hw8.kaggle.ledger import FAILED, SENDING, SENT, Entry, Ledger
+from hw8.kaggle.ledger import FAILED, LEDGER, SENDING, SENT, Entry, Ledger
 
 DAILY_LIMIT = 5  # submissions, by the homework's rules; Kaggle's days begin at 00:00 UTC
 LONGEST_MESSAGE = 500  # characters; chosen by hand, a list of submissions shows fewer
@@ -106,7 +106,8 @@ def submit(new: Entry, ledger: Ledger, seconds: float, force: bool = False, now:
         check_budget(entries, new.competition, moment, force)
         entry = dataclasses.replace(new, date=moment.isoformat(timespec="microseconds"), status=SENDING)
         entries.append(entry)
-    unknown = f"it may have arrived and is counted; {command('submit', '--refresh')} shows whether it did"
+    refresh = command("submit", *refresh_options(entry.competition, ledger))
+    unknown = f"it may have arrived and is counted; {refresh} shows whether it did"
     try:
         answer = ask(client, submit_words(entry.competition, Path(entry.file), entry.message), seconds)
     except subprocess.TimeoutExpired:
@@ -120,6 +121,13 @@ def submit(new: Entry, ledger: Ledger, seconds: float, force: bool = False, now:
         _settle(entry, FAILED, ledger, f"not submitted: {refusal}")
         raise InputError(f"{new.file}: not submitted: {refusal}")
     raise InputError(f"{new.file}: kaggle ended with code {answer.code} ({answer.last_line()}); {unknown}")
+
+
+def refresh_options(competition: str, ledger: Ledger) -> list[str]:
+    """The words of `hw8 submit` that ask Kaggle for the scores in a ledger."""
+    words = ["--refresh"]
+    words += [] if competition == COMPETITION else ["--competition", competition]
+    return words + ([] if ledger.path == LEDGER else ["--ledger", str(ledger.path)])
 
 
 def _settle(sent: Entry, status: str, ledger: Ledger, outcome: str) -> None:

@@ -125,6 +125,8 @@ def predict_with(
     test_sets = [trained.open_test(source) for trained in trained_runs]
     trained_runs[0].check_held_out_with(trained_runs[1:], source)
     labels, names = source.labels(len(test_sets[0])), trained_runs[0].file_names(source)
+    if fdr is not None and not _have_common_p_values(trained_runs):
+        raise InputError(f"`fdr` {fdr:g}: these runs have no p-values together; give one `run`")
     warnings = warn_of_differences(trained_runs, test_sets, source)
     started = time.perf_counter()
     by_run = [score_images(trained, images) for trained, images in zip(trained_runs, test_sets, strict=True)]
@@ -135,8 +137,6 @@ def predict_with(
         correlation = rank_correlation([item.score_N for item in by_run])
         groups = agreeing_groups(_agreement_on_normals(trained_runs))
         scores = _fused(trained_runs, by_run, groups)
-    if fdr is not None and scores.p_value_N is None:
-        raise InputError(f"`fdr` {fdr:g}: these runs have no p-values together; give one `run`")
     _replace_submission(out, scores.score_N, {".files.csv": names is not None, ".flagged.csv": fdr is not None})
     files = None if names is None else write_files(out.with_suffix(".files.csv"), names, scores)
     discovery = None
@@ -231,9 +231,16 @@ def _fused(trained_runs: Sequence[TrainedRun], by_run: Sequence[RunScores], grou
         nats.append(nats_N if scores.share is None else scores.score_N)
         normals.append(trained.normal_C)
     score_N = fuse(nats, groups)
-    same_normals = len({trained.calibration_set() for trained in trained_runs}) == 1
-    has_p_values = same_normals and all(scores.share is None for scores in by_run)
-    return Scores("the runs", score_N, fused_p_values(score_N, normals, groups) if has_p_values else None)
+    p_value_N = fused_p_values(score_N, normals, groups) if _have_common_p_values(trained_runs) else None
+    return Scores("the runs", score_N, p_value_N)
+
+
+def _have_common_p_values(trained_runs: Sequence[TrainedRun]) -> bool:
+    """Whether the same normals calibrated every run and, of several, none is transductive."""
+    if len(trained_runs) == 1:
+        return True
+    is_transductive = any(trained.config.scoring.transductive for trained in trained_runs)
+    return not is_transductive and len({trained.calibration_set() for trained in trained_runs}) == 1
 
 
 def _replace_submission(out: Path, score_N: np.ndarray, rewritten: dict[str, bool]) -> None:

@@ -93,12 +93,14 @@ def evidence(
     Errors of the reconstruction, if there is one; statistics of the image; its `latent`; what the model itself says.
     Without `output` the model makes it, if this evidence needs it.
     """
+    names = None if evidence_names is None else set(evidence_names)
+    has_own = names is None or bool(names - {*ERRORS, *STATISTICS, "latent"})
     if output is None:
-        unneeded = evidence_names is not None and {*ERRORS, "latent"}.isdisjoint(evidence_names)
-        output = NOTHING if unneeded and not model.needs_output else model(x_NCHW)
+        is_needed = names is None or names & {*ERRORS, "latent"} or (has_own and model.needs_output)
+        output = model(x_NCHW) if is_needed else NOTHING
 
     def is_selected(name: str) -> bool:
-        return evidence_names is None or name in evidence_names
+        return names is None or name in names
 
     values: dict[str, Tensor] = {}
     if output.recon_NCHW is not None:
@@ -106,6 +108,6 @@ def evidence(
     values |= {name: statistic(x_NCHW) for name, statistic in STATISTICS.items() if is_selected(name)}
     if is_selected("latent"):
         values["latent"] = output.latent_ND
-    if evidence_names is None or not set(evidence_names) <= values.keys():
+    if has_own:
         values |= {name: value for name, value in model.evidence(x_NCHW, output).items() if is_selected(name)}
     return {name: torch.as_tensor(value).float() for name, value in values.items()}

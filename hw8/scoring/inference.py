@@ -27,7 +27,10 @@ MICROBATCH = 128
 
 
 class Scorer:
-    """A trained model on its device, turning uint8 images into evidence: all of it, or only `evidence_names`."""
+    """A trained model, turning uint8 images into evidence: all of it, or only `evidence_names`.
+
+    The model itself is moved to the device.
+    """
 
     def __init__(
         self, model: Model, device: torch.device, precision: str, batch_size: int,

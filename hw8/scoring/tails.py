@@ -26,8 +26,8 @@ class Tail:
     """-log p of normal images at each different score, with an exponential tail over the upper tenth (Pickands 1975).
 
     Empirical p-values end at 1 / (C + 1), and all scores beyond would be equally strange; the tail tells them apart.
-    `value_U` are the different scores up to the tail, rising, and `nats_U` their -log p; beyond the last of them
-    the nats rise by 1 for each `excess`.
+    `value_U` are the different scores up to the tail, rising, and the next one where the last of these is tied;
+    `nats_U` are their -log p. Beyond the last of them the nats rise by 1 for each `excess`.
     """
 
     value_U: np.ndarray
@@ -43,6 +43,9 @@ class Tail:
         tail_start = np.searchsorted(sorted_C, body_end, side="right")
         value_U, place_U = np.unique(sorted_C[:tail_start], return_index=True)
         # The share of normals at or above each score; half an image more keeps it between 0 and 1.
+        if place_U[-1] + 1 < tail_start < count:
+            # Where several share the last value, its -log p does not say how few lie beyond; that of the next one does.
+            value_U, place_U = np.append(value_U, sorted_C[tail_start]), np.append(place_U, tail_start)
         nats_U = -np.log((count - place_U + 0.5) / (count + 1))
         beyond = sorted_C[tail_start:] - body_end
         mean_excess = float(beyond.mean()) if len(beyond) else 0.0

@@ -113,10 +113,8 @@ class Transducer:
         normal_RD, calibration_CD, test_ND = map(self.describe, samples)
         # A tail fitted to an image underestimates how unusual that image is.
         calibration_CD[:, -1] = leave_one_out_nats(inductive_C)
-        job = processes()
         # One process fits the classifiers: several might round differently.
-        odds = job.broadcast(log_odds(normal_RD, calibration_CD, test_ND, self.seed) if job.main else None)
-        assert odds is not None  # noqa: S101 (the first process's)
+        odds = processes().on_rank_0(lambda: log_odds(normal_RD, calibration_CD, test_ND, self.seed))
         return decide(*odds, inductive_C, inductive_N)
 
     @functools.cached_property

@@ -96,8 +96,7 @@ class TrainingState:
 
         On a GPU before the first step: a captured step keeps the tensors that it was captured with.
         """
-        job = processes()
-        content = job.broadcast(_read(path) if job.main else {})
+        content = processes().on_rank_0(lambda: _read(path))
         try:
             if content["fingerprint"] != self.fingerprint:
                 raise InputError(f"{path}: was trained on other images than these; give the same `data` as before")

@@ -9,6 +9,8 @@ from hw8.data.arrays import unscaled
 from hw8.training.tracker import Tracker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from PIL import Image
     from torch import Tensor
 
@@ -49,9 +51,10 @@ class Board:
             self._log(values, step)
             self._tracker.log(values, step)
 
-    def log_epoch(self, row: Row, pictures_NCHW: "Tensor") -> None:
-        """Log a row of the history, and held-out images (in [-1, 1]) above their reconstructions."""
+    def log_epoch(self, row: Row, draw: "Callable[[], Tensor]") -> None:
+        """Log a row of the history, and what `draw` returns: held-out images in [-1, 1], reconstructions below."""
         if self._writer is not None:
+            pictures_NCHW = draw()
             step = int(row["step"])
             values = {f"epoch/{name}": value for name, value in row.items() if name not in ("epoch", "step")}
             self._log(values, step)

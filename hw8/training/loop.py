@@ -174,7 +174,7 @@ class Trainer:
         first_or_last = self.finished or len(progress.history) == 1
         if first_or_last or time.monotonic() - self.saved_at >= SHORT:
             self.save()
-        board.log_epoch(row, self._pictures())
+        board.log_epoch(row, self._pictures)
         self._add_elapsed_time()
         progress.epoch_seconds = 0.0
         if self.threads.adapt(self.images_since_adapt) and self.folder is not None:
@@ -201,10 +201,11 @@ class Trainer:
         """Save and raise Interrupted if this process, or of several all, should stop."""
         if self.stepper.should_stop():
             self.save()
-            raise Interrupted(
-                f"stopped at step {self.state.progress.step:,} of {self.total_steps:,} with the work saved; "
-                f"resume with: {command('train', '--resume', self.name)}"
-            )
+            stopped = f"stopped at step {self.state.progress.step:,} of {self.total_steps:,}"
+            if self.folder is None:
+                raise Interrupted(f"{stopped}; nothing was saved")
+            resume = command("train", "--resume", self.folder.path)
+            raise Interrupted(f"{stopped} with the work saved; resume with: {resume}")
 
     def _bar(self) -> "tqdm[Any]":
         """Progress over all epochs in images, with their rate and the time left, on standard error."""

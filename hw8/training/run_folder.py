@@ -37,15 +37,7 @@ class RunFolder:
         A folder that was chosen here is made at once, so that no other training takes it. Raises InputError if the
         folder holds something. Of several processes rank 0 decides.
         """
-        job = processes()
-        if out is None and job.main:
-            name = config.preset or config.model.name
-            names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
-            out = next(path for path in map(RUNS.joinpath, names) if _try_to_make(path))
-        folder = cls(job.broadcast(out or Path()))
-        if job.main:
-            folder.check_empty()
-        return folder
+        return cls(processes().on_rank_0(lambda: _chosen(config, out)))
 
     def check_empty(self) -> None:
         """Raise InputError if the folder holds something, or is a file."""
@@ -60,8 +52,7 @@ class RunFolder:
 
     def begin(self, config: RunConfig) -> None:
         """Write a new run's config.yaml into the locked folder. Raises InputError if the folder holds something."""
-        if processes().main:
-            self.check_empty()
+        processes().on_rank_0(self.check_empty)
         write_text(self.config_file, to_yaml(config))
 
     def record_threads(self, number: int) -> None:
@@ -198,6 +189,16 @@ def finished_runs(runs: Path = RUNS) -> list[Path]:
     """Return the finished runs that did not fail, the newest first."""
     summaries = sorted(runs.glob("*/summary.json"), key=lambda path: path.stat().st_mtime, reverse=True)
     return [path.parent for path in summaries if "failed" not in _read_summary(path)]
+
+
+def _chosen(config: RunConfig, out: Path | None) -> Path:
+    """The folder that `choose` returns."""
+    if out is None:
+        name = config.preset or config.model.name
+        names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+        out = next(path for path in map(RUNS.joinpath, names) if _try_to_make(path))
+    RunFolder(out).check_empty()
+    return out
 
 
 def _try_to_make(path: Path) -> bool:

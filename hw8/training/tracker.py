@@ -95,14 +95,14 @@ def tracked(config: RunConfig, folder: Path, flat: dict[str, object]) -> Iterato
 
     Of several processes rank 0 has it. Raises InputError in all of them if it cannot be started.
     """
-    job = processes()
-    tracker, problem = Tracker(), ""
-    if job.main and config.tracker != "tensorboard":
-        try:
-            tracker = _started(config.tracker, folder, flat)
-        except InputError as error:
-            problem = str(error)
-    job.refuse_together(problem)
+    tracker = Tracker()
+
+    def start() -> None:
+        nonlocal tracker
+        tracker = _started(config.tracker, folder, flat)
+
+    if config.tracker != "tensorboard":
+        processes().on_rank_0(start)
     try:
         yield tracker
     except BaseException:

@@ -196,5 +196,17 @@ def test_bad_input_is_said_once(work):
     assert not (work / "runs" / "none").exists()
 
 
+@pytest.mark.slow
+def test_what_only_rank_0_sees_is_said_by_all(work):
+    """A folder that is not empty: the others do not take rank 0's error for the loss of a process."""
+    command = launched(2, "scripts/train.py", "--config", "fcn.yaml", "--out", "runs/fcn-1")
+    result = subprocess.run(
+        command, env=ENVIRONMENT, cwd=work, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert result.returncode != 0
+    assert result.stderr.count("error: --out runs/fcn-1: already there and a finished run") == 1
+    assert "is gone" not in result.stderr
+
+
 def _children(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

@@ -161,7 +161,7 @@ def test_a_comparison_shows_the_scores_of_what_was_submitted(board, tmp_path):
     shown = readable(summarise(scored)).set_index("preset")
     assert shown["public"].to_dict() == {"fcn_crop": "0.85000", "pca": ""}
     assert shown["private"].to_dict() == {"fcn_crop": "0.83000", "pca": ""}
-    text = write_leaderboard(scored, tmp_path / "board", "compare.py")
+    text = write_leaderboard(scored, summarise(scored), tmp_path / "board", "compare.py")
     assert "public" in text
     assert ".85000" in text
     assert "public: Kaggle's ROC-AUC" in (tmp_path / "board.md").read_text()

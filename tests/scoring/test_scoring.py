@@ -34,6 +34,15 @@ def test_evidence_by_hand():
     torch.testing.assert_close(found["l1"], torch.tensor([0.5, 0.0]))
 
 
+def test_statistics_of_the_image_alone_run_no_network():
+    class Needed(Grey):
+        def forward(self, x_NCHW):
+            raise AssertionError("no reconstruction is needed")
+
+    assert Needed.needs_output
+    assert [*evidence(Needed(), torch.zeros(2, 3, 16, 16), evidence_names=("texture", "bands"))] == ["bands", "texture"]
+
+
 def test_rse_is_the_courses_score(faces):
     """Square root of the summed squared error of 2x/255 - 1, as the sample notebook has it."""
     batch = faces.array_NHWC.astype(np.float32)

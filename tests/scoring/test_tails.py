@@ -35,6 +35,13 @@ def test_nats_by_hand():
     assert tail.nats(np.array([3.0 + 0.05 / 1.349]))[0] == pytest.approx(expected[2] + 1)
 
 
+def test_the_first_score_beyond_many_equal_ones_has_its_own_p():
+    """Of 400 normals 390 have score 0: 1 is reached by ten of them, and beyond it the excess is their mean, 1."""
+    tail = Tail.fit(np.repeat([0.0, 1.0], [390, 10]))
+    at = np.array([0.0, 1.0, 2.0])
+    np.testing.assert_allclose(tail.nats(at), -np.log([400.5 / 401, 10.5 / 401, 10.5 / 401 / np.e]))
+
+
 def test_ties_at_the_end_make_no_absurd_tail():
     """85 zeros and 15 ones: .0001 beyond the ones is hardly more than they, and a whole unit no trillion nats."""
     tail = Tail.fit(np.repeat([0.0, 1.0], [85, 15]))

@@ -113,7 +113,7 @@ def test_no_password_is_repeated():
 def test_a_start_that_fails_at_the_first_process_fails_in_all(quick, tmp_path, monkeypatch):
     class Second(Processes):
         def broadcast(self, value):
-            return "--tracker wandb: cannot start" if value == "" else value
+            return (None, InputError("--tracker wandb: cannot start")) if value == (None, None) else value
 
     monkeypatch.setattr(tracker, "processes", lambda: Second(rank=1, count=2))
     monkeypatch.setattr(tracker, "_started", lambda *_: pytest.fail("only the first has a tracker"))

@@ -17,7 +17,11 @@ async function loadMaps(id) {
   dialog.querySelectorAll(`[data-map="${BY_PLACE}"]`).forEach((map, run) => { map.src = maps[run]; });
 }
 
-async function step(by) {
+function step(by) {
+  stepTo(by).catch((error) => say(error.message));
+}
+
+async function stepTo(by) {
   const at = state.id ? ids.indexOf(Number(state.id)) : -1;  // of the image asked for last, loaded or not
   if (at < 0) return;
   if (at + by >= ids.length && ids.length < total) await load(false);

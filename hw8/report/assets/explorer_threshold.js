@@ -1,6 +1,6 @@
 "use strict";
 // The histogram of a score, and the threshold above which images are flagged.
-const BINS = 60;
+const BINS = 60, WIDTH = 240, HEIGHT = 70;  // of the plot, as its viewBox says
 const plot = document.querySelector("#histogram svg"), slider = byId("threshold");
 let histogram = null;
 
@@ -17,14 +17,14 @@ async function loadHistogram() {
   const highest = Math.max(...counts[0].map((_, bin) => counts.reduce((sum, group) => sum + group[bin], 0)), 1);
   const bars = [];
   for (let bin = 0; bin < BINS; bin += 1) {
-    let top = 70;
+    let top = HEIGHT;
     counts.forEach((group, place) => {
-      const height = 70 * group[bin] / highest;
+      const height = HEIGHT * group[bin] / highest;
       top -= height;
-      bars.push(shape("rect", { x: bin * 4, y: top, width: 3.6, height, class: kindOf(groups[place].name) }));
+      bars.push(shape("rect", { x: bin * WIDTH / BINS, y: top, width: 0.9 * WIDTH / BINS, height, class: kindOf(groups[place].name) }));
     });
   }
-  plot.replaceChildren(...bars, shape("line", { y1: 0, y2: 70 }));
+  plot.replaceChildren(...bars, shape("line", { y1: 0, y2: HEIGHT }));
   slider.max = thresholds.length - 1;
   const [low, text, high] = document.querySelectorAll("#histogram .ends span");
   low.textContent = number(thresholds[0]);
@@ -56,7 +56,7 @@ function drawThreshold() {
 
 function describe() {
   const place = Number(slider.value), { thresholds, groups, p } = histogram;
-  const line = plot.querySelector("line"), x = place / (thresholds.length - 1) * 240;
+  const line = plot.querySelector("line"), x = place / (thresholds.length - 1) * WIDTH;
   line.setAttribute("x1", x);
   line.setAttribute("x2", x);
   const flagged = groups.map((group) => group.above[place]), total = groups.reduce((sum, group) => sum + group.total, 0);
