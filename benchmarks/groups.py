@@ -15,7 +15,7 @@ import pandas as pd
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
-from hw8.config import FUSED, JOINT, Distance, RunConfig
+from hw8.config import FUSED, JOINT, Distance, RunConfig, ScoreConfig
 from hw8.config.presets import changed, load_preset
 from hw8.data.arrays import Images
 from hw8.data.splits import reference_rows, split_rows
@@ -70,10 +70,12 @@ def measure(image_NHWC: np.ndarray, is_out_N: np.ndarray, config: RunConfig) -> 
     outside = table(group, np.arange(min(len(group), MOST)))
     for distance in DISTANCES:
         for name, (parts, fused) in SCORES.items():
-            needed = [*parts, *(part for part in fused if part != JOINT)]
-            known, others = ({part: values[part] for part in needed} for values in (calibration, reference))
-            fitted = Calibration.fit(known, parts, distance, others, needed, fused)
             score = FUSED if fused else JOINT
+            scoring = ScoreConfig(score=score, parts=parts, fused=fused, distance=distance)
+            known, others = (
+                {part: values[part] for part in scoring.evidence_names} for values in (calibration, reference)
+            )
+            fitted = Calibration.fit(known, scoring, others)
             held_out = HeldOut.of(development.mapped(fitted.scores), score)
             auc = roc_auc(fitted.scores(development.normal)[score], fitted.scores(outside)[score])
             yield {

@@ -22,8 +22,8 @@ from hw8.data.synthetic import corrupt
 from hw8.evaluation.metrics import roc_auc
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring import transductive
-from hw8.scoring.tails import conformal, is_flagged, leave_one_out_nats
-from hw8.scoring.transductive import LEAST_Z, Sample, Transducer, excess, log_odds
+from hw8.scoring.tails import conformal, is_flagged, leave_one_out_neg_log_p
+from hw8.scoring.transductive import LEAST_Z, Sample, Transducer, log_odds, mann_whitney_z
 
 SHARES = 0.0, 0.05, 0.2, 0.5  # of anomalies in a simulated test set
 CHOSEN_AT = 0.2  # the share at which constants other than the chosen ones are tried
@@ -84,7 +84,7 @@ def simulated(run: TrainedRun) -> Iterator[Simulated]:
 
     known = described(images)
     inductive_C = run.normal_C
-    known.value_ND[splits.calibration, -1] = leave_one_out_nats(inductive_C)
+    known.value_ND[splits.calibration, -1] = leave_one_out_neg_log_p(inductive_C)
     known.inductive_N[splits.calibration] = inductive_C
     dev = splits.development
     altered = {kind: described(Images(corrupt(kind, images, dev, dev, 0))) for kind in KINDS}
@@ -132,7 +132,7 @@ def measure(run: TrainedRun) -> Iterator[Mapping[str, object]]:
                 odds = log_odds(one.normal.value_ND, one.calibration.value_ND, one.test.value_ND, run.config.seed)
             odds_auc, p_N = auc(odds[1], one.anomalous_N), conformal(*odds)
             for limit in LIMITS if not setting else (LEAST_Z,):
-                found = excess(*odds) >= limit
+                found = mann_whitney_z(*odds) >= limit
                 yield (
                     {"family": one.family, "share": one.share} | constants | {"LEAST_Z": limit} | aucs
                     | {"odds_auc": odds_auc, "auc": odds_auc if found else aucs["boss_auc"], "found": float(found)}

@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 
 from hw8.compare import standings
+from hw8.config import ScoreConfig
 from hw8.config.presets import changed, load_preset
 from hw8.data import splits
 from hw8.data.arrays import Images
@@ -150,23 +151,29 @@ def of_calibration() -> dict[str, list[float]]:
     fused = ("number", "vector")
     for distance in ("mahalanobis", "neighbours", "euclidean"):
         for reference in (None, tables[2]):
-            fit = Calibration.fit(tables[0], ("number", "vector"), distance, reference, fused=fused)
+            fit = Calibration.fit(
+                tables[0], ScoreConfig(parts=("number", "vector"), fused=fused, distance=distance), reference
+            )
             case = f"{distance}, reference {reference is not None}"
             for name, score_N in fit.scores(tables[1]).items():
-                kept = Calibration.from_tensors(fit.tensors(), name, ("number", "vector"), "golden", fused)
+                kept = Calibration.from_tensors(
+                    fit.tensors(), ScoreConfig(name, parts=("number", "vector"), fused=fused), "golden"
+                )
                 found[f"{case}: {name}"] = [
                     *score_N[:4], score_N.mean(), fit.values_C[name].mean(), fit.p_value(name, score_N).mean(),
-                    fit.nats(name, score_N).mean(), kept.scores(tables[1])[name].mean(),
+                    fit.neg_log_p(name, score_N).mean(), kept.scores(tables[1])[name].mean(),
                 ]  # fmt: skip
     normals = [scores_of(seed, 40) for seed in range(3)]
     far_N = np.linspace(-2, 30, 17)
-    found["tail"] = [*tails.Tail.fit(normals[0]).nats(far_N), *tails.leave_one_out_nats(normals[0])[:8]]
-    found["tail of ties"] = list(tails.Tail.fit(np.repeat([0.0, 1.0], [85, 15])).nats(np.array([0.5, 1, 1.0001, 2])))
+    found["tail"] = [*tails.Tail.fit(normals[0]).neg_log_p(far_N), *tails.leave_one_out_neg_log_p(normals[0])[:8]]
+    found["tail of ties"] = list(
+        tails.Tail.fit(np.repeat([0.0, 1.0], [85, 15])).neg_log_p(np.array([0.5, 1, 1.0001, 2]))
+    )
     found["conformal"] = list(tails.conformal(normals[0], far_N))
     groups = fusion.agreeing_groups(fusion.rank_correlation([normals[0], normals[0] ** 2 + 0.01, normals[2]]))
     found["opinions"] = [float(member) for group in groups for member in (len(group), *group)]
-    nats = [tails.Tail.fit(normal_C).nats(far_N) for normal_C in normals]
-    found["fused"] = [*fusion.fuse(nats, [[0, 1], [2]])]
+    neg_log_ps = [tails.Tail.fit(normal_C).neg_log_p(far_N) for normal_C in normals]
+    found["fused"] = [*fusion.fuse(neg_log_ps, [[0, 1], [2]])]
     found["fused p"] = list(fusion.fused_p_values(found["fused"], normals, [[0, 1], [2]]))
     return found
 
@@ -174,16 +181,16 @@ def of_calibration() -> dict[str, list[float]]:
 def of_transduction() -> dict[str, list[float]]:
     """What classifiers say of simulated columns and of pictures, and what becomes of it."""
     random = np.random.RandomState(0)
-    odds_C, odds_N = transductive.log_odds(*(random.normal(size=(count, 8)) for count in (60, 30, 40)), 0)
-    found = {"log-odds": [*odds_C, *odds_N]}
+    logit_C, logit_N = transductive.log_odds(*(random.normal(size=(count, 8)) for count in (60, 30, 40)), 0)
+    found = {"log-odds": [*logit_C, *logit_N]}
     for name, least_z in {"found": -50.0, "unsure": 50.0}.items():
         with mock.patch.object(transductive, "LEAST_Z", least_z):
-            done = transductive.decide(odds_C, odds_N, scores_of(4, 30), scores_of(5, 40))
+            done = transductive.choose_scores(logit_C, logit_N, scores_of(4, 30), scores_of(5, 40))
         found[name] = [done.share, *done.score_N[:12], *done.p_value_N[:12]]
     torch.manual_seed(0)
     scorer = Scorer(create_model("recogniser", 32, 3, {}), CPU, "fp32", 16, ["amounts"])
     sample = Sample(Images(pictures(30)), np.arange(30))
-    calibrated = Calibration.fit(scorer.table(sample.images, sample.rows))
+    calibrated = Calibration.fit(scorer.table(sample.images, sample.rows), ScoreConfig())
     with contextlib.redirect_stderr(io.StringIO()):
         column_ND = Transducer(scorer, calibrated, "amounts", 0).describe(sample)
     found["columns"] = [*checksums(torch.from_numpy(column_ND)), *column_ND[:8, -1]]
@@ -259,7 +266,7 @@ def of_training() -> dict[str, list[float]]:
             found[f"{loss}, epoch {row['epoch']}"] = list(map(float, named.values()))
         run = train.calibrate(trainer)
         rows = trainer.splits.development
-        for name, score_N in run.score(data, rows).items():
+        for name, score_N in run.with_all_evidence().score(data, rows).items():
             found[f"{loss}: {name}"] = checksums(torch.from_numpy(score_N))
         worth = evaluate_held_out(run.score, data, rows)[run.score_name]
         found[f"{loss}: held-out"] = [worth.common.macro.auc, worth.common.macro.low, worth.unseen.macro.high]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hw8.config import FUSED, JOINT, Distance, needed_evidence
+from hw8.config import FUSED, JOINT, Distance, ScoreConfig
 from hw8.data.labels import Labels
 from hw8.data.splits import reference_rows
 from hw8.evaluation.held_out import Development, HeldOut
@@ -28,9 +28,9 @@ class Tables:
 
     def row(self, score: str, parts: Sequence[str], distance: Distance, fused: Sequence[str] = ()) -> dict[str, float]:
         """ROC-AUC of one score, whose calibration is fitted anew; the joint score is that of these parts."""
-        names = needed_evidence(score, parts, fused)
-        evidence = {name: self.calibration[name] for name in names}
-        calibration = Calibration.fit(evidence, parts, distance, self.reference, names, fused)
+        scoring = ScoreConfig(score=score, parts=tuple(parts), fused=tuple(fused), distance=distance)
+        evidence = {name: self.calibration[name] for name in scoring.evidence_names}
+        calibration = Calibration.fit(evidence, scoring, self.reference)
         held_out = HeldOut.of(self.development.mapped(calibration.scores), score)
         row = {"held_out": held_out.common.macro.auc, "unseen": held_out.unseen.macro.auc}
         if self.labels is not None:

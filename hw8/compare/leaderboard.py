@@ -212,7 +212,7 @@ def _train(config: RunConfig, folder: Path) -> tuple[Measured, Evaluation | None
     words = ["hw8", "train", "--preset", config.preset, "--seed", config.seed, "--data", config.data.source]
     words += [] if config.train.least_steps else ["--epochs", config.train.epochs]
     trained = train_or_resume(config, folder, shlex.join(map(str, words)))
-    prediction = predict_with([trained.with_needed_evidence()], None, folder / "scores.csv")
+    prediction = predict_with([trained], None, folder / "scores.csv")
     summary, rate = trained.summary, len(prediction.score_N) / prediction.scoring_seconds
     run = Measured(trained.held_out, summary["score"], summary["train_minutes"], rate, summary)
     return run, prediction.evaluation

@@ -15,12 +15,11 @@ from hw8.config.schema import (
     TrainConfig,
     from_mapping,
     from_yaml,
-    needed_evidence,
     read_config,
     to_yaml,
 )
 
 __all__ = [
     "FUSED", "JOINT", "RUNS", "SECTIONS", "TWO_SIDED", "DataConfig", "Device", "Distance", "ModelConfig", "RunConfig",
-    "ScoreConfig", "TrainConfig", "from_mapping", "from_yaml", "needed_evidence", "read_config", "to_yaml",
+    "ScoreConfig", "TrainConfig", "from_mapping", "from_yaml", "read_config", "to_yaml",
 ]  # fmt: skip

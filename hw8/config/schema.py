@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -151,14 +150,13 @@ class ScoreConfig:
     @property
     def evidence_names(self) -> tuple[str, ...]:
         """Names of the evidence behind the score."""
-        return needed_evidence(self.score, self.parts, self.fused)
+        return self.evidence_of(self.score)
 
-
-def needed_evidence(score: str, parts: Sequence[str], fused: Sequence[str] = ()) -> tuple[str, ...]:
-    """Names of the evidence behind a score."""
-    if score == FUSED:
-        return tuple(dict.fromkeys(name for part in fused for name in needed_evidence(part, parts)))
-    return tuple(parts) if score == JOINT else (score.removesuffix(TWO_SIDED),)
+    def evidence_of(self, score: str) -> tuple[str, ...]:
+        """Names of the evidence behind this score."""
+        if score == FUSED:
+            return tuple(dict.fromkeys(name for part in self.fused for name in self.evidence_of(part)))
+        return self.parts if score == JOINT else (score.removesuffix(TWO_SIDED),)
 
 
 @settings("")

@@ -180,7 +180,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         names = list(ids)
         if len(names) != len(score_N):
             raise ValueError(f"ids: {len(names)} for {len(score_N)} images")
-        p_value_N = self._trained.calibration.p_value(self._trained.score_name, score_N)
+        p_value_N = self._trained.p_value(score_N)
         return pd.DataFrame({"ID": names, "score": score_N, "p_value": p_value_N}, index=index)
 
     def explain(self, X: Any) -> Explanation:
@@ -196,7 +196,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         score_N = scores[trained.score_name]
         return Explanation(
             score_N[:count],
-            trained.calibration.p_value(trained.score_name, score_N)[:count],
+            trained.p_value(score_N)[:count],
             {name: p_N[:count] for name, p_N in trained.evidence_p_values(scores).items()},
             {name: share_N[:count] for name, share_N in trained.shares(table).items()},
             None if self.layout_.vector else trained.score_maps(images.read(rows[:count])),

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hw8.config import FUSED, needed_evidence
+from hw8.config import FUSED
 from hw8.data.arrays import to_pixels
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.calibration import NEIGHBOURS, Gaussian
+from hw8.scoring.calibration import NEIGHBOURS, FittedDistance
 from hw8.scoring.evidence import evidence
 from hw8.scoring.folding import folded
 from hw8.scoring.tails import Tail
@@ -25,7 +25,7 @@ EXAMPLES, SPARE_HEIGHT, SPARE_WIDTH = 3, 7, 12
 
 
 class Distance(nn.Module):
-    """`Gaussian.distance` in tensors: Mahalanobis distance (1936) from the normals' median, or to the nearest normals.
+    """`FittedDistance.distance` in tensors: Mahalanobis (1936), from the normals' median, or to the nearest normals.
 
     In float64, since the whitening of nearly constant evidence magnifies it a thousandfold.
     """
@@ -35,7 +35,7 @@ class Distance(nn.Module):
     whitening_DD: Tensor
     reference_DR: Tensor
 
-    def __init__(self, fit: Gaussian) -> None:
+    def __init__(self, fit: FittedDistance) -> None:
         super().__init__()
         self.register_buffer("location_D", torch.from_numpy(fit.location_D))
         self.register_buffer("scale_D", torch.from_numpy(fit.scale_D))
@@ -54,16 +54,16 @@ class Distance(nn.Module):
         return squared_NR.topk(nearest, dim=1, largest=False).values.sqrt().mean(1)
 
 
-class Nats(nn.Module):
-    """`Tail.nats` in tensors: -log p of scores (N,), interpolated between the normals' and linear beyond them."""
+class NegLogP(nn.Module):
+    """`Tail.neg_log_p` in tensors: -log p of scores (N,), interpolated between the normals' and linear beyond them."""
 
     value_U: Tensor
-    nats_U: Tensor
+    neg_log_p_U: Tensor
 
     def __init__(self, tail: Tail) -> None:
         super().__init__()
         self.register_buffer("value_U", torch.from_numpy(tail.value_U))
-        self.register_buffer("nats_U", torch.from_numpy(tail.nats_U))
+        self.register_buffer("neg_log_p_U", torch.from_numpy(tail.neg_log_p_U))
         self.excess, self.last = tail.excess, len(tail.value_U) - 1
 
     def forward(self, score_N: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class Nats(nn.Module):
         lower_N = (upper_N - 1).clamp(min=0)
         low_N, high_N = self.value_U[lower_N], self.value_U[upper_N]
         share_N = ((score_N - low_N) / (high_N - low_N).clamp(min=1e-300)).clamp(0, 1)
-        body_N = self.nats_U[lower_N] + share_N * (self.nats_U[upper_N] - self.nats_U[lower_N])
+        body_N = self.neg_log_p_U[lower_N] + share_N * (self.neg_log_p_U[upper_N] - self.neg_log_p_U[lower_N])
         below_N = (self.value_U[0] - score_N).clamp(min=0) / self.excess
         beyond_N = (score_N - self.value_U[self.last]).clamp(min=0) / self.excess
         return body_N / (1 + below_N) + beyond_N
@@ -94,11 +94,11 @@ class ScoreGraph(nn.Module):
         self.model = folded(run.scorer.model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         score_names = scoring.fused if scoring.score == FUSED else (scoring.score,)
         self.names = scoring.evidence_names
-        self.parts = {score: needed_evidence(score, scoring.parts) for score in score_names}
+        self.parts = {score: scoring.evidence_of(score) for score in score_names}
         fits = {name: Distance(fit) for name, fit in calibration.fits.items() if name in self.parts}
         self.distances = nn.ModuleDict(fits)
-        tails = {name: Nats(Tail.fit(calibration.values_C[name])) for name in self.parts}
-        self.nats = nn.ModuleDict(tails if scoring.score == FUSED else {})
+        tails = {name: NegLogP(Tail.fit(calibration.values_C[name])) for name in self.parts}
+        self.neg_log_p = nn.ModuleDict(tails if scoring.score == FUSED else {})
         self.register_buffer("value_C", torch.from_numpy(calibration.values_C[scoring.score]))
         self.eval()
 
@@ -107,8 +107,8 @@ class ScoreGraph(nn.Module):
         x_NCHW = to_pixels(self._centre(images_NHWC), channels_last=False)
         pieces = evidence(self.model, x_NCHW, evidence_names=self.names)
         scores = {name: self._score(name, pieces) for name in self.parts}
-        if self.nats:
-            score_N = torch.stack([self.nats[name](value_N) for name, value_N in scores.items()]).sum(0)
+        if self.neg_log_p:
+            score_N = torch.stack([self.neg_log_p[name](value_N) for name, value_N in scores.items()]).sum(0)
         else:
             (score_N,) = scores.values()
         larger_N = (self.value_C >= score_N.unsqueeze(1)).sum(1)

@@ -206,7 +206,7 @@ def _one(cut: LabelledSet, normal: str, config: RunConfig, folder: Path) -> Row:
         np.save(folder / "trainingset.npy", train_NHWC)
         run = train_run(changed(config, data={"source": str(folder)}), folder / "run")
         test = Images(cut.test_NHWC, config.data.crop)
-        score_N = run.with_needed_evidence().score(test, np.arange(len(test)))[run.score_name]
+        score_N = run.score(test, np.arange(len(test)))[run.score_name]
         held_out, epochs = run.held_out, run.summary["epochs"]
     check_scores(score_N, f"{cut.name}: class {printable(normal, 80)}")
     normal_N = cut.test_class_N.astype(str) == normal

@@ -224,13 +224,13 @@ def _agreement_on_normals(trained_runs: Sequence[TrainedRun]) -> np.ndarray:
 
 def _fused(trained_runs: Sequence[TrainedRun], by_run: Sequence[RunScores], groups: list[list[int]]) -> Scores:
     """One score from all runs; p-values too, if the same normals calibrated every run and none is transductive."""
-    nats, normals = [], []
+    neg_log_ps, normals = [], []
     for trained, scores in zip(trained_runs, by_run, strict=True):
         # A transductive score is -log p already, and no calibration normal has one.
-        nats_N = trained.calibration.nats(trained.score_name, scores.score_N)
-        nats.append(nats_N if scores.share is None else scores.score_N)
+        neg_log_p_N = trained.calibration.neg_log_p(trained.score_name, scores.score_N)
+        neg_log_ps.append(neg_log_p_N if scores.share is None else scores.score_N)
         normals.append(trained.normal_C)
-    score_N = fuse(nats, groups)
+    score_N = fuse(neg_log_ps, groups)
     p_value_N = fused_p_values(score_N, normals, groups) if _have_common_p_values(trained_runs) else None
     return Scores("the runs", score_N, p_value_N)
 

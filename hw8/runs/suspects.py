@@ -44,7 +44,7 @@ def find_suspects(run: TrainedRun, images: Images, splits: Splits) -> Suspects:
     None is among its own nearest neighbours, to which it would have no distance.
     """
     row_N = np.arange(len(images))
-    table = run.with_needed_evidence().scorer.table(images, row_N, label="suspects")
+    table = run.scorer.table(images, row_N, label="suspects")
     score_N = run.run_score(table, run.in_reference(row_N, splits))
     row_S = np.flatnonzero(score_N > outlier_threshold(run.normal_C))
     row_S = row_S[np.argsort(-score_N[row_S], kind="stable")]

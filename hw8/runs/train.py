@@ -117,7 +117,9 @@ def _train(
         folder.save_model(run.to_bytes())  # before the measurement: a run that is stopped there can score
         suspects = find_suspects(run, images, splits)
         suspects.write(folder, source.file_names(TRAINING_FILES, len(images)))
-        held_out_by_score = evaluate_held_out(run.score, images, splits.development, label="measuring")
+        held_out_by_score = evaluate_held_out(
+            run.with_all_evidence().score, images, splits.development, label="measuring"
+        )
         summary = summarise(trainer, run, held_out_by_score) | {"suspects": suspects.as_json()}
         summary["data"]["picture_crop"] = source.picture_crop()
         folder.write_summary(summary)
@@ -191,7 +193,7 @@ def build(config: RunConfig, images: Images, splits: Splits, verbose: bool = Tru
     evidence = Scorer(state.average, device, precision, 2).table(images, splits.train[:2])
     if config.scoring.transductive:
         check_can_transduce(model)
-    check_names(evidence, config.scoring.score, config.scoring.parts, config.scoring.fused)
+    check_names(evidence, config.scoring)
     return Trainer(config, None, images, splits, state, precision, verbose)
 
 
@@ -240,7 +242,10 @@ def fit(trainer: Trainer, folder: RunFolder) -> None:
 
 
 def calibrate(trainer: Trainer) -> TrainedRun:
-    """The run: its best weights, calibrated on normal images that no weight has seen. Raises InputError."""
+    """The run: its best weights, calibrated on normal images that no weight has seen. Raises InputError.
+
+    All evidence is calibrated; the run gives that which its score needs.
+    """
     images, splits, scoring = trainer.images, trainer.splits, trainer.config.scoring
     scorer = Scorer(_best_model(trainer), trainer.device, trainer.precision, scoring.score_batch_size)
     label = "calibrating" if trainer.verbose else None
@@ -249,16 +254,14 @@ def calibrate(trainer: Trainer) -> TrainedRun:
     if scoring.fit_on == "training":
         reference = scorer.table(images, reference_rows(splits), label=label)
         in_reference_C = np.isin(splits.calibration, reference_rows(splits))
-    needed = (scoring.score, *scoring.fused)
-    calibration = Calibration.fit(
-        table, scoring.parts, scoring.distance, reference, needed, scoring.fused, in_reference_C
-    )
+    calibration = Calibration.fit(table, scoring, reference, in_reference_C)
     fit = calibration.fits.get(scoring.score)
     # Where each image has copies among those that it is compared with, all distances are 0, and rightly so.
     if fit is None or not len(fit.reference_RD) or (fit.reference_RD == fit.reference_RD[0]).all():
         check_scores(calibration.scores(table)[scoring.score], trainer.name, "calibration")
     appearance = Appearance.of(images, splits)
-    return TrainedRun(trainer.folder, trainer.config, scorer, calibration, appearance, images.side, images.channels)
+    needed = scorer.with_evidence(scoring.evidence_names)
+    return TrainedRun(trainer.folder, trainer.config, needed, calibration, appearance, images.side, images.channels)
 
 
 def _best_model(trainer: Trainer) -> Model:

@@ -77,10 +77,9 @@ class TrainedRun:
         keep_memory()
         scoring, device = config.scoring, choose_device(config.device)
         name = "the run" if folder is None else str(folder.path)
-        calibration = Calibration.from_tensors(saved.calibration, scoring.score, scoring.parts, name, scoring.fused)
+        calibration = Calibration.from_tensors(saved.calibration, scoring, name)
         precision = choose_precision(config.precision, device)
-        needed = scoring.evidence_names
-        scorer = Scorer(saved.model, device, precision, scoring.score_batch_size, needed)
+        scorer = Scorer(saved.model, device, precision, scoring.score_batch_size, scoring.evidence_names)
         appearance = Appearance.from_tensors(saved.appearance)
         run = cls(folder, config, scorer, calibration, appearance, saved.side, saved.channels)
         run.check()  # a run of another version, or whose settings were edited, fails here and not amid a test set
@@ -107,6 +106,10 @@ class TrainedRun:
         except (ValueError, RuntimeError) as error:  # of NumPy and PyTorch, for arrays of other shapes
             reason = error_reason(error, 200)
             raise InputError(f"{self.name}: its model cannot score with its config.yaml: {reason}") from None
+
+    def p_value(self, score_N: np.ndarray) -> np.ndarray:
+        """Conformal p-values (N,) of the run's own score, by its calibration normals."""
+        return self.calibration.p_value(self.score_name, score_N)
 
     def score(
         self, images: Images, rows: np.ndarray, change: Change | None = None, label: str | None = None
@@ -154,10 +157,6 @@ class TrainedRun:
     def with_all_evidence(self) -> "TrainedRun":
         """A copy of this run that computes all evidence of its model, whether the score needs it or not."""
         return dataclasses.replace(self, scorer=self.scorer.with_evidence(None))
-
-    def with_needed_evidence(self) -> "TrainedRun":
-        """A copy of this run that computes only the evidence its score needs, as a loaded run does."""
-        return dataclasses.replace(self, scorer=self.scorer.with_evidence(self.config.scoring.evidence_names))
 
     def open_source(self, where: str | None) -> Source:
         """The images at `where` or, if that is None, the run's own. Raises InputError if there are none."""

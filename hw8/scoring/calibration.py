@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from hw8.base.errors import InputError, command
-from hw8.config import FUSED, JOINT, TWO_SIDED, Distance
-from hw8.scoring.tails import Tail, conformal, leave_one_out_nats, outlier_threshold
+from hw8.config import FUSED, JOINT, TWO_SIDED, Distance, ScoreConfig
+from hw8.scoring.tails import Tail, conformal, leave_one_out_neg_log_p, outlier_threshold
 
 FIT = "fit."  # before the names of a fit's arrays in model.safetensors
 FOLDS = 5  # each image's distance is from a fit to four fifths; of two halves the fits would have half the images
@@ -31,7 +31,7 @@ Table = Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
-class Gaussian:
+class FittedDistance:
     """Location, scale and correlation of evidence over normal images: (D,), (D,) and the inverse, (D, D).
 
     `reference_RD`, if it has rows, are the normals themselves, whitened: then distances are to the nearest of them.
@@ -43,7 +43,7 @@ class Gaussian:
     reference_RD: np.ndarray
 
     @classmethod
-    def fit(cls, value_CD: np.ndarray, distance: Distance = "mahalanobis") -> "Gaussian":
+    def fit(cls, value_CD: np.ndarray, distance: Distance = "mahalanobis") -> "FittedDistance":
         """Median, interquartile range / 1.349, and a covariance shrunk towards a multiple of the identity.
 
         The shrinkage is Ledoit and Wolf's (2004). Values are clipped at 8 scales first, so that no single odd normal
@@ -126,22 +126,20 @@ class Calibration:
     """
 
     values_C: dict[str, np.ndarray]
-    fits: dict[str, Gaussian] = dataclasses.field(default_factory=dict)
+    fits: dict[str, FittedDistance] = dataclasses.field(default_factory=dict)
     parts: tuple[str, ...] = ()
     fused: tuple[str, ...] = ()
 
     @classmethod
     def fit(
-        cls, table: Table, parts: Sequence[str] = (), distance: Distance = "mahalanobis",
-        reference: Table | None = None, needed: Sequence[str] = (), fused: Sequence[str] = (),
+        cls, table: Table, scoring: ScoreConfig, reference: Table | None = None,
         in_reference_C: np.ndarray | None = None,
     ) -> "Calibration":  # fmt: skip
         """Learn from the evidence of held-out normal images, (C,) or (C, D) each.
 
-        Without evidence for all `parts`, or a score for all `fused`, there is no score of these; see `check_names`.
-        `distance` is to the middle of the `typical` normals or to the nearest of them all. Vectors of more than 512
-        columns get a distance of their own only if they are among the `parts` or `needed`. `fused` are the scores that
-        the score of that name combines.
+        Without evidence for all of the settings' `parts`, or a score for all `fused`, there is no score of these; see
+        `check_names`. A `distance` is to the middle of the `typical` normals or to the nearest of them all. Vectors of
+        more than 512 columns get a distance of their own only if the score, or its parts, need it.
 
         A distance is too small for an image that it was fitted to. Therefore each saved value is an image's distance
         from a fit to the other four fifths. New images are compared with the fit to all, for which no theorem says that
@@ -150,22 +148,23 @@ class Calibration:
         and p-values are split conformal, whose level is a theorem (Papadopoulos 2002). It does not hold for calibration
         images that are among the reference, of a set too small to cut; `in_reference_C`, bool, says which these are.
         """
+        parts, fused, distance = scoring.parts, scoring.fused, scoring.distance
         values_C, fits = _numbers(table), {}
         for name, names in _distances(table, parts).items():
             value_CD = columns(table, names)
-            if value_CD.shape[1] > MOST_COLUMNS and name not in (JOINT, *parts, *needed):
+            if value_CD.shape[1] > MOST_COLUMNS and name not in (JOINT, *parts, *scoring.evidence_names):
                 continue
             fitted_RD = value_CD if reference is None else columns(reference, names)
             typical_R = typical(fitted_RD) if distance == "mahalanobis" else np.ones(len(fitted_RD), bool)
-            fits[name] = Gaussian.fit(fitted_RD[typical_R], distance)
+            fits[name] = FittedDistance.fit(fitted_RD[typical_R], distance)
             if reference is None:
                 values_C[name] = _out_of_fold(value_CD, typical_R, distance)
             else:
                 values_C[name] = fits[name].distance(value_CD, in_reference_C)
         if fused and all(name in values_C for name in fused):
             # An image is left out of its own tail, since new images are not in it either.
-            values_C[FUSED] = np.sum([leave_one_out_nats(values_C[name]) for name in fused], axis=0)
-        return cls(values_C, fits, tuple(parts), tuple(fused))
+            values_C[FUSED] = np.sum([leave_one_out_neg_log_p(values_C[name]) for name in fused], axis=0)
+        return cls(values_C, fits, parts, fused)
 
     def scores(self, table: Table, in_reference_N: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Every score that the table's evidence suffices for: float64 (N,) each, larger is less normal.
@@ -179,7 +178,7 @@ class Calibration:
         }
         scores = _numbers(table) | distances
         if self.fused and all(name in scores for name in self.fused):
-            scores[FUSED] = np.sum([self.nats(name, scores[name]) for name in self.fused], axis=0)
+            scores[FUSED] = np.sum([self.neg_log_p(name, scores[name]) for name in self.fused], axis=0)
         return scores
 
     def shares(self, table: Table) -> dict[str, np.ndarray]:
@@ -195,9 +194,9 @@ class Calibration:
         """Conformal p-values of these scores (N,), see `conformal`."""
         return conformal(self.values_C[name], score_N)
 
-    def nats(self, name: str, score_N: np.ndarray) -> np.ndarray:
+    def neg_log_p(self, name: str, score_N: np.ndarray) -> np.ndarray:
         """How improbable the scores are for a normal image: -log p (N,), with an exponential tail (see `Tail`)."""
-        return Tail.fit(self.values_C[name]).nats(score_N)
+        return Tail.fit(self.values_C[name]).neg_log_p(score_N)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """What is saved in model.safetensors."""
@@ -207,11 +206,11 @@ class Calibration:
         return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()}
 
     @classmethod
-    def from_tensors(
-        cls, tensors: Mapping[str, torch.Tensor], score: str, parts: Sequence[str], run_name: str,
-        fused: Sequence[str] = (),
-    ) -> "Calibration":  # fmt: skip
-        """What `tensors` gave. Raises InputError, naming the run, if it is not that, or nothing of `score`."""
+    def from_tensors(cls, tensors: Mapping[str, torch.Tensor], scoring: ScoreConfig, run_name: str) -> "Calibration":
+        """Rebuild a calibration from what `tensors` returned.
+
+        Raises InputError, naming the run, if it is empty, incomplete or not finite, or lacks the score.
+        """
         if not tensors:
             hint = f"resume it with {command('train', '--resume', run_name)}"
             raise InputError(f"{run_name}: its training is not finished; {hint}")
@@ -219,32 +218,34 @@ class Calibration:
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise InputError(f"{run_name}: its calibration has numbers that are not finite; train again")
         values_C = {name: array for name, array in arrays.items() if not name.startswith(FIT)}
-        if score not in values_C:
-            raise InputError(f"{run_name}: score {score!r} was not calibrated; it has {', '.join(sorted(values_C))}")
+        if scoring.score not in values_C:
+            raise InputError(
+                f"{run_name}: score {scoring.score!r} was not calibrated; it has {', '.join(sorted(values_C))}"
+            )
         fields: dict[str, dict[str, np.ndarray]] = {}
         for name, array in arrays.items():
             if name.startswith(FIT):
                 fit_name, _, field = name.removeprefix(FIT).rpartition(".")
                 fields.setdefault(fit_name, {})[field] = array
         try:
-            fits = {fit_name: Gaussian(**arrays) for fit_name, arrays in fields.items()}
+            fits = {fit_name: FittedDistance(**arrays) for fit_name, arrays in fields.items()}
         except TypeError as error:  # a field is missing
             raise InputError(f"{run_name}: its calibration is incomplete ({error}); train again") from None
-        return cls(values_C, fits, tuple(parts), tuple(fused))
+        return cls(values_C, fits, scoring.parts, scoring.fused)
 
 
-def check_names(table: Table, score: str, parts: Sequence[str], fused: Sequence[str] = ()) -> None:
+def check_names(table: Table, scoring: ScoreConfig) -> None:
     """Raise InputError, naming the setting, unless evidence like this table's suffices for the score."""
-    fused = fused if score == FUSED else ()
-    missing = [name for name in parts if name not in table]
-    if missing and JOINT in (score, *fused):
+    fused = scoring.fused if scoring.score == FUSED else ()
+    missing = [name for name in scoring.parts if name not in table]
+    if missing and JOINT in (scoring.score, *fused):
         raise InputError(f"`parts` {' '.join(missing)}: this model does not give it; it gives {', '.join(table)}")
-    scores = _numbers(table) | _distances(table, parts)
+    scores = _numbers(table) | _distances(table, scoring.parts)
     unknown = [name for name in fused if name not in scores]
     if unknown:
         raise InputError(f"`fused` {' '.join(unknown)}: no such score; there are {', '.join(scores)}")
-    if not fused and score not in scores:
-        raise InputError(f"`score` {score}: this model does not give it; it gives {', '.join(scores)}")
+    if not fused and scoring.score not in scores:
+        raise InputError(f"`score` {scoring.score}: this model does not give it; it gives {', '.join(scores)}")
 
 
 def _numbers(table: Table) -> dict[str, np.ndarray]:
@@ -269,7 +270,7 @@ def typical(value_CD: np.ndarray) -> np.ndarray:
     """
     typical_C = np.ones(len(value_CD), bool)
     for step in range(CONCENTRATIONS + REWEIGHTINGS):
-        distance_C = Gaussian.fit(value_CD[typical_C]).distance(value_CD)
+        distance_C = FittedDistance.fit(value_CD[typical_C]).distance(value_CD)
         typical_C = distance_C <= (
             np.quantile(distance_C, CORE) if step < CONCENTRATIONS else outlier_threshold(distance_C)
         )
@@ -283,5 +284,5 @@ def _out_of_fold(value_CD: np.ndarray, typical_C: np.ndarray, distance: Distance
     distance_C = np.empty(len(value_CD))
     for fold in np.unique(fold_C):
         inside = fold_C == fold
-        distance_C[inside] = Gaussian.fit(value_CD[~inside & typical_C], distance).distance(value_CD[inside])
+        distance_C[inside] = FittedDistance.fit(value_CD[~inside & typical_C], distance).distance(value_CD[inside])
     return distance_C

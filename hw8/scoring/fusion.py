@@ -4,24 +4,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hw8.scoring.tails import conformal, leave_one_out_nats
+from hw8.scoring.tails import conformal, leave_one_out_neg_log_p
 
 # Rank correlation from which runs count as copies, chosen by hand between runs of one preset with other seeds, which
 # agree at .96 or .97 (docs/experiments.md) and must stay separate, and one run given twice, which agrees at 1.
 SAME = 0.99
 
 
-def fuse(nats: Sequence[np.ndarray], groups: Sequence[Sequence[int]]) -> np.ndarray:
+def fuse(neg_log_ps: Sequence[np.ndarray], groups: Sequence[Sequence[int]]) -> np.ndarray:
     """Fisher's combination (1932): the sum of the runs' -log p (N,), runs of one group counting as their mean.
 
     Raw errors of unlike models have unlike units and must never be averaged.
     """
-    return np.sum([np.mean([nats[run] for run in group], axis=0) for group in groups], axis=0)
+    return np.sum([np.mean([neg_log_ps[run] for run in group], axis=0) for group in groups], axis=0)
 
 
 def fused_p_values(score_N: np.ndarray, normals: Sequence[np.ndarray], groups: Sequence[Sequence[int]]) -> np.ndarray:
     """Conformal p-values of fused scores (N,), from each run's scores (C,) of the same calibration normals."""
-    return conformal(fuse([leave_one_out_nats(score_C) for score_C in normals], groups), score_N)
+    return conformal(fuse([leave_one_out_neg_log_p(score_C) for score_C in normals], groups), score_N)
 
 
 def rank_correlation(scores: Sequence[np.ndarray]) -> np.ndarray:

@@ -27,11 +27,11 @@ class Tail:
 
     Empirical p-values end at 1 / (C + 1), and all scores beyond would be equally strange; the tail tells them apart.
     `value_U` are the different scores up to the tail, rising, and the next one where the last of these is tied;
-    `nats_U` are their -log p. Beyond the last of them the nats rise by 1 for each `excess`.
+    `neg_log_p_U` are their -log p. Beyond the last of them it rises by 1 for each `excess`.
     """
 
     value_U: np.ndarray
-    nats_U: np.ndarray
+    neg_log_p_U: np.ndarray
     excess: float
 
     @classmethod
@@ -46,15 +46,15 @@ class Tail:
         if place_U[-1] + 1 < tail_start < count:
             # Where several share the last value, its -log p does not say how few lie beyond; that of the next one does.
             value_U, place_U = np.append(value_U, sorted_C[tail_start]), np.append(place_U, tail_start)
-        nats_U = -np.log((count - place_U + 0.5) / (count + 1))
+        neg_log_p_U = -np.log((count - place_U + 0.5) / (count + 1))
         beyond = sorted_C[tail_start:] - body_end
         mean_excess = float(beyond.mean()) if len(beyond) else 0.0
-        return cls(value_U, nats_U, max(mean_excess, LEAST_EXCESS * _spread(sorted_C)))
+        return cls(value_U, neg_log_p_U, max(mean_excess, LEAST_EXCESS * _spread(sorted_C)))
 
-    def nats(self, score_N: np.ndarray) -> np.ndarray:
+    def neg_log_p(self, score_N: np.ndarray) -> np.ndarray:
         """-log p (N,), above 0, strictly increasing: interpolated between normals; below the lowest falling to 0."""
         low, high = self.value_U[0], self.value_U[-1]
-        body_N = np.interp(score_N, self.value_U, self.nats_U)
+        body_N = np.interp(score_N, self.value_U, self.neg_log_p_U)
         below_N = np.maximum(low - score_N, 0) / self.excess
         beyond_N = np.maximum(score_N - high, 0) / self.excess
         return body_N / (1 + below_N) + beyond_N
@@ -66,12 +66,12 @@ def _spread(sorted_C: np.ndarray) -> float:
     return float((high - low) / 1.349 or sorted_C.std() or 1.0)
 
 
-def leave_one_out_nats(score_C: np.ndarray) -> np.ndarray:
+def leave_one_out_neg_log_p(score_C: np.ndarray) -> np.ndarray:
     """-log p of each normal image by a tail fitted to the others (C,), as it is computed for a new image.
 
     A tail fitted to an image underestimates how unusual that image is.
     """
-    return np.array([Tail.fit(np.delete(score_C, row)).nats(score_C[row]) for row in range(len(score_C))])
+    return np.array([Tail.fit(np.delete(score_C, row)).neg_log_p(score_C[row]) for row in range(len(score_C))])
 
 
 def conformal(score_C: np.ndarray, score_N: np.ndarray) -> np.ndarray:

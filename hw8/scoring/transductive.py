@@ -23,7 +23,7 @@ from hw8.models.output import Model, Output
 from hw8.models.recogniser import Recogniser
 from hw8.scoring.calibration import CLIPPED_AT, Calibration, columns
 from hw8.scoring.inference import Scorer
-from hw8.scoring.tails import Tail, conformal, leave_one_out_nats
+from hw8.scoring.tails import Tail, conformal, leave_one_out_neg_log_p
 
 # FOLDS to LEAST_Z were chosen on simulated test sets, without labels (benchmarks/transduction.py; docs/experiments.md).
 FOLDS = 5  # of two folds, a classifier would see half of the test set instead of four fifths
@@ -112,10 +112,10 @@ class Transducer:
         samples = normal, calibration, Sample(test, np.arange(len(test)))
         normal_RD, calibration_CD, test_ND = map(self.describe, samples)
         # A tail fitted to an image underestimates how unusual that image is.
-        calibration_CD[:, -1] = leave_one_out_nats(inductive_C)
+        calibration_CD[:, -1] = leave_one_out_neg_log_p(inductive_C)
         # One process fits the classifiers: several might round differently.
-        odds = processes().on_rank_0(lambda: log_odds(normal_RD, calibration_CD, test_ND, self.seed))
-        return decide(*odds, inductive_C, inductive_N)
+        logits = processes().on_rank_0(lambda: log_odds(normal_RD, calibration_CD, test_ND, self.seed))
+        return choose_scores(*logits, inductive_C, inductive_N)
 
     @functools.cached_property
     def staged(self) -> Scorer:
@@ -128,8 +128,8 @@ class Transducer:
         """Columns of evidence, the last of which is -log p of the run's own score: float32 (N, D)."""
         table = self.staged.table(sample.images, sample.rows, label="transduction")
         inductive_N = self.calibration.scores(table, sample.in_reference_N)[self.score_name]
-        nats_N = self.calibration.nats(self.score_name, inductive_N)
-        return np.column_stack([columns(table, list(table)), nats_N]).astype(np.float32)
+        neg_log_p_N = self.calibration.neg_log_p(self.score_name, inductive_N)
+        return np.column_stack([columns(table, list(table)), neg_log_p_N]).astype(np.float32)
 
 
 def check_can_transduce(model: Model) -> Recogniser:
@@ -158,29 +158,31 @@ def log_odds(
     every_MD[:, -1] *= OWN_SCALE
     rng = np.random.default_rng([seed, 1])
     fold_M = np.concatenate([np.full(sizes[0], -1), *(rng.permutation(size) % FOLDS for size in sizes[1:])])
-    odds_M = np.zeros(len(every_MD))
+    logit_M = np.zeros(len(every_MD))
     for fold in range(FOLDS):
         mine_M = fold_M == fold
         classifier = LogisticRegression(C=PENALTY_C, class_weight="balanced", max_iter=STEPS)
         classifier.fit(every_MD[~mine_M], fold_M[~mine_M] >= 0)
-        odds_M[mine_M] = classifier.decision_function(every_MD[mine_M])
-    _, odds_C, odds_N = np.split(odds_M, np.cumsum(sizes)[:2])
-    return odds_C, odds_N
+        logit_M[mine_M] = classifier.decision_function(every_MD[mine_M])
+    _, logit_C, logit_N = np.split(logit_M, np.cumsum(sizes)[:2])
+    return logit_C, logit_N
 
 
-def decide(odds_C: np.ndarray, odds_N: np.ndarray, inductive_C: np.ndarray, inductive_N: np.ndarray) -> Transduction:
+def choose_scores(
+    logit_C: np.ndarray, logit_N: np.ndarray, inductive_C: np.ndarray, inductive_N: np.ndarray
+) -> Transduction:
     """-log p of the log-odds, if test images (N,) stand two standard errors above calibration normals (C,).
 
     Otherwise -log p of the run's own scores (C,), (N,), and a share of 0.
     """
-    if excess(odds_C, odds_N) < LEAST_Z:
+    if mann_whitney_z(logit_C, logit_N) < LEAST_Z:
         return inductive_scores(inductive_C, inductive_N)
-    p_N = conformal(odds_C, odds_N)
+    p_N = conformal(logit_C, logit_N)
     share = max(1 / len(p_N), 1 - 2 * float((p_N > 0.5).mean()))  # Storey 2002; at least one image
-    return Transduction(Tail.fit(odds_C).nats(odds_N), p_N, share)
+    return Transduction(Tail.fit(logit_C).neg_log_p(logit_N), p_N, share)
 
 
-def excess(score_C: np.ndarray, score_N: np.ndarray) -> float:
+def mann_whitney_z(score_C: np.ndarray, score_N: np.ndarray) -> float:
     """How many standard errors the scores of test images (N,) lie above those of calibration normals (C,).
 
     From the mean of the p-values, which is the statistic of Mann and Whitney's test: for normal images p is uniform,
@@ -192,4 +194,4 @@ def excess(score_C: np.ndarray, score_N: np.ndarray) -> float:
 
 def inductive_scores(inductive_C: np.ndarray, inductive_N: np.ndarray) -> Transduction:
     """-log p of the run's own scores, and their p-values, without the classifiers."""
-    return Transduction(Tail.fit(inductive_C).nats(inductive_N), conformal(inductive_C, inductive_N), 0.0)
+    return Transduction(Tail.fit(inductive_C).neg_log_p(inductive_N), conformal(inductive_C, inductive_N), 0.0)

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from hw8.base.errors import InputError
-from hw8.config import DataConfig, RunConfig, ScoreConfig, TrainConfig, needed_evidence, read_config, to_yaml
+from hw8.config import DataConfig, RunConfig, ScoreConfig, TrainConfig, read_config, to_yaml
 from hw8.config.presets import PRESETS, changed, load_preset, preset
 
 
@@ -155,7 +155,9 @@ def _named(name):
 
 
 def test_what_is_needed_for_a_score():
-    assert needed_evidence("joint", ["a", "b"]) == ("a", "b")
-    assert needed_evidence("l1", ()) == ("l1",)
-    assert needed_evidence("l1_two_sided", ["l1"]) == ("l1",)
-    assert needed_evidence("fused", ["a", "b"], ["joint", "l1", "a"]) == ("a", "b", "l1")
+    assert ScoreConfig("joint", parts=("a", "b")).evidence_names == ("a", "b")
+    assert ScoreConfig("l1").evidence_names == ("l1",)
+    assert ScoreConfig("l1_two_sided", parts=("l1",)).evidence_names == ("l1",)
+    fused = ScoreConfig("fused", parts=("a", "b"), fused=("joint", "l1", "a"))
+    assert fused.evidence_names == ("a", "b", "l1")
+    assert fused.evidence_of("joint") == ("a", "b")

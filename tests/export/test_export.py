@@ -125,7 +125,7 @@ def by_hand(
     fused = ("latent", *own) if score == "fused" else ()
     scoring = ScoreConfig(score, parts=tuple(parts or ()), fused=fused, distance=distance)
     table = Scorer(model, torch.device("cpu"), "fp32", 64).table(images, np.arange(40, 80))
-    calibration = Calibration.fit(table, scoring.parts, distance, needed=(score,), fused=fused)
+    calibration = Calibration.fit(table, scoring)
     config = RunConfig(model=ModelConfig(name, options or {}), data=DataConfig("gone", crop=side), scoring=scoring)
     folder = RunFolder(path)
     write_text(folder.config_file, to_yaml(config))

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from hw8.base.errors import InputError
 from hw8.base.text import counted, percent
+from hw8.config import ScoreConfig
 from hw8.config.presets import PRESETS, changed, load_preset
 from hw8.data.labels import Labels
 from hw8.models.transformations import (
@@ -141,7 +142,7 @@ def test_what_adds_most_to_a_joint_distance_is_listed_with_its_share(trained):
         config=changed(trained.config, scoring={"score": "joint", "parts": ("l1", "bands", "texture")}),
     )
     table = run.scorer.with_evidence(None).table(trained.images, trained.splits.calibration)
-    calibration = Calibration.fit(table, ("l1", "bands", "texture"))
+    calibration = Calibration.fit(table, ScoreConfig(parts=("l1", "bands", "texture")))
     run = dataclasses.replace(run, calibration=calibration, scorer=run.scorer.with_evidence(("l1", "bands", "texture")))
     batch_BHWC = trained.images.read(trained.splits.development[:20])
     explained = Explainer(run, 1.0).explain(batch_BHWC, [""] * len(batch_BHWC))
@@ -270,14 +271,14 @@ def test_there_are_words_for_the_evidence_of_every_preset():
 def test_the_largest_shares_are_named_in_their_direction():
     rng = np.random.default_rng(0)
     normal = {"bands": rng.normal(size=(200, 3)), "amounts": rng.normal(size=(200, 2)), "l1": rng.normal(size=200)}
-    joint = Calibration.fit(normal, ("bands", "amounts", "l1"))
+    joint = Calibration.fit(normal, ScoreConfig(parts=("bands", "amounts", "l1")))
     table = {"bands": np.zeros((4, 3)), "amounts": np.zeros((4, 2)), "l1": np.zeros(4)}
     table["bands"][0, 0], table["amounts"][0, 1], table["l1"][1], table["bands"][2, 1:] = -9, 6, 5, (9, -9)
     components, p_value_N = {"amounts": ("zoom", "warmth")}, np.array([0.005, 0.005, 0.005, 0.9])
     deviations = joint_deviations(joint, table, components)
     words = in_words(deviations, p_value_N)
     assert words == ["less fine detail, warmer", "harder to reconstruct", "unusual bands", "not unusual as a whole"]
-    single = Calibration.fit({"l1": normal["l1"]})
+    single = Calibration.fit({"l1": normal["l1"]}, ScoreConfig())
     small = {"l1": np.array([0.005, 0.005])}
     deviations = single_deviations(single, {"l1": np.array([9.0, -9.0])}, small)
     assert in_words(deviations, np.full(2, 0.005)) == ["harder to reconstruct", "easier to reconstruct"]

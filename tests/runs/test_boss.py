@@ -96,7 +96,9 @@ def test_an_ensemble_says_how_far_its_members_agree(boss, second, tmp_path):
     np.testing.assert_array_equal(prediction.p_value_N, fused_p_values(prediction.score_N, normals, prediction.groups))
     tails = [Tail.fit(score_C) for score_C in normals]
     alone = [predict([run.folder.path], None, tmp_path / "one.csv").score_N for run in (boss, second)]
-    np.testing.assert_allclose(prediction.score_N, sum(t.nats(s) for t, s in zip(tails, alone, strict=True)), rtol=1e-9)
+    np.testing.assert_allclose(
+        prediction.score_N, sum(t.neg_log_p(s) for t, s in zip(tails, alone, strict=True)), rtol=1e-9
+    )
     assert any("rank correlation of" in note for note in notes(prediction))
     twice = predict([boss.folder.path, boss.folder.path, second.folder.path], None, tmp_path / "three.csv")
     assert twice.groups == [[0, 1], [2]]
@@ -233,7 +235,7 @@ def test_transduction_is_named_and_repeats_itself(small, tmp_path, monkeypatch):
         ranked_alike = spearmanr(prediction.score_N, alone_N)[0] > 0.999
         assert ranked_alike == (least_z > 0)
     images, rows = of_test(run)
-    explained = Explainer(run.with_needed_evidence(), 1.0).explain(images.read(rows[:20]), [""] * 20)
+    explained = Explainer(run, 1.0).explain(images.read(rows[:20]), [""] * 20)
     assert all((item.words == "not unusual by itself") == (item.p_value > 0.05) for item in explained)
     assert any(item.p_value > 0.05 for item in explained)
 
@@ -250,8 +252,8 @@ def test_transductive_scores_add_to_those_of_another_run(boss, second, tmp_path,
         for runs in ([folder, second.folder.path], [folder], [second.folder.path])
     )
     assert both.groups == [[0], [1]]
-    nats_N = Tail.fit(TrainedRun.load(second.folder.path).calibration.values_C["joint"]).nats(other.score_N)
-    np.testing.assert_allclose(both.score_N, own.score_N + nats_N, rtol=1e-9)
+    neg_log_p_N = Tail.fit(TrainedRun.load(second.folder.path).calibration.values_C["joint"]).neg_log_p(other.score_N)
+    np.testing.assert_allclose(both.score_N, own.score_N + neg_log_p_N, rtol=1e-9)
     assert both.p_value_N is None
 
 

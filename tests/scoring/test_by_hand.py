@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from hw8.base.errors import InputError
+from hw8.config import ScoreConfig
 from hw8.models import create_model
 from hw8.scoring import calibration as calibration_module
 from hw8.scoring import texture
-from hw8.scoring.calibration import Calibration, Gaussian, columns
+from hw8.scoring.calibration import Calibration, FittedDistance, columns
 from hw8.scoring.evidence import centre_l1, error_bands, error_regions, evidence
 from hw8.scoring.fusion import agreeing_groups, fuse
 from hw8.scoring.tails import Tail, check_scores
@@ -18,49 +19,51 @@ from hw8.scoring.transductive import log_odds
 # calibration
 def test_evidence_is_standardised_by_its_median_and_robust_deviation():
     value_CD = np.random.default_rng(0).normal([3, -1], [5, 0.1], (20_000, 2))
-    at = Gaussian.fit(value_CD).standardise(np.array([[3, -1], [8, -0.8]]))
+    at = FittedDistance.fit(value_CD).standardise(np.array([[3, -1], [8, -0.8]]))
     np.testing.assert_allclose(at, [[0, 0], [1, 2]], atol=0.05)
 
 
 @pytest.mark.parametrize("distance", ["neighbours", "euclidean"])
 def test_distances_to_neighbours_keep_every_normal_image(distance):
     value_CD = np.concatenate([np.random.default_rng(0).normal(size=(95, 2)), np.full((5, 2), 50.0)])
-    assert len(Calibration.fit({"amounts": value_CD}, distance=distance).fits["amounts"].reference_RD) == 100
-    assert not Calibration.fit({"amounts": value_CD}).fits["amounts"].reference_RD.size
+    assert (
+        len(Calibration.fit({"amounts": value_CD}, ScoreConfig(distance=distance)).fits["amounts"].reference_RD) == 100
+    )
+    assert not Calibration.fit({"amounts": value_CD}, ScoreConfig()).fits["amounts"].reference_RD.size
 
 
 @pytest.mark.parametrize("distance", ["mahalanobis", "neighbours"])
 def test_with_a_reference_calibration_images_are_new_to_the_fit(distance):
     rng = np.random.default_rng(0)
     value_CD, reference = rng.normal(size=(40, 3)), {"amounts": rng.normal(size=(200, 3))}
-    fitted = Calibration.fit({"amounts": value_CD}, distance=distance, reference=reference)
+    fitted = Calibration.fit({"amounts": value_CD}, ScoreConfig(distance=distance), reference)
     np.testing.assert_array_equal(fitted.values_C["amounts"], fitted.fits["amounts"].distance(value_CD))
 
 
 def test_a_long_vector_has_a_distance_if_the_score_needs_it(monkeypatch):
     monkeypatch.setattr(calibration_module, "MOST_COLUMNS", 3)
     table = {"l1": np.arange(30.0), "latent": np.random.default_rng(0).normal(size=(30, 4))}
-    assert "latent" not in Calibration.fit(table, ("l1",)).scores(table)
-    assert "latent" in Calibration.fit(table, ("l1", "latent")).scores(table)
-    assert "latent" in Calibration.fit(table, ("l1",), needed=("latent",)).scores(table)
+    assert "latent" not in Calibration.fit(table, ScoreConfig(parts=("l1",))).scores(table)
+    assert "latent" in Calibration.fit(table, ScoreConfig(parts=("l1", "latent"))).scores(table)
+    assert "latent" in Calibration.fit(table, ScoreConfig(score="latent", parts=("l1",))).scores(table)
 
 
 def test_evidence_that_does_not_fit_or_is_not_finite_is_refused():
-    fit = Gaussian.fit(np.random.default_rng(0).normal(size=(50, 3)))
+    fit = FittedDistance.fit(np.random.default_rng(0).normal(size=(50, 3)))
     with pytest.raises(ValueError, match="evidence of 1 columns, calibrated on 3; train again"):
         fit.distance(np.zeros((5, 1)))
     with pytest.raises(InputError, match="the evidence latent is not finite"):
         columns({"l1": np.zeros(2), "latent": np.array([[0.0, 1.0], [0.0, np.inf]])}, ["l1", "latent"])
-    tensors = Calibration.fit({"l1": np.arange(9.0)}).tensors()
+    tensors = Calibration.fit({"l1": np.arange(9.0)}, ScoreConfig()).tensors()
     tensors["l1"][3] = np.nan
     with pytest.raises(InputError, match="runs/x: its calibration has numbers that are not finite"):
-        Calibration.from_tensors(tensors, "l1", (), "runs/x")
+        Calibration.from_tensors(tensors, ScoreConfig("l1"), "runs/x")
 
 
 # tails, fusion
 def test_below_the_lowest_normal_nats_fall_by_the_excess():
     tail = Tail.fit(np.array([3.0, 1.0, 2.0, 2.0]))
-    np.testing.assert_allclose(tail.nats(1.0 - np.array([1, 3]) * 0.05 / 1.349), -np.log(4.5 / 5) / [2, 4])
+    np.testing.assert_allclose(tail.neg_log_p(1.0 - np.array([1, 3]) * 0.05 / 1.349), -np.log(4.5 / 5) / [2, 4])
 
 
 def test_a_single_image_has_a_score():

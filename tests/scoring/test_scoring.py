@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from hw8.base.errors import InputError
+from hw8.config import ScoreConfig
 from hw8.config.presets import changed, load_preset
 from hw8.data.arrays import Images, to_pixels
 from hw8.models import create_model
@@ -99,7 +100,7 @@ def test_useless_scores_are_refused(scores, words):
 
 
 def test_p_values_by_hand():
-    calibration = Calibration.fit({"l1": np.array([3.0, 1.0, 2.0, 2.0])})
+    calibration = Calibration.fit({"l1": np.array([3.0, 1.0, 2.0, 2.0])}, ScoreConfig())
     scores = np.array([0.0, 1.0, 2.0, 2.5, 3.0, 9.0])
     np.testing.assert_allclose(calibration.p_value("l1", scores), np.array([5, 5, 4, 2, 2, 1]) / 5)
 
@@ -110,26 +111,26 @@ def test_no_more_false_alarms_than_promised(alpha):
     rng = np.random.default_rng(0)
     rates = []
     for _ in range(400):
-        calibration = Calibration.fit({"l1": rng.gamma(3, size=199)})
+        calibration = Calibration.fit({"l1": rng.gamma(3, size=199)}, ScoreConfig())
         rates.append((calibration.p_value("l1", rng.gamma(3, size=500)) <= alpha).mean())
     assert np.mean(rates) <= alpha + 4 * np.std(rates) / 20
     assert np.mean(rates) >= alpha * 0.8
 
 
 def test_calibration_survives_saving():
-    calibration = Calibration.fit({"l1": np.random.default_rng(0).normal(size=50)})
-    loaded = Calibration.from_tensors(calibration.tensors(), "l1", (), "runs/x")
+    calibration = Calibration.fit({"l1": np.random.default_rng(0).normal(size=50)}, ScoreConfig())
+    loaded = Calibration.from_tensors(calibration.tensors(), ScoreConfig("l1"), "runs/x")
     np.testing.assert_array_equal(loaded.values_C["l1"], calibration.values_C["l1"])
     with pytest.raises(InputError, match="training is not finished"):
-        Calibration.from_tensors({}, "l1", (), "runs/x")
+        Calibration.from_tensors({}, ScoreConfig("l1"), "runs/x")
     with pytest.raises(InputError, match="score 'rse' was not calibrated; it has l1"):
-        Calibration.from_tensors(calibration.tensors(), "rse", (), "runs/x")
+        Calibration.from_tensors(calibration.tensors(), ScoreConfig("rse"), "runs/x")
 
 
 def test_the_saved_calibration_is_that_of_the_held_out_normals(trained):
     tensors = trained.folder.load_model(trained.config).calibration
-    calibration = Calibration.from_tensors(tensors, "l1", (), "run")
-    found = trained.score(trained.images, trained.splits.calibration)
+    calibration = Calibration.from_tensors(tensors, ScoreConfig("l1"), "run")
+    found = trained.with_all_evidence().score(trained.images, trained.splits.calibration)
     assert set(calibration.values_C) == set(found) >= {"l1", "mse", "rse", "structural", "texture", "latent"}
     for name, score_C in found.items():
         if name in calibration.fits:  # a distance fitted to an image is too small for it

@@ -11,7 +11,7 @@ from hw8.scoring.tails import (
     Tail,
     benjamini_hochberg,
     conformal,
-    leave_one_out_nats,
+    leave_one_out_neg_log_p,
     outlier_threshold,
 )
 
@@ -20,8 +20,8 @@ def test_nats_are_minus_log_p_and_go_on_beyond_the_last_normal():
     rng = np.random.default_rng(0)
     tail = Tail.fit(rng.exponential(size=50_000))
     at = np.array([0.5, 1.0, 5.0, 20.0])
-    np.testing.assert_allclose(tail.nats(at), at, rtol=0.05)  # -log P(X > x) = x for a unit exponential
-    assert 0 < tail.nats(np.array([-1.0]))[0] < 1e-4
+    np.testing.assert_allclose(tail.neg_log_p(at), at, rtol=0.05)  # -log P(X > x) = x for a unit exponential
+    assert 0 < tail.neg_log_p(np.array([-1.0]))[0] < 1e-4
 
 
 def test_nats_by_hand():
@@ -29,23 +29,23 @@ def test_nats_by_hand():
     tail = Tail.fit(np.array([3.0, 1.0, 2.0, 2.0]))
     at = np.array([1.0, 2.0, 3.0, 1.5])
     expected = -np.log([4.5 / 5, 3.5 / 5, 1.5 / 5])
-    np.testing.assert_allclose(tail.nats(at)[:3], expected)
-    assert tail.nats(at)[3] == pytest.approx(expected[:2].mean())
+    np.testing.assert_allclose(tail.neg_log_p(at)[:3], expected)
+    assert tail.neg_log_p(at)[3] == pytest.approx(expected[:2].mean())
     # Nothing is beyond the largest: the excess is a tenth of the robust spread, (2.25 - 1.75) / 1.349.
-    assert tail.nats(np.array([3.0 + 0.05 / 1.349]))[0] == pytest.approx(expected[2] + 1)
+    assert tail.neg_log_p(np.array([3.0 + 0.05 / 1.349]))[0] == pytest.approx(expected[2] + 1)
 
 
 def test_the_first_score_beyond_many_equal_ones_has_its_own_p():
     """Of 400 normals 390 have score 0: 1 is reached by ten of them, and beyond it the excess is their mean, 1."""
     tail = Tail.fit(np.repeat([0.0, 1.0], [390, 10]))
     at = np.array([0.0, 1.0, 2.0])
-    np.testing.assert_allclose(tail.nats(at), -np.log([400.5 / 401, 10.5 / 401, 10.5 / 401 / np.e]))
+    np.testing.assert_allclose(tail.neg_log_p(at), -np.log([400.5 / 401, 10.5 / 401, 10.5 / 401 / np.e]))
 
 
 def test_ties_at_the_end_make_no_absurd_tail():
     """85 zeros and 15 ones: .0001 beyond the ones is hardly more than they, and a whole unit no trillion nats."""
     tail = Tail.fit(np.repeat([0.0, 1.0], [85, 15]))
-    one, more, two = tail.nats(np.array([1.0, 1.0001, 2.0]))
+    one, more, two = tail.neg_log_p(np.array([1.0, 1.0001, 2.0]))
     assert one < more < one + 0.01
     assert one + 5 < two < 100
 
@@ -57,7 +57,7 @@ normals = st.lists(st.integers(0, 5), min_size=4, max_size=60).map(lambda values
 @given(normals)
 def test_nats_rise_strictly_whatever_is_tied(score_C):
     at = np.unique(np.concatenate([np.linspace(-20, 40, 400), score_C, score_C + 1e-4, score_C - 1e-4]))
-    nats = Tail.fit(score_C).nats(at)
+    nats = Tail.fit(score_C).neg_log_p(at)
     assert (np.diff(nats) > 0).all()
     assert nats[0] > 0
 
@@ -65,10 +65,10 @@ def test_nats_rise_strictly_whatever_is_tied(score_C):
 @settings(max_examples=30)
 @given(normals)
 def test_leaving_one_out_is_what_its_name_says(score_C):
-    found = leave_one_out_nats(score_C)
+    found = leave_one_out_neg_log_p(score_C)
     for row in range(len(score_C)):
         rest = Tail.fit(np.delete(score_C, row))
-        assert found[row] == pytest.approx(rest.nats(score_C[row : row + 1])[0])
+        assert found[row] == pytest.approx(rest.neg_log_p(score_C[row : row + 1])[0])
 
 
 def test_conformal_by_hand():
@@ -85,7 +85,7 @@ def test_fused_p_values_keep_their_level_with_few_normals(runs, trials):
     rates = []
     for _ in range(trials):
         known, fresh = rng.normal(size=(runs, 20)), rng.normal(size=(runs, 50))
-        new_N = fuse([Tail.fit(a).nats(b) for a, b in zip(known, fresh, strict=True)], groups)
+        new_N = fuse([Tail.fit(a).neg_log_p(b) for a, b in zip(known, fresh, strict=True)], groups)
         rates.append((fused_p_values(new_N, known, groups) <= 0.05).mean())
     assert 0.02 <= np.mean(rates) <= 0.05
 

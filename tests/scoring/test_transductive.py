@@ -4,6 +4,7 @@ import torch
 from scipy.stats import spearmanr
 
 from hw8.base.errors import InputError
+from hw8.config import ScoreConfig
 from hw8.data.arrays import Images
 from hw8.data.demo import demo_images
 from hw8.evaluation.metrics import roc_auc
@@ -12,16 +13,16 @@ from hw8.models.output import Output
 from hw8.scoring import transductive
 from hw8.scoring.calibration import Calibration
 from hw8.scoring.inference import Scorer
-from hw8.scoring.tails import Tail, benjamini_hochberg, conformal, is_flagged, leave_one_out_nats
+from hw8.scoring.tails import Tail, benjamini_hochberg, conformal, is_flagged, leave_one_out_neg_log_p
 from hw8.scoring.transductive import (
     Sample,
     Stages,
     Transducer,
     Transduction,
     check_can_transduce,
-    decide,
-    excess,
+    choose_scores,
     log_odds,
+    mann_whitney_z,
 )
 
 CPU = torch.device("cpu")
@@ -40,9 +41,9 @@ def simulated(rng: np.random.Generator, share: float, knowledge: float = 1.0):
         rng.normal(size=(len(own), COLUMNS)) for own in (inductive_R, inductive_C, inductive_N)
     )
     test[:, 0] += 2 * knowledge * anomalous
-    normal[:, -1], test[:, -1] = (Tail.fit(inductive_C).nats(own) for own in (inductive_R, inductive_N))
-    calibration[:, -1] = leave_one_out_nats(inductive_C)
-    done = decide(*log_odds(normal, calibration, test, seed=0), inductive_C, inductive_N)
+    normal[:, -1], test[:, -1] = (Tail.fit(inductive_C).neg_log_p(own) for own in (inductive_R, inductive_N))
+    calibration[:, -1] = leave_one_out_neg_log_p(inductive_C)
+    done = choose_scores(*log_odds(normal, calibration, test, seed=0), inductive_C, inductive_N)
     return anomalous, inductive_N, done
 
 
@@ -93,22 +94,22 @@ def test_the_promises_of_its_p_values_hold(share):
 
 
 def test_a_limit_of_standard_errors_decides(monkeypatch):
-    odds_C, odds_N, inductive_C, inductive_N = (
+    logit_C, logit_N, inductive_C, inductive_N = (
         np.arange(9.0),
         np.arange(20.0) % 11,
         np.arange(9.0)[::-1],
         np.arange(20.0) % 7,
     )
-    p_N = conformal(odds_C, odds_N)
+    p_N = conformal(logit_C, logit_N)
     z = (0.5 - p_N.mean()) / np.sqrt((1 / 9 + 1 / 20) / 12)
-    assert excess(odds_C, odds_N) == pytest.approx(z)
+    assert mann_whitney_z(logit_C, logit_N) == pytest.approx(z)
     monkeypatch.setattr(transductive, "LEAST_Z", z - 1e-6)
-    found = decide(odds_C, odds_N, inductive_C, inductive_N)
+    found = choose_scores(logit_C, logit_N, inductive_C, inductive_N)
     monkeypatch.setattr(transductive, "LEAST_Z", z + 1e-6)
-    none = decide(odds_C, odds_N, inductive_C, inductive_N)
+    none = choose_scores(logit_C, logit_N, inductive_C, inductive_N)
     # Both scores are -log p, so that they can be added to those of other runs.
-    np.testing.assert_array_equal(found.score_N, Tail.fit(odds_C).nats(odds_N))
-    np.testing.assert_array_equal(none.score_N, Tail.fit(inductive_C).nats(inductive_N))
+    np.testing.assert_array_equal(found.score_N, Tail.fit(logit_C).neg_log_p(logit_N))
+    np.testing.assert_array_equal(none.score_N, Tail.fit(inductive_C).neg_log_p(inductive_N))
     np.testing.assert_array_equal(found.p_value_N, p_N)
     np.testing.assert_array_equal(none.p_value_N, conformal(inductive_C, inductive_N))
     assert found.share == pytest.approx(max(1 / 20, 1 - 2 * np.mean(p_N > 0.5)))
@@ -135,9 +136,9 @@ def test_an_image_is_scored_only_by_a_classifier_that_did_not_see_it(monkeypatch
     # The first column is a name of each image; the second, which never varies, must not be divided by 0.
     names = np.linspace(-1, 1, 100)
     every = np.column_stack([names, np.ones(100), np.random.default_rng(0).normal(size=100)])
-    odds_C, odds_N = log_odds(every[:40], every[40:60], every[60:], 0)
-    assert np.isfinite(np.concatenate([odds_C, odds_N])).all()
-    assert (len(odds_C), len(odds_N)) == (20, 40)
+    logit_C, logit_N = log_odds(every[:40], every[40:60], every[60:], 0)
+    assert np.isfinite(np.concatenate([logit_C, logit_N])).all()
+    assert (len(logit_C), len(logit_N)) == (20, 40)
     assert [rows & others for rows, others in zip(seen, scored, strict=True)] == [set()] * transductive.FOLDS
     assert sum(map(len, scored)) == 60
     normals = set.intersection(*seen)
@@ -158,7 +159,9 @@ def transducer(sets) -> Transducer:
     torch.manual_seed(0)
     scorer = Scorer(create_model("recogniser", 16, 3, {"widths": [8, 16, 16, 32]}), CPU, "fp32", 64, ["amounts"])
     calibration = sets[1]
-    return Transducer(scorer, Calibration.fit(scorer.table(calibration.images, calibration.rows)), "amounts", seed=0)
+    return Transducer(
+        scorer, Calibration.fit(scorer.table(calibration.images, calibration.rows), ScoreConfig()), "amounts", seed=0
+    )
 
 
 def inductive_scores(transducer: Transducer, images: Images) -> np.ndarray:
@@ -185,8 +188,8 @@ def test_calibration_normals_are_left_out_of_their_own_tail(sets, transducer, mo
     inductive_C, inductive_N = transducer.calibration.values_C["amounts"], inductive_scores(transducer, sets[2])
     transducer(*sets, inductive_N)
     assert [len(column_ND) for column_ND in given] == [120, 40, 80]
-    np.testing.assert_allclose(given[1][:, -1], leave_one_out_nats(inductive_C), rtol=1e-5)
-    np.testing.assert_allclose(given[2][:, -1], Tail.fit(inductive_C).nats(inductive_N), rtol=1e-4)
+    np.testing.assert_allclose(given[1][:, -1], leave_one_out_neg_log_p(inductive_C), rtol=1e-5)
+    np.testing.assert_allclose(given[2][:, -1], Tail.fit(inductive_C).neg_log_p(inductive_N), rtol=1e-4)
 
 
 def test_images_that_distances_were_fitted_to_are_not_their_own_neighbours(sets, transducer):
@@ -194,14 +197,14 @@ def test_images_that_distances_were_fitted_to_are_not_their_own_neighbours(sets,
     scorer = transducer.scorer
     reference = scorer.table(normal.images, normal.rows)
     calibration = Calibration.fit(
-        scorer.table(sets[1].images, sets[1].rows), distance="neighbours", reference=reference
+        scorer.table(sets[1].images, sets[1].rows), ScoreConfig(distance="neighbours"), reference
     )
     fitted = Transducer(scorer, calibration, "amounts", seed=0)
     in_reference_N = np.ones(120, bool)
-    nats_N = fitted.describe(Sample(normal.images, normal.rows, in_reference_N))[:, -1]
-    expected_N = calibration.nats("amounts", calibration.scores(reference, in_reference_N)["amounts"])
-    np.testing.assert_allclose(nats_N, expected_N, rtol=1e-4)
-    assert (nats_N > fitted.describe(normal)[:, -1]).mean() > 0.9
+    neg_log_p_N = fitted.describe(Sample(normal.images, normal.rows, in_reference_N))[:, -1]
+    expected_N = calibration.neg_log_p("amounts", calibration.scores(reference, in_reference_N)["amounts"])
+    np.testing.assert_allclose(neg_log_p_N, expected_N, rtol=1e-4)
+    assert (neg_log_p_N > fitted.describe(normal)[:, -1]).mean() > 0.9
 
 
 def population_std(x: torch.Tensor, dim: tuple[int, int]) -> torch.Tensor:
@@ -229,7 +232,7 @@ def test_a_few_test_images_get_the_boss_score(sets, transducer, monkeypatch):
     monkeypatch.setattr(Transducer, "describe", None)  # nothing is computed in vain
     done = transducer(normal, calibration, few, inductive_N)
     assert done.share == 0
-    np.testing.assert_array_equal(done.score_N, transducer.calibration.nats("amounts", inductive_N))
+    np.testing.assert_array_equal(done.score_N, transducer.calibration.neg_log_p("amounts", inductive_N))
     np.testing.assert_array_equal(done.p_value_N, conformal(transducer.calibration.values_C["amounts"], inductive_N))
 
 
@@ -242,7 +245,7 @@ def test_other_models_are_refused(name):
 def test_few_calibration_images_leave_the_boss_score(sets, transducer, monkeypatch):
     normal, calibration, test = sets
     few = Sample(calibration.images, calibration.rows[:4])
-    calibrated = Calibration.fit(transducer.scorer.table(few.images, few.rows))
+    calibrated = Calibration.fit(transducer.scorer.table(few.images, few.rows), ScoreConfig())
     inductive_N = inductive_scores(transducer, test)
     monkeypatch.setattr(Transducer, "describe", None)
     assert Transducer(transducer.scorer, calibrated, "amounts", seed=0)(normal, few, test, inductive_N).share == 0
