@@ -239,7 +239,7 @@ def _fit(source: Source, config: RunConfig, folder: Path) -> tuple[Measured, Eva
     started = time.perf_counter()
     score = fit_classical(name, images, splits.train, config.seed)
     fitted = time.perf_counter()
-    score_N = score(test, np.arange(len(test)), None)["score"]
+    score_N = score(test, np.arange(len(test)))["score"]
     rate = len(test) / (time.perf_counter() - fitted)
     check_scores(score_N, name)
     write_submission(folder / "scores.csv", score_N)

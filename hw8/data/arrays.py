@@ -4,7 +4,7 @@ import hashlib
 import math
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from hw8.data.shards import Shards, shard_paths
 if TYPE_CHECKING:
     import torch
 
+Pixels = TypeVar("Pixels", np.ndarray, "torch.Tensor")
 CHANNELS = (1, 3)
 SMALLEST_SIDE = 4  # pixels; a convolutional model halves them at least twice
 SIDE_STEP = 16  # most convolutional models halve an image four times, and take sides that are multiples of this
@@ -21,6 +22,13 @@ SIDE_STEP = 16  # most convolutional models halve an image four times, and take 
 # folder holds one: with another number no earlier run could be resumed.
 FINGERPRINT_IMAGES = 1024
 RANGE_SAMPLE = 2_000_000  # numbers looked at to guess the range of a float array: 8 to 16 MB
+
+
+class Readable(Protocol):
+    """What gives images by their rows: `Images`, or `Corrupted` copies of some."""
+
+    def read(self, rows_B: np.ndarray) -> np.ndarray:
+        """Return the images of these rows: uint8 (B, side, side, C)."""
 
 
 class Images:
@@ -91,7 +99,12 @@ def scaled(batch_BHWC: np.ndarray) -> np.ndarray:
 
 def unscaled(pixels: np.ndarray) -> np.ndarray:
     """Turn pixels in [-1, 1], of any shape, into uint8: (x + 1) * 127.5, rounded; what is outside is clipped."""
-    return np.rint((pixels.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
+    return np.rint(to_levels(pixels.clip(-1, 1))).astype(np.uint8)
+
+
+def to_levels(pixels: Pixels) -> Pixels:
+    """Turn pixels in [-1, 1], of any shape, into levels in [0, 255], not rounded: (x + 1) * 127.5."""
+    return (pixels + 1) * 127.5
 
 
 def to_pixels(
@@ -99,7 +112,7 @@ def to_pixels(
 ) -> "torch.Tensor":
     """Scale uint8 (B, H, W, C) to float32 (B, C, H, W) in [-1, 1] on `device`, channels_last in memory or first.
 
-    This and `scaled` are the only places where pixels are scaled: x / 127.5 - 1, the homework's 2x/255 - 1.
+    This and `scaled` are the only places where pixels are scaled to [-1, 1]: x / 127.5 - 1, the homework's 2x/255 - 1.
     """
     x_BCHW = batch_BHWC.to(device, non_blocking=True).permute(0, 3, 1, 2)
     # Reordered as bytes, if at all, at a quarter of the cost of floats.

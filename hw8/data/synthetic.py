@@ -1,6 +1,6 @@
 """Synthetic anomalies made of normal images, of a common kind (`corruptions.py`) or an unseen one (`unseen.py`)."""
 
-from collections.abc import Callable
+import dataclasses
 
 import numpy as np
 
@@ -8,7 +8,6 @@ from hw8.data.arrays import Images
 from hw8.data.corruptions import CORRUPTIONS
 from hw8.data.unseen import UNSEEN
 
-Change = Callable[[np.ndarray], np.ndarray]  # from row numbers (B,) to the changed images of those rows, uint8
 FIRST_UNSEEN = 1000  # the unseen kinds' numbers, as seeds: a new common kind does not change what they draw
 
 
@@ -26,6 +25,20 @@ def corrupt(kind: str, images: Images, rows_B: np.ndarray, pool: np.ndarray, see
     batch, others = images.read_whole(rows_B), images.read_whole(partners)
     changed = [change(*item) for item in zip(batch, others, rngs, strict=True)]
     return images.cropped(np.stack(changed))
+
+
+@dataclasses.dataclass(frozen=True)
+class Corrupted:
+    """The images of `pool`, each changed by `kind` when it is read: see `corrupt`."""
+
+    kind: str
+    images: Images
+    pool: np.ndarray
+    seed: int
+
+    def read(self, rows_B: np.ndarray) -> np.ndarray:
+        """Return the changed images of these rows: uint8 (B, side, side, C)."""
+        return corrupt(self.kind, self.images, rows_B, self.pool, self.seed)
 
 
 def _other(row: int, pool: np.ndarray, rng: np.random.Generator) -> int:

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from hw8.base.registry import register
-from hw8.data.arrays import Images, scaled
+from hw8.data.arrays import Images, Readable, scaled
 from hw8.data.loader import in_batches
-from hw8.data.synthetic import Change
 from hw8.evaluation.held_out import Measure
 
 FIT_IMAGES = 8000  # chosen by hand: a support vector machine's time grows with their square
@@ -49,8 +48,8 @@ def fit_classical(name: str, images: Images, rows: np.ndarray, seed: int) -> Mea
     fit_rows = np.sort(np.random.default_rng(seed).permutation(rows)[:count])
     detect = CLASSICAL[name](_flat(images.read(fit_rows)), seed)
 
-    def score(images: Images, rows: np.ndarray, change: Change | None = None) -> dict[str, np.ndarray]:
-        batches = (_flat((change or images.read)(rows_B)) for rows_B in in_batches(rows, BATCH))
+    def score(images: Readable, rows: np.ndarray) -> dict[str, np.ndarray]:
+        batches = (_flat(images.read(rows_B)) for rows_B in in_batches(rows, BATCH))
         return {"score": np.concatenate([detect(x_BP) for x_BP in batches])}
 
     return score

@@ -1,18 +1,17 @@
 """ROC-AUC without labels: development normals against synthetic anomalies made from them."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
 
 from hw8.base.processes import processes
 from hw8.base.progress import progress_bar
-from hw8.data.arrays import Images
+from hw8.data.arrays import Images, Readable
 from hw8.data.corruptions import CORRUPTIONS
 from hw8.data.labels import NORMAL, Labels
 from hw8.data.splits import evenly_spaced
-from hw8.data.synthetic import Change, corrupt
+from hw8.data.synthetic import Corrupted
 from hw8.data.unseen import UNSEEN
 from hw8.evaluation.metrics import Evaluation, evaluate
 
@@ -21,8 +20,7 @@ from hw8.evaluation.metrics import Evaluation, evaluate
 PER_KIND = 500
 SEED = 8  # of the changes, the same for every run, so that runs are compared on the same anomalies
 ArraysByName = Mapping[str, np.ndarray]  # one row per image
-# From rows of images, or the images that a change puts in their place, to named arrays in the order of the rows.
-Measure = Callable[[Images, np.ndarray, Change | None], ArraysByName]
+Measure = Callable[[Readable, np.ndarray], ArraysByName]  # from rows of images to arrays in the order of the rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +43,11 @@ class Development:
         with progress_bar(total, label, "img", hidden) as bar:
 
             def changed(kind: str) -> ArraysByName:
-                values = measure(images, changed_rows, functools.partial(corrupt, kind, images, pool=rows, seed=SEED))
+                values = measure(Corrupted(kind, images, rows, SEED), changed_rows)
                 bar.update(len(changed_rows))
                 return values
 
-            normal = measure(images, rows, None)
+            normal = measure(images, rows)
             bar.update(len(rows))
             return cls(normal, _joined(map(changed, CORRUPTIONS)), _joined(map(changed, UNSEEN)))
 

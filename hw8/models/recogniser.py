@@ -134,7 +134,6 @@ class Recogniser(Autoencoder):
         turns = tuple(f"turned {90 * quarters}" for quarters in range(QUARTERS))
         return {"amounts": self.names, "changes": turns + DAMAGES}
 
-    @torch.inference_mode()
     def diagnose(self, x_NCHW: Tensor) -> dict[str, float]:
         """Accuracy of the heads on seeded changes: share of right turns and damages, correlation of amounts."""
         with torch.random.fork_rng(devices=[]):

@@ -104,7 +104,6 @@ class ViewRecogniser(Model):
         """The images at the side of views."""
         return F.avg_pool2d(x_NCHW, self.factor) if self.factor > 1 else x_NCHW
 
-    @torch.inference_mode()
     def diagnose(self, x_NCHW: Tensor) -> dict[str, float]:
         """-log p of the right turn and shifts of held-out images: how well the pretext task is learned."""
         own = self.evidence(x_NCHW, self(x_NCHW))

@@ -200,7 +200,7 @@ def _one(cut: LabelledSet, normal: str, config: RunConfig, folder: Path) -> Row:
         images, test = (Images(image_NHWC, crop) for image_NHWC in (train_NHWC, cut.test_NHWC))
         splits = split_rows(len(images), config.data)
         score = fit_classical(config.preset, images, splits.train, config.seed)
-        score_N = score(test, np.arange(len(test)), None)["score"]
+        score_N = score(test, np.arange(len(test)))["score"]
         held_out, epochs = evaluate_held_out(score, images, splits.development)["score"], 0
     else:
         np.save(folder / "trainingset.npy", train_NHWC)

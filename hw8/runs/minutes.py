@@ -19,6 +19,7 @@ from hw8.base.processes import processes
 from hw8.base.threads import MOST_AT_ONCE
 from hw8.config import RunConfig
 from hw8.config.presets import changed
+from hw8.data.arrays import Images
 from hw8.data.corruptions import CORRUPTIONS
 from hw8.data.splits import evenly_spaced, reference_rows
 from hw8.data.synthetic import corrupt
@@ -28,6 +29,7 @@ from hw8.scoring.inference import MICROBATCH, Scorer
 from hw8.training.history import Board
 from hw8.training.loop import Trainer
 
+KINDS = (*CORRUPTIONS, *UNSEEN)
 # Steps before those that are timed: the first allocate memory, choose kernels and, on a GPU, are captured.
 WARM_UP = 2 * cuda_graph.WARM_UP
 MEASURED = 3.0  # seconds of steps that are timed, or SHARE of a short time
@@ -107,24 +109,30 @@ def _seconds_after(trainer: Trainer) -> float:
     # As many images as all threads of a CPU, or a GPU, score at once.
     at_once = max(scoring.score_batch_size, MICROBATCH * min(torch.get_num_threads(), MOST_AT_ONCE))
     for_suspects, for_kinds = (evenly_spaced(rows, at_once) for rows in (splits.train, splits.development))
-    kinds = [*CORRUPTIONS, *UNSEEN]
-
-    def changed_to_all(rows_B: np.ndarray) -> np.ndarray:
-        parts = [part for part in np.array_split(rows_B, len(kinds)) if len(part)]
-        return np.concatenate(
-            [corrupt(kind, images, part, splits.development, SEED) for kind, part in zip(kinds, parts, strict=False)]
-        )
-
+    corrupted = _OfEveryKind(images, splits.development)
     if trainer.device.type == "cuda":  # until its graph is captured, a scorer is several times as slow
         first = evenly_spaced(splits.train, (cuda_graph.WARM_UP + 1) * scoring.score_batch_size)
         for uncaptured in (scorer, quick):
             uncaptured.table(images, first)
     per_suspect = _seconds(lambda: quick.table(images, for_suspects)) / len(for_suspects)
-    per_image = _seconds(lambda: scorer.table(images, for_kinds, changed_to_all)) / len(for_kinds)
-    count = len(splits.calibration) + len(splits.development) + len(kinds) * min(len(splits.development), PER_KIND)
+    per_image = _seconds(lambda: scorer.table(corrupted, for_kinds)) / len(for_kinds)
+    count = len(splits.calibration) + len(splits.development) + len(KINDS) * min(len(splits.development), PER_KIND)
     if scoring.fit_on == "training":
         count += len(reference_rows(splits))
     return per_suspect * len(images) + per_image * count
+
+
+@dataclasses.dataclass(frozen=True)
+class _OfEveryKind:
+    """The images of `pool`, of each batch a part changed by each kind of either set."""
+
+    images: Images
+    pool: np.ndarray
+
+    def read(self, rows_B: np.ndarray) -> np.ndarray:
+        """Return the changed images of these rows: uint8 (B, side, side, C)."""
+        parts = zip(KINDS, np.array_split(rows_B, len(KINDS)), strict=True)
+        return np.concatenate([corrupt(kind, self.images, part, self.pool, SEED) for kind, part in parts if len(part)])
 
 
 def _seconds(work: Callable[[], object]) -> float:

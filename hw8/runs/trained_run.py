@@ -10,11 +10,10 @@ import numpy as np
 from hw8.base.device import choose_device, choose_precision, keep_memory
 from hw8.base.errors import InputError, error_reason
 from hw8.config import FUSED, JOINT, TWO_SIDED, Device, RunConfig
-from hw8.data.arrays import Images
+from hw8.data.arrays import Images, Readable, to_levels
 from hw8.data.loader import in_batches
 from hw8.data.sources import Source, open_source, source_folder
 from hw8.data.splits import Splits, files_to_score, images_to_score, reference_rows, split_rows
-from hw8.data.synthetic import Change
 from hw8.scoring.appearance import Appearance
 from hw8.scoring.calibration import Calibration, Table
 from hw8.scoring.inference import Scorer
@@ -111,14 +110,12 @@ class TrainedRun:
         """Conformal p-values (N,) of the run's own score, by its calibration normals."""
         return self.calibration.p_value(self.score_name, score_N)
 
-    def score(
-        self, images: Images, rows: np.ndarray, change: Change | None = None, label: str | None = None
-    ) -> dict[str, np.ndarray]:
-        """Every score of these rows, or of the images that `change` puts in their place: float64 (len(rows),) each.
+    def score(self, images: Readable, rows: np.ndarray, label: str | None = None) -> dict[str, np.ndarray]:
+        """Every score of these rows that the evidence suffices for: float64 (len(rows),) each, by name.
 
         `label` shows a progress bar of that name on standard error.
         """
-        return self.calibration.scores(self.scorer.table(images, rows, change, label))
+        return self.calibration.scores(self.scorer.table(images, rows, label))
 
     def evidence_p_values(self, scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """p-values (N,) of each piece of evidence behind the run's score alone, from what `score` gives.
@@ -150,7 +147,7 @@ class TrainedRun:
         maps = []
         for image_HWC in batch_BHWC:
             recon_1HWC, _ = self.scorer.reconstruct(image_HWC[None])
-            pixel_HWC = None if recon_1HWC is None else (recon_1HWC[0].clip(-1, 1) + 1) * 127.5
+            pixel_HWC = None if recon_1HWC is None else to_levels(recon_1HWC[0].clip(-1, 1))
             maps.append(score_map(score, image_HWC, pixel_HWC))
         return np.stack(maps)
 

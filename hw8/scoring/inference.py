@@ -12,10 +12,9 @@ from hw8.base.device import autocast, convolves, to_device
 from hw8.base.processes import processes
 from hw8.base.progress import progress_bar
 from hw8.base.threads import in_threads
-from hw8.data.arrays import Images, to_pixels
+from hw8.data.arrays import Images, Readable, to_pixels
 from hw8.data.loader import in_batches
 from hw8.data.splits import evenly_spaced
-from hw8.data.synthetic import Change
 from hw8.models.output import Model
 from hw8.scoring.evidence import evidence
 from hw8.scoring.folding import folded
@@ -75,18 +74,18 @@ class Scorer:
         with autocast(self.precision, self.device):
             return evidence(self._quick, x_NCHW, evidence_names=self.evidence_names)
 
-    def _results(self, batches: Sequence[np.ndarray], read: Change) -> Generator[dict[str, np.ndarray], None, None]:
+    def _results(self, batches: Sequence[np.ndarray], images: Readable) -> Generator[dict[str, np.ndarray], None, None]:
         """The evidence of each batch of rows, in order.
 
         A GPU computes the next one while the host stores the one before; on a CPU each thread computes its own.
         """
         if self._graph is None:
             each = in_threads if self.device.type == "cpu" else map
-            yield from each(lambda rows_B: self.evidence(read(rows_B)), batches)
+            yield from each(lambda rows_B: self.evidence(images.read(rows_B)), batches)
             return
         waiting: tuple[dict[str, torch.Tensor], torch.cuda.Event] | None = None
         for rows_B in itertools.chain(batches, [None]):
-            started = None if rows_B is None else self._start(self._graph, read(rows_B))
+            started = None if rows_B is None else self._start(self._graph, images.read(rows_B))
             if waiting is not None:
                 evidence_by_name, fetched = waiting
                 fetched.synchronize()
@@ -108,14 +107,11 @@ class Scorer:
         fetched.record()
         return evidence_by_name, fetched
 
-    def table(
-        self, images: Images, rows: np.ndarray, change: Change | None = None, label: str | None = None
-    ) -> dict[str, np.ndarray]:
+    def table(self, images: Readable, rows: np.ndarray, label: str | None = None) -> dict[str, np.ndarray]:
         """The evidence of these rows, in their order: float32 (len(rows),) or (len(rows), D) each.
 
-        `change` maps a batch of row numbers to images to score in their place (uint8, as `Images.read`
-        gives them), in several threads at once. Several processes share the batches, and each returns the whole table.
-        `label` shows a progress bar of that name on standard error.
+        Images are read in several threads at once. Several processes share the batches, and each returns the whole
+        table. `label` shows a progress bar of that name on standard error.
         """
         job, batches = processes(), list(in_batches(rows, self.batch_size))
         if self.device.type == "cpu":
@@ -126,7 +122,7 @@ class Scorer:
         # Filled in place: a few small arrays kept of every batch would lie between the large ones that come and go, and
         # the heap would grow by as much as all images take.
         value_by_name: dict[str, np.ndarray] = {}
-        results = self._results(own, change or images.read)
+        results = self._results(own, images)
         with progress_bar(len(rows), label, "img", hidden) as bar, contextlib.closing(results):
             for evidence_by_name, (start, end) in zip(results, itertools.pairwise(ends), strict=True):
                 for name, value in evidence_by_name.items():

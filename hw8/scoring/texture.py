@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hw8.base.device import constant
+from hw8.data.arrays import to_levels
 
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601
 BANDS = 4  # octaves: of 64 pixels the coarsest band then has 8 a side; more bands would be a handful of pixels each
@@ -54,7 +55,7 @@ def cooccurrence(x_NCHW: Tensor) -> Tensor:
     neighbours along the same direction, made symmetric under swapping and sign; square roots of the shares, so that the
     spread hardly depends on the share; then the mean of both directions. (N, 18 C), of pixels in [-1, 1].
     """
-    grey_NCHW = opponent((x_NCHW + 1) * 127.5)
+    grey_NCHW = opponent(to_levels(x_NCHW))
     histograms = []
     for channel in range(grey_NCHW.shape[1]):
         plane_NHW = grey_NCHW[:, channel]

@@ -253,7 +253,7 @@ def test_classical_detectors_beat_chance_on_far_anomalies(name, demo):
     assert crop == (44 if name == "pca_crop" else None)
     images, test, labels = source.training(crop), source.testing(crop), source.labels()
     score = fit_classical(name, images, np.arange(len(images)), seed=0)
-    score_N = score(test, np.arange(len(test)), None)["score"]
+    score_N = score(test, np.arange(len(test)))["score"]
     assert score_N.shape == (120,)
     far = np.isin(labels.kind_N, ["cat", "cartoon"])
     assert roc_auc(score_N[labels.label_N == 0], score_N[far]) > 0.6
@@ -288,7 +288,7 @@ def test_pca_error_is_the_distance_from_its_subspace(demo):
     centred = x_NP - x_NP.mean(0)
     _, _, directions = np.linalg.svd(centred, full_matrices=False)
     expected = np.linalg.norm(centred - centred @ directions[:50].T @ directions[:50], axis=1)
-    np.testing.assert_allclose(score(images, np.arange(200), None)["score"], expected, rtol=0.05)
+    np.testing.assert_allclose(score(images, np.arange(200))["score"], expected, rtol=0.05)
 
 
 def test_a_result_says_how_it_was_made(finished):

@@ -18,9 +18,9 @@ class Spread:
     def __init__(self) -> None:
         self.rows: list[np.ndarray] = []
 
-    def score(self, images, rows, change=None):
+    def score(self, images, rows):
         self.rows.append(rows)
-        batch = (change or images.read)(rows)
+        batch = images.read(rows)
         return {"spread": batch.reshape(len(rows), -1).std(axis=1).astype(float)}
 
 

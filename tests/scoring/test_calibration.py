@@ -37,7 +37,9 @@ def test_one_odd_normal_image_does_not_stretch_the_fit():
     clean = rng.normal(size=(300, 2))
     odd = np.concatenate([clean, [[1e6, -1e6]]])
     points = rng.normal(size=(20, 2)) * 3
-    np.testing.assert_allclose(FittedDistance.fit(odd).distance(points), FittedDistance.fit(clean).distance(points), rtol=0.3)
+    np.testing.assert_allclose(
+        FittedDistance.fit(odd).distance(points), FittedDistance.fit(clean).distance(points), rtol=0.3
+    )
 
 
 @pytest.mark.parametrize("share", [0.01, 0.05, 0.1])
