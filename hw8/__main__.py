@@ -14,9 +14,9 @@ def main() -> None:
     if name in commands.COMMANDS:
         commands.run(name)
     else:
-        from hw8.commands import parsing
+        from hw8.commands import exit_codes
 
-        parsing.run(_answer)
+        exit_codes.run(_answer)
 
 
 def _answer() -> None:

@@ -124,7 +124,7 @@ def script_module(name: str) -> ModuleType:
 @pytest.fixture
 def call(monkeypatch):
     """Call a command in this process, as its script would: `call("train", "--epochs", 3, code=0)`."""
-    from hw8.commands.parsing import run
+    from hw8.commands.exit_codes import run
 
     def called(name: str, *words: object, code: int = 0) -> Called:
         out, err = io.StringIO(), io.StringIO()

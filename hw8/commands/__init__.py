@@ -29,7 +29,7 @@ COMMANDS = {
 
 
 def run(name: str) -> None:
-    """Call a command with this process's command line, and exit with its code (see `hw8.commands.parsing.run`)."""
-    from hw8.commands import parsing
+    """Call a command with this process's command line, and exit with its code (see `hw8.commands.exit_codes.run`)."""
+    from hw8.commands import exit_codes
 
-    parsing.run(importlib.import_module(f"hw8.commands.{name}").main)
+    exit_codes.run(importlib.import_module(f"hw8.commands.{name}").main)

@@ -15,6 +15,7 @@ from hw8.base.errors import InputError
 from hw8.base.files import check_replaceable
 from hw8.commands.parsing import Omittable, command_line, parse
 from hw8.commands.spelling import for_shell, in_browser
+from hw8.config import SUBMISSIONS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +39,7 @@ class Arguments:
     """Seeds of each preset, for instance: 0 1 2."""
     epochs: Omittable[int] = None
     """Epochs of every run. Default: each preset's own."""
-    out: Path = Path("submissions/leaderboard")
+    out: Path = SUBMISSIONS / "leaderboard"
     """Files to write, without their endings: .csv, .md and .html. They hold what earlier calls finished, too."""
 
 

@@ -8,6 +8,7 @@ import tyro
 
 from hw8.base.errors import InputError
 from hw8.commands.parsing import Omittable, parse
+from hw8.config import SUBMISSIONS
 
 
 @dataclasses.dataclass
@@ -40,7 +41,7 @@ def main() -> None:
     name = Path(arguments.image).with_suffix("").as_posix().replace("/", "-")  # of its folder too: names may repeat
     name = f"training-{name}" if arguments.training else name
     name = name if arguments.data is None else f"{Path(arguments.data).resolve().name}-{name}"
-    picture = arguments.out or Path("submissions") / f"{folder.resolve().name}-{name}.png"
+    picture = arguments.out or SUBMISSIONS / f"{folder.resolve().name}-{name}.png"
     draw_explanation(picture, explanation)
     print("\n".join(explanation.lines()))
     print(f"Picture:  {picture}")

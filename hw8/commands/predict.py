@@ -15,10 +15,11 @@ from hw8.base.errors import InputError
 from hw8.base.text import counted
 from hw8.commands.parsing import Omittable, is_given, parse
 from hw8.commands.spelling import own_words, spelled
-from hw8.config import Device
+from hw8.config import SUBMISSIONS, Device
 
 if TYPE_CHECKING:
-    from hw8.runs.predict import Discovery, Prediction
+    from hw8.runs.predict import Prediction
+    from hw8.runs.prediction_files import Discovery
 
 
 LEAST_TO_WARN = 20  # images, chosen by hand: a few anomalies may well be all that is scored
@@ -62,18 +63,18 @@ def _score_shard(arguments: Arguments) -> str:
         raise InputError(f"--shard {arguments.shard}: takes a single --run, and neither --evidence nor --fdr")
     run = arguments.runs[0] if arguments.runs else newest_run()
     number, count = map(int, words)
-    out = arguments.out or Path("submissions") / f"{run.resolve().name}.{number}-of-{count}.csv"
+    out = arguments.out or SUBMISSIONS / f"{run.resolve().name}.{number}-of-{count}.csv"
     rows = predict_shard(run, arguments.data, out, (number, count), arguments.device, arguments.threads)
     if not processes().main:
         return ""
     if arguments.json:
         return json.dumps({"out": str(out), "rows": rows, "shard": [number, count]})
-    merged = Path("submissions") / f"{run.resolve().name}.csv"
+    merged = SUBMISSIONS / f"{run.resolve().name}.csv"
     merge, end = spelled("merge"), shlex.join(["--out", str(merged)])
     following = f"merge the parts: {merge} PARTS {end}"  # of which nobody knows the names
     if arguments.out is None:
         # The shell fills in the parts: the patterns, one for each number of digits, stay outside of the quotes.
-        start, stop = shlex.quote(f"submissions/{run.resolve().name}."), shlex.quote(f"-of-{count}.csv")
+        start, stop = shlex.quote(f"{SUBMISSIONS / run.resolve().name}."), shlex.quote(f"-of-{count}.csv")
         parts = [start + "[0-9]" * digits + stop for digits in range(1, len(str(count - 1)) + 1)]
         following = " ".join([merge, *parts, end])
     return f"Wrote:    {out} ({rows:,} rows)\nNext:     {following}"
@@ -87,7 +88,7 @@ def next_command(prediction: "Prediction", data: str | None) -> str:
         return spelled("check", prediction.out)
     words: list[object] = [] if data is None else ["--data", data]
     page = prediction.out.with_suffix(".html")
-    default = Path("submissions") / f"{prediction.runs[0].resolve().name}.html"
+    default = SUBMISSIONS / f"{prediction.runs[0].resolve().name}.html"
     if page != default and len(prediction.runs) == 1:  # the page is of one run
         words += ["--out", page]
     return spelled("report", prediction.runs[0], *words)

@@ -15,6 +15,7 @@ import tyro
 from hw8.base.errors import InputError, printable
 from hw8.commands.parsing import parse
 from hw8.commands.spelling import as_folder, for_shell, spelled
+from hw8.config import SUBMISSIONS
 from hw8.data.arrays import SIDE_STEP
 from hw8.data.sources import open_source
 from hw8.prepare.folder import prepare, report
@@ -51,6 +52,6 @@ def _next_command(out: Path, has_training_set: bool, side: int) -> str:
     for run in finished_runs():
         with contextlib.suppress(InputError):  # it is damaged, or takes images of another size
             TrainedRun.load(run).open_test(open_source(as_folder(out)))
-            scores = Path("submissions") / f"{out.resolve().name}.csv"
+            scores = SUBMISSIONS / f"{out.resolve().name}.csv"
             return spelled("predict", "--run", run, "--data", as_folder(out), "--out", scores)
     return f"train a run on images like these, {spelled('train')}, then {spelled('predict', '--data', as_folder(out))}"

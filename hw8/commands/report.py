@@ -9,6 +9,7 @@ import tyro
 from hw8.base.errors import InputError
 from hw8.commands.parsing import Omittable, command_line, parse
 from hw8.commands.spelling import in_browser, spelled
+from hw8.config import SUBMISSIONS
 
 
 @dataclasses.dataclass
@@ -34,7 +35,7 @@ def main() -> None:
     if arguments.folder and arguments.run:
         raise InputError(f"--run {arguments.run}: the run {arguments.folder} is given already; give one")
     folder = arguments.folder or arguments.run or newest_run()
-    out = arguments.out or Path("submissions") / f"{folder.resolve().name}.html"
+    out = arguments.out or SUBMISSIONS / f"{folder.resolve().name}.html"
     if out.suffix != ".html":
         raise InputError(f"--out {out}: must end in .html")
     where = () if arguments.data is None else ("--data", arguments.data)

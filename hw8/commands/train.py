@@ -3,8 +3,9 @@
 Ends with a table of held-out ROC-AUC, the run's folder, and the next command.
 """
 
-from hw8.commands.parsing import command_line, parse_training
+from hw8.commands.parsing import command_line
 from hw8.commands.spelling import own_words, spelled
+from hw8.commands.train_arguments import parse_training
 
 
 def main() -> None:

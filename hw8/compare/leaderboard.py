@@ -5,12 +5,10 @@ import hashlib
 import json
 import logging
 import shlex
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from hw8.base.environment import describe_environment
@@ -25,8 +23,7 @@ from hw8.config import DataConfig, RunConfig, from_mapping, read_config
 from hw8.config.presets import PRESETS, changed, load_preset, unknown_preset
 from hw8.data.sources import Source, open_source
 from hw8.data.splits import images_to_score, split_rows
-from hw8.evaluation.classical import CLASSICAL, classical_crop, described, fit_classical
-from hw8.evaluation.held_out import evaluate_held_out
+from hw8.evaluation.classical import CLASSICAL, classical_crop, described, score_classical
 from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.runs.predict import predict_with
 from hw8.runs.submission import read_submission, write_submission
@@ -233,17 +230,11 @@ def _is_begun_otherwise(config: RunConfig, plan: ComparisonPlan) -> bool:
 
 def _fit(source: Source, config: RunConfig, folder: Path) -> tuple[Measured, Evaluation | None]:
     """Fit a classical baseline and score the test set."""
-    name, images, test = config.preset, source.training(config.data.crop), images_to_score(source, config.data)
-    # Cut as for presets: neither the rows that measure nor those that calibrate are fitted to.
-    splits = split_rows(len(images), config.data)
-    started = time.perf_counter()
-    score = fit_classical(name, images, splits.train, config.seed)
-    fitted = time.perf_counter()
-    score_N = score(test, np.arange(len(test)))["score"]
-    rate = len(test) / (time.perf_counter() - fitted)
-    check_scores(score_N, name)
-    write_submission(folder / "scores.csv", score_N)
-    held_out = evaluate_held_out(score, images, splits.development)["score"]
+    test = images_to_score(source, config.data)
+    result = score_classical(source.training(config.data.crop), test, config)
+    check_scores(result.score_N, config.preset)
+    write_submission(folder / "scores.csv", result.score_N)
     labels = source.labels(len(test))
-    evaluation = None if labels is None else evaluate(score_N, labels)
-    return Measured(held_out, name, (fitted - started) / 60, rate), evaluation
+    evaluation = None if labels is None else evaluate(result.score_N, labels)
+    rate = len(test) / result.score_seconds
+    return Measured(result.held_out, config.preset, result.fit_seconds / 60, rate), evaluation

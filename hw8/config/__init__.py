@@ -5,6 +5,7 @@ from hw8.config.schema import (
     JOINT,
     RUNS,
     SECTIONS,
+    SUBMISSIONS,
     TWO_SIDED,
     DataConfig,
     Device,
@@ -20,6 +21,6 @@ from hw8.config.schema import (
 )
 
 __all__ = [
-    "FUSED", "JOINT", "RUNS", "SECTIONS", "TWO_SIDED", "DataConfig", "Device", "Distance", "ModelConfig", "RunConfig",
-    "ScoreConfig", "TrainConfig", "from_mapping", "from_yaml", "read_config", "to_yaml",
+    "FUSED", "JOINT", "RUNS", "SECTIONS", "SUBMISSIONS", "TWO_SIDED", "DataConfig", "Device", "Distance",
+    "ModelConfig", "RunConfig", "ScoreConfig", "TrainConfig", "from_mapping", "from_yaml", "read_config", "to_yaml",
 ]  # fmt: skip

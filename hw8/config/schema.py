@@ -13,6 +13,7 @@ from hw8.base.files import read_text
 from hw8.config.limits import LARGEST_COUNT, Count, CountOrZero, NotNegative, Positive, Seed, Share, Word, settings
 
 RUNS = Path("runs")  # where runs are made and looked for unless another folder is named
+SUBMISSIONS = Path("submissions")  # where files are written that people upload or look at
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Distance = Literal["mahalanobis", "neighbours", "euclidean"]
 # Two parts are held out, so that at least a fifth of the images is left to learn from.

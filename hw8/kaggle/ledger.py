@@ -13,8 +13,9 @@ from filelock import FileLock, Timeout
 
 from hw8.base.errors import InputError, error_reason, shown
 from hw8.base.files import write_table
+from hw8.config import SUBMISSIONS
 
-LEDGER = Path("submissions/ledger.csv")
+LEDGER = SUBMISSIONS / "ledger.csv"
 SENDING, SENT, COMPLETE, ERROR, FAILED = STATUSES = ("sending", "sent", "complete", "error", "failed")
 # Seconds to wait for another process that changes the ledger, which takes it milliseconds; chosen by hand.
 LOCK_SECONDS = 30.0

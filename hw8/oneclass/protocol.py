@@ -18,12 +18,11 @@ import numpy as np
 from hw8.base.errors import InputError, Interrupted, printable, shown
 from hw8.base.interrupts import stopping_as_interrupted
 from hw8.base.lock import locked
-from hw8.config import FUSED, JOINT, RunConfig, to_yaml
+from hw8.config import FUSED, JOINT, SUBMISSIONS, RunConfig, to_yaml
 from hw8.config.presets import PRESETS, changed, load_preset, unknown_preset
 from hw8.data.arrays import Images
-from hw8.data.splits import SMALLEST, split_rows
-from hw8.evaluation.classical import CLASSICAL, classical_crop, described, fit_classical
-from hw8.evaluation.held_out import evaluate_held_out
+from hw8.data.splits import SMALLEST
+from hw8.evaluation.classical import CLASSICAL, classical_crop, described, score_classical
 from hw8.evaluation.metrics import roc_auc
 from hw8.models import create_model, options_class
 from hw8.oneclass.labelled_set import LabelledSet
@@ -33,7 +32,7 @@ from hw8.runs.train import train_run
 from hw8.scoring.tails import check_scores
 
 VERSION = 2  # part of a result's fingerprint: increase it when results stop being comparable with older ones
-LEDGERS = Path("submissions/oneclass")
+LEDGERS = SUBMISSIONS / "oneclass"
 FEATURES = "features"  # a recogniser's evidence
 
 log = logging.getLogger(__name__)
@@ -197,11 +196,8 @@ def _one(cut: LabelledSet, normal: str, config: RunConfig, folder: Path) -> Row:
     train_NHWC = cut.image_NHWC[cut.class_N.astype(str) == normal]
     if config.preset in CLASSICAL:
         crop = classical_crop(config.preset, train_NHWC.shape[1])
-        images, test = (Images(image_NHWC, crop) for image_NHWC in (train_NHWC, cut.test_NHWC))
-        splits = split_rows(len(images), config.data)
-        score = fit_classical(config.preset, images, splits.train, config.seed)
-        score_N = score(test, np.arange(len(test)))["score"]
-        held_out, epochs = evaluate_held_out(score, images, splits.development)["score"], 0
+        result = score_classical(Images(train_NHWC, crop), Images(cut.test_NHWC, crop), config)
+        score_N, held_out, epochs = result.score_N, result.held_out, 0
     else:
         np.save(folder / "trainingset.npy", train_NHWC)
         run = train_run(changed(config, data={"source": str(folder)}), folder / "run")

@@ -12,34 +12,34 @@ from typing import Any
 import numpy as np
 
 from hw8.base.errors import InputError
-from hw8.base.files import atomic_write, check_replaceable, write_table
-from hw8.base.processes import processes
+from hw8.base.files import check_replaceable
 from hw8.base.threads import computing_threads
-from hw8.config import Device
+from hw8.config import SUBMISSIONS, Device
 from hw8.data.arrays import Images
 from hw8.data.labels import Labels
 from hw8.data.loader import in_batches
 from hw8.data.sources import Source
 from hw8.evaluation.metrics import Evaluation, evaluate
+from hw8.runs.prediction_files import (
+    FILES,
+    FLAGGED,
+    SUBMISSION,
+    Discovery,
+    check_outputs,
+    replace_submission,
+    write_discoveries,
+    write_evidence,
+    write_files,
+)
 from hw8.runs.scores import RunScores, Scores, score_images
-from hw8.runs.submission import write_part, write_submission
+from hw8.runs.submission import write_part
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.fusion import agreeing_groups, fuse, fused_p_values, rank_correlation
-from hw8.scoring.tails import benjamini_hochberg, is_flagged
+from hw8.scoring.tails import is_flagged
 from hw8.training.run_folder import RunFolder, newest_run
 
 log = logging.getLogger(__name__)
-SCORES = "ID,score(,whole)?"  # the first line of a submission, or of a part of one
 LEAST_TO_COMPARE = 20  # normals, chosen by hand: of fewer, runs with a rank correlation of .9 may reach .99 by chance
-
-
-@dataclasses.dataclass(frozen=True)
-class Discovery:
-    """The file of the images flagged at a false discovery rate, and how many there are."""
-
-    rate: float
-    path: Path
-    count: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,8 +106,8 @@ def predict(
     Raises InputError, before any file is written unless the disk itself fails.
     """
     paths = runs or [newest_run()]
-    out = out or Path("submissions") / ("+".join(path.resolve().name for path in paths) + ".csv")
-    _check_names(out, evidence, paths)
+    out = out or SUBMISSIONS / ("+".join(path.resolve().name for path in paths) + ".csv")
+    check_outputs(out, evidence, paths)
     if fdr is not None and not 0 < fdr < 1:
         raise InputError(f"`fdr` {fdr:g}: the share of flagged images that may be normal lies between 0 and 1")
     trained_runs = [TrainedRun.load(run, device) for run in paths]
@@ -137,11 +137,11 @@ def predict_with(
         correlation = rank_correlation([item.score_N for item in by_run])
         groups = agreeing_groups(_agreement_on_normals(trained_runs))
         scores = _fused(trained_runs, by_run, groups)
-    _replace_submission(out, scores.score_N, {".files.csv": names is not None, ".flagged.csv": fdr is not None})
-    files = None if names is None else write_files(out.with_suffix(".files.csv"), names, scores)
+    replace_submission(out, scores.score_N, {FILES: names is not None, FLAGGED: fdr is not None})
+    files = None if names is None else write_files(out.with_suffix(FILES), names, scores)
     discovery = None
     if fdr is not None and scores.p_value_N is not None:
-        discovery = write_discoveries(out.with_suffix(".flagged.csv"), scores.p_value_N, fdr, names)
+        discovery = write_discoveries(out.with_suffix(FLAGGED), scores.p_value_N, fdr, names)
     if evidence is not None:
         write_evidence(evidence, trained_runs[0], by_run[0])
     return Prediction(
@@ -168,7 +168,7 @@ def predict_shard(
     trained = TrainedRun.load(run, device)
     if trained.config.scoring.transductive:
         raise InputError(f"`shard` {number}/{count}: {run} is transductive and must see the whole test set at once")
-    check_replaceable(out, "out", SCORES)
+    check_replaceable(out, "out", SUBMISSION)
     source = trained.open_source(where)
     images = trained.open_test(source)
     warn_of_differences([trained], [images], source)
@@ -241,78 +241,3 @@ def _have_common_p_values(trained_runs: Sequence[TrainedRun]) -> bool:
         return True
     is_transductive = any(trained.config.scoring.transductive for trained in trained_runs)
     return not is_transductive and len({trained.calibration_set() for trained in trained_runs}) == 1
-
-
-def _replace_submission(out: Path, score_N: np.ndarray, rewritten: dict[str, bool]) -> None:
-    """Write the submission; files beside it, by their endings, that were made of earlier scores are removed.
-
-    Those that are not `rewritten` are named in the log, as is a submission that held other scores.
-    """
-    before = out.read_bytes() if out.is_file() else None
-    write_submission(out, score_N)
-    if before is not None and before != out.read_bytes():
-        log.info("%s: replaced; it held other scores", out)
-    for suffix, again in rewritten.items() if processes().main else ():
-        if (stale := out.with_suffix(suffix)).exists():
-            stale.unlink()
-            if not again:
-                log.info("%s: removed, since it was made of the scores that are now replaced", stale)
-
-
-def _check_names(out: Path, evidence: Path | None, runs: list[Path]) -> None:
-    """Raise InputError for files that cannot be written, before anything is scored."""
-    if out.suffix != ".csv":
-        raise InputError(f"`out` {out}: must end in .csv; the picture goes beside it as .png")
-    if evidence is not None and evidence.suffix not in (".csv", ".npz"):
-        raise InputError(f"`evidence` {evidence}: must end in .csv or .npz")
-    written = out, out.with_suffix(".files.csv"), out.with_suffix(".flagged.csv")
-    if evidence is not None and evidence.resolve() in [path.resolve() for path in written]:
-        raise InputError(f"`evidence` {evidence}: is the name of another file that is written; choose another")
-    if evidence is not None and len(runs) > 1:
-        raise InputError(f"`evidence` {evidence}: needs a single `run`; each run has evidence of its own")
-    for path, header in zip(written, (SCORES, "file,score,p_value", "ID,p_value(,file)?"), strict=True):
-        check_replaceable(path, "out", header)
-    if evidence is not None:
-        check_replaceable(evidence, "evidence", "ID,score,p_value.*" if evidence.suffix == ".csv" else "PK.*")
-
-
-def write_discoveries(path: Path, p_value_N: np.ndarray, rate: float, names: Sequence[str] | None = None) -> Discovery:
-    """Write `ID,p_value` of the images flagged at a false discovery rate, the most anomalous first.
-
-    Where the pictures' names are known, a third column, `file`, has them.
-    """
-    rows = np.flatnonzero(benjamini_hochberg(p_value_N, rate))
-    rows = rows[np.argsort(p_value_N[rows], kind="stable")]
-    columns: dict[str, list[Any]] = {"ID": rows.tolist(), "p_value": p_value_N[rows].tolist()}
-    if names is not None:
-        columns["file"] = [names[row] for row in columns["ID"]]
-    write_table(path, list(columns), zip(*columns.values(), strict=True))
-    return Discovery(rate, path, len(rows))
-
-
-def write_files(path: Path, names: Sequence[str], scores: Scores) -> Path:
-    """Write `file,score,p_value` of the pictures, the most anomalous first; without p-values that column is empty."""
-    rows = np.argsort(-scores.score_N, kind="stable").tolist()
-    p_value_N = [""] * len(names) if scores.p_value_N is None else scores.p_value_N.tolist()
-    score_N = scores.score_N.tolist()
-    write_table(path, ("file", "score", "p_value"), ((names[row], score_N[row], p_value_N[row]) for row in rows))
-    return path
-
-
-def write_evidence(path: Path, trained: TrainedRun, scores: RunScores) -> None:
-    """Write the evidence behind the scores, one row per image: score, p_value, and the columns of all evidence.
-
-    As .csv every column has a name of its own; as .npz vectors stay whole, (N, D).
-    """
-    import pandas as pd
-
-    columns: dict[str, Any] = {"ID": np.arange(len(scores.score_N)), "score": scores.score_N}
-    columns["p_value"] = scores.p_value_N
-    with atomic_write(path) as temporary:
-        if path.suffix == ".npz":
-            with temporary.open("wb") as file:
-                np.savez_compressed(file, **(columns | dict(scores.table)))
-            return
-        for name, value in scores.table.items():
-            columns |= dict(zip(trained.column_names(name, value), np.reshape(value, (len(value), -1)).T, strict=True))
-        pd.DataFrame(columns).to_csv(temporary, index=False)

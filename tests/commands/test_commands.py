@@ -224,15 +224,15 @@ def test_settings_and_commands_of_a_message_are_spelled_for_the_shell(monkeypatc
 
 
 def test_only_errors_of_files_and_of_the_output_are_one_line(monkeypatch):
-    from hw8.commands import parsing
+    from hw8.commands import exit_codes
 
     def fail() -> None:
         raise OSError("could not get source code")
 
-    monkeypatch.setattr(parsing, "leave", lambda: None)
-    monkeypatch.setattr(parsing.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(exit_codes, "leave", lambda: None)
+    monkeypatch.setattr(exit_codes.signal, "signal", lambda *_: None)
     with pytest.raises(OSError, match="could not get source code"):
-        parsing.run(fail)
+        exit_codes.run(fail)
 
 
 def test_no_message_spells_a_script_by_hand():

@@ -3,7 +3,7 @@
 import pytest
 
 from hw8.base.errors import InputError
-from hw8.commands.parsing import parse_training
+from hw8.commands.train_arguments import parse_training
 from hw8.config import to_yaml
 from hw8.config.limits import Count
 from hw8.config.presets import DEFAULT_PRESET, PRESETS, changed, load_preset

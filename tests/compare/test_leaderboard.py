@@ -18,11 +18,9 @@ from hw8.config.presets import changed, load_preset
 from hw8.data.labels import read_labels
 from hw8.data.sources import open_source
 from hw8.data.splits import split_rows
-from hw8.evaluation.classical import CLASSICAL, classical_crop, fit_classical
+from hw8.evaluation import classical
+from hw8.evaluation.classical import CLASSICAL, classical_crop, fit_classical, score_classical
 from hw8.evaluation.metrics import evaluate, roc_auc
-from hw8.oneclass import protocol as oneclass
-from hw8.oneclass.labelled_set import LabelledSet
-from hw8.oneclass.protocol import Plan, load_method, measure
 from hw8.report.comparison import Compared, write_comparison
 from hw8.runs import train
 from hw8.runs.submission import read_submission
@@ -109,7 +107,7 @@ def test_ctrl_c_while_a_baseline_is_fitted_says_what_is_finished(plan, monkeypat
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(leaderboard, "fit_classical", interrupted)
+    monkeypatch.setattr(leaderboard, "score_classical", interrupted)
     with pytest.raises(Interrupted, match=r"stopped with \d of 4 runs finished and the work saved"):
         compare(plan)
 
@@ -259,23 +257,16 @@ def test_classical_detectors_beat_chance_on_far_anomalies(name, demo):
     assert roc_auc(score_N[labels.label_N == 0], score_N[far]) > 0.6
 
 
-@pytest.mark.parametrize("module", [leaderboard, oneclass])
-def test_classical_detectors_are_fitted_without_the_rows_that_measure_them(module, small, tmp_path, monkeypatch):
+def test_classical_baselines_are_fitted_without_the_rows_that_measure_them(small, monkeypatch):
     """Neither those that are measured on, nor those that other methods calibrate with."""
     fitted, measured = [], []
-    fit, hold_out = module.fit_classical, module.evaluate_held_out
-    monkeypatch.setattr(module, "fit_classical", lambda *words: fitted.append(words[2]) or fit(*words))
-    monkeypatch.setattr(module, "evaluate_held_out", lambda *words: measured.append(words[2]) or hold_out(*words))
-    if module is leaderboard:
-        compare(ComparisonPlan(("pca",), (0,), str(small), 1, tmp_path / "runs"))
-        config = RunConfig().data
-    else:
-        images_NHWC = np.load(small / "trainingset.npy")
-        source = LabelledSet(images_NHWC, np.arange(400) % 2, images_NHWC[:20], np.arange(20) % 2, name="one")
-        measure(Plan(source, load_method("pca"), classes=("0",), ledger=tmp_path / "one.csv"))
-        config = load_method("pca").data
+    fit, hold_out = classical.fit_classical, classical.evaluate_held_out
+    monkeypatch.setattr(classical, "fit_classical", lambda *words: fitted.append(words[2]) or fit(*words))
+    monkeypatch.setattr(classical, "evaluate_held_out", lambda *words: measured.append(words[2]) or hold_out(*words))
+    source, config = open_source(str(small)), RunConfig(preset="pca")
+    score_classical(source.training(), source.testing(), config)
     (train,), (development,) = fitted, measured
-    splits = split_rows(400 if module is leaderboard else 200, config)
+    splits = split_rows(400, config.data)
     np.testing.assert_array_equal(train, splits.train)
     np.testing.assert_array_equal(development, splits.development)
     assert not set(train) & (set(development) | set(splits.calibration))

@@ -34,7 +34,7 @@ TOGETHER = [*([page] for page in PAGES if page not in COURSE and of_language(pag
 # Reads the command lines that it is given, as the scripts would, and stops before anything is done.
 READER = """
 import json, runpy, sys
-import hw8.commands.parsing
+from hw8.commands import parsing, train_arguments
 
 class Understood(Exception):
     pass
@@ -45,9 +45,8 @@ def stopping(parse):
         raise Understood
     return parsed
 
-hw8.commands.parsing.parse_training = stopping(hw8.commands.parsing.parse_training)
-hw8.commands.parsing.parse = stopping(hw8.commands.parsing.parse)
-hw8.commands.parsing.parse_training.__globals__["parse"] = hw8.commands.parsing.parse
+train_arguments.parse_training = stopping(train_arguments.parse_training)
+parsing.parse = stopping(parsing.parse)  # of the other commands: training has imported the one before
 for line in json.load(sys.stdin):
     sys.argv = line
     try:

@@ -4,7 +4,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-from hw8.commands.parsing import run
+from hw8.commands.exit_codes import run
 from hw8.download.homework import download_files
 from hw8.download.transfer import RemoteFile
 from tests.faults.slow_server import BODY, NAME

@@ -7,6 +7,7 @@ import pytest
 
 from hw8.base.errors import InputError
 from hw8.config.presets import changed, load_preset
+from hw8.evaluation import classical
 from hw8.oneclass import protocol as oneclass
 from hw8.oneclass.labelled_set import LabelledSet
 
@@ -15,13 +16,13 @@ def test_a_classical_baseline_learns_from_its_training_part_alone(monkeypatch):
     rng = np.random.default_rng(0)
     images, classes = rng.integers(0, 255, (120, 16, 16, 1), dtype=np.uint8), np.repeat(["a", "b"], 60)
     rows = []
-    real = oneclass.fit_classical
+    real = classical.fit_classical
 
     def fit(name, images, train, seed):
         rows.append((len(images), len(train)))
         return real(name, images, train, seed)
 
-    monkeypatch.setattr(oneclass, "fit_classical", fit)
+    monkeypatch.setattr(classical, "fit_classical", fit)
     cut = LabelledSet(images, classes, images, classes, name="two")
     row = oneclass._one(cut, "a", oneclass.load_method("one_class_svm"), None)
     assert rows == [(60, 36)], "24 are held out"

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from hw8.base.errors import InputError
-from hw8.commands.parsing import parse_training
+from hw8.commands.train_arguments import parse_training
 from hw8.config import read_config, to_yaml
 from hw8.config.presets import changed
 from hw8.data.sources import open_source

@@ -16,7 +16,8 @@ from hw8.config.presets import changed
 from hw8.evaluation.metrics import evaluate
 from hw8.report.figures import draw_reconstructions, draw_scores
 from hw8.report.tables import auc_table
-from hw8.runs.predict import predict, predict_shard, write_discoveries
+from hw8.runs.predict import predict, predict_shard
+from hw8.runs.prediction_files import write_discoveries
 from hw8.runs.submission import merge_parts, read_submission
 from hw8.runs.train import train_run
 from hw8.scoring.inference import Scorer

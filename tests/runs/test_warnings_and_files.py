@@ -7,7 +7,8 @@ import pytest
 
 from hw8.base.errors import InputError
 from hw8.config.presets import changed
-from hw8.runs.predict import predict, predict_shard, write_files
+from hw8.runs.predict import predict, predict_shard
+from hw8.runs.prediction_files import write_files
 from hw8.runs.scores import Scores
 from hw8.runs.submission import merge_parts
 from hw8.runs.train import train_run
