@@ -32,7 +32,7 @@ from hw8.models.blocks import Autoencoder
 from hw8.models.output import Model
 from hw8.scoring.inference import Scorer
 from hw8.training.checkpoint import TrainingState
-from hw8.training.history import Board
+from hw8.training.history import MetricsWriter
 from hw8.training.loop import SHORT, Trainer
 from hw8.training.run_folder import RunFolder
 
@@ -215,13 +215,13 @@ def _timed(owner: Any, attribute: str, seconds: dict[str, float], part: str) -> 
 
 def epoch_end(trainer: Trainer, running: Iterator[int], epoch: float) -> float:
     """Seconds at the end of an epoch of so many seconds, on average over those that save and those that do not."""
-    board = Board(None, 0)
-    trainer.finish_epoch(board)  # warms up; the first epoch saves
+    writer = MetricsWriter(None, 0)
+    trainer.finish_epoch(writer)  # warms up; the first epoch saves
     without_saving = []
     for _ in range(3):
         next(running)
         trainer.saved_at = time.monotonic()
-        without_saving.append(_once(lambda: trainer.finish_epoch(board)))
+        without_saving.append(_once(lambda: trainer.finish_epoch(writer)))
     trainer.best = copy.deepcopy(trainer.state.average)
     return statistics.median(without_saving) + _once(trainer.save) * epoch / max(epoch, SHORT)
 

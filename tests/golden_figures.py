@@ -210,7 +210,7 @@ def of_measures() -> dict[str, list[float]]:
         numbers = pd.json_normalize(evaluate(ours, labels, image_N).as_json()).select_dtypes("number")
         found[name] = [float(value) for value in numbers.to_numpy()[0]]
     found["fpr"] = [metrics.fpr_at_tpr(ours[:50], ours[50:], tpr) for tpr in (0.5, 0.9, 0.95)]
-    found["components"] = [part.mean() for part in metrics.components(ours[:50], ours[50:])]
+    found["components"] = [part.mean() for part in metrics.delong_components(ours[:50], ours[50:])]
     for name, pair in {"one seed": ([ours], [theirs]), "two seeds": ([ours, third], [theirs, third * 2])}.items():
         difference = paired.paired_difference(*pair, labels)
         found[name] = [*difference.interval(), *difference.interval(6)]

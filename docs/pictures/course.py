@@ -25,7 +25,7 @@ from hw8.data.arrays import Images, scaled, to_pixels
 from hw8.data.labels import NORMAL, Labels
 from hw8.data.sources import open_source
 from hw8.evaluation.metrics import roc_auc
-from hw8.models.noise import INPUT_NOISE, noise_shape
+from hw8.models.noise import CORRUPTIONS_BY_NAME, noise_shape
 from hw8.report.figures import heat
 from hw8.report.plots import COLOURS, NORMAL_COLOUR, new_figure
 from hw8.report.samples import sample, tiled
@@ -285,7 +285,7 @@ def denoising() -> Figure:
             shape = noise_shape(name, x_NCHW.shape[3], 3, model.encoder(x_NCHW).shape[1])
             draw = torch.randn if name == "gaussian" else torch.rand
             noise = draw((1, *shape), generator=torch.Generator().manual_seed(SEED))
-            corrupt, plain_NCHW = INPUT_NOISE[name], model(x_NCHW).recon_NCHW
+            corrupt, plain_NCHW = CORRUPTIONS_BY_NAME[name], model(x_NCHW).recon_NCHW
             if name == "dropout":  # it corrupts the code: the image stays as it is
                 before_NCHW, code_ND = x_NCHW, corrupt(model.encoder(x_NCHW), model.strength, noise)
             else:

@@ -1,7 +1,6 @@
 """The device to compute on, the precision to compute in, and the memory layout of images there."""
 
 import contextlib
-import ctypes
 import functools
 from pathlib import Path
 from typing import TypeVar
@@ -22,9 +21,10 @@ def choose_device(name: str) -> torch.device:
     In a job of several processes each takes its own GPU, or all take the CPU. Raises InputError for an absent device.
     """
     job = processes()
-    if job.count > 1:
+    if job.world_size > 1:
         if name not in ("auto", job.device):
-            raise InputError(f"`device` {name}: the {job.count} processes of this job compute on {job.device}; omit it")
+            several = f"the {job.world_size} processes of this job"
+            raise InputError(f"`device` {name}: {several} compute on {job.device}; omit it")
         return torch.device(job.device, job.local_rank) if job.device == "cuda" else torch.device(job.device)
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
@@ -46,20 +46,6 @@ def choose_precision(name: str, device: torch.device) -> str:
         return "bf16"
     volta = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
     return "fp16" if volta else "fp32"
-
-
-def keep_memory() -> None:
-    """Let the C library keep freed memory, because the next step needs as much of it again.
-
-    By default glibc gives large blocks back to the system, which clears them page by page before it hands them out
-    again: a tenth of a convolutional model's step on two cores, a quarter of a small one's. Other C libraries are left
-    as they are.
-    """
-    trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of glibc's malloc.h
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # on Windows CDLL(None) raises TypeError
-        libc = ctypes.CDLL(None)
-        libc.mallopt(trim_threshold, 2**31 - 1)
-        libc.mallopt(mmap_max, 0)
 
 
 def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[object]:

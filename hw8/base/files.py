@@ -26,7 +26,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     the rename, so that a crash leaves either the old file or the new one. Raises InputError if the folder cannot be
     written to.
     """
-    if not processes().main:
+    if not processes().is_main:
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder) / path.name
         return

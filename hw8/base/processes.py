@@ -25,22 +25,22 @@ class Processes:
     """This process among those of the job."""
 
     rank: int = 0
-    count: int = 1
+    world_size: int = 1
     local_rank: int = 0
     device: str = "cpu"
 
     @property
-    def main(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is rank 0, which writes and prints."""
         return self.rank == 0
 
     def shard(self, items: list[Value]) -> list[Value]:
         """Return this process's items: each item belongs to exactly one process."""
-        return items[self.rank :: self.count]
+        return items[self.rank :: self.world_size]
 
     def all_reduce(self, value: "Tensor") -> "Tensor":
         """Return the sum of all processes' tensors, computed in place."""
-        if self.count > 1:
+        if self.world_size > 1:
             with _collective() as distributed:
                 distributed.all_reduce(value)
         return value
@@ -48,18 +48,18 @@ class Processes:
     def broadcast(self, value: Value) -> Value:
         """Return the value of rank 0; the other ranks' `value` is ignored."""
         values = [value]
-        if self.count > 1:
+        if self.world_size > 1:
             with _collective() as distributed:
                 distributed.broadcast_object_list(values, src=0)
         return values[0]
 
     def on_rank_0(self, function: Callable[[], Value]) -> Value:
         """Return what `function` returns on rank 0, which alone calls it; every process raises its InputError."""
-        if self.count == 1:
+        if self.world_size == 1:
             return function()
         value: Any = None
         error: InputError | None = None
-        if self.main:
+        if self.is_main:
             try:
                 value = function()
             except InputError as caught:
@@ -71,16 +71,16 @@ class Processes:
 
     def broadcast_tensors(self, tensors: "list[Tensor]") -> None:
         """Overwrite these tensors by those of rank 0."""
-        if self.count > 1:
+        if self.world_size > 1:
             with _collective() as distributed:
                 for tensor in tensors:
                     distributed.broadcast(tensor, src=0)
 
     def all_gather(self, value: Value) -> list[Value]:
         """Return the values of all processes, ordered by rank."""
-        if self.count == 1:
+        if self.world_size == 1:
             return [value]
-        values: list[Any] = [None] * self.count
+        values: list[Any] = [None] * self.world_size
         with _collective() as distributed:
             distributed.all_gather_object(values, value)
         return values
@@ -109,7 +109,7 @@ def processes() -> Processes:
 
 def leave() -> None:
     """Leave the job at its end, so that no other process waits for this one."""
-    if processes.cache_info().currsize and processes().count > 1:
+    if processes.cache_info().currsize and processes().world_size > 1:
         import torch.distributed
 
         if torch.distributed.is_initialized():

@@ -91,7 +91,7 @@ def computing_threads(number: int | None = None, shared: bool = False) -> Iterat
     if number is not None and number < 1:
         raise InputError(f"`threads` {number}: must be at least 1")
     before = torch.get_num_threads()
-    adaptive = number is None and before > 1 and processes().count == 1 and not os.environ.get("OMP_NUM_THREADS")
+    adaptive = number is None and before > 1 and processes().world_size == 1 and not os.environ.get("OMP_NUM_THREADS")
     if adaptive:
         number = min(before, available_cores()) if shared else _measured(before)
     try:

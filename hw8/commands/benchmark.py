@@ -46,8 +46,8 @@ def measure(arguments: Arguments) -> dict[str, Any]:
         raise InputError("OMP_NUM_THREADS gives the number of threads, which hw8 should choose; unset it")
     sys.path.insert(0, str(ROOT))  # benchmarks/ stands beside scripts/, outside of the package
     from benchmarks import busy, speed
-    from hw8.base.device import keep_memory
     from hw8.base.environment import describe_environment
+    from hw8.base.memory import keep_memory
     from hw8.base.progress import progress_bar
 
     keep_memory()  # as training and scoring do

@@ -65,7 +65,7 @@ def _score_shard(arguments: Arguments) -> str:
     number, count = map(int, words)
     out = arguments.out or SUBMISSIONS / f"{run.resolve().name}.{number}-of-{count}.csv"
     rows = predict_shard(run, arguments.data, out, (number, count), arguments.device, arguments.threads)
-    if not processes().main:
+    if not processes().is_main:
         return ""
     if arguments.json:
         return json.dumps({"out": str(out), "rows": rows, "shard": [number, count]})
@@ -173,7 +173,7 @@ def main() -> None:
         arguments.fdr,
         arguments.threads,
     )
-    if not processes().main:
+    if not processes().is_main:
         return
     picture = prediction.out.with_suffix(".png")
     draw_scores(picture, prediction.score_N, prediction.labels)

@@ -20,7 +20,7 @@ def main() -> None:
         run = resume_run(arguments.resume, arguments.run)
     else:
         run = train_run(arguments.run, arguments.out, command_line(), arguments.minutes)
-    if not processes().main:
+    if not processes().is_main:
         return
     from hw8.report.figures import draw_images, draw_reconstructions
     from hw8.report.tables import auc_table

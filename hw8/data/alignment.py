@@ -11,7 +11,7 @@ LOOKED_AT, COPIES = 500, 4000
 LEAST_IMAGES = 200
 SIDE = 16  # least pixels, under twice as many, to which images are shrunk; a face is still one there
 SHIFT = 1 / 16  # of the side, at most: as small as the shifts that a recogniser learns to tell
-PENALTY = 30.0  # of the ridge; between 3 and 300 the sets below keep their order
+PENALTY = 30.0  # of the ridge; between 3 and 300 the sets of docs/experiments.md keep their order
 FOLDS = 5  # of the images, one of which the regression has not seen
 # Least R^2 of aligned images. Chosen by hand in the gap between aligned kinds (faces, garments, digits) and objects in
 # photographs; docs/experiments.md has the figures.

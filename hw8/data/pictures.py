@@ -63,7 +63,7 @@ def read_picture(path: Path, side: int, channels: int, crop: Crop) -> np.ndarray
             _check_size(picture)
             with _alone if math.prod(picture.size) > ALONE_PIXELS else contextlib.nullcontext():
                 picture.draft(None, (GAP * side, GAP * side))  # a JPEG decodes to a half, a quarter or an eighth
-                return squared(_shrunk(picture, side, channels), side, crop)
+                return resized_to_square(_shrunk(picture, side, channels), side, crop)
 
 
 @contextlib.contextmanager
@@ -124,7 +124,7 @@ def flattened(picture: Image.Image, channels: int) -> Image.Image:
     return _upright(_opaque(picture, _value_range(picture)), picture).convert("L" if channels == 1 else "RGB")
 
 
-def squared(picture: Image.Image, side: int, crop: Crop) -> np.ndarray:
+def resized_to_square(picture: Image.Image, side: int, crop: Crop) -> np.ndarray:
     """A picture in mode L or RGB, scaled by Lanczos to a square of `side` pixels: uint8 (side, side, 1 or 3).
 
     `centre` keeps the centre square; `pad` keeps the whole picture, with bars in the median colour of its edge;

@@ -61,7 +61,7 @@ def fit_classical(name: str, images: Images, rows: np.ndarray, seed: int) -> Mea
 
 @dataclasses.dataclass(frozen=True)
 class ClassicalResult:
-    """Scores of test images (N,), what they are worth on the development split, and the time that fit and scores took."""
+    """Scores of test images (N,), what they are worth on the development split, and the times of fit and scoring."""
 
     score_N: np.ndarray
     held_out: HeldOut

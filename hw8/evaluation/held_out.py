@@ -39,7 +39,7 @@ class Development:
         """
         changed_rows = evenly_spaced(rows, PER_KIND)
         total = len(rows) + len(changed_rows) * (len(CORRUPTIONS) + len(UNSEEN))
-        hidden = label is None or not processes().main
+        hidden = label is None or not processes().is_main
         with progress_bar(total, label, "img", hidden) as bar:
 
             def changed(kind: str) -> ArraysByName:
@@ -68,7 +68,7 @@ class HeldOut:
 
     @classmethod
     def of(cls, scores: Development, name: str) -> "HeldOut":
-        """What the score of that name is worth."""
+        """ROC-AUC of the score of that name against both sets."""
         return cls(
             _evaluate(scores.normal[name], scores.common[name], CORRUPTIONS),
             _evaluate(scores.normal[name], scores.unseen[name], UNSEEN),
@@ -76,7 +76,7 @@ class HeldOut:
 
 
 def evaluate_held_out(score: Measure, images: Images, rows: np.ndarray, label: str | None = None) -> dict[str, HeldOut]:
-    """What each score is worth on the development rows, by name.
+    """ROC-AUC of each score on the development rows, by name.
 
     `score` is that of a trained run or a baseline: larger is less normal. `label` shows a progress bar of that name.
     """

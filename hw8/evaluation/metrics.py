@@ -70,8 +70,8 @@ def evaluate(score_N: np.ndarray, labels: Labels, image_N: np.ndarray | None = N
     image_N = np.arange(len(score_N)) if image_N is None else image_N
     normal_M, image_M = score_N[~anomalous], image_N[~anomalous]
 
-    def beside_normals(of_kind_N: np.ndarray) -> Components:
-        return Components(*components(normal_M, score_N[of_kind_N]), image_N[of_kind_N])
+    def beside_normals(of_kind_N: np.ndarray) -> KindComponents:
+        return KindComponents(*delong_components(normal_M, score_N[of_kind_N]), image_N[of_kind_N])
 
     kinds = {name: beside_normals(labels.kind_N == name) for name in names}
     return Evaluation(
@@ -89,7 +89,7 @@ def roc_auc(normal_M: np.ndarray, anomalous_N: np.ndarray) -> float:
 
     Scores (M,) and (N,), neither empty.
     """
-    return float(components(normal_M, anomalous_N)[1].mean())
+    return float(delong_components(normal_M, anomalous_N)[1].mean())
 
 
 def average_precision(normal_M: np.ndarray, anomalous_N: np.ndarray) -> float:
@@ -113,7 +113,7 @@ def fpr_at_tpr(normal_M: np.ndarray, anomalous_N: np.ndarray, tpr: float) -> flo
     return float((normal_M >= threshold).mean())
 
 
-def components(normal_M: np.ndarray, anomalous_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def delong_components(normal_M: np.ndarray, anomalous_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Structural components of the AUC (DeLong 1988).
 
     For each normal image the share of anomalous ones above it (M,), and for each anomalous image the share
@@ -129,15 +129,15 @@ def _share_below(other_M: np.ndarray, score_N: np.ndarray) -> np.ndarray:
     return (below_N + not_above_N) / (2 * len(other_M))
 
 
-class Components(NamedTuple):
-    """Structural components of the normals and of the rows of a kind, and the image that each of its rows shows."""
+class KindComponents(NamedTuple):
+    """DeLong's components of the normals and of the rows of a kind, and the image that each of its rows shows."""
 
     above_M: np.ndarray
     below_N: np.ndarray
     image_N: np.ndarray
 
 
-def _interval(image_M: np.ndarray, kinds: list[Components]) -> Interval:
+def _interval(image_M: np.ndarray, kinds: list[KindComponents]) -> Interval:
     """Mean AUC of some kinds against the same normals, with DeLong's variance on the logit scale.
 
     The rows of one image are one cluster (Obuchowski 1997): the variance is that of the sums of their structural

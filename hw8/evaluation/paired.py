@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import t
 
 from hw8.data.labels import Labels
-from hw8.evaluation.metrics import CONFIDENCE, components
+from hw8.evaluation.metrics import CONFIDENCE, delong_components
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,10 +23,8 @@ class Difference:
 
         An interval that holds zero is a tie: these images and seeds do not tell the two apart.
         """
-        half = (
-            float(t.ppf(0.5 + (CONFIDENCE + comparisons - 1) / comparisons / 2, self.degrees_of_freedom))
-            * self.standard_error
-        )
+        level = 1 - (1 - CONFIDENCE) / (2 * comparisons)
+        half = float(t.ppf(level, self.degrees_of_freedom)) * self.standard_error
         return self.value - half, self.value + half
 
 
@@ -79,7 +77,7 @@ def _macro_components(score_N: np.ndarray, labels: Labels) -> tuple[np.ndarray, 
     """Structural components of the mean over kinds: of the normal images (M,), and of each kind's anomalies."""
     normal_M, anomalous = score_N[labels.label_N == 0], labels.label_N == 1
     kinds = np.unique(labels.kind_N[anomalous])
-    parts = [components(normal_M, score_N[labels.kind_N == kind]) for kind in kinds]
+    parts = [delong_components(normal_M, score_N[labels.kind_N == kind]) for kind in kinds]
     return np.mean([above_M for above_M, _ in parts], axis=0), [below_N for _, below_N in parts]
 
 

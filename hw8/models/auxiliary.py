@@ -41,8 +41,8 @@ class AuxiliaryAutoencoder(Autoencoder):
         recon_NCHW = self.decode(latent_ND)
         main_N = mse(recon_NCHW, x_NCHW).detach()
         error_N = mse(self._second(latent_ND), x_NCHW)
-        share_N = main_N / main_N.mean().clamp_min(1e-8)
-        return Output(recon_NCHW, latent_ND, {"auxiliary": self.weight * share_N * error_N})
+        weight_N = main_N / main_N.mean().clamp_min(1e-8)
+        return Output(recon_NCHW, latent_ND, {"auxiliary": self.weight * weight_N * error_N})
 
     def allows_microbatches(self) -> bool:
         """False: the auxiliary errors are weighted by the batch's mean error."""

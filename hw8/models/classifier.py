@@ -42,8 +42,8 @@ def near_misses(x_NCHW: Tensor) -> Tensor:
     # All strengths here and in _moved are chosen by hand.
     count, _, height, width = x_NCHW.shape
     other_NCHW = x_NCHW.roll(1, 0)
-    share_N = 0.35 + 0.3 * torch.rand(count, 1, 1, 1, device=x_NCHW.device)
-    blended = share_N * x_NCHW + (1 - share_N) * other_NCHW
+    share_N111 = 0.35 + 0.3 * torch.rand(count, 1, 1, 1, device=x_NCHW.device)
+    blended = share_N111 * x_NCHW + (1 - share_N111) * other_NCHW
     inside_N1HW = boxes(count, height, width, x_NCHW.device, 0.25, 0.6)
     pasted = torch.where(inside_N1HW, other_NCHW, x_NCHW)
     dimmed = torch.where(inside_N1HW, x_NCHW * 0.5 - 0.25, x_NCHW)

@@ -5,11 +5,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from hw8.config.limits import Positive
+from hw8.config.limits import Count, Positive
 from hw8.models.backbones import Backbone, make_decoder, make_encoder
 from hw8.models.blocks import Autoencoder, Size
 from hw8.models.losses import l1, mse
-from hw8.models.noise import INPUT_NOISE, noise_shape, scoring_noise
+from hw8.models.noise import CORRUPTIONS_BY_NAME, noise_shape, scoring_noise
 from hw8.models.output import Output
 from hw8.models.registry import model_options, register_model
 
@@ -29,7 +29,7 @@ class DenoisingOptions:
     strength: Positive = 25.0
     """Standard deviation of gaussian noise in grey levels of 255; for the others, the share in (0, 1) of pixels, blocks
     or latent features that are corrupted."""
-    draws: Size = 3
+    draws: Count = 3
     """Corruptions of each image over which scoring averages."""
     many_levels: bool = False
     """Draw the strength of each training image between 0 and `strength`, for one denoiser of all levels; with gaussian
@@ -74,7 +74,7 @@ class DenoisingAutoencoder(Autoencoder):
 
     def _encode_corrupted(self, x_NCHW: Tensor, noise_NS: Tensor, strength: float | Tensor) -> Tensor:
         """Latent of the corrupted image, or corrupted latent of the image: (N, D)."""
-        corrupt = INPUT_NOISE[self.corruption]
+        corrupt = CORRUPTIONS_BY_NAME[self.corruption]
         if self.corruption == "dropout":
             return corrupt(self.encoder(x_NCHW), strength, noise_NS)
         return self.encoder(corrupt(x_NCHW, strength, noise_NS))

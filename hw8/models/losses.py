@@ -50,6 +50,9 @@ def bce(recon_NCHW: Tensor, x_NCHW: Tensor) -> Tensor:
     return F.binary_cross_entropy(mean, target, reduction="none").flatten(1).mean(1)
 
 
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": mse, "l1": l1, "bce": bce}
+
+
 def objective(name: str, output: Output, x_NCHW: Tensor) -> Tensor:
     """The loss that training minimises: of the reconstruction, if there is one, plus the model's terms: (N,)."""
     loss_N = torch.zeros(len(x_NCHW), device=x_NCHW.device)
@@ -60,11 +63,8 @@ def objective(name: str, output: Output, x_NCHW: Tensor) -> Tensor:
     return loss_N
 
 
-def reconstruction_loss(name: str, output: Output, x_NCHW: Tensor) -> Tensor:
+def selection_loss(name: str, output: Output, x_NCHW: Tensor) -> Tensor:
     """The loss that decides the best epoch: of the reconstruction alone or, without one, the model's terms: (N,)."""
     if output.recon_NCHW is None:
         return objective(name, output, x_NCHW)
     return LOSSES[name](output.recon_NCHW, x_NCHW)
-
-
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": mse, "l1": l1, "bce": bce}

@@ -1,7 +1,9 @@
 """Autoencoder whose encoder also recognises how an image was transformed: several kinds of evidence from one network.
 
 While training, each image is transformed (see `transformations`); the decoder restores the clean image, and linear
-heads on the encoder's features predict the amount of each graded change, the quarter turn, and the damage.
+heads on the encoder's features predict the amount of each graded change, the quarter turn, and the damage. Turns are
+recognised as in RotNet (Gidaris and others 2018), amounts as in AET (Zhang and others 2019), with the smooth L1 loss of
+Girshick (2015).
 """
 
 from collections.abc import Sequence

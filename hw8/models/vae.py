@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from hw8.config.limits import CountOrZero, NotNegative, Positive
+from hw8.config.limits import Count, CountOrZero, NotNegative, Positive
 from hw8.models.backbones import Backbone, make_decoder, make_encoder
 from hw8.models.blocks import Generative, Size, in_float32
 from hw8.models.losses import bce
@@ -35,7 +35,7 @@ class VaeOptions:
     """Weight of the KL divergence (Higgins 2017)."""
     warmup: CountOrZero = 100
     """Steps over which the weight of the KL divergence rises to beta (Bowman 2016)."""
-    draws: Size = 8
+    draws: Count = 8
     """Samples of the latent per image when it is scored."""
 
 

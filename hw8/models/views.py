@@ -121,8 +121,8 @@ def turns(x_NCHW: Tensor) -> Tensor:
 def of_all_turns(feature_MD: Tensor, mirrored_MD: Tensor | None = None) -> Tensor:
     """Features of the four turns of images, each of length 1, side by side: (N, 4 D).
 
-    With those of the turns of the mirror images, the mean of both, where an image's left turn is its mirror image's
-    right one.
+    With features of the mirror images' turns, the mean of both. Mirroring swaps left and right turns, so that those of
+    the mirror images are reordered first.
     """
     of_turn_QND = F.normalize(feature_MD, dim=1).unflatten(0, (QUARTERS, -1))
     if mirrored_MD is not None:
@@ -137,10 +137,10 @@ def surprisals(logit_MK: Tensor, down_M: Tensor, across_M: Tensor) -> Tensor:
     turn_MK, *shifts = (part_MK.log_softmax(1) for part_MK in logit_MK.split((QUARTERS, len(STEPS), len(STEPS)), dim=1))
     turn_QNK = turn_MK.unflatten(0, (QUARTERS, -1))
     turn_QN = torch.stack([turn_QNK[quarters, :, quarters] for quarters in range(QUARTERS)])
-    down_M, across_M = (
+    log_p_down_M, log_p_across_M = (
         part_MK.gather(1, step_M.unsqueeze(1))[:, 0] for part_MK, step_M in zip(shifts, (down_M, across_M), strict=True)
     )
-    return -torch.stack([turn_QN, (down_M + across_M).unflatten(0, (QUARTERS, -1))], dim=2)
+    return -torch.stack([turn_QN, (log_p_down_M + log_p_across_M).unflatten(0, (QUARTERS, -1))], dim=2)
 
 
 def shifted(x_NCHW: Tensor, down_N: Tensor, across_N: Tensor) -> Tensor:

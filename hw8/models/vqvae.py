@@ -58,7 +58,10 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def update(self, latent_QD: Tensor, code_Q: Tensor) -> None:
-        """Move codes to the moving mean of their latents, and codes out of use to latents of this batch."""
+        """Move codes to the moving mean of their latents, and codes out of use to latents of this batch.
+
+        Moving means: van den Oord and others 2017, appendix A.1; restarts: Jukebox (Dhariwal and others 2020).
+        """
         total = torch.zeros_like(self.total).index_add_(0, code_Q, latent_QD)
         use = torch.zeros_like(self.count).index_add_(0, code_Q, torch.ones_like(code_Q, dtype=torch.float32))
         self.count.lerp_(use, 1 - self.decay)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from hw8.base.errors import InputError
 from hw8.data.arrays import SIDE_STEP, SMALLEST_SIDE
-from hw8.data.pictures import LARGEST_SQUARE, squared
+from hw8.data.pictures import LARGEST_SQUARE, resized_to_square
 from hw8.oneclass.files import read_cifar10, read_idx, read_npz
 from hw8.oneclass.labelled_set import LabelledSet, check_memory
 from hw8.oneclass.pictures import read_class_folders
@@ -99,7 +99,7 @@ def fitted(image_N: np.ndarray, side: int, where: str = "images") -> tuple[np.nd
     scaled_NHWC = np.empty((count, side, side, channels), np.uint8)
     for row, image_HWC in enumerate(image_NHWC):
         picture = Image.fromarray(image_HWC[..., 0] if channels == 1 else image_HWC)
-        scaled_NHWC[row] = squared(picture, side, "centre")
+        scaled_NHWC[row] = resized_to_square(picture, side, "centre")
     return scaled_NHWC, f"{size} scaled to {side}x{side}" + ("" if height == width else ", their centre kept")
 
 

@@ -26,7 +26,7 @@ from hw8.data.synthetic import corrupt
 from hw8.data.unseen import UNSEEN
 from hw8.evaluation.held_out import PER_KIND, SEED
 from hw8.scoring.inference import MICROBATCH, Scorer
-from hw8.training.history import Board
+from hw8.training.history import MetricsWriter
 from hw8.training.loop import Trainer
 
 KINDS = (*CORRUPTIONS, *UNSEEN)
@@ -56,7 +56,7 @@ class Pace:
         # Every process makes as many steps, since they exchange gradients.
         steps = processes().broadcast(max(2, math.ceil(seconds / step)))
         per_image = _seconds(lambda: _train(trainer, steps)) / (steps * count / trainer.per_epoch)
-        end = _seconds(lambda: trainer.finish_epoch(Board(None, 0)))
+        end = _seconds(lambda: trainer.finish_epoch(MetricsWriter(None, 0)))
         return cls(per_image * count, end, _seconds_after(trainer))
 
 

@@ -58,7 +58,7 @@ def replace_submission(out: Path, score_N: np.ndarray, rewritten: dict[str, bool
     write_submission(out, score_N)
     if before is not None and before != out.read_bytes():
         log.info("%s: replaced; it held other scores", out)
-    for suffix, again in rewritten.items() if processes().main else ():
+    for suffix, again in rewritten.items() if processes().is_main else ():
         if (stale := out.with_suffix(suffix)).exists():
             stale.unlink()
             if not again:

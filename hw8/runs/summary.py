@@ -55,7 +55,7 @@ def described(trainer: Trainer) -> dict[str, Any]:
         },
         "device": str(trainer.device),
         "precision": trainer.precision,
-        "processes": processes().count,
+        "processes": processes().world_size,
         "command": trainer.state.progress.command,
         **describe_environment(),
     }

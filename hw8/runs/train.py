@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from hw8.base.device import channels_last, choose_device, choose_precision, keep_memory
+from hw8.base.device import channels_last, choose_device, choose_precision
 from hw8.base.errors import InputError, command
 from hw8.base.interrupts import stopping_as_interrupted
 from hw8.base.lock import locked
+from hw8.base.memory import keep_memory
 from hw8.base.processes import processes
 from hw8.base.text import counted
 from hw8.base.threads import Threads, computing_threads
@@ -217,7 +218,7 @@ def _check_alike(images: Images, precision: str, device: torch.device) -> None:
 
 def _check_trainable(config: RunConfig, rows: int, device: torch.device) -> None:
     """Raise InputError if a process had no image of a batch, or if `compile` lacks its compiler."""
-    batches, count = batch_count(rows, config.train.batch_size), processes().count
+    batches, count = batch_count(rows, config.train.batch_size), processes().world_size
     if config.train.compile and device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "cl"))):
         raise InputError("`compile` needs a C++ compiler (g++ or clang++) on a CPU; install one, or omit it")
     if rows // batches < count:
@@ -270,7 +271,7 @@ def _best_model(trainer: Trainer) -> Model:
         assert trainer.best is not None  # noqa: S101 (every training has an epoch)
         return trainer.best
     job = processes()
-    best = trainer.folder.load_model(trainer.config).model if job.main else copy.deepcopy(trainer.state.average)
+    best = trainer.folder.load_model(trainer.config).model if job.is_main else copy.deepcopy(trainer.state.average)
     best.load_state_dict(job.broadcast(best.state_dict()))
     return best
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hw8.base.device import choose_device, choose_precision, keep_memory
+from hw8.base.device import choose_device, choose_precision
 from hw8.base.errors import InputError, error_reason
+from hw8.base.memory import keep_memory
 from hw8.config import FUSED, JOINT, TWO_SIDED, Device, RunConfig
 from hw8.data.arrays import Images, Readable, to_levels
 from hw8.data.loader import in_batches

@@ -116,7 +116,7 @@ class Scorer:
         job, batches = processes(), list(in_batches(rows, self.batch_size))
         if self.device.type == "cpu":
             batches = [part for rows_B in batches for part in np.array_split(rows_B, -(-len(rows_B) // MICROBATCH))]
-        hidden = label is None or not job.main
+        hidden = label is None or not job.is_main
         own = job.shard(batches)
         ends = np.cumsum([0, *map(len, own)])
         # Filled in place: a few small arrays kept of every batch would lie between the large ones that come and go, and
@@ -129,14 +129,14 @@ class Scorer:
                     if name not in value_by_name:
                         value_by_name[name] = np.empty((ends[-1], *value.shape[1:]), value.dtype)
                     value_by_name[name][start:end] = value
-                bar.update(min((end - start) * job.count, len(rows) - bar.n))
-        if job.count == 1:
+                bar.update(min((end - start) * job.world_size, len(rows) - bar.n))
+        if job.world_size == 1:
             return value_by_name
         parts = [
             {name: value[start:end] for name, value in value_by_name.items()} for start, end in itertools.pairwise(ends)
         ]
         by_rank = job.all_gather(parts)
-        parts = [by_rank[number % job.count][number // job.count] for number in range(len(batches))]
+        parts = [by_rank[number % job.world_size][number // job.world_size] for number in range(len(batches))]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     @torch.inference_mode()

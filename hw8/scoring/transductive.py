@@ -48,7 +48,7 @@ class Transduction:
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """Images, those of their rows that take part and, if any, which of these the run's distances were fitted to."""
+    """Rows of an image array; `in_reference_N`, bool, marks those that the run's distances were fitted to, if any."""
 
     images: Images
     rows: np.ndarray
@@ -101,7 +101,7 @@ class Transducer:
     seed: int
 
     def __call__(self, normal: Sample, calibration: Sample, test: Images, inductive_N: np.ndarray) -> Transduction:
-        """Scores of the test images, of which `inductive_N` are the run's own; `normal` were trained on.
+        """Score test images; `inductive_N` are the run's own scores of them, `normal` is a sample of training images.
 
         The score is -log p of the classifier's log-odds, by the `calibration` normals. Unless these tell test images
         from held-out normals (Mann-Whitney, two standard errors), it is -log p of the run's own score.

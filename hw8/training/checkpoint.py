@@ -15,14 +15,14 @@ from hw8.base.errors import InputError, error_reason
 from hw8.base.files import atomic_write
 from hw8.base.processes import processes
 from hw8.config import TrainConfig
-from hw8.models.averaging import averaging_decay, update_average
 from hw8.models.output import Model
+from hw8.training.averaging import averaging_decay, update_average
 from hw8.training.history import Row
 from hw8.training.optimizers import AdamW, Muon
 
 
 @dataclasses.dataclass
-class Progress:
+class TrainingProgress:
     """How far a training has come; plain values only, so that it loads without unpickling code."""
 
     command: str = ""
@@ -61,7 +61,7 @@ class TrainingState:
         self.optimizer: AdamW = kind(groups, lr=lr, fused=fused, capturable=gpu)
         self.optimizer._warned_capturable_if_run_uncaptured = True  # of the steps before the capture
         self.scaler = torch.amp.GradScaler(device, enabled=precision == "fp16")
-        self.progress = Progress()
+        self.progress = TrainingProgress()
 
     def set_rates(self, lr: float) -> None:
         """Set what the next step depends on: the learning rate, and the decay of the averaged weights."""
@@ -108,7 +108,7 @@ class TrainingState:
             self.optimizer.load_state_dict(content["optimizer"])
             if scaler := content.get("scaler"):  # empty but for float16
                 self.scaler.load_state_dict(scaler)
-            self.progress = Progress(**content["progress"])
+            self.progress = TrainingProgress(**content["progress"])
         except InputError:
             raise
         except Exception as error:  # another model's state, or another file of torch.save

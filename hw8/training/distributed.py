@@ -14,14 +14,14 @@ from hw8.models.output import Model
 NORMALISATION = ("running_mean", "running_var", "num_batches_tracked")  # buffers of a batch normalisation
 
 
-def exchange(model: Model, loss: Tensor, stop: bool) -> tuple[Tensor, bool]:
+def all_reduce_gradients(model: Model, loss: Tensor, stop: bool) -> tuple[Tensor, bool]:
     """Sum the gradients of all processes in place; return the sum of their losses, and whether any wants to stop.
 
     One all_reduce carries all of it. Buffers that are learned from a batch (codebooks, centres) are broadcast from
     rank 0, as in PyTorch's DistributedDataParallel; normalisation has counted every process's images already.
     """
     job = processes()
-    if job.count == 1:
+    if job.world_size == 1:
         return loss, stop
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     flag = torch.full((1,), float(stop), device=loss.device)

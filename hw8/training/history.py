@@ -30,7 +30,7 @@ def write_metrics(path: Path, rows: list[Row]) -> None:
     write_text(path, "\n".join(lines) + "\n")
 
 
-class Board:
+class MetricsWriter:
     """A run's curves: TensorBoard events in its folder, and a tracker. Without a folder nothing is written.
 
     What was logged after `step` by an earlier part of the run is hidden, since the resumed run repeats it.

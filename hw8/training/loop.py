@@ -20,11 +20,11 @@ from hw8.config import RunConfig
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import batch_count, epoch_batches, in_batches
 from hw8.data.splits import Splits
-from hw8.models.losses import reconstruction_loss
+from hw8.models.losses import selection_loss
 from hw8.models.output import Model
 from hw8.training.checkpoint import TrainingState
 from hw8.training.distributed import synchronise_norms
-from hw8.training.history import Board, Row, write_metrics
+from hw8.training.history import MetricsWriter, Row, write_metrics
 from hw8.training.run_folder import RunFolder, SavedModel
 from hw8.training.schedule import learning_rate
 from hw8.training.step import Stepper
@@ -63,7 +63,7 @@ class Trainer:
         self.best: Model | None = None  # weights better than those on the disk, until they are saved
         self.tracker, self.threads = Tracker(), Threads()
         self.job = processes()
-        if self.job.count > 1:
+        if self.job.world_size > 1:
             synchronise_norms(state.model)
         self.stepper = Stepper(config, images, state, precision)
         self.clock = self.saved_at = time.monotonic()
@@ -91,8 +91,8 @@ class Trainer:
             raise InputError(f"{self.name}: {steps}; train again")
         if self.finished:
             return
-        path = self.folder.path if self.folder is not None and self.job.main else None
-        board = Board(path, progress.step, self.tracker)
+        path = self.folder.path if self.folder is not None and self.job.is_main else None
+        writer = MetricsWriter(path, progress.step, self.tracker)
         self.clock = self.saved_at = time.monotonic()
         try:
             with stop_signals() as self.stepper.stop_requested, self._bar() as bar:
@@ -102,17 +102,17 @@ class Trainer:
                         bar.update(count)
                         if loss is not None:
                             bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
-                            board.log_step(progress.step, loss, self._lr(progress.step - 1))
+                            writer.log_step(progress.step, loss, self._lr(progress.step - 1))
                         if time.monotonic() - self.saved_at > 60 * self.config.train.save_minutes:
                             self.save()
                         if progress.step < self.total_steps:
                             self._stop_if_requested()
-                    self.finish_epoch(board)
+                    self.finish_epoch(writer)
                     if not self.finished:
                         self._stop_if_requested()
             self.stepper.release()
         finally:
-            board.close()
+            writer.close()
 
     def steps(self) -> Iterator[tuple[int, float | None]]:
         """Make the remaining steps of the epoch; after each, yield its images and, every 20 steps, their mean loss.
@@ -154,7 +154,7 @@ class Trainer:
         sums["highest"] = max(sums.get("highest", -math.inf), float(losses.max()))
         return float(losses.mean())
 
-    def finish_epoch(self, board: Board) -> None:
+    def finish_epoch(self, writer: MetricsWriter) -> None:
         """Measure the held-out loss, keep the best weights, and save."""
         self.fetch_losses()
         progress, train = self.state.progress, self.config.train
@@ -174,7 +174,7 @@ class Trainer:
         first_or_last = self.finished or len(progress.history) == 1
         if first_or_last or time.monotonic() - self.saved_at >= SHORT:
             self.save()
-        board.log_epoch(row, self._pictures)
+        writer.log_epoch(row, self._pictures)
         self._add_elapsed_time()
         progress.epoch_seconds = 0.0
         if self.threads.adapt(self.images_since_adapt) and self.folder is not None:
@@ -191,9 +191,9 @@ class Trainer:
         self.saved_at = time.monotonic()
         if self.folder is None:
             return  # the best weights stay in memory
-        if self.best is not None and self.job.main:
+        if self.best is not None and self.job.is_main:
             self.folder.save_model(SavedModel(self.best, self.images.side, self.images.channels).to_bytes())
-        if self.job.main:
+        if self.job.is_main:
             self.state.save(self.folder.resume_file)
         self.best = None
 
@@ -213,7 +213,7 @@ class Trainer:
         epoch, position = self._position()
         trained = count * epoch + sum(map(len, self._batches(epoch)[:position]))
         total = count * (self.epochs - 1) + sum(map(len, self._batches(self.epochs - 1)))
-        hidden = not (self.verbose and self.job.main)
+        hidden = not (self.verbose and self.job.is_main)
         return progress_bar(total, None, "img", hidden, initial=trained, smoothing=0.05)
 
     def _position(self) -> tuple[int, int]:
@@ -253,7 +253,7 @@ class Trainer:
             x_NCHW = to_pixels(torch.from_numpy(self.images.read(rows_B)), self.device, self.stepper.channels_last)
             with autocast(self.precision, self.device):
                 output = self.state.average(x_NCHW)
-            total += reconstruction_loss(self.config.train.loss, output, x_NCHW).sum().to(device)
+            total += selection_loss(self.config.train.loss, output, x_NCHW).sum().to(device)
         return float(self.job.all_reduce(total)) / len(rows)
 
     def _check_it_learns(self, row: Row) -> None:

@@ -89,28 +89,28 @@ def orthogonalised(matrices: Sequence[Tensor]) -> list[Tensor]:
     norms = torch._foreach_norm(wide)
     torch._foreach_add_(norms, 1e-7)  # of a gradient of zeros, zeros
     xs = [x / norm for x, norm in zip(wide, norms, strict=True)]
-    products = _products([x @ x.T for x in xs])
+    products = _newton_schulz_products([x @ x.T for x in xs])
     results = (product @ x for product, x in zip(products, xs, strict=True))
     return [x.T if len(m) > m.shape[1] else x for m, x in zip(matrices, results, strict=True)]
 
 
-def _products(squares: list[Tensor]) -> list[Tensor]:
+def _newton_schulz_products(squares: list[Tensor]) -> list[Tensor]:
     """The product of all factors p of the iteration x -> p x, from the matrix x x' (I, I) of each x.
 
     x -> p x turns x x' into p x x' p: iterating on these small matrices, x is needed only at the start and the end. On
     a GPU, where small products take as long as their start, those of one size are multiplied together.
     """
     if not squares or squares[0].device.type == "cpu":
-        return [_product(square) for square in squares]
+        return [_newton_schulz_product(square) for square in squares]
     products: dict[int, Tensor] = {}
     for size in {len(square) for square in squares}:
         places = [place for place, square in enumerate(squares) if len(square) == size]
-        products |= zip(places, _product(torch.stack([squares[place] for place in places])), strict=True)
+        products |= zip(places, _newton_schulz_product(torch.stack([squares[place] for place in places])), strict=True)
     return [products[place] for place in range(len(squares))]
 
 
-def _product(square: Tensor) -> Tensor:
-    """The same for one matrix (I, I), or several of one size (K, I, I)."""
+def _newton_schulz_product(square: Tensor) -> Tensor:
+    """The product of all factors p, from one matrix x x' (I, I) or from several of one size (K, I, I)."""
     product = p = _factor(square)
     for _ in range(ITERATIONS - 1):
         square = p @ square @ p

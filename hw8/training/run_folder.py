@@ -58,12 +58,12 @@ class RunFolder:
     def record_threads(self, number: int) -> None:
         """Record in config.yaml that the run continues with this number of threads."""
         config = read_config(self.config_file)
-        if config.threads != number and processes().main:
+        if config.threads != number and processes().is_main:
             write_text(self.config_file, to_yaml(dataclasses.replace(config, threads=number)))
 
     def remove_empty(self) -> None:
         """Remove the folder if nothing was written."""
-        if processes().main:
+        if processes().is_main:
             with contextlib.suppress(OSError):
                 self.path.rmdir()
 

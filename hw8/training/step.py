@@ -14,7 +14,7 @@ from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import mirrored_rows, resident_images, training_batch
 from hw8.models.losses import objective
 from hw8.training.checkpoint import TrainingState
-from hw8.training.distributed import exchange
+from hw8.training.distributed import all_reduce_gradients
 from hw8.training.optimizers import clip_gradients
 
 # Images at once on a CPU, with convolutions and without: measured on two cores. More no longer fit their caches, fewer
@@ -35,7 +35,7 @@ class Stepper:
         self.job = processes()
         self.graph: CudaGraph | None = None
         self.resident_NHWC: torch.Tensor | None = None
-        if self.device.type == "cuda" and self.job.count == 1 and not config.train.compile:
+        if self.device.type == "cuda" and self.job.world_size == 1 and not config.train.compile:
             self.graph = CudaGraph(self._captured_step, self.device)
             self.resident_NHWC = resident_images(images, self.device)
 
@@ -59,7 +59,7 @@ class Stepper:
 
     def should_stop(self) -> bool:
         """Whether a stop was requested: of this process or, of several, of any one, as all agreed in the last step."""
-        return self.stop_agreed if self.job.count > 1 else self.stop_requested()
+        return self.stop_agreed if self.job.world_size > 1 else self.stop_requested()
 
     def release(self) -> None:
         """Free the memory of a GPU that captured steps and resident images take."""
@@ -89,7 +89,7 @@ class Stepper:
             share = objective(train.loss, output, x_NCHW).sum() / count
             state.scaler.scale(share).backward()
             loss += share.detach()
-        loss, self.stop_agreed = exchange(state.model, loss, self.stop_requested())
+        loss, self.stop_agreed = all_reduce_gradients(state.model, loss, self.stop_requested())
         state.scaler.unscale_(state.optimizer)
         norm = clip_gradients(state.model, train.clip_norm)
         state.scaler.step(state.optimizer)
@@ -102,7 +102,7 @@ class Stepper:
         """This process's rows of a batch, and which of them are mirrored, in microbatches that fit a CPU's cache."""
         flip = self.config.data.flip
         mirrored_B = mirrored_rows(len(rows_B), self.config.seed, self.state.progress.step) if flip else None
-        rank_places = np.array_split(np.arange(len(rows_B)), self.job.count)[self.job.rank]
+        rank_places = np.array_split(np.arange(len(rows_B)), self.job.world_size)[self.job.rank]
         count = 1
         if self.device.type == "cpu" and self.state.model.allows_microbatches():
             count = -(-len(rank_places) // (self.config.train.part_size or MICROBATCH[self.channels_last]))

@@ -129,7 +129,7 @@ def test_large_pictures_are_shrunk_on_the_way_without_a_visible_difference(tmp_p
     shrunk = read(tmp_path / name, picture, 64, crop, exif=exif)
     assert shrunk.std() > 20
     with (tmp_path / name).open("rb") as file, Image.open(file) as whole:
-        assert abs(shrunk - pictures.squared(pictures.flattened(whole, 3), 64, crop)).mean() < 2.5
+        assert abs(shrunk - pictures.resized_to_square(pictures.flattened(whole, 3), 64, crop)).mean() < 2.5
 
 
 def test_only_a_few_pictures_are_read_ahead_and_none_after_closing(root, monkeypatch):

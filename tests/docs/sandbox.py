@@ -42,7 +42,8 @@ import pathlib, re, sys, tomllib
 verb, *words = sys.argv[1:]
 assert verb == "install", verb
 extras = tomllib.loads(pathlib.Path("pyproject.toml").read_text())["project"]["optional-dependencies"]
-known = {re.split(r"[<>=\\[]", line)[0].lower() for lines in extras.values() for line in lines} | {"mlflow", "six"}
+known = {re.split(r"[<>=\\[]", line)[0].lower() for lines in extras.values() for line in lines}
+known |= {"kaggle", "mlflow", "six"}
 while words:
     word = words.pop(0)
     if word in ("-r", "-c"):

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from hw8.models import create_model, recogniser
 from hw8.models.classifier import near_misses
-from hw8.models.losses import LOSSES, objective, reconstruction_loss
+from hw8.models.losses import LOSSES, objective, selection_loss
 from hw8.models.output import Output
 from hw8.models.transformations import DAMAGES, QUARTERS, Transformed, parameter_names
 
@@ -201,7 +201,7 @@ def test_the_objective_adds_all_terms_and_the_best_epoch_looks_at_the_reconstruc
     x = torch.zeros(2, 1, 2, 2)
     output = Output(x + 0.5, torch.zeros(2, 1), {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor([10.0, 20.0])})
     assert objective("mse", output, x).tolist() == [11.25, 22.25]
-    assert reconstruction_loss("mse", output, x).tolist() == [0.25, 0.25]
+    assert selection_loss("mse", output, x).tolist() == [0.25, 0.25]
     bare = output._replace(recon_NCHW=None)
     assert objective("mse", bare, x).tolist() == [11, 22]
-    assert reconstruction_loss("mse", bare, x).tolist() == [11, 22]
+    assert selection_loss("mse", bare, x).tolist() == [11, 22]

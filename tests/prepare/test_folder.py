@@ -20,7 +20,7 @@ from hw8.config.presets import changed, load_preset
 from hw8.data import pictures
 from hw8.data.arrays import open_images
 from hw8.data.labels import read_labels
-from hw8.data.pictures import read_picture, squared
+from hw8.data.pictures import read_picture, resized_to_square
 from hw8.prepare.files import FILES
 from hw8.prepare.folder import prepare, report
 from hw8.prepare.settings import Preparation
@@ -547,7 +547,7 @@ def test_the_lists_say_which_picture_each_image_is(root, out):
         assert [row[0] for row in rows[1:]] == [str(number) for number in range(len(images))]
         for image_HWC, (_, name) in zip(images, rows[1:], strict=True):
             with Image.open(root / name) as picture:
-                alone = squared(picture.convert("RGB"), QUICK.side, "centre")
+                alone = resized_to_square(picture.convert("RGB"), QUICK.side, "centre")
             assert (image_HWC == alone).all(), name
     assert not any(
         name == "normal/05.png" for part in ("training", "testing") for _, name in table(out / f"{part}_files.csv")

@@ -24,7 +24,7 @@ def main() -> None:
     expected = gradients(alone, x_NCHW, 13)
     job = processes()
     synchronise_norms(shared)
-    mine = torch.arange(13).tensor_split(job.count)[job.rank]
+    mine = torch.arange(13).tensor_split(job.world_size)[job.rank]
     total = job.all_reduce(gradients(shared, x_NCHW[mine], 13))
     torch.testing.assert_close(total, expected, rtol=1e-4, atol=1e-6)  # the last Tanh is float32
     for (name, buffer), other in zip(shared.named_buffers(), alone.buffers(), strict=True):

@@ -3,7 +3,7 @@ import itertools
 import pytest
 
 from hw8.config import TrainConfig
-from hw8.models.averaging import averaging_decay
+from hw8.training.averaging import averaging_decay
 from hw8.training.schedule import learning_rate, with_enough_steps
 
 CONFIG = TrainConfig(lr=1.0, warmup_share=0.1, final_lr_share=0.02)

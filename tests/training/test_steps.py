@@ -18,12 +18,12 @@ from hw8.data.loader import mirrored_rows
 from hw8.data.sources import open_source
 from hw8.data.splits import split_rows
 from hw8.models import create_model
-from hw8.models.averaging import averaging_decay, update_average
-from hw8.models.losses import reconstruction_loss
+from hw8.models.losses import selection_loss
 from hw8.models.output import Model
 from hw8.runs import train as session
 from hw8.training import distributed
 from hw8.training import step as step_module
+from hw8.training.averaging import averaging_decay, update_average
 from hw8.training.checkpoint import TrainingState
 from hw8.training.loop import Trainer
 from hw8.training.optimizers import AdamW
@@ -184,7 +184,7 @@ def test_the_held_out_loss_is_that_of_the_averaged_weights(trainer):
     rows = trainer.splits.development
     x_NCHW = to_pixels(torch.from_numpy(trainer.images.read(rows)))
     with torch.no_grad():
-        expected = reconstruction_loss("mse", trainer.state.average(x_NCHW), x_NCHW).mean()
+        expected = selection_loss("mse", trainer.state.average(x_NCHW), x_NCHW).mean()
     assert trainer._held_out_loss() == pytest.approx(expected.item(), rel=1e-5)
 
 
@@ -245,14 +245,14 @@ def test_processes_share_the_buffers_that_are_learned_and_no_others(monkeypatch)
             self.register_buffer("noise_D", torch.ones(2), persistent=False)
 
     shared: list[torch.Tensor] = []
-    monkeypatch.setattr(distributed, "processes", lambda: Job(count=2))
+    monkeypatch.setattr(distributed, "processes", lambda: Job(world_size=2))
     model = Small()
-    assert distributed.exchange(model, torch.tensor(3.0), stop=True) == (3, True)
+    assert distributed.all_reduce_gradients(model, torch.tensor(3.0), stop=True) == (3, True)
     assert [id(buffer) for buffer in shared] == [id(model.codebook_KD)]
 
 
 def test_a_batch_that_leaves_a_process_without_an_image_is_refused(trainer, monkeypatch):
-    monkeypatch.setattr(session, "processes", lambda: Processes(count=3))
+    monkeypatch.setattr(session, "processes", lambda: Processes(world_size=3))
     cpu = torch.device("cpu")
     with pytest.raises(InputError, match="2 images in a batch cannot be shared by 3 processes"):
         session._check_trainable(changed(trainer.config, train={"batch_size": 2}), 320, cpu)

@@ -115,7 +115,7 @@ def test_a_start_that_fails_at_the_first_process_fails_in_all(quick, tmp_path, m
         def broadcast(self, value):
             return (None, InputError("--tracker wandb: cannot start")) if value == (None, None) else value
 
-    monkeypatch.setattr(tracker, "processes", lambda: Second(rank=1, count=2))
+    monkeypatch.setattr(tracker, "processes", lambda: Second(rank=1, world_size=2))
     monkeypatch.setattr(tracker, "_started", lambda *_: pytest.fail("only the first has a tracker"))
     with (
         pytest.raises(InputError, match="cannot start"),
