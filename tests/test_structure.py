@@ -16,7 +16,7 @@ APPLICATIONS = {
     "oneclass": (),
     "report": ("compare",),
     "explorer": ("report",),
-    "detector": (),
+    "detector": ("prepare",),  # whether a folder holds normal pictures only
     "export": (),
     "kaggle": (),
     "prepare": (),

@@ -60,10 +60,15 @@ def read_picture(path: Path, side: int, channels: int, crop: Crop) -> np.ndarray
             raise InputError("an empty file" if not size else f"over {LARGEST_BYTES:,} bytes")
         # Opened as a file: given a path, Pillow maps some TIFF files into memory, and then turns them wrongly.
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as picture:
-            _check_size(picture)
-            with _alone if math.prod(picture.size) > ALONE_PIXELS else contextlib.nullcontext():
-                picture.draft(None, (GAP * side, GAP * side))  # a JPEG decodes to a half, a quarter or an eighth
-                return resized_to_square(_shrunk(picture, side, channels), side, crop)
+            return square_image(picture, side, channels, crop)
+
+
+def square_image(picture: Image.Image, side: int, channels: int, crop: Crop) -> np.ndarray:
+    """An opened picture as `read_picture` returns it: the same pixels, wherever it was opened from."""
+    _check_size(picture)
+    with _alone if math.prod(picture.size) > ALONE_PIXELS else contextlib.nullcontext():
+        picture.draft(None, (GAP * side, GAP * side))  # a JPEG decodes to a half, a quarter or an eighth
+        return resized_to_square(_shrunk(picture, side, channels), side, crop)
 
 
 @contextlib.contextmanager

@@ -2,8 +2,10 @@
 
 import math
 import os
+import warnings
 from collections.abc import Iterable
 from numbers import Integral, Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +16,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from hw8.config import RunConfig
 from hw8.config.presets import DEFAULT_PRESET
 from hw8.data.arrays import SIDE_STEP, Images
-from hw8.data.picture_folder import named_pictures, read_images
+from hw8.data.picture_folder import find_pictures, named_pictures, read_images
 from hw8.data.rows import Layout, checked_shape
 from hw8.data.splits import LEAST_HELD_OUT, Splits
 from hw8.detector import run
 from hw8.detector.explanation import Explanation
+from hw8.prepare.layout import check_all_normal
 from hw8.scoring.tails import ALPHA
 
 if TYPE_CHECKING:
@@ -134,12 +137,15 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         self.crop = crop
         self.verbose = verbose
 
-    def fit(self, X: Any, y: object = None) -> "AnomalyDetector":  # noqa: ARG002 (scikit-learn passes it)
-        """Learn what normal images look like; `y` is ignored.
+    def fit(self, X: Any, y: object = None) -> "AnomalyDetector":
+        """Learn what normal images look like; `y` is ignored, with a warning if its labels differ.
 
-        Raises ValueError for fewer than 4 images, for values that are not finite, for images that are not square or
-        that the preset cannot take, and for bad parameters. Warns of sets too small for `contamination`.
+        Raises ValueError for a folder of pictures that are not all normal, for fewer than 4 images, for values that are
+        not finite, for images that are not square or that the preset cannot take, and for bad parameters. Warns of sets
+        too small for `contamination`.
         """
+        if y is not None and len(np.unique(np.asarray(y))) > 1:
+            warnings.warn("y is ignored: all images of X are taken as normal; give only the normal ones", stacklevel=2)
         level, seed, declared = self._level(), self._seed(), self._declared_shape()
         rows_ND, shape = self._rows(X, reset=True)
         layout = Layout.of(rows_ND, shape or declared, SIDE_STEP)
@@ -173,6 +179,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         """
         import pandas as pd
 
+        X = _listed(X)
         score_N = -self.score_samples(X)
         index = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(score_N))
         if ids is None:
@@ -223,8 +230,10 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
     def _rows(self, X: Any, reset: bool) -> tuple[np.ndarray, tuple[int, ...] | None]:
         """X as checked rows of numbers (N, D), and the shape of its images if X has one."""
-        shape = None
+        shape, X = None, _listed(X)
         if _names_pictures(X):
+            if reset and isinstance(X, str | os.PathLike) and Path(X).is_dir():
+                check_all_normal(find_pictures(Path(X)))
             side, channels = (64, 3) if reset else (self.layout_.side, self.layout_.channels)
             X = read_images(X, side, channels, self.crop)  # type: ignore[arg-type]  # which checks the name
         if isinstance(X, list | tuple):
@@ -313,6 +322,12 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         trained, count = self._trained, len(array_NHWC)
         rows = np.pad(np.arange(count), (0, -count % trained.scorer.batch_size))
         return Images(array_NHWC, trained.config.data.crop, "X"), rows
+
+
+def _listed(X: Any) -> Any:
+    """X, as a list if it is an array or a Series of names."""
+    names = getattr(X, "ndim", 0) == 1 and len(X) and all(isinstance(name, str | os.PathLike) for name in X)
+    return list(X) if names else X
 
 
 def _names_pictures(X: Any) -> bool:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from hw8.base.errors import InputError
 from hw8.data.picture_folder import CONVERT, UNREAD
-from hw8.data.pictures import CROPS, FORMATS, decoding, flattened, resized_to_square
+from hw8.data.pictures import CROPS, FORMATS, decoding, square_image
 
 # Chosen by hand: photographs of most cameras are smaller, and decoding a picture at the limit takes half a gigabyte.
 LARGEST_BYTES = 20_000_000
@@ -36,11 +36,11 @@ def read_upload(content: bytes, name: str, side: int, channels: int, crop: str =
         raise InputError("an empty file")
     try:
         with decoding(LARGEST_PIXELS):
-            picture = Image.open(io.BytesIO(content), formats=(*FORMATS, "PPM"))
+            picture = Image.open(io.BytesIO(content), formats=FORMATS)
             if picture.width * picture.height > LARGEST_PIXELS:
                 size = f"{picture.width:,} x {picture.height:,} pixels"
                 raise InputError(f"{size}, over {LARGEST_PIXELS:,} together; make the picture smaller")
-            return resized_to_square(flattened(picture, channels), side, crop)
+            return square_image(picture, side, channels, crop)
     except InputError as error:
         remedy = REMEDIES.get(str(error))
         raise InputError(f"{error}; {remedy}" if remedy else str(error)) from None

@@ -18,11 +18,15 @@ NORMAL_FOLDERS = frozenset({NORMAL, "good"})
 ANOMALY_FOLDER = "anomaly"
 # Folders whose pictures are hardly normal ones to train on, by the names that inspection sets give them.
 SUSPICIOUS_FOLDERS = frozenset(
-    ["test", "ground_truth", "anomalies", "abnormal", "bad", "defect", "defects", "defective", "faulty", "ng", "nok"]
-)
+    ["test", "ground_truth", "anomaly", "anomalies", "anomalous", "abnormal", "bad", "broken", "defect", "defects",
+     "defective", "faulty", "ng", "nok"]
+)  # fmt: skip
+# Folders beside the normal one that are no kind of anomaly: other parts of the set, and masks.
+NO_KINDS = frozenset(["train", "val", "valid", "validation", "test", "ground_truth", "mask", "masks"])
 # Of the normal pictures, held back to be told from anomalies; a fifth is customary. A smaller share makes ROC-AUC
 # uncertain, a larger one leaves less to train on.
 TEST_SHARE = 0.2
+EXAMPLES = 5  # folders that a line names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,8 +88,10 @@ def recognise(folder: PictureFolder) -> Parts:
         return _by_folder(folder, "test/: folders of normal pictures and of anomalies", True)
     if {"train", "test"} <= tops:
         raise folder.refusal(f"has train/ and test/, but no pictures in train/{NORMAL}/; move the normal ones there")
-    if tops & NORMAL_FOLDERS:
+    if tops & NORMAL_FOLDERS and (ANOMALY_FOLDER in tops or not tops - NORMAL_FOLDERS - NO_KINDS):
         return _by_folder(folder, f"{NORMAL}/ and {ANOMALY_FOLDER}/: folders of pictures by kind", False)
+    if tops & NORMAL_FOLDERS:
+        return _by_folder(folder, "a folder of normal pictures, and beside it one for each kind of anomaly", False)
     if ANOMALY_FOLDER in tops:
         raise folder.refusal(f"has {ANOMALY_FOLDER}/, but no pictures in {NORMAL}/; move the normal ones there")
     folders = [{word.lower() for word in name.split("/")[:-1]} for name in folder.names]
@@ -96,16 +102,31 @@ def recognise(folder: PictureFolder) -> Parts:
             f"pictures to {NORMAL}/ and anomalies to {ANOMALY_FOLDER}/KIND/, prepare one object at a time, or give "
             "`unlabelled` to score them all"
         )
-    return Parts(folder, "plain folder: every picture is taken as normal", folder.names, [])
+    counts = Counter(name.partition("/")[0] if "/" in name else "." for name in folder.names)
+    layout = "plain folder: every picture is taken as normal"
+    if len(counts) > 1:
+        some = ", ".join(f"{top} {count:,}" for top, count in list(counts.items())[:EXAMPLES])
+        layout += f", in {len(counts):,} folders ({some}{', ...' * (len(counts) > EXAMPLES)})"
+    return Parts(folder, layout, folder.names, [])
+
+
+def check_all_normal(folder: PictureFolder) -> None:
+    """Raise InputError unless every picture is taken as normal: the folder has no layout of normal ones and others."""
+    parts = recognise(folder)
+    if parts.testing or len(parts.training) < len(folder.names):
+        raise InputError(f"{folder.root}: has {parts.layout}; give the folder of the normal pictures alone")
 
 
 def _by_folder(folder: PictureFolder, layout: str, has_parts: bool) -> Parts:
     """Group pictures by the subfolders they are in, below train/ and test/ if the folder `has_parts`."""
     parts = Parts(folder, layout, [], [])
+    tops = {name.partition("/")[0].lower() for name in folder.names}
+    siblings_are_kinds = not has_parts and ANOMALY_FOLDER not in tops
     for name in folder.names:
         *subfolders, _ = name.split("/")
         part = subfolders.pop(0).lower() if has_parts and subfolders else ""
-        kind = _kind(folder, subfolders, any_is_kind=part == "test")
+        is_other = siblings_are_kinds and bool(subfolders) and subfolders[0].lower() in NO_KINDS
+        kind = _kind(folder, subfolders, any_is_kind=part == "test" or (siblings_are_kinds and not is_other))
         if kind is None or part not in ("", "train", "test") or (part == "train" and kind != NORMAL):
             hint = "" if has_parts else f": normal pictures belong in {NORMAL}/, anomalies in {ANOMALY_FOLDER}/KIND/"
             folder.skipped[name] = f"in no folder of the layout{hint}"

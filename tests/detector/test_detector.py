@@ -476,6 +476,33 @@ def test_pictures_are_cropped_alike_in_fit_and_score(tmp_path):
     assert not np.allclose(padded.score_samples(tmp_path), centred.score_samples(tmp_path))
 
 
+def test_a_folder_that_holds_anomalies_is_refused(tmp_path):
+    pixels_HW3 = np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8)
+    for name in ("train/good/a.png", "test/good/b.png", "test/hole/c.png", "ground_truth/hole/c.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels_HW3).save(tmp_path / name)
+    with pytest.raises(ValueError, match="has train/ and test/: .*; give the folder of the normal pictures alone"):
+        AnomalyDetector(TINY, epochs=1).fit(tmp_path)
+    with pytest.raises(ValueError, match="minimum of 4 is required"):
+        AnomalyDetector(TINY, epochs=1).fit(tmp_path / "train")
+
+
+def test_names_of_pictures_may_stand_in_an_array_or_a_series(tmp_path):
+    for number in range(24):
+        pixels_HW3 = np.random.default_rng(number).integers(0, 255, (16, 16, 3), np.uint8)
+        Image.fromarray(pixels_HW3).save(tmp_path / f"{number:02d}.png")
+    names = sorted(map(str, tmp_path.iterdir()))
+    detector = AnomalyDetector(TINY, epochs=1).fit(np.array(names))
+    expected = detector.score_samples(names)
+    np.testing.assert_array_equal(detector.score_samples(pd.Series(names)), expected)
+    assert detector.score_frame(pd.Series(names[:3]))["ID"].tolist() == names[:3]
+
+
+def test_labels_that_differ_are_ignored_with_a_warning(grey):
+    with pytest.warns(UserWarning, match="y is ignored: all images of X are taken as normal"):
+        AnomalyDetector(TINY, epochs=1).fit(grey[:24], np.repeat([1, -1], 12))
+
+
 def test_small_sets(grey):
     detector = AnomalyDetector(TINY, epochs=1)
     with pytest.raises(ValueError, match="minimum of 4 is required"):

@@ -27,13 +27,22 @@ def gradient(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.linspace(0, 255, width * height).reshape(height, width).astype(np.uint8)).convert("RGB")
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 200), (64, 64), (1000, 10), (640, 480)])
+@pytest.mark.parametrize("size", [(4, 4), (5, 200), (64, 64), (1000, 10), (640, 480)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_any_size_becomes_the_runs_own(size, channels):
     found = read(file_of(gradient(*size)), 32, channels)
     assert found.shape == (32, 32, channels)
     assert found.dtype == np.uint8
     assert found.flags.writeable, "PyTorch warns of others"
+
+
+def test_the_same_pixels_as_prepare_data_makes(tmp_path):
+    for form in ("JPEG", "PNG"):
+        content = file_of(gradient(2400, 1800), form)
+        (tmp_path / "large").write_bytes(content)
+        np.testing.assert_array_equal(read(content, 64, 3), read_picture(tmp_path / "large", 64, 3, "centre"))
+    with pytest.raises(InputError, match="under 4 pixels a side"):
+        read(file_of(gradient(3, 200)), 32, 3)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "I;16", "I", "F", "YCbCr"])

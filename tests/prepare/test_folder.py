@@ -120,6 +120,26 @@ def test_folders_of_normal_pictures_and_of_anomalies(root, out):
     assert test != sorted(test), "the order is shuffled"
 
 
+@pytest.mark.parametrize("normal", ["good", "NORMAL"])
+def test_folders_beside_the_normal_one_are_kinds_of_anomaly(root, out, normal):
+    fill(root, *numbered(30, f"{normal}/{{:03d}}.png"), "bad/x.png", "scratch/deep/y.png")
+    fill(root, "ground_truth/z.png", "val/w.png", "top.png", start=100)
+    parts = prepare(root, out, QUICK)
+    assert parts.kinds == {"normal": 6, "bad": 1, "scratch": 1}
+    assert skipped(out).keys() == {"ground_truth/z.png", "val/w.png", "top.png"}
+
+
+def test_normal_and_anomalous_folders_one_level_deeper_are_not_all_normal(root, out):
+    fill(root, *numbered(30, "data/normal/{:03d}.png"), "data/anomaly/x.png")
+    assert "folders named anomaly; move normal pictures to normal/" in refused(root, out)
+
+
+def test_folders_that_are_all_taken_as_normal_are_named(root, out):
+    fill(root, *numbered(30, "front/{:03d}.png"), "back/x.png", "y.png")
+    line = report(prepare(root, out, QUICK), out, QUICK)
+    assert "every picture is taken as normal, in 3 folders (back 1, front 30, . 1)" in line
+
+
 def test_an_anomaly_in_no_folder_of_a_kind_is_an_anomaly(root, out):
     fill(root, *numbered(30, "normal/{:03d}.png"), "anomaly/x.png")
     assert prepare(root, out, QUICK).kinds == {"normal": 6, "anomaly": 1}
