@@ -25,6 +25,10 @@ class InputError(ValueError):
         self.choices = tuple(choices)
 
 
+class TrainingFailed(InputError):
+    """A training that cannot succeed with its settings and images; its run says so instead of scoring."""
+
+
 class Interrupted(Exception):
     """Stopped by the user or the system with the work saved; the message says how to resume (exit code 130)."""
 

@@ -3,6 +3,7 @@
 # ruff: noqa: E501 (one line per command)
 
 import importlib
+import sys
 
 # What `hw8 --help` lists: written here, since importing every module for its first line would take seconds.
 # A test compares these with the first lines of the modules.
@@ -30,6 +31,17 @@ COMMANDS = {
 
 def run(name: str) -> None:
     """Call a command with this process's command line, and exit with its code (see `hw8.commands.exit_codes.run`)."""
-    from hw8.commands import exit_codes
+    try:
+        from hw8.commands import exit_codes
 
-    exit_codes.run(importlib.import_module(f"hw8.commands.{name}").main)
+        main = importlib.import_module(f"hw8.commands.{name}").main
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "hw8":
+            raise
+        hint = "activate the environment (. .venv/bin/activate), or pip install -r requirements.txt"
+        print(f"error: {error.name} is not installed for {sys.executable}; {hint}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    exit_codes.run(main)

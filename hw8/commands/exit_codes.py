@@ -1,6 +1,7 @@
 """How a command ends: its exit code and, where it fails, one line on standard error."""
 
 import errno
+import io
 import logging
 import os
 import re
@@ -30,9 +31,14 @@ def run(command: Callable[[], None]) -> None:
     handler.setFormatter(_Spelled("%(message)s"))
     logging.basicConfig(handlers=[handler])
     logging.getLogger("hw8").setLevel(level)  # of other libraries, warnings only
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may have characters that a terminal has not
+        sys.stdout.reconfigure(errors="backslashreplace")
     warnings.filterwarnings("ignore", module=r"PIL\.")  # about odd pictures; those that cannot be read have a reason
     # torchrun ends the others with SIGTERM once a process is gone; unhandled, it would cut off the line that says why.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A terminal that is closed ends its commands as SIGTERM does, with the work saved, unless nohup keeps them running.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     try:
         command()
         sys.stdout.flush()

@@ -79,6 +79,26 @@ class Source:
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
+    def check_tables(self, training: Images) -> None:
+        """Look, before hours of training, at what is read only after them.
+
+        Raises InputError if the names beside the training images are not theirs. The log says if the test images or
+        their labels could not be used with a run that is trained on these.
+        """
+        self.file_names(TRAINING_FILES, len(training))
+        if not self.has_test_set:
+            return
+        try:
+            test = self.testing()
+            shapes = [images.array_NHWC.shape[1:] for images in (training, test)]
+            if shapes[0] != shapes[1]:
+                raise InputError(f"{test.name}: images of {shapes[1]}, but those to train on have {shapes[0]}")
+            # A line for each image: only otherwise the table is read, which takes a third of a second to begin.
+            if self.labels_file.exists() and self.labels_file.read_bytes().count(b"\n") != len(test) + 1:
+                self.labels(len(test))
+        except InputError as error:
+            log.warning("Warning:  the test set cannot be used: %s", error)
+
     def file_names(self, table: str, count: int) -> list[str] | None:
         """The pictures that `count` images were made of, from TRAINING_FILES or TESTING_FILES; None without that file.
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from hw8.base.device import channels_last, choose_device, choose_precision
-from hw8.base.errors import InputError, command
+from hw8.base.errors import InputError, TrainingFailed, command
 from hw8.base.interrupts import stopping_as_interrupted
 from hw8.base.lock import locked
 from hw8.base.memory import keep_memory
@@ -79,11 +79,14 @@ def resume_run(path: Path, settings: RunConfig | None = None) -> FinishedTrainin
     """Resume an interrupted run; it ends in the weights that it would have had.
 
     `settings` are those on the command line, which must be the run's own except for the tracker, so that a run can be
-    resumed without a service that is gone, and the number of threads. Raises InputError or Interrupted.
+    resumed without a service that is gone, the number of threads, and where its images are. Raises InputError, also if
+    these are other images, or Interrupted.
     """
     folder, config = RunFolder.open(path)
     if settings is not None:
-        config = dataclasses.replace(config, tracker=settings.tracker, threads=settings.threads)
+        config = changed(
+            config, tracker=settings.tracker, threads=settings.threads, data={"source": settings.data.source}
+        )
         _check_unchanged(settings, config, path)
     source = open_source(config.data.source)
     with computing_threads(config.threads) as threads:
@@ -102,6 +105,7 @@ def _train(
     """The whole story of a run, in a new folder or in a `saved` one."""
     started = time.monotonic()
     images = source.training(config.data.crop)
+    source.check_tables(images)
     splits = split_rows(len(images), config.data)
     config = changed(adapt_to_alignment(config, images, splits), threads=torch.get_num_threads())
     if minutes is not None:
@@ -112,7 +116,7 @@ def _train(
         try:
             fit(trainer, folder)
             run = calibrate(trainer)
-        except InputError as error:  # a loss that is not finite or does not move, or scores that rank nothing
+        except TrainingFailed as error:  # a loss that is not finite or does not move, or scores that rank nothing
             folder.write_summary(described(trainer) | {"failed": str(error)})
             raise
         folder.save_model(run.to_bytes())  # before the measurement: a run that is stopped there can score
@@ -159,8 +163,10 @@ def _in_folder(
                 folder.begin(config)
             elif processes().broadcast(folder.resume_file.exists()):
                 trainer.state.load(folder.resume_file)
+            elif folder.is_finished():
+                raise InputError(f"{folder.path}: is finished, and its resume.pt is gone; train a new run")
             if saved is not None:
-                folder.record_threads(torch.get_num_threads())
+                folder.record(torch.get_num_threads(), config.data.source)
             tracker.remember()
             trainer.folder, trainer.tracker = folder, tracker
             resume = command("train", "--resume", folder.path)
@@ -255,24 +261,31 @@ def calibrate(trainer: Trainer) -> TrainedRun:
     if scoring.fit_on == "training":
         reference = scorer.table(images, reference_rows(splits), label=label)
         in_reference_C = np.isin(splits.calibration, reference_rows(splits))
-    calibration = Calibration.fit(table, scoring, reference, in_reference_C)
-    fit = calibration.fits.get(scoring.score)
-    # Where each image has copies among those that it is compared with, all distances are 0, and rightly so.
-    if fit is None or not len(fit.reference_RD) or (fit.reference_RD == fit.reference_RD[0]).all():
-        check_scores(calibration.scores(table)[scoring.score], trainer.name, "calibration")
+    try:
+        calibration = Calibration.fit(table, scoring, reference, in_reference_C)
+        fit = calibration.fits.get(scoring.score)
+        # Where each image has copies among those that it is compared with, all distances are 0, and rightly so.
+        if fit is None or not len(fit.reference_RD) or (fit.reference_RD == fit.reference_RD[0]).all():
+            check_scores(calibration.scores(table)[scoring.score], trainer.name, "calibration")
+    except InputError as error:
+        raise TrainingFailed(str(error)) from None
     appearance = Appearance.of(images, splits)
     needed = scorer.with_evidence(scoring.evidence_names)
     return TrainedRun(trainer.folder, trainer.config, needed, calibration, appearance, images.side, images.channels)
 
 
 def _best_model(trainer: Trainer) -> Model:
-    """The averaged weights of the best epoch, as the first process saved or kept them."""
+    """The averaged weights of the best epoch, as the first process saved or kept them.
+
+    Raises InputError if their file is gone or damaged.
+    """
     if trainer.folder is None:
         assert trainer.best is not None  # noqa: S101 (every training has an epoch)
         return trainer.best
-    job = processes()
-    best = trainer.folder.load_model(trainer.config).model if job.is_main else copy.deepcopy(trainer.state.average)
-    best.load_state_dict(job.broadcast(best.state_dict()))
+    folder, best = trainer.folder, copy.deepcopy(trainer.state.average)
+    if not folder.model_file.exists():
+        raise InputError(f"{folder.model_file}: is gone, and with it the best weights; train a new run")
+    best.load_state_dict(processes().on_rank_0(lambda: folder.load_model(trainer.config).model.state_dict()))
     return best
 
 

@@ -11,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 from hw8.base.device import autocast
-from hw8.base.errors import InputError, Interrupted, command
+from hw8.base.errors import InputError, Interrupted, TrainingFailed, command
 from hw8.base.interrupts import stop_signals
 from hw8.base.processes import processes
 from hw8.base.progress import progress_bar
@@ -142,7 +142,7 @@ class Trainer:
             self.state.progress.skipped_steps += int((~norms.isfinite()).sum())
             norms = norms.where(norms.isfinite(), 0.0)
         if not bool(torch.isfinite(losses).all() and torch.isfinite(norms).all()):
-            raise InputError(
+            raise TrainingFailed(
                 f"{self.name}: the loss is no longer a finite number at step "
                 f"{self.state.progress.step:,}; the steps since the last saving are lost; "
                 f"train again with a lower `lr` (now {self.config.train.lr:g}) or with `precision` fp32"
@@ -178,7 +178,7 @@ class Trainer:
         self._add_elapsed_time()
         progress.epoch_seconds = 0.0
         if self.threads.adapt(self.images_since_adapt) and self.folder is not None:
-            self.folder.record_threads(torch.get_num_threads())
+            self.folder.record(torch.get_num_threads(), self.config.data.source)
         self.images_since_adapt = 0
 
     def save(self) -> None:
@@ -257,11 +257,11 @@ class Trainer:
         return float(self.job.all_reduce(total)) / len(rows)
 
     def _check_it_learns(self, row: Row) -> None:
-        """Stop a training that cannot succeed. Raises InputError."""
+        """Stop a training that cannot succeed. Raises TrainingFailed."""
         progress, lr = self.state.progress, self.config.train.lr
         if not math.isfinite(row["held_out_loss"]):
             problem = f"the held-out loss is not finite after epoch {row['epoch']}"
-            raise InputError(f"{self.name}: {problem}; train again with a lower `lr`")
+            raise TrainingFailed(f"{self.name}: {problem}; train again with a lower `lr`")
         first, sums, still = progress.history[0]["held_out_loss"], progress.epoch_sums, ""
         if sums["steps"] > 1 and sums["highest"] - sums["lowest"] <= STILL * abs(sums["highest"]):
             still = f"the training loss is {sums['highest']:.6g} in every step of epoch {row['epoch']}"
@@ -269,7 +269,7 @@ class Trainer:
             still = f"the held-out loss has not moved from {first:.6g} in {len(progress.history)} epochs"
         if still:
             advice = f"try another `lr` (now {lr:g}), `loss` or `model`"
-            raise InputError(f"{self.name}: {still}; the model does not learn: {advice}")
+            raise TrainingFailed(f"{self.name}: {still}; the model does not learn: {advice}")
 
     @torch.no_grad()
     def _pictures(self) -> torch.Tensor:

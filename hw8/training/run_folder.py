@@ -15,6 +15,7 @@ from hw8.base.files import atomic_write, read_text, write_text
 from hw8.base.lock import is_left_over
 from hw8.base.processes import processes
 from hw8.config import RUNS, RunConfig, read_config, to_yaml
+from hw8.config.presets import changed
 from hw8.models import Model, create_model
 
 SHOWN = 3  # runs that a message names
@@ -55,11 +56,16 @@ class RunFolder:
         processes().on_rank_0(self.check_empty)
         write_text(self.config_file, to_yaml(config))
 
-    def record_threads(self, number: int) -> None:
-        """Record in config.yaml that the run continues with this number of threads."""
+    def record(self, threads: int, source: str | None) -> None:
+        """Record in config.yaml that the run continues with this number of threads, on its images in this place."""
         config = read_config(self.config_file)
-        if config.threads != number and processes().is_main:
-            write_text(self.config_file, to_yaml(dataclasses.replace(config, threads=number)))
+        continued = changed(config, threads=threads, data={"source": source})
+        if continued != config and processes().is_main:
+            write_text(self.config_file, to_yaml(continued))
+
+    def is_finished(self) -> bool:
+        """Whether the run was trained and measured."""
+        return "held_out" in _read_summary(self.summary_file)
 
     def remove_empty(self) -> None:
         """Remove the folder if nothing was written."""
@@ -186,8 +192,9 @@ def newest_run(runs: Path = RUNS) -> Path:
 
 
 def finished_runs(runs: Path = RUNS) -> list[Path]:
-    """Return the finished runs that did not fail, the newest first."""
-    summaries = sorted(runs.glob("*/summary.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    """Return the finished runs that did not fail, also those of a comparison or another subfolder, the newest first."""
+    summaries = [*runs.glob("*/summary.json"), *runs.glob("*/*/summary.json")]
+    summaries.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     return [path.parent for path in summaries if "failed" not in _read_summary(path)]
 
 

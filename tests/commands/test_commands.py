@@ -6,8 +6,10 @@ import logging
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -233,6 +235,30 @@ def test_only_errors_of_files_and_of_the_output_are_one_line(monkeypatch):
     monkeypatch.setattr(exit_codes.signal, "signal", lambda *_: None)
     with pytest.raises(OSError, match="could not get source code"):
         exit_codes.run(fail)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no terminals that hang up")
+def test_a_closed_terminal_stops_a_command_as_sigterm_does(monkeypatch):
+    from hw8.commands import exit_codes
+
+    monkeypatch.setattr(exit_codes, "leave", lambda: None)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        with pytest.raises(SystemExit) as end:
+            exit_codes.run(lambda: os.kill(os.getpid(), signal.SIGHUP) or time.sleep(5))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert end.value.code == 130
+
+
+def test_without_the_environment_a_line_says_how_to_activate_it(tmp_path):
+    """With neither site-packages nor an installed hw8, as the system's own Python has."""
+    command = [sys.executable, "-S", "-E", str(ROOT / "scripts" / "train.py")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert re.fullmatch(r"error: \w+ is not installed for \S+; activate the environment .*\n", done.stderr), done.stderr
 
 
 def test_no_message_spells_a_script_by_hand():

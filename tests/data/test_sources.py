@@ -41,5 +41,24 @@ def test_labels_that_do_not_match_the_images(demo, tmp_path):
         source.labels(119)
 
 
+def test_what_is_read_after_a_training_is_looked_at_before_it(small, tmp_path, caplog):
+    for name in ("trainingset.npy", "testingset.npy", "testing_labels.csv"):
+        (tmp_path / name).write_bytes((small / name).read_bytes())
+    source = open_source(str(tmp_path))
+    training = source.training()
+    source.check_tables(training)
+    assert not caplog.text
+    (tmp_path / "testing_labels.csv").write_text("ID,label\n0,0\n1,1\n")
+    source.check_tables(training)
+    assert "Warning:  the test set cannot be used: " in caplog.text
+    assert "labels 2 images, but the test set has 120" in caplog.text
+    np.save(tmp_path / "testingset.npy", np.zeros((5, 8, 8, 1), np.uint8))
+    source.check_tables(training)
+    assert f"images of (8, 8, 1), but those to train on have {training.array_NHWC.shape[1:]}" in caplog.text
+    (tmp_path / "training_files.csv").write_text("ID,file\n0,a.png\n")
+    with pytest.raises(InputError, match="names 1 pictures, but there are 400 images"):
+        source.check_tables(training)
+
+
 def test_labels_may_be_unknown(tmp_path):
     assert open_source(str(tmp_path)).labels(3) is None

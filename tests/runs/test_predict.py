@@ -212,6 +212,9 @@ def test_the_newest_run_is_the_default(tmp_path):
         (tmp_path / name / "summary.json").write_text("{}")
         os.utime(tmp_path / name / "summary.json", (1e9 - age, 1e9 - age))
     assert newest_run(tmp_path).name == "new"
+    (tmp_path / "baseline" / "boss_quick").mkdir(parents=True)
+    (tmp_path / "baseline" / "boss_quick" / "summary.json").write_text("{}")
+    assert newest_run(tmp_path).name == "boss_quick", "of a subfolder too"
     with pytest.raises(InputError, match=r"no finished run in .*train one first"):
         newest_run(tmp_path / "new")
 

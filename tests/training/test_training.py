@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import json
 import os
 import pickle
 import shutil
@@ -261,6 +262,29 @@ def test_resume_refuses_other_settings_and_other_data(quick, whole, tmp_path):
     (tmp_path / "run" / "config.yaml").write_text(config)
     with pytest.raises(InputError, match="was trained on other images than these"):
         resume_run(tmp_path / "run")
+
+
+def test_a_run_whose_images_moved_resumes_where_they_are_now(quick, whole, tmp_path, stop_at):
+    stop_at(7, signal.SIGINT)
+    with pytest.raises(Interrupted):
+        train_run(quick, tmp_path / "run")
+    shutil.copytree(quick.data.source, tmp_path / "moved")
+    resume_run(tmp_path / "run", changed(quick, data={"source": str(tmp_path / "moved")}))
+    assert weights(tmp_path / "run") == weights(whole)
+    assert read_config(tmp_path / "run" / "config.yaml").data.source == str(tmp_path / "moved")
+
+
+def test_a_finished_run_that_lacks_a_file_stays_as_it_is(whole, tmp_path):
+    for name, words in (("resume.pt", "is finished, and its resume.pt is gone"), ("model.safetensors", "is gone, and")):
+        run = tmp_path / name
+        shutil.copytree(whole, run)
+        (run / name).unlink()
+        before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+        with pytest.raises(InputError, match=words):
+            resume_run(run)
+        after = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+        assert before == {key: value for key, value in after.items() if key in before}
+        assert "failed" not in json.loads((run / "summary.json").read_text())
 
 
 class Bomb:
