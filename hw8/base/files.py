@@ -77,12 +77,17 @@ def check_replaceable(path: Path, setting: str, header: str) -> None:
 
     An empty file may be replaced.
     """
-    if not path.is_file():
-        return
-    with path.open("rb") as file:
-        first = file.readline(1000).decode("utf-8-sig", errors="replace").rstrip("\r\n")
+    first = first_line(path)
     if first and not re.fullmatch(header, first):
         raise InputError(f"`{setting}` {path}: was not written by this command, and would be lost; choose another name")
+
+
+def first_line(path: Path) -> str:
+    """Return up to 1,000 bytes of the first line of a file, without its end; empty if there is no file."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return file.readline(1000).decode("utf-8-sig", errors="replace").rstrip("\r\n")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -30,6 +30,8 @@ def read_table(path: Path, required: tuple[str, ...], optional: tuple[str, ...] 
             raise ValueError(f"larger than {LARGEST:,} bytes")
         with path.open("rb") as file:
             table = pd.read_csv(file, dtype=str, keep_default_na=False, skip_blank_lines=False)
+        while len(table) and not "".join(table.iloc[-1]):  # blank lines at the end, which editors leave
+            table = table.iloc[:-1]
         if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus fields for an index
             raise ValueError("its rows have more fields than its header")
     except OSError as error:
@@ -40,7 +42,8 @@ def read_table(path: Path, required: tuple[str, ...], optional: tuple[str, ...] 
     columns = list(table.columns)
     if columns not in (list(required), [*required, *optional]):
         expected = ",".join(required) + "".join(f"[,{name}]" for name in optional)
-        raise InputError(f"{path}: its header is {','.join(columns)[:80]!r}; it must be {expected}")
+        hint = "; separate columns by commas" if len(columns) == 1 and {*";\t"} & {*columns[0]} else ""
+        raise InputError(f"{path}: its header is {','.join(columns)[:80]!r}; it must be {expected}{hint}")
     if table.empty:
         raise InputError(f"{path}: holds no rows; write it again")
     return table

@@ -17,9 +17,10 @@ class Arguments:
     """The command line of scripts/evaluate.py."""
 
     files: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILE ...")]
-    """Submission: ID,score. Several stand side by side in one table."""
+    """Submission: ID,score; or file,score,p_value, whose labels name files too. Several stand side by side in one
+    table."""
     labels: Path
-    """Labels: ID,label[,kind], label 0 normal and 1 anomalous."""
+    """Labels: ID,label[,kind] or file,label[,kind], label 0 normal and 1 anomalous."""
     json: bool = False
     """Print one JSON object and nothing else; of several files, one object for each by its name."""
 
@@ -46,21 +47,17 @@ def _report(file: Path, labels: Path) -> str | None:
 def main() -> None:
     """Parse, evaluate and print."""
     arguments = parse(Arguments, __doc__ or "")
-    from hw8.data.labels import read_labels
     from hw8.evaluation.metrics import evaluate
     from hw8.report.tables import auc_table, side_by_side
-    from hw8.runs.submission import read_submission
+    from hw8.runs.labelled_scores import read_labelled_scores
 
     if not arguments.files:
         raise InputError("no file is given; see --help")
     stems = {path.stem for path in arguments.files}
     evaluations = {}
     for path in arguments.files:
-        score_N = read_submission(path)
+        score_N, labels = read_labelled_scores(path, arguments.labels)
         name = path.stem if len(stems) == len(arguments.files) else str(path)
-        labels = read_labels(arguments.labels, len(score_N))
-        if labels.why_unusable:
-            raise InputError(f"{arguments.labels}: {labels.why_unusable}")
         evaluations[name] = evaluate(score_N, labels)
     evaluation, *others = evaluations.values()
     if arguments.json:

@@ -39,19 +39,22 @@ def main() -> None:
     arguments = parse(Arguments, __doc__ or "")
     parts = prepare(arguments.images, arguments.out, arguments.settings)
     text = for_shell(report(parts, arguments.out, arguments.settings))
-    print(f"{text}\nNext:     {printable(_next_command(arguments.out, bool(parts.training), arguments.settings.side))}")
+    print(f"{text}\nNext:     {printable(_next_command(arguments.out, bool(parts.training), arguments.settings))}")
 
 
-def _next_command(out: Path, has_training_set: bool, side: int) -> str:
+def _next_command(out: Path, has_training_set: bool, settings: Preparation) -> str:
     """The command that trains on the images or, without a training set, scores them with the newest run that can."""
     if has_training_set:
-        return spelled("train", "--data", as_folder(out), *(["--preset", "fcn"] if side % SIDE_STEP else []))
+        return spelled("train", "--data", as_folder(out), *(["--preset", "fcn"] if settings.side % SIDE_STEP else []))
     from hw8.runs.trained_run import TrainedRun
     from hw8.training.run_folder import finished_runs
 
     for run in finished_runs():
-        with contextlib.suppress(InputError):  # it is damaged, or takes images of another size
-            TrainedRun.load(run).open_test(open_source(as_folder(out)))
+        with contextlib.suppress(InputError):  # it is damaged, or takes images of another size: the next one
+            trained = TrainedRun.load(run)
+            trained.open_test(open_source(as_folder(out)))
+            if trained.folder is not None and trained.folder.picture_crop() not in (None, settings.crop):
+                continue
             scores = SUBMISSIONS / f"{out.resolve().name}.csv"
             return spelled("predict", "--run", run, "--data", as_folder(out), "--out", scores)
     return f"train a run on images like these, {spelled('train')}, then {spelled('predict', '--data', as_folder(out))}"

@@ -2,11 +2,15 @@
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hw8.base.errors import InputError
 from hw8.base.tables import binary_labels, ids_in_order, read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NORMAL = "normal"
 UNNAMED = "anomaly"  # the kind of anomalies in a file without kinds
@@ -41,11 +45,15 @@ def read_labels(path: Path, count: int | None = None) -> Labels:
     table = read_table(path, ("ID", "label"), optional=("kind",))
     if count is not None and len(table) != count:
         raise InputError(f"{path}: labels {len(table):,} images, but the test set has {count:,}; use its own labels")
-    order = ids_in_order(path, table)
-    label_N = binary_labels(path, table)[order]
-    if "kind" not in table:
+    return labels_of(path, binary_labels(path, table), table.get("kind"), ids_in_order(path, table))
+
+
+def labels_of(path: Path, label_N: np.ndarray, kinds: "pd.Series | None", order: np.ndarray) -> Labels:
+    """The labels and kinds of a file's rows, those of `order`. Raises InputError for an impossible kind."""
+    label_N = label_N[order]
+    if kinds is None:
         return Labels(label_N, np.where(label_N == 0, NORMAL, UNNAMED))
-    kinds = table["kind"].str.strip()
+    kinds = kinds.str.strip()
     if kinds.str.len().max() > LONGEST_KIND:
         raise InputError(f"{path}: a kind is longer than {LONGEST_KIND} characters; give it a name")
     kind_N = kinds.to_numpy(dtype=str)[order]

@@ -163,6 +163,8 @@ def open_source(where: str | None) -> Source:
             raise InputError(f"`data` hw8: {HOMEWORK / TRAINING} is not there; {hint}")
         return Source("hw8", HOMEWORK)
     if not os.path.isdir(where):  # noqa: PTH112 (Path.is_dir raises OSError for a name that is too long)
+        if Path(where).name in (TRAINING, TESTING) and Path(where).is_file():
+            raise InputError(f"`data` {where}: is a file; give its folder, {Path(where).parent}")
         raise InputError(
             f"`data` {where}: no such folder; give one with {TRAINING} and {TESTING}, "
             f"or a named source: {', '.join(NAMED_SOURCES)}"

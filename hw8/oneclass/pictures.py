@@ -27,6 +27,8 @@ def read_class_folders(root: Path, side: int | None = None) -> LabelledSet:
     folder = find_pictures(root)
     tops = {name.split("/")[0].lower() for name in folder.names if "/" in name}
     has_parts = {"train", "test"} <= tops
+    if not has_parts and (parts := tops & {"train", "test", "ground_truth"}):
+        raise folder.refusal(f"{', '.join(sorted(parts))} is no class; give both train/ and test/, or neither")
     by_part: dict[str, list[tuple[str, str]]] = {"train": [], "test": []}  # names and classes
     for name in folder.names:
         *subfolders, _ = name.split("/")

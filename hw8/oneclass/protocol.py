@@ -21,6 +21,7 @@ from hw8.base.lock import locked
 from hw8.config import FUSED, JOINT, SUBMISSIONS, RunConfig, to_yaml
 from hw8.config.presets import PRESETS, changed, load_preset, unknown_preset
 from hw8.data.arrays import Images
+from hw8.data.sources import TRAINING
 from hw8.data.splits import SMALLEST
 from hw8.evaluation.classical import CLASSICAL, classical_crop, described, score_classical
 from hw8.evaluation.metrics import roc_auc
@@ -150,7 +151,11 @@ def _measure(plan: Plan, ledger: Path, advance: Callable[[str], object]) -> Resu
             if name in missing:
                 key = {"fingerprint": fingerprint, "preset": config.preset, "seed": str(seed), "class": name}
                 with tempfile.TemporaryDirectory() as folder:
-                    finished[fingerprint, name] = key | _one(cut, name, config, Path(folder))
+                    try:
+                        finished[fingerprint, name] = key | _one(cut, name, config, Path(folder))
+                    except InputError as error:
+                        reason = str(error).removeprefix(f"{Path(folder) / TRAINING}: ")
+                        raise InputError(f"{cut.name}: class {printable(name, 80)}: {reason}") from None
                 rows.append(finished[fingerprint, name])
                 write_ledger(ledger, rows)
             results[seed][name] = finished[fingerprint, name]
@@ -199,12 +204,12 @@ def _one(cut: LabelledSet, normal: str, config: RunConfig, folder: Path) -> Row:
         result = score_classical(Images(train_NHWC, crop), Images(cut.test_NHWC, crop), config)
         score_N, held_out, epochs = result.score_N, result.held_out, 0
     else:
-        np.save(folder / "trainingset.npy", train_NHWC)
+        np.save(folder / TRAINING, train_NHWC)
         run = train_run(changed(config, data={"source": str(folder)}), folder / "run")
         test = Images(cut.test_NHWC, config.data.crop)
         score_N = run.score(test, np.arange(len(test)))[run.score_name]
         held_out, epochs = run.held_out, run.summary["epochs"]
-    check_scores(score_N, f"{cut.name}: class {printable(normal, 80)}")
+    check_scores(score_N, config.preset)
     normal_N = cut.test_class_N.astype(str) == normal
     aucs = (roc_auc(score_N[normal_N], score_N[~normal_N]), held_out.common.macro.auc, held_out.unseen.macro.auc)
     values = [*(f"{auc:.6f}" for auc in aucs), f"{time.perf_counter() - start:.1f}"]

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,14 @@ SKIPPED = "skipped.csv"
 # In the order in which they are moved into place: a folder with a training set is complete.
 FILES = SKIPPED, PREPARED, TESTING_FILES, TRAINING_FILES, LABELS, TESTING, TRAINING
 TEMPORARY = ".hw8-prepare-"  # how the names of folders begin that hold half-written files
+
+
+class Written(NamedTuple):
+    """The places of the written pictures among those given, uint64 hashes of the images (N,), and the largest level."""
+
+    rows: list[int]
+    hash_N: np.ndarray
+    brightest: int
 
 
 @contextlib.contextmanager
@@ -61,15 +69,12 @@ def all_or_none(out: Path) -> Iterator[Path]:
 
 def write_images(
     path: Path, names: list[str], folder: PictureFolder, settings: Preparation, bar: "tqdm[Any]"
-) -> tuple[list[int], np.ndarray]:
-    """Write pictures as an array file; return the places in `names` of those written, and uint64 hashes of the images.
-
-    Unreadable pictures are skipped and leave no gap. Without names there is no file.
-    """
+) -> Written:
+    """Write pictures as an array file. Unreadable ones are skipped and leave no gap. Without names there is no file."""
     rows: list[int] = []
-    hashes = bytearray()
+    hashes, brightest = bytearray(), 0
     if not names:
-        return rows, np.empty(0, np.uint64)
+        return Written(rows, np.empty(0, np.uint64), brightest)
     side, _, channels = settings.shape
     pictures = read_pictures(folder.root, names, side, channels, settings.crop, settings.workers)
     with path.open("wb") as file, contextlib.closing(pictures):
@@ -83,10 +88,11 @@ def write_images(
                 # To count equal images: of a million different ones, two share a hash with probability 3e-8.
                 hashes += hashlib.blake2b(pixels, digest_size=8).digest()
                 rows.append(row)
+                brightest = max(brightest, int(image.max()))
             bar.update()
         file.seek(0)
         _write_header(file, (len(rows), *settings.shape))
-    return rows, np.frombuffer(hashes, np.uint64)
+    return Written(rows, np.frombuffer(hashes, np.uint64), brightest)
 
 
 def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:

@@ -16,6 +16,7 @@ from hw8.prepare.files import SKIPPED, all_or_none, write_images, write_tables
 from hw8.prepare.layout import Parts, recognise, split
 from hw8.prepare.settings import Preparation
 
+DARK = 64  # of 255 levels, chosen by hand: photographs reach higher, pictures of 12 bits in files of 16 end at 16
 EXAMPLES = 3  # names shown for each reason, so that a line fits on a terminal; all are in the table of skipped pictures
 
 
@@ -38,20 +39,21 @@ def prepare(images: Path, out: Path, settings: Preparation) -> Parts:
     interruptible = stopping_as_interrupted(f"interrupted: nothing was written to {out}")
     with interruptible, all_or_none(out) as temporary:
         with progress_bar(total, "pictures", "img") as bar:
-            train_rows, train_hash_N = write_images(temporary / TRAINING, planned.training, folder, settings, bar)
-            test_rows, test_hash_N = write_images(temporary / TESTING, test_names, folder, settings, bar)
-        testing = [planned.testing[row] for row in test_rows]
+            train = write_images(temporary / TRAINING, planned.training, folder, settings, bar)
+            test = write_images(temporary / TESTING, test_names, folder, settings, bar)
+        testing = [planned.testing[row] for row in test.rows]
         parts = dataclasses.replace(
             planned,
-            training=[planned.training[row] for row in train_rows],
+            training=[planned.training[row] for row in train.rows],
             testing=testing,
             held_back=sum(kind == NORMAL for _, kind in testing) if planned.held_back else 0,  # of those that were read
-            repeated=len(train_hash_N) - len(np.unique(train_hash_N)),
-            shared=int(np.isin(test_hash_N, train_hash_N).sum()),
+            repeated=len(train.hash_N) - len(np.unique(train.hash_N)),
+            shared=int(np.isin(test.hash_N, train.hash_N).sum()),
+            brightest=max(train.brightest, test.brightest),
         )
         if not settings.unlabelled:
             parts.check()
-        if not test_rows and (test_names or settings.unlabelled):
+        if not test.rows and (test_names or settings.unlabelled):
             raise folder.refusal("no picture to test on can be read")
         write_tables(temporary, parts, settings)
     return parts
@@ -71,6 +73,11 @@ def report(parts: Parts, out: Path, settings: Preparation) -> str:
         lines.append(
             f"Shared:   {parts.shared:,} test images equal a training image, pixel by pixel, which makes figures too "
             "good; remove the copies"
+        )
+    if parts.brightest < DARK:
+        lines.append(
+            f"Dark:     no pixel is above level {parts.brightest} of 255; if the pictures have 10 or 12 bits in files "
+            "of 16, scale them to the full range first"
         )
     if parts.held_back and not parts.test_only:
         lines.append(f"Held out: {parts.held_back:,} normal pictures for the test set, which had none of its own")

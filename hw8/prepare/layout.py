@@ -34,8 +34,9 @@ class Parts:
     """The pictures of a folder to train on and to test with, in the order of the arrays.
 
     `testing` holds names and kinds, NORMAL for normal pictures; the kinds count as labels only if it is `labelled`.
-    Parts that are `test_only` need no training pictures. `repeated` training images are equal to another one, `shared`
-    test images to a training image: known once written. `held_back` of the test pictures were meant for training.
+    Parts that are `test_only` need no training pictures. `held_back` of the test pictures were meant for training. Once
+    written, it is known that `repeated` training images are equal to another one, `shared` test images to a training
+    image, and that no pixel is above `brightest`.
     """
 
     folder: PictureFolder
@@ -46,6 +47,7 @@ class Parts:
     test_only: bool = False
     repeated: int = 0
     shared: int = 0
+    brightest: int = 255
     held_back: int = 0
 
     @property

@@ -48,7 +48,7 @@ class RunFolder:
             hint = f"resume it with `resume` {out}, or " if self.config_file.exists() and not summary else ""
             if summary.get("failed"):
                 hint = "its training failed: remove it, or "
-            what = "a finished run" if "held_out" in summary else "not empty"
+            what = "a finished run" if "held_out" in summary else "not empty" if out.is_dir() else "a file"
             raise InputError(f"`out` {out}: already there and {what}; {hint}choose another folder")
 
     def begin(self, config: RunConfig) -> None:

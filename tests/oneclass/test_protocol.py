@@ -55,5 +55,5 @@ def test_images_that_all_score_alike_are_refused(tmp_path):
         np.repeat(["a", "b"], 60),
     )
     cut = LabelledSet(images, classes, np.full((120, 16, 16, 1), 9, np.uint8), classes, name="two")
-    with pytest.raises(InputError, match="two: class a: every score is"):
+    with pytest.raises(InputError, match="one_class_svm: every score is"):
         oneclass._one(cut, "a", oneclass.load_method("one_class_svm"), None)

@@ -129,6 +129,14 @@ def test_folders_beside_the_normal_one_are_kinds_of_anomaly(root, out, normal):
     assert skipped(out).keys() == {"ground_truth/z.png", "val/w.png", "top.png"}
 
 
+def test_pictures_of_twelve_bits_in_files_of_sixteen_are_pointed_out(root, out):
+    root.mkdir()
+    for number in range(30):
+        pixels_HW = np.random.default_rng(number).integers(0, 4096, (8, 8)).astype(np.uint16)
+        Image.fromarray(pixels_HW).save(root / f"{number}.png")
+    assert "no pixel is above level 16 of 255; if the pictures have" in report(prepare(root, out, QUICK), out, QUICK)
+
+
 def test_normal_and_anomalous_folders_one_level_deeper_are_not_all_normal(root, out):
     fill(root, *numbered(30, "data/normal/{:03d}.png"), "data/anomaly/x.png")
     assert "folders named anomaly; move normal pictures to normal/" in refused(root, out)

@@ -1,0 +1,55 @@
+"""Scores of a file beside the labels of its images, matched by ID or by file name."""
+
+from pathlib import Path
+
+import numpy as np
+
+from hw8.base.errors import InputError
+from hw8.base.files import first_line
+from hw8.base.tables import binary_labels, ids_in_order, numbers, read_table
+from hw8.data.labels import Labels, labels_of, read_labels
+from hw8.data.sources import TESTING_FILES
+from hw8.runs.prediction_files import FILES
+from hw8.runs.submission import read_submission
+
+
+def read_labelled_scores(scores: Path, labels: Path) -> tuple[np.ndarray, Labels]:
+    """Scores (N,) of `ID,score` or of `file,score,p_value`, with the labels of the same images.
+
+    Labels are `ID,label[,kind]` for the first and `file,label[,kind]` for the second. Raises InputError if the files
+    are damaged, do not belong together, or hold images of one label only.
+    """
+    if first_line(scores).startswith("file,"):
+        score_N, found = _by_name(scores, labels)
+    else:
+        score_N = read_submission(scores)
+        found = read_labels(labels)
+        if len(found) != len(score_N):
+            raise InputError(f"{scores}: has {len(score_N):,} scores, but {labels} has {len(found):,} labels")
+        _check_same_order(scores, score_N, labels)
+    if found.why_unusable:
+        raise InputError(f"{labels}: {found.why_unusable}")
+    return score_N, found
+
+
+def _by_name(scores: Path, labels: Path) -> tuple[np.ndarray, Labels]:
+    """The scores and labels of the pictures that `scores` names. Raises InputError for one without a label."""
+    table, labelled = read_table(scores, ("file", "score", "p_value")), read_table(labels, ("file", "label"), ("kind",))
+    place_of = {name: place for place, name in enumerate(labelled["file"])}
+    if missing := [name for name in table["file"] if name not in place_of]:
+        raise InputError(f"{labels}: has no label for {len(missing):,} pictures of {scores}, for instance {missing[0]}")
+    order = np.array([place_of[name] for name in table["file"]])
+    label_N = binary_labels(labels, labelled)
+    return numbers(scores, table, "score"), labels_of(labels, label_N, labelled.get("kind"), order)
+
+
+def _check_same_order(scores: Path, score_N: np.ndarray, labels: Path) -> None:
+    """Raise InputError if the pictures' names, where they are known, show that an ID means another picture in each."""
+    by_name, names = scores.with_suffix(FILES), labels.parent / TESTING_FILES
+    if not (by_name.exists() and names.exists()):
+        return
+    table, files = read_table(by_name, ("file", "score", "p_value")), read_table(names, ("ID", "file"))
+    score_of = dict(zip(table["file"], numbers(by_name, table, "score"), strict=True))
+    ordered = files["file"].iloc[ids_in_order(names, files)]
+    if [score_of.get(name) for name in ordered] != score_N.tolist():
+        raise InputError(f"{labels}: is of other pictures than {scores}, or of the same in another order")
