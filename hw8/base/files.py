@@ -75,8 +75,13 @@ def is_in_the_way(folder: Path) -> bool:
 def check_replaceable(path: Path, setting: str, header: str) -> None:
     """Raise InputError for a file that hw8 did not write: its first line does not match `header`, a regular expression.
 
-    An empty file may be replaced.
+    An empty file may be replaced. Raises InputError for a folder, too, and where nothing can be written.
     """
+    whole = path.absolute()
+    nearest = next(folder for folder in whole.parents if folder.exists())
+    if path.is_dir() or not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        what = "is a folder" if path.is_dir() else f"cannot be written to {nearest}"
+        raise InputError(f"`{setting}` {path}: {what}; choose another name")
     first = first_line(path)
     if first and not re.fullmatch(header, first):
         raise InputError(f"`{setting}` {path}: was not written by this command, and would be lost; choose another name")

@@ -107,10 +107,10 @@ def predict(
     """
     paths = runs or [newest_run()]
     out = out or SUBMISSIONS / ("+".join(path.resolve().name for path in paths) + ".csv")
-    check_outputs(out, evidence, paths)
     if fdr is not None and not 0 < fdr < 1:
         raise InputError(f"`fdr` {fdr:g}: the share of flagged images that may be normal lies between 0 and 1")
     trained_runs = [TrainedRun.load(run, device) for run in paths]
+    check_outputs(out, evidence, paths)
     with computing_threads(threads, shared=True):
         return predict_with(trained_runs, where, out, evidence, fdr)
 

@@ -81,6 +81,8 @@ class RunFolder:
             if (path / "result.json").exists():
                 problem = "holds a classical baseline, which only a comparison fits and scores"
                 raise InputError(f"{path}: {problem}; give the folder of a trained run")
+            if inside := sorted(config.parent.name for config in path.glob("*/config.yaml")):
+                raise InputError(f"{path}: holds several runs, {', '.join(inside[:SHOWN])}; give the folder of one")
             configs = [*RUNS.glob("*/config.yaml"), *RUNS.glob("*/*/config.yaml")]
             hint = did_you_mean(str(path), [str(config.parent) for config in configs])
             if not hint and (newest := finished_runs()[:SHOWN]):

@@ -299,3 +299,16 @@ def test_threads_are_those_that_are_given(trained, tmp_path, monkeypatch, call):
         assert used[-1] == 3
     assert torch.get_num_threads() != 3
     assert call("predict", *words, 0, code=2).line == "error: --threads 0: must be at least 1"
+
+
+def test_what_cannot_be_written_or_is_several_runs_is_said_before_anything_is_scored(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(Scorer, "table", lambda *_, **__: pytest.fail("was scored"))
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.csv").mkdir()
+    for out, words in (("file/x.csv", "cannot be written to"), ("folder.csv", "is a folder; choose another name")):
+        with pytest.raises(InputError, match=words):
+            predict([trained.folder.path], None, tmp_path / out)
+    (tmp_path / "board" / "fcn-0").mkdir(parents=True)
+    (tmp_path / "board" / "fcn-0" / "config.yaml").write_text("")
+    with pytest.raises(InputError, match="board: holds several runs, fcn-0; give the folder of one"):
+        predict([tmp_path / "board"], None, None)
