@@ -18,13 +18,12 @@ from hw8.data.sources import Source
 from hw8.data.splits import files_to_score, images_to_score
 from hw8.evaluation.classical import CLASSICAL, classical_crop
 from hw8.report import plots
-from hw8.report.drawings import AGREEMENT, LATENTS, LOSSES, latent_map, mapped_rows, training_curves
 from hw8.report.explanation import Explainer
-from hw8.report.gallery import cards, choose, gallery, with_files, with_maps
+from hw8.report.gallery import cards, choose, gallery, rows_of, with_files, with_maps
 from hw8.report.pages import Figure, as_data, with_code, write_page
 from hw8.report.pairs import PAIRED, disagreements
+from hw8.report.run_plots import AGREEMENT, LATENTS, LOSSES, latent_map, mapped_rows, training_curves
 from hw8.report.run_report import warnings_of
-from hw8.report.sprites import sheet
 from hw8.runs.scores import Scores
 from hw8.runs.submission import read_submission
 from hw8.runs.trained_run import TrainedRun
@@ -36,8 +35,9 @@ from hw8.training.run_folder import RunFolder
 EACH, SPREAD = 12, 12
 # ROC and calibration curves in one plot, the best methods first; more could not be told apart.
 CURVES = 8
+CHOOSING = "Spearman rank correlation"  # how its line among the notes begins: it stands beside the plot that it is of
 SECTIONS = {
-    "leaderboard": "Leaderboard", "pairs": "Two methods", "plots": "Curves", "gallery": "Gallery", "facts": "Facts",
+    "standings": "Leaderboard", "pairs": "Two methods", "gallery": "Gallery", "plots": "Curves", "facts": "Facts",
     "glossary": "Glossary",
 }  # fmt: skip
 
@@ -74,7 +74,7 @@ class Method:
     scores: Scores
     cards: list[dict[str, Any]]
     warnings: list[str]
-    normals: int | None = None
+    calibration_count: int | None = None
     curve: Markup | None = None
     latents: Markup | None = None
 
@@ -101,9 +101,11 @@ class Method:
             scores,
             with_maps(cards(scores, images, labels, explainer, groups), trained, images, map_rows),
             [f"{name}: {line}" for line in warnings_of(folder.read_summary())],
-            explainer.normals,
+            explainer.calibration_count,
             training_curves(folder, name),
-            latent_map(table["latent"], mapped, dataclasses.replace(scores, name=marked(name)), labels),
+            latent_map(
+                table["latent"], mapped, dataclasses.replace(scores, name=marked(name)), labels, rows_of(groups)
+            ),
         )
 
 
@@ -115,7 +117,7 @@ def write_comparison(compared: Compared, table: pd.DataFrame, out: Path, command
     """
     names = table["preset"].tolist()
     methods, pairs = _explained(compared, names)
-    images, files = images_to_score(compared.source, DataConfig()), files_to_score(compared.source, DataConfig())
+    files = files_to_score(compared.source, DataConfig())
     named_cards = [
         (dataclasses.replace(method.scores, name=marked(method.scores.name)), with_files(method.cards, files))
         for method in methods
@@ -124,11 +126,9 @@ def write_comparison(compared: Compared, table: pd.DataFrame, out: Path, command
     readable_table = readable_table[
         ["preset", *by_importance(table), *(name for name in readable_table if name == "failed")]
     ]
-    mapped = any(method.latents is not None for method in methods)
     more = {
-        "normals": [method.normals for method in methods],
+        "calibration_counts": [method.calibration_count for method in methods],
         "pairs": pairs,
-        "sheet": sheet(images, mapped_rows(len(images))) if mapped else None,
     }
     write_page(
         out.with_name(out.name + ".html"),
@@ -137,14 +137,16 @@ def write_comparison(compared: Compared, table: pd.DataFrame, out: Path, command
         sections=SECTIONS.items(),
         pairs=pairs,
         paired=[marked(name) for name in names[:PAIRED]],
-        notes=[with_code(line) for line in notes(compared.rows, table)],
+        lead=_lead(table),
+        forest=_forest(table),
+        notes=[with_code(line) for line in notes(compared.rows, table) if not line.startswith(CHOOSING)],
         facts=[with_code(line) for line in head(command, compared.rows)],
         warnings=[line for method in methods for line in method.warnings],
         meaning=meanings(shown_columns(table)),
         columns=list(readable_table.columns),
         rows=_cells(table, readable_table),
         figures=[
-            *_figures(table, [method.scores for method in methods], compared.labels),
+            *_figures(compared, table, [method.scores for method in methods]),
             *_portraits(methods, compared),
         ],
         reconstructs=any(card["wide"] for method in methods for card in method.cards),
@@ -159,7 +161,9 @@ def _explained(compared: Compared, names: list[str]) -> tuple[list[Method], dict
     pairs = disagreements([score_by_name[name] for name in names[:PAIRED]], compared.labels)
     methods = []
     for place, name in enumerate(names):
-        map_rows = {row for pair in pairs["of"] if place in (pair["by"], pair["not"]) for row in pair["ids"]}
+        map_rows = {
+            row for pair in pairs["pairs"] if place in (pair["found_by"], pair["missed_by"]) for row in pair["rows"]
+        }
         methods.append(Method.of(compared, name, score_by_name[name], np.array(sorted(map_rows), int)))
     return methods, pairs
 
@@ -177,21 +181,55 @@ def _cells(table: pd.DataFrame, readable_table: pd.DataFrame) -> list[list[tuple
     return rows
 
 
-def _figures(table: pd.DataFrame, methods: list[Scores], labels: Labels | None) -> list[Figure]:
+def _fair(table: pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
+    """The rows that may be compared, the column they are ordered by, and its name."""
     fair = table[~table["preset"].map(is_transductive).astype(bool)]
+    labelled = "macro_auc" in table
+    return (fair, "macro_auc", "macro ROC-AUC") if labelled else (fair, "held_out_auc", "held-out macro ROC-AUC")
+
+
+def _lead(table: pd.DataFrame) -> str:
+    """Which method is best, by how much is known of it, and which tie with it."""
+    fair, value, label = _fair(table)
+    if fair.empty:
+        return ""
+    best = fair.iloc[0]
+    interval = f" (95% interval {best['low']:.3f} to {best['high']:.3f})" if "low" in fair else ""
+    line = f"Best: {best['preset']}, {label} {best[value]:.3f}{interval}"
+    if len(fair) == 1 or "difference_low" not in fair:
+        return f"{line}."
+    ties = fair["preset"][(fair["difference_low"] <= 0) & (fair["difference_high"] >= 0)].tolist()
+    if ties:
+        return f"{line}; not told apart from it: {', '.join(ties)}."
+    return f"{line}; the difference from each of the others is real (95%)."
+
+
+def _forest(table: pd.DataFrame) -> Figure | None:
+    fair, value, label = _fair(table)
+    if fair.empty:
+        return None
+    caption = (
+        "Means over seeds, with 95% intervals over images."
+        if value == "macro_auc"
+        else "Without labels; means over seeds."
+    )
+    return Figure("Leaderboard", caption, {"": plots.forest(fair, value, "low", "high", label)})
+
+
+def _figures(compared: Compared, table: pd.DataFrame, methods: list[Scores]) -> list[Figure]:
+    fair, value, label = _fair(table)
     if fair.empty:
         return []
-    labelled = "macro_auc" in table
-    value, label = ("macro_auc", "labelled macro ROC-AUC") if labelled else ("held_out_auc", "held-out macro ROC-AUC")
-    caption = "Means over seeds, with 95% intervals over images." if labelled else "Without labels; means over seeds."
-    figures = [Figure("Leaderboard", caption, {"": plots.forest(fair, value, "low", "high", label)})]
     methods = [method for method in methods if not is_transductive(method.name)]
-    if labels is not None:
-        figures += _labelled_figures(methods[:CURVES], labels)
+    figures = []
+    if compared.labels is not None:
+        figures += _labelled_figures(methods[:CURVES], compared.labels)
         if len(fair) > 2:
-            axes = ("held-out macro ROC-AUC", "labelled macro ROC-AUC")
-            plot = plots.trade(fair, "held_out_auc", "macro_auc", axes, log=False)
-            caption = "What the held-out figure says, and what labels say."
+            plot = plots.trade(
+                fair, "held_out_auc", "macro_auc", ("held-out macro ROC-AUC", "macro ROC-AUC"), log=False
+            )
+            lines = [f"{line}." for line in notes(compared.rows, table) if line.startswith(CHOOSING)]
+            caption = " ".join(["What the held-out figure says, and what labels say.", *lines])
             figures.append(Figure("Choosing without labels", caption, {"": plot}))
     if len(fair) > 1:
         plot = plots.trade(fair, "minutes", value, ("minutes of training", label), log=True)
@@ -200,7 +238,7 @@ def _figures(table: pd.DataFrame, methods: list[Scores], labels: Labels | None) 
     if len(methods) > 1:
         matrix = rank_correlation([method.score_N for method in methods])
         plot = plots.correlation(matrix, [method.name for method in methods])
-        figures.append(Figure("Agreement of the methods", AGREEMENT, {"": plot}))
+        figures.append(Figure("Agreement of the methods", AGREEMENT, {"": plot}, folded=True))
     return figures
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from cycler import cycler
 from markupsafe import Markup
 
-from hw8.base.text import counted
+from hw8.base.text import counted, short
 from hw8.data.labels import Labels
 from hw8.report.svg import INK, Drawn, to_svg
 from hw8.runs.scores import Scores
@@ -130,7 +130,7 @@ def draw_histogram(
         axes.axvline(threshold, color=INK, linestyle=":", linewidth=1)
         axes.text(threshold, 1.01 * axes.get_ylim()[1], "p = .05", ha="center")
     xlabel = f"anomaly score ({name})" if name else "anomaly score"
-    axes.legend()
+    _legend_above(axes, len(groups))
     description = f"Histogram of the anomaly score {name}, by kind: {', '.join(groups)}."
     ranges = [*zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)]
     if beyond:
@@ -196,7 +196,7 @@ def draw_roc(
         _use_plain_numbers(axes.xaxis)
     axes.set(xlabel="share of normal images flagged", ylabel="share of anomalies flagged")
     axes.set(xlim=(LOWEST_RATE if log else -0.01, 1.01), ylim=(-0.01, 1.01))
-    axes.legend(loc="upper left" if log else "lower right")
+    _legend_above(axes, len(curves))
     description = f"ROC curves of {of}, {'logarithmic' if log else 'linear'} axis of false alarms: {', '.join(curves)}."
     return Drawn(description, np.concatenate(points), texts, [None] * len(texts))
 
@@ -222,7 +222,7 @@ def calibration(
     _use_plain_numbers(axes.xaxis)
     _use_plain_numbers(axes.yaxis)
     axes.set(xlim=(LOWEST_RATE, 1), ylim=(LOWEST_RATE, 1.1))
-    axes.legend(loc="upper left")
+    _legend_above(axes, 1 + len(curves))
     return Drawn(f"Calibration: {label} against the promised share: {', '.join(curves)}.")
 
 
@@ -233,41 +233,48 @@ def training(axes: Any, metrics: pd.DataFrame, name: str) -> Drawn:
         axes.plot(metrics["epoch"], metrics[column], marker="o", markersize=2.5, linewidth=1.5, label=label)
     axes.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-    axes.legend()
+    _legend_above(axes, 2)
     return Drawn(f"Training curves of {name} over {counted(len(metrics), 'epoch')}: training and held-out loss.")
 
 
 @as_svg(4.6, 4.2)
 def scatter_map(
-    axes: Any, point_N2: np.ndarray, rows: np.ndarray, scores: Scores, labels: Labels | None, method: str
+    axes: Any, point_N2: np.ndarray, rows: np.ndarray, scores: Scores, labels: Labels | None, shown_N: np.ndarray
 ) -> Drawn:
-    """Latents of these rows of the test set in two dimensions, coloured by kind."""
+    """Latents of these rows of the test set by two principal components, coloured by kind, with rings where `shown_N`.
+
+    Only the rings lead anywhere.
+    """
     mapped = None if labels is None else Labels(labels.label_N[rows], labels.kind_N[rows])
     groups = groups_of(np.arange(len(point_N2)), mapped)
     colours = colours_of(list(groups), mapped)
     # Thousands of points as shapes would make the page slow; rasterized, they are one picture.
-    style = {"s": 5, "alpha": 0.55, "linewidths": 0, "rasterized": True}
+    style = {"s": 5, "alpha": 0.8, "linewidths": 0, "rasterized": True}
     for kind, group in groups.items():
         axes.scatter(*point_N2[group].T, color=colours[kind], label=_legend(kind), **style)
-    axes.set(xticks=[], yticks=[], xlabel=f"{method} 1", ylabel=f"{method} 2")
-    axes.legend(markerscale=2.5)
-    description = f"Map of {len(point_N2)} latents of {scores.name} by {method}, by kind: {', '.join(groups)}."
+    axes.scatter(*point_N2[shown_N].T, s=16, facecolors="none", edgecolors=INK, linewidths=0.5)
+    axes.set(xticks=[], yticks=[], xlabel="principal component 1", ylabel="principal component 2")
+    _legend_above(axes, len(groups), markerscale=2.5)
+    description = (
+        f"Map of {len(point_N2)} latents of {scores.name} by principal component, by kind: {', '.join(groups)}."
+    )
     kinds = [""] * len(rows) if mapped is None else [f", {kind}" for kind in mapped.kind_N]
-    texts = [f"image {row}{kind}\nscore {scores.score_N[row]:.3g}" for row, kind in zip(rows, kinds, strict=True)]
-    return Drawn(description, point_N2, texts, rows.tolist())
+    texts = [f"image {row}{kind},\nscore {short(scores.score_N[row])}" for row, kind in zip(rows, kinds, strict=True)]
+    goals = [row if shown else None for row, shown in zip(rows.tolist(), shown_N, strict=True)]
+    return Drawn(description, point_N2, texts, goals)
 
 
 @as_svg(4, 4)
 def correlation(axes: Any, matrix_MM: np.ndarray, names: Sequence[str]) -> Drawn:
     """Rank correlations of every two scores as coloured cells."""
-    axes.figure.set_size_inches(*[min(9.5, 1.8 + 0.3 * len(names))] * 2)
+    axes.figure.set_size_inches(*[min(9.5, 1.8 + 0.36 * len(names))] * 2)
     axes.imshow(matrix_MM, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
     axes.set_yticks(range(len(names)), names, fontsize=7)
     for row, column in np.ndindex(matrix_MM.shape):
         value = matrix_MM[row, column]
-        text, colour = f"{value:.2f}".replace("0.", "."), "white" if abs(value) > 0.6 else "black"
-        axes.text(column, row, text, ha="center", va="center", fontsize=5.5, color=colour)
+        text, colour = f"{value:.2f}".replace("0.", "."), "white" if abs(value) > 0.65 else "black"
+        axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
     cells = [*np.ndindex(matrix_MM.shape)]
     texts = [f"{names[row]}\n{names[column]}\n{matrix_MM[row, column]:.3f}" for row, column in cells]
     description = f"Rank correlation of every two of: {', '.join(names)}."
@@ -314,6 +321,11 @@ def _use_plain_numbers(axis: Any) -> None:
 
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
+
+
+def _legend_above(axes: Any, count: int, **style: Any) -> None:
+    """The legend above the axes, up to four names in a line, where it covers nothing."""
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.08), ncols=min(count, 4), borderaxespad=0, **style)
 
 
 def _legend(name: str) -> str:

@@ -6,17 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from hw8.base.text import counted
+from hw8.base.text import counted, percent
 from hw8.config import FUSED, JOINT
 from hw8.config.presets import PRESETS
 from hw8.data.labels import Labels
 from hw8.evaluation.metrics import evaluate
 from hw8.report import plots
-from hw8.report.drawings import AGREEMENT, LATENTS, LOSSES, latent_map, mapped_rows, training_curves
 from hw8.report.explanation import Explainer
-from hw8.report.gallery import cards, choose, explained_rows, gallery, with_files, with_maps
+from hw8.report.gallery import cards, choose, explained_rows, gallery, rows_of, with_files, with_maps
 from hw8.report.pages import Figure, as_data, write_page
-from hw8.report.sprites import sheet
+from hw8.report.run_plots import AGREEMENT, LATENTS, LOSSES, latent_map, mapped_rows, training_curves
 from hw8.report.thresholds import thresholds
 from hw8.report.words import p_in_words
 from hw8.runs.scores import RunScores, score_images
@@ -27,11 +26,10 @@ from hw8.training.run_folder import RunFolder
 
 # Cards of each group, and of the spread over all ranks. Chosen by hand: the page of any test set stays small.
 EACH, SPREAD = 48, 96
-STRIP = 6  # most anomalous images at the head of the page: one line of a laptop's screen
-MAP = "Latent map"
+STRIP = 6  # most anomalous images at the head of the page: two lines of a laptop's screen
 SHORT = 0.2  # of a preset's epochs, chosen by hand: with fewer, reconstructions often show nothing yet
 SECTIONS = {
-    "most": "Most anomalous", "scores": "Scores", "plots": "Curves", "gallery": "Gallery", "evidence": "Tables",
+    "most": "Most anomalous", "scores": "Scores", "gallery": "Gallery", "plots": "Curves", "evidence": "Evidence",
     "facts": "Facts", "glossary": "Glossary",
 }  # fmt: skip
 
@@ -53,18 +51,19 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str, expl
     is_transductive = predicted.share is not None
     scores = trained.calibration.scores(predicted.table)
     explainer = Explainer.for_images(trained, images)
-    figures = _figures(folder, predicted, scores, labels)
     # Of a run that is not transductive the score is among its evidence, under its own name.
     others = sorted(name for name in scores if is_transductive or name != trained.score_name)
     p_values = {name: trained.calibration.p_value(name, scores[name]) for name in others}
     groups = choose(predicted, labels, EACH, SPREAD)
+    figures = _figures(folder, predicted, scores, labels, rows_of(groups))
     card_list = cards(predicted, images, labels, explainer, groups, p_values)
     card_list = with_files(card_list, trained.file_names(source))
     card_list = with_maps(card_list, trained, images, explained_rows(groups))
     more = {
-        "columns": others, "normals": [explainer.normals],
-        "thresholds": thresholds(predicted.score_N, labels, predicted.normal_C, predicted.threshold),
-        "sheet": sheet(images, mapped_rows(len(images))) if any(figure.title == MAP for figure in figures) else None,
+        "columns": others, "calibration_counts": [explainer.calibration_count],
+        "thresholds": thresholds(
+            plots.groups_of(predicted.score_N, labels), _normal_kinds(labels), predicted.normal_C, predicted.threshold
+        ),
         "explain": explain,
     }  # fmt: skip
     evaluation = None if labels is None else evaluate(predicted.score_N, labels)
@@ -80,10 +79,11 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str, expl
         kinds=[] if evaluation is None else sorted(evaluation.kinds.items(), key=lambda item: -item[1].auc),
         flagged=_flagged_counts(predicted, labels),
         smallest_p=float(predicted.p_value_N.min()),
-        normals=explainer.normals,
+        calibration_count=explainer.calibration_count,
         sections=SECTIONS.items(),
         strip=sorted(card_list, key=lambda card: card["rank"])[:STRIP],
-        p_in_words=lambda p: p_in_words(p, explainer.normals),
+        percent=percent,
+        p_in_words=lambda p: p_in_words(p, explainer.calibration_count),
         histogram=plots.histogram(
             predicted.score_N, labels, predicted.threshold, "transductive" if is_transductive else trained.score_name
         ),
@@ -138,6 +138,10 @@ def _duration(minutes: float | None) -> str:
     return f"{minutes:.1f} minutes" if minutes >= 1 else counted(round(60 * minutes), "second")
 
 
+def _normal_kinds(labels: Labels | None) -> set[str]:
+    return set() if labels is None else {str(kind) for kind in np.unique(labels.kind_N[labels.label_N == 0])}
+
+
 def _flagged_counts(scores: RunScores, labels: Labels | None) -> dict[str, tuple[int, int]]:
     """How many images are flagged, and of how many: all and, with labels, anomalous and normal ones."""
     groups = {"all": np.ones(len(scores.score_N), bool)}
@@ -148,8 +152,9 @@ def _flagged_counts(scores: RunScores, labels: Labels | None) -> dict[str, tuple
 
 
 def _figures(
-    folder: RunFolder, predicted: RunScores, scores: dict[str, np.ndarray], labels: Labels | None
-) -> list[Figure]:
+    folder: RunFolder, predicted: RunScores, scores: dict[str, np.ndarray], labels: Labels | None,
+    shown_rows: np.ndarray,
+) -> list[Figure]:  # fmt: skip
     figures, table = [], predicted.table
     if labels is not None:
         curves = plots.roc_curves(predicted.score_N, labels)
@@ -165,13 +170,13 @@ def _figures(
         figures.append(Figure("Training", LOSSES, {"": curve}))
     if "latent" in table:
         rows = mapped_rows(len(predicted.score_N))
-        latents = latent_map(table["latent"][rows], rows, predicted, labels)
+        latents = latent_map(table["latent"][rows], rows, predicted, labels, shown_rows)
         if latents is not None:
-            figures.append(Figure(MAP, LATENTS, {"": latents}))
+            figures.append(Figure("Latent map", LATENTS, {"": latents}))
     names = sorted(scores)
     if len(names) > 1:
         matrix = plots.correlation(rank_correlation([scores[name] for name in names]), names)
-        figures.append(Figure("Agreement of the evidence", AGREEMENT, {"": matrix}))
+        figures.append(Figure("Agreement of the evidence", AGREEMENT, {"": matrix}, folded=True))
     return figures
 
 

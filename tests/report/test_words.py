@@ -31,6 +31,7 @@ from hw8.report.explanation import Explainer
 from hw8.report.explanation import _row as explanation_row
 from hw8.report.figures import draw_scores
 from hw8.report.gallery import choose, mistakes
+from hw8.report.heatmaps import overlay, place_in_words
 from hw8.report.pages import with_code
 from hw8.report.pairs import disagreements
 from hw8.report.run_report import _facts, warnings_of, write_run_report
@@ -49,6 +50,7 @@ from hw8.runs.scores import Scores
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import Calibration
 from hw8.scoring.tails import conformal, is_flagged, threshold, threshold_from_p_values
+from hw8.scoring.texture import cooccurrence
 
 METRICS = pd.DataFrame({"epoch": [1, 2], "train_loss": [2.0, 1.0], "held_out_loss": [2.5, 1.5]})
 
@@ -220,8 +222,8 @@ def test_backticks_of_markdown_become_code():
 
 
 def test_a_p_value_at_its_floor_is_a_statement_on_the_normals():
-    assert p_in_words(1 / 201, 200) == "none of 200 normals"
-    assert p_in_words(2 / 201, 200) == "p = 0.0100"
+    assert p_in_words(1 / 201, 200) == "rarer than all 200 normals"
+    assert p_in_words(2 / 201, 200) == "p = 0.01"
     assert rarity(1 / 201, 200) == "none of 200 normal images is as unlike"
     assert rarity(2 / 201, 200) == "1 of 200 normal images is at least as unlike"
     assert rarity(51 / 1001, 1000) == "50 of 1,000 normal images are at least as unlike"
@@ -276,7 +278,12 @@ def test_the_largest_shares_are_named_in_their_direction():
     components, p_value_N = {"amounts": ("zoom", "warmth")}, np.array([0.005, 0.005, 0.005, 0.9])
     deviations = joint_deviations(joint, table, components)
     words = in_words(deviations, p_value_N)
-    assert words == ["less fine detail, warmer", "harder to reconstruct", "unusual bands", "not unusual as a whole"]
+    assert words == [
+        "less fine detail, warmer",
+        "harder to reconstruct",
+        "an unusual mix of coarse and fine detail",
+        "not unusual as a whole",
+    ]
     single = Calibration.fit({"l1": normal["l1"]})
     small = {"l1": np.array([0.005, 0.005])}
     deviations = single_deviations(single, {"l1": np.array([9.0, -9.0])}, small)
@@ -286,20 +293,19 @@ def test_the_largest_shares_are_named_in_their_direction():
 def test_thresholds_count_what_lies_beyond_them():
     rng = np.random.default_rng(0)
     score_N, normal_C = np.concatenate([rng.normal(size=300), rng.normal(2, 1, 100)]), rng.normal(size=99)
-    labels = Labels(np.repeat([0, 1], [300, 100]), np.repeat(["normal", "odd"], [300, 100]))
     limit = threshold(normal_C)
-    found = thresholds(score_N, labels, normal_C, limit)
-    assert found["threshold"][found["start"]] == limit
-    assert found["p"][found["start"]] == 0.05
+    found = thresholds({"normal": score_N[:300], "odd": score_N[300:]}, {"normal"}, normal_C, limit)
+    assert found["thresholds"][found["default"]] == limit
+    assert found["p"][found["default"]] == 0.05
     normal, odd = found["groups"]
     assert [normal["name"], normal["normal"], odd["name"], odd["normal"]] == ["normal", True, "odd", False]
-    for step in (0, 50, found["start"], 200):
-        assert odd["flagged"][step] == (score_N[300:] > found["threshold"][step]).sum()
+    for step in (0, 50, found["default"], 240):
+        assert odd["above"][step] == (score_N[300:] > found["thresholds"][step]).sum()
     flagged_N = is_flagged(conformal(normal_C, score_N))
-    assert normal["flagged"][found["start"]] == flagged_N[:300].sum()
-    unlabelled = thresholds(score_N, None, None, None)
-    assert unlabelled["p"] is None
-    assert unlabelled["groups"][0]["flagged"][unlabelled["start"]] == 0, "without p-values none is flagged"
+    assert normal["above"][found["default"]] == flagged_N[:300].sum()
+    unlabelled = thresholds({"all images": score_N}, (), None, None)
+    assert unlabelled["p"] is unlabelled["default"] is None
+    assert unlabelled["groups"][0]["above"][-1] == 0, "without p-values none is flagged"
 
 
 def test_the_threshold_of_p_values_flags_as_they_do():
@@ -317,14 +323,53 @@ def test_axes_of_few_figures_have_numbers_and_ties_no_slope():
     assert abs(heights[0] - heights[1]) < 0.05
 
 
-def test_methods_that_disagree_flag_as_many():
+def test_methods_that_disagree_have_the_same_budget_of_false_alarms():
     labels = Labels(np.array([0, 0, 1, 1]), np.array(["normal", "normal", "odd", "odd"]))
     first, second = np.array([0.0, 3, 4, 1]), np.array([5.0, 0, 1, 9])
     found = disagreements([first, second], labels)
-    assert found["flagged"] == 2
-    assert found["of"] == [{"by": 0, "not": 1, "total": 1, "ids": [2]}, {"by": 1, "not": 0, "total": 1, "ids": [3]}]
-    assert [pair["ids"] for pair in disagreements([first, second], None)["of"]] == [[2], [3]]
-    assert disagreements([], None)["of"] == []
+    assert found["flagged"] == [1, 1], "what scores above both normal images"
+    assert found["pairs"] == [
+        {"found_by": 0, "missed_by": 1, "total": 1, "rows": [2]},
+        {"found_by": 1, "missed_by": 0, "total": 1, "rows": [3]},
+    ]
+    assert [pair["rows"] for pair in disagreements([first, second], None)["pairs"]] == [[2], [3]]
+    assert disagreements([], None)["pairs"] == []
+    score_N = np.arange(120.0)
+    many = Labels(np.repeat([0, 1], [100, 20]), np.repeat(["normal", "odd"], [100, 20]))
+    assert disagreements([score_N, -score_N], many)["flagged"] == [25, 5], "five of the hundred normal images each"
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_a_black_and_white_picture_differs_in_colour_and_not_in_grain(single):
+    rng = np.random.default_rng(0)
+    coloured_NCHW = torch.from_numpy(rng.normal(0, 0.15, (120, 3, 32, 32))).float().clamp(-1, 1)
+    grey_NCHW = coloured_NCHW[:3].mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    flat_NCHW = coloured_NCHW[:3].mean((2, 3), keepdim=True).expand(-1, -1, 32, 32) * 0.1 + coloured_NCHW[:3] * 0.3
+    normal = {"texture": cooccurrence(coloured_NCHW).numpy()}
+    table = {"texture": cooccurrence(torch.cat([grey_NCHW, flat_NCHW])).numpy()}
+    calibration, p_value_N = Calibration.fit(normal, ("texture",)), np.full(6, 0.005)
+    if single:
+        deviations = single_deviations(calibration, table, {"texture": p_value_N})
+        assert sum(item.share_N for item in deviations) == pytest.approx(np.ones(6))
+    else:
+        deviations = joint_deviations(calibration, table, {})
+    words = in_words(deviations, p_value_N)
+    assert all(text.startswith("less colour detail") for text in words[:3])
+    assert all("smoother texture" in text for text in words[3:])
+    one_channel = Calibration.fit({"texture": normal["texture"][:, :18]}, ("texture",))
+    (alone,) = joint_deviations(one_channel, {"texture": table["texture"][:, :18]}, {})
+    assert alone.name == "texture"
+
+
+def test_a_map_says_how_much_of_the_score_it_shows():
+    map_HW = np.full((10, 10), -1.0)
+    assert place_in_words(map_HW, 40.0) == "no place raises the score"
+    assert (overlay(np.full((10, 10, 3), 90, np.uint8), map_HW) == 90).all()
+    map_HW[:2] = 5.0
+    assert place_in_words(map_HW, 40.0) == "up to 12% of the score"
+    assert place_in_words(map_HW, -3.0) == place_in_words(map_HW, 4.0) == "up to 5"
+    map_HW[:7] = 3.0
+    assert place_in_words(map_HW, 40.0) == "no single place, the whole image"
 
 
 def test_points_lie_where_the_plot_shows_them():
