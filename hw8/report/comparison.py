@@ -200,8 +200,8 @@ def _lead(table: pd.DataFrame) -> str:
         return f"{line}."
     ties = fair["preset"][(fair["difference_low"] <= 0) & (fair["difference_high"] >= 0)].tolist()
     if ties:
-        return f"{line}; not told apart from it: {', '.join(ties)}."
-    return f"{line}; the difference from each of the others is real (95%)."
+        return f"{line}; {', '.join(ties)} {'ties' if len(ties) == 1 else 'tie'} with it."
+    return f"{line}; no other method ties with it."
 
 
 def _forest(table: pd.DataFrame) -> Figure | None:

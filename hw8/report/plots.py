@@ -128,7 +128,7 @@ def draw_histogram(
         count_KB.append(np.histogram(clipped, edges)[0])
     if threshold is not None:
         axes.axvline(threshold, color=INK, linestyle=":", linewidth=1)
-        axes.text(threshold, 1.01 * axes.get_ylim()[1], "p = .05", ha="center")
+        axes.text(threshold, 1.01 * axes.get_ylim()[1], "p = 0.05", ha="center")
     xlabel = f"anomaly score ({name})" if name else "anomaly score"
     _legend_above(axes, len(groups))
     description = f"Histogram of the anomaly score {name}, by kind: {', '.join(groups)}."

@@ -203,7 +203,7 @@ def test_the_threshold_counts_and_filters(opened, pair):
     until_shown(page, normal)
     assert shown(page) == pair.rows(Query(show="false_alarms", above=histogram["thresholds"][place])).tolist()
     page.locator("select[name=show]").select_option("misses")
-    page.get_by_role("button", name="Back to p = .05").click()
+    page.get_by_role("button", name="Back to p = 0.05").click()
     until_shown(page, 60 - histogram["groups"][1]["above"][histogram["default"]])
     assert page.evaluate("document.activeElement.id") == "threshold"
     page.locator("select[name=by]").select_option("latent")

@@ -107,7 +107,7 @@ function fillHead() {
   byId("runs").replaceChildren(...set.runs.map((run) => element("li", {}, bold(run.name),
     ...(run.preset && run.preset !== run.name ? [`, preset ${run.preset}`] : []), ": ",
     ...(run.auc ? ["macro ROC-AUC ", bold(run.auc[0].toFixed(3)), ` (95% interval ${run.auc[1].toFixed(3)} to ${run.auc[2].toFixed(3)}), `] : []),
-    bold(percent(run.flagged)), ` of ${whole(set.total)} images flagged (p ≤ .05)`)));
+    bold(percent(run.flagged)), ` of ${whole(set.total)} images flagged (p ≤ 0.05)`)));
   for (const cards of [byId("images"), byId("own")]) cards.classList.toggle("two", set.runs.length > 1);
   byId("transductive").hidden = !set.runs.some((run) => run.transductive);
   const lines = set.runs.flatMap((run) => run.warnings.map((line) => `${set.runs.length > 1 ? `${run.name}: ` : ""}${line}`));

@@ -40,8 +40,8 @@ function fill(answer, steps) {
   dialog.classList.toggle("two", answer.runs.length > 1);
   dialog.dataset.id = answer.id ?? "";
   fillDialog(dialog, steps ? stepBar(dialog, step) : [stepButton("close", () => dialog.close())],
-    element("h2", { id: "dialog-title" }, title),
-    element("div", { class: "sides" }, ...answer.runs.map((run) => side(run, answer))), zoomControl());
+    element("div", { class: "heading" }, element("h2", { id: "dialog-title" }, title), zoomControl()),
+    element("div", { class: "sides" }, ...answer.runs.map((run) => side(run, answer))));
   look();
 }
 
@@ -77,11 +77,11 @@ function framed(source, text, first) {
   return element("figure", {}, frame, element("figcaption", {}, text));
 }
 
-// What the chosen score and threshold say of an image; of an upload, and of the run beside, its own score and p ≤ .05.
+// What the chosen score and threshold say of an image; of an upload, and of the run beside, its own score and p ≤ 0.05.
 function verdict(run, answer) {
   const by = run.by ?? "score", rank = run.rank === undefined ? "" : `, rank ${ofAll(run.rank, answer.total)}`;
-  const limit = run.above === undefined ? "p ≤ .05" : run.above === null ? "nothing, with so few normals"
-    : `${by} above ${number(run.above)}${run.usual ? " (p ≤ .05)" : ""}`;
+  const limit = run.above === undefined ? "p ≤ 0.05" : run.above === null ? "nothing, with so few normals"
+    : `${by} above ${number(run.above)}${run.usual ? " (p ≤ 0.05)" : ""}`;
   return [element("p", { class: "score" }, chip({ flagged: run.flagged, anomalous: answer.anomalous }), " ",
     element("b", {}, `${by} ${number(run.score)}`), `, ${rarity(run.p, run.calibration_count)}${rank}`),
   element("p", { class: "hint" }, `Flagged is ${limit}.${by === "score" ? "" : " The evidence is that of the run's own score."}`)];

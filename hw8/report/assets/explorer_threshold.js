@@ -39,7 +39,7 @@ const shape = (name, attributes) => {
   return made;
 };
 
-// The place of the threshold in the address, or of p = .05; the last one where nothing can be flagged.
+// The place of the threshold in the address, or of p = 0.05; the last one where nothing can be flagged.
 function placeOf(t) {
   const { thresholds, default: usual } = histogram;
   if (t === "") return usual ?? thresholds.length - 1;
@@ -51,7 +51,7 @@ function drawThreshold() {
   slider.value = placeOf(state.t);
   describe();
   byId("reset").hidden = state.t === "";
-  byId("reset").textContent = histogram.default === null ? "Flag none" : "Back to p = .05";
+  byId("reset").textContent = histogram.default === null ? "Flag none" : "Back to p = 0.05";
 }
 
 function describe() {

@@ -50,7 +50,8 @@ options(form.method, data.methods.map((name, index) => [index, name]));
 options(form.group, [["", "all shown here"], ...Object.entries(data.groups)]);
 options(form.kind, [["", "all kinds"], ...data.kinds.map((kind) => [kind, kind])]);
 options(form.sort, [["score", "score"], ["id", "ID"], ...data.columns.map((name) => ["all." + name, "p of " + name])]);
-form.group.value = "most";
+// At the head of a report are the most anomalous images: below, its mistakes come first.
+form.group.value = document.querySelector(".strip") && data.totals[0]?.misses ? "misses" : "most";
 form.kind.parentElement.hidden = data.kinds.length === 0;
 form.method.parentElement.hidden = data.methods.length < 2;
 
@@ -169,8 +170,11 @@ const pairForm = document.querySelector("#pairs form"), FIRST = 8;  // pairs sho
 function comparePairs() {
   const methods = [Number(pairForm.found_by.value), Number(pairForm.missed_by.value)], { labelled, pairs, flagged } = data.pairs;
   const pair = pairs.find((each) => each.found_by === methods[0] && each.missed_by === methods[1]) ?? { total: 0, rows: [] };
-  const cards = pair.rows.flatMap((id) => methods.map((method) => data.cards.find((card) => card.method === method && card.id === id)));
-  const headOf = (card) => `${data.methods[card.method]}: rank ${ofAll(card.rank, data.total)}, ${card.rank > flagged[card.method] ? "missed" : "found"}`;
+  // Flagged within the same budget of false alarms, not by p-values, which some methods have not.
+  const cardIn = (method, id) => data.cards.find((card) => card.method === method && card.id === id);
+  const cards = pair.rows.flatMap((id) => methods.map((method) => cardIn(method, id)))
+    .map((card) => ({ ...card, flagged: card.rank <= flagged[card.method] }));
+  const headOf = (card) => `${data.methods[card.method]}: rank ${ofAll(card.rank, data.total)}`;
   const sideOf = (index) => element("div", {}, element("small", {}, headOf(cards[index])), tile(cards[index], () => open(index, cards), looks));
   const list = document.querySelector("#pairs .cards"), more = document.querySelector("#pairs .more");
   const fill = (count) => {
