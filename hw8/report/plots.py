@@ -134,14 +134,14 @@ def draw_histogram(
     description = f"Histogram of the anomaly score {name}, by kind: {', '.join(groups)}."
     ranges = [*zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)]
     if beyond:
-        xlabel += f"; last bin: all beyond {edges[-1]:.3g}, {beyond:.1%} of the images"
+        xlabel += f"; last bin: all beyond {short(edges[-1])}, {beyond:.1%} of the images"
         description += f" The last bin holds all scores beyond it, {beyond:.1%} of the images."
         ranges[-1] = (ranges[-1][0], float(score_N.max()))
     axes.set(xlabel=xlabel, ylabel="density", yticks=[])
     texts = []
     for (low, high), count_K in zip(ranges, np.transpose(count_KB), strict=True):
         counts = [f"{kind}: {count:,}" for kind, count in zip(groups, count_K, strict=True) if count]
-        texts.append("\n".join([f"score {low:.3g} to {high:.3g}", *counts]))
+        texts.append("\n".join([f"score {short(low)} to {short(high)}", *counts]))
     point_B2 = np.stack([(edges[:-1] + edges[1:]) / 2, np.max(density_KB, axis=0)], axis=1)
     return Drawn(description, point_B2, texts, ranges)
 

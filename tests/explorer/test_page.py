@@ -275,7 +275,7 @@ def test_an_image_is_judged_by_the_chosen_score_and_threshold(opened, pair):
         )
         assert verdict.startswith(f"{chips} mse ")
         assert f"rank {place + 1} of 120" in verdict
-        assert flagged.startswith("Flagged is mse above ")
+        assert flagged.startswith("Flagged means mse above ")
         assert (chips in ("found", "false alarm")) == (
             run.scores["mse"][row]
             > pair.histogram(0, "mse")["thresholds"][int(page.locator("#threshold").input_value())]

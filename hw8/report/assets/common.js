@@ -67,7 +67,7 @@ function verdictOf({ flagged, anomalous }) {
 function chip(card) {
   if (card.flagged === undefined) return "";  // without p-values
   const verdict = verdictOf(card);
-  return element("strong", { class: `chip${{ "false alarm": " wrong", missed: " wrong", "not flagged": " quiet" }[verdict] ?? ""}` }, verdict);
+  return element("strong", { class: `chip${{ flagged: " notice", "false alarm": " wrong", missed: " wrong", "not flagged": " quiet" }[verdict] ?? ""}` }, verdict);
 }
 
 const fillDialog = (dialog, bar, ...content) => {

@@ -84,7 +84,7 @@ function verdict(run, answer) {
     : `${by} above ${number(run.above)}${run.usual ? " (p ≤ 0.05)" : ""}`;
   return [element("p", { class: "score" }, chip({ flagged: run.flagged, anomalous: answer.anomalous }), " ",
     element("b", {}, `${by} ${number(run.score)}`), `, ${rarity(run.p, run.calibration_count)}${rank}`),
-  element("p", { class: "hint" }, `Flagged is ${limit}.${by === "score" ? "" : " The evidence is that of the run's own score."}`)];
+  element("p", { class: "hint" }, `Flagged means ${limit}.${by === "score" ? "" : " The evidence is that of the run's own score."}`)];
 }
 
 // An image under one run.

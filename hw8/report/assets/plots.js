@@ -32,7 +32,7 @@ function show(plot, point) {
 // The limits of a bar, as short as they can be without leaving out what it holds.
 function rounded([low, high]) {
   const unit = 10 ** Math.floor(Math.log10((high - low) / 10));
-  return [Math.floor(low / unit) * unit, Math.ceil(high / unit) * unit].map((limit) => number(limit, 12).replaceAll(",", ""));
+  return [Math.floor(low / unit) * unit, Math.ceil(high / unit) * unit].map((limit) => Number(limit.toPrecision(12)));
 }
 function lead(plot, [, , , goal]) {
   if (Array.isArray(goal)) {
