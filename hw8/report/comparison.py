@@ -18,23 +18,21 @@ from hw8.data.sources import Source
 from hw8.data.splits import files_to_score, images_to_score
 from hw8.evaluation.classical import CLASSICAL, classical_crop
 from hw8.report import plots
+from hw8.report.comparison_figures import figures_of, forest_of, lead_of
 from hw8.report.explanation import Explainer
 from hw8.report.gallery import cards, choose, gallery, rows_of, with_files, with_maps
 from hw8.report.pages import Figure, as_data, with_code, write_page
 from hw8.report.pairs import PAIRED, disagreements
-from hw8.report.run_plots import AGREEMENT, LATENTS, LOSSES, latent_map, mapped_rows, training_curves
+from hw8.report.run_plots import LATENTS, LOSSES, latent_map, mapped_rows, training_curves
 from hw8.report.run_report import warnings_of
 from hw8.runs.scores import Scores
 from hw8.runs.submission import read_submission
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.fusion import rank_correlation
 from hw8.training.run_folder import RunFolder
 
 # Cards of each group, and of the spread over all ranks, for every method: fewer than on a run's own page, since this
 # page grows with the number of methods.
 EACH, SPREAD = 12, 12
-# ROC and calibration curves in one plot, the best methods first; more could not be told apart.
-CURVES = 8
 CHOOSING = "Spearman rank correlation"  # how its line among the notes begins: it stands beside the plot that it is of
 SECTIONS = {
     "standings": "Leaderboard", "pairs": "Two methods", "gallery": "Gallery", "plots": "Curves", "facts": "Facts",
@@ -122,14 +120,10 @@ def write_comparison(compared: Compared, table: pd.DataFrame, out: Path, command
         (dataclasses.replace(method.scores, name=marked(method.scores.name)), with_files(method.cards, files))
         for method in methods
     ]
-    readable_table = readable(table, failed_presets(compared.rows))
-    readable_table = readable_table[
-        ["preset", *by_importance(table), *(name for name in readable_table if name == "failed")]
-    ]
-    more = {
-        "calibration_counts": [method.calibration_count for method in methods],
-        "pairs": pairs,
-    }
+    readable_table = _readable(table, failed_presets(compared.rows))
+    lines = notes(compared.rows, table)
+    choosing = [f"{line}." for line in lines if line.startswith(CHOOSING)]
+    more = {"calibration_counts": [method.calibration_count for method in methods], "pairs": pairs}
     write_page(
         out.with_name(out.name + ".html"),
         "comparison.html.j2",
@@ -137,16 +131,16 @@ def write_comparison(compared: Compared, table: pd.DataFrame, out: Path, command
         sections=SECTIONS.items(),
         pairs=pairs,
         paired=[marked(name) for name in names[:PAIRED]],
-        lead=_lead(table),
-        forest=_forest(table),
-        notes=[with_code(line) for line in notes(compared.rows, table) if not line.startswith(CHOOSING)],
+        lead=lead_of(table),
+        forest=forest_of(table),
+        notes=[with_code(line) for line in lines if not line.startswith(CHOOSING)],
         facts=[with_code(line) for line in head(command, compared.rows)],
         warnings=[line for method in methods for line in method.warnings],
         meaning=meanings(shown_columns(table)),
         columns=list(readable_table.columns),
         rows=_cells(table, readable_table),
         figures=[
-            *_figures(compared, table, [method.scores for method in methods]),
+            *figures_of(table, [method.scores for method in methods], compared.labels, choosing),
             *_portraits(methods, compared),
         ],
         reconstructs=any(card["wide"] for method in methods for card in method.cards),
@@ -168,6 +162,12 @@ def _explained(compared: Compared, names: list[str]) -> tuple[list[Method], dict
     return methods, pairs
 
 
+def _readable(table: pd.DataFrame, failed: dict[str, str]) -> pd.DataFrame:
+    """The table as text, its columns by importance."""
+    text = readable(table, failed)
+    return text[["preset", *by_importance(table), *(name for name in text if name == "failed")]]
+
+
 def _cells(table: pd.DataFrame, readable_table: pd.DataFrame) -> list[list[tuple[str, Any]]]:
     """Each cell's text and the value it sorts by, in full precision; of the preset's name, the text."""
     values = {column.heading: table[column.key].tolist() for column in shown_columns(table)}
@@ -179,92 +179,6 @@ def _cells(table: pd.DataFrame, readable_table: pd.DataFrame) -> list[list[tuple
             row.append((texts[heading], "" if pd.isna(value) else float(value)))
         rows.append(row)
     return rows
-
-
-def _fair(table: pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
-    """The rows that may be compared, the column they are ordered by, and its name."""
-    fair = table[~table["preset"].map(is_transductive).astype(bool)]
-    labelled = "macro_auc" in table
-    return (fair, "macro_auc", "macro ROC-AUC") if labelled else (fair, "held_out_auc", "held-out macro ROC-AUC")
-
-
-def _lead(table: pd.DataFrame) -> str:
-    """Which method is best, by how much is known of it, and which tie with it."""
-    fair, value, label = _fair(table)
-    if fair.empty:
-        return ""
-    best = fair.iloc[0]
-    interval = f" (95% interval {best['low']:.3f} to {best['high']:.3f})" if "low" in fair else ""
-    line = f"Best: {best['preset']}, {label} {best[value]:.3f}{interval}"
-    if len(fair) == 1 or "difference_low" not in fair:
-        return f"{line}."
-    ties = fair["preset"][(fair["difference_low"] <= 0) & (fair["difference_high"] >= 0)].tolist()
-    if ties:
-        return f"{line}; {', '.join(ties)} {'ties' if len(ties) == 1 else 'tie'} with it."
-    return f"{line}; no other method ties with it."
-
-
-def _forest(table: pd.DataFrame) -> Figure | None:
-    fair, value, label = _fair(table)
-    if fair.empty:
-        return None
-    caption = (
-        "Means over seeds, with 95% intervals over images."
-        if value == "macro_auc"
-        else "Without labels; means over seeds."
-    )
-    return Figure("Leaderboard", caption, {"": plots.forest(fair, value, "low", "high", label)})
-
-
-def _figures(compared: Compared, table: pd.DataFrame, methods: list[Scores]) -> list[Figure]:
-    fair, value, label = _fair(table)
-    if fair.empty:
-        return []
-    methods = [method for method in methods if not is_transductive(method.name)]
-    figures = []
-    if compared.labels is not None:
-        figures += _labelled_figures(methods[:CURVES], compared.labels)
-        if len(fair) > 2:
-            plot = plots.trade(
-                fair, "held_out_auc", "macro_auc", ("held-out macro ROC-AUC", "macro ROC-AUC"), log=False
-            )
-            lines = [f"{line}." for line in notes(compared.rows, table) if line.startswith(CHOOSING)]
-            caption = " ".join(["What the held-out figure says, and what labels say.", *lines])
-            figures.append(Figure("Choosing without labels", caption, {"": plot}))
-    if len(fair) > 1:
-        plot = plots.trade(fair, "minutes", value, ("minutes of training", label), log=True)
-        caption = "The figure against minutes of training, a mean over seeds."
-        figures.append(Figure("What it costs", caption, {"": plot}))
-    if len(methods) > 1:
-        matrix = rank_correlation([method.score_N for method in methods])
-        plot = plots.correlation(matrix, [method.name for method in methods])
-        figures.append(Figure("Agreement of the methods", AGREEMENT, {"": plot}, folded=True))
-    return figures
-
-
-def _labelled_figures(methods: list[Scores], labels: Labels) -> list[Figure]:
-    """ROC curves, one per method, of the mean over kinds and of each kind alone; and how well p-values hold."""
-    colours = dict(zip([method.name for method in methods], plots.COLOURS, strict=False))
-    normal_N = labels.label_N == 0
-    kinds = [str(kind) for kind in np.unique(labels.kind_N[~normal_N])]
-    views = {}
-    for name, group in {"all kinds": kinds, **({kind: [kind] for kind in kinds} if len(kinds) > 1 else {})}.items():
-        curves = {
-            method.name: plots.roc_curve(
-                method.score_N[normal_N], [method.score_N[labels.kind_N == kind] for kind in group]
-            )
-            for method in methods
-        }
-        views[name] = plots.roc(curves, colours, log=False, of=name)
-        views[f"{name}, low false alarms"] = plots.roc(curves, colours, log=True, of=name)
-    caption = f"The best {len(methods)} methods, first seed of each; over all kinds the mean of the kinds' curves."
-    figures = [Figure("ROC curves", caption, views)]
-    calibrated = {method.name: method.p_value_N[normal_N] for method in methods if method.p_value_N is not None}
-    if calibrated:
-        plot = plots.calibration(calibrated, "observed false alarms", colours)
-        caption = "False alarms promised and observed, on normal test images, first seed of each."
-        figures.append(Figure("Calibration", caption, {"": plot}))
-    return figures
 
 
 def _portraits(methods: list[Method], compared: Compared) -> list[Figure]:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +38,8 @@ SCALE_IMAGES = 256
 # Measurements listed as standing out; chosen by hand, since those after them are rarely far from the normals.
 LARGEST_DEVIATIONS = 6
 LEAST_ADDED = 0.005  # share of the squared distance: smaller ones would be shown as 0%
+# Share of the squared distance, chosen by hand: measurements that add less of it in all do not explain the score.
+LEAST_TOGETHER = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,13 +186,18 @@ def _words(trained: TrainedRun, by_evidence: Sequence[Deviation], p_value_N: np.
 
 
 def _adding_most(deviations: Sequence[Deviation], row: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Of the measurements that add most to an image's joint distance, the deviations, and the shares of its square."""
+    """Of the measurements that add most to an image's joint distance, the deviations, and the shares of its square.
+
+    Both are empty where these together add less than a tenth of it.
+    """
     # Of a vector without names, such as the texture, no single number stands for its share.
     single = [item for item in deviations if item.name not in DIRECTION and item.name in WORDS]
     single = [item for item in single if item.share_N[row] >= LEAST_ADDED]
     ranked = sorted(single, key=lambda item: -item.share_N[row])[:LARGEST_DEVIATIONS]
     by_name = {SHOWN.get(item.name, item.name): item for item in ranked}
     added = {name: float(item.share_N[row]) for name, item in by_name.items()}
+    if sum(added.values()) < LEAST_TOGETHER:
+        return {}, {}
     return {name: float(item.deviation_N[row]) for name, item in by_name.items()}, added
 
 
@@ -255,28 +263,38 @@ def draw_explanation(path: Path, explanation: ImageExplanation) -> None:
         tiles[3].imshow(overlay(explanation.image_HWC, explanation.map_HW))
         title = f"where the score comes from:\n{place_in_words(explanation.map_HW, explanation.score)}"
         tiles[3].set_title(title, fontsize=8)
-    names = sorted(explanation.parts, key=lambda name: explanation.parts[name], reverse=True)
-    drawn = bars.barh(names, [-np.log10(explanation.parts[name]) for name in names], color="tab:red")
-    title = f"how unusual: -log10 p (dotted: {ALPHA}); all: p = {explanation.p_value:.4f}"
-    if explanation.shares:
-        bars.bar_label(drawn, [percent(explanation.shares[name]) for name in names], padding=2, fontsize=7)
-        bars.margins(x=0.2)  # for these labels
-        title += "\nin %: share of the squared distance"
-    bars.axvline(-np.log10(ALPHA), color="grey", linewidth=0.8, linestyle=":")
-    bars.set_title(title, fontsize=8)
-    if explanation.deviations:
-        largest = [*reversed(explanation.deviations.items())]
-        colours = ["tab:red" if value > 0 else "tab:blue" for _, value in largest]
-        drawn = sides.barh([name for name, _ in largest], [value for _, value in largest], color=colours)
-        sides.axvline(0, color="grey", linewidth=0.8)
-        title = "largest deviations, in the normals' spread"
-        if explanation.added:
-            sides.bar_label(drawn, [percent(explanation.added[name]) for name, _ in largest], padding=2, fontsize=7)
-            sides.margins(x=0.2)
-            title = "named measurements that add most, in the\nnormals' spread (in %: share of the square)"
-        sides.set_title(title, fontsize=8)
-    else:
-        sides.set_axis_off()
+    _draw_parts(bars, explanation)
+    _draw_deviations(sides, explanation)
     for axes in (bars, sides):
         axes.tick_params(labelsize=8)
     save_figure(figure, path)
+
+
+def _draw_parts(axes: Any, explanation: ImageExplanation) -> None:
+    """The p-value of each piece of evidence and, of a joint distance, its share."""
+    names = sorted(explanation.parts, key=lambda name: explanation.parts[name], reverse=True)
+    drawn = axes.barh(names, [-np.log10(explanation.parts[name]) for name in names], color="tab:red")
+    title = f"how unusual: -log10 p (dotted: {ALPHA}); all: p = {explanation.p_value:.4f}"
+    if explanation.shares:
+        axes.bar_label(drawn, [percent(explanation.shares[name]) for name in names], padding=2, fontsize=7)
+        axes.margins(x=0.2)  # for these labels
+        title += "\nin %: share of the squared distance"
+    axes.axvline(-np.log10(ALPHA), color="grey", linewidth=0.8, linestyle=":")
+    axes.set_title(title, fontsize=8)
+
+
+def _draw_deviations(axes: Any, explanation: ImageExplanation) -> None:
+    """The measurements that stand out, if there are any."""
+    if not explanation.deviations:
+        axes.set_axis_off()
+        return
+    largest = [*reversed(explanation.deviations.items())]
+    colours = ["tab:red" if value > 0 else "tab:blue" for _, value in largest]
+    drawn = axes.barh([name for name, _ in largest], [value for _, value in largest], color=colours)
+    axes.axvline(0, color="grey", linewidth=0.8)
+    title = "largest deviations, in the normals' spread"
+    if explanation.added:
+        axes.bar_label(drawn, [percent(explanation.added[name]) for name, _ in largest], padding=2, fontsize=7)
+        axes.margins(x=0.2)
+        title = "named measurements that add most, in the\nnormals' spread (in %: share of the square)"
+    axes.set_title(title, fontsize=8)

@@ -9,9 +9,10 @@ import numpy as np
 from hw8.base.text import counted, percent
 from hw8.config import FUSED, JOINT
 from hw8.config.presets import PRESETS
+from hw8.data.arrays import Images
 from hw8.data.labels import Labels
 from hw8.evaluation.metrics import evaluate
-from hw8.report import plots
+from hw8.report import method_plots, plots
 from hw8.report.explanation import Explainer
 from hw8.report.gallery import cards, choose, explained_rows, gallery, rows_of, with_files, with_maps
 from hw8.report.pages import Figure, as_data, write_page
@@ -48,26 +49,12 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str, expl
     name, folder = run.resolve().name, RunFolder(run)
     summary = folder.read_summary()
     predicted = dataclasses.replace(score_images(trained.with_all_evidence(), images), name=name)
-    is_transductive = predicted.share is not None
     scores = trained.calibration.scores(predicted.table)
-    explainer = Explainer.for_images(trained, images)
-    # Of a run that is not transductive the score is among its evidence, under its own name.
-    others = sorted(name for name in scores if is_transductive or name != trained.score_name)
-    p_values = {name: trained.calibration.p_value(name, scores[name]) for name in others}
     groups = choose(predicted, labels, EACH, SPREAD)
-    figures = _figures(folder, predicted, scores, labels, rows_of(groups))
-    card_list = cards(predicted, images, labels, explainer, groups, p_values)
+    card_list, more = _gallery(trained, predicted, scores, images, labels, groups)
     card_list = with_files(card_list, trained.file_names(source))
-    card_list = with_maps(card_list, trained, images, explained_rows(groups))
-    more = {
-        "columns": others, "calibration_counts": [explainer.calibration_count],
-        "thresholds": thresholds(
-            plots.groups_of(predicted.score_N, labels), _normal_kinds(labels), predicted.normal_C, predicted.threshold
-        ),
-        "explain": explain,
-    }  # fmt: skip
-    evaluation = None if labels is None else evaluate(predicted.score_N, labels)
-    preset = trained.config.preset
+    preset, is_transductive = trained.config.preset, predicted.share is not None
+    score_name = "transductive" if is_transductive else trained.score_name
     write_page(
         out,
         "run.html.j2",
@@ -75,25 +62,50 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str, expl
         facts=_facts(trained, summary, source.test_set_name, len(images), predicted.share),
         transductive=is_transductive,
         warnings=warnings_of(summary),
-        evaluation=evaluation,
-        kinds=[] if evaluation is None else sorted(evaluation.kinds.items(), key=lambda item: -item[1].auc),
-        flagged=_flagged_counts(predicted, labels),
-        smallest_p=float(predicted.p_value_N.min()),
-        calibration_count=explainer.calibration_count,
+        **_lead(predicted, labels, len(trained.normal_C)),
         sections=SECTIONS.items(),
         strip=sorted(card_list, key=lambda card: card["rank"])[:STRIP],
-        percent=percent,
-        p_in_words=lambda p: p_in_words(p, explainer.calibration_count),
-        histogram=plots.histogram(
-            predicted.score_N, labels, predicted.threshold, "transductive" if is_transductive else trained.score_name
-        ),
+        histogram=plots.histogram(predicted.score_N, labels, predicted.threshold, score_name),
         threshold=predicted.threshold,
-        figures=figures,
+        figures=_figures(folder, predicted, scores, labels, rows_of(groups)),
         evidence=_evidence_table(scores, summary, labels),
         reconstructs=any(card["wide"] for card in card_list),
-        gallery=as_data(gallery([(predicted, card_list)], labels, **more)),
+        gallery=as_data(gallery([(predicted, card_list)], labels, explain=explain, **more)),
         command=command,
     )
+
+
+def _gallery(
+    trained: TrainedRun, predicted: RunScores, scores: dict[str, np.ndarray], images: Images, labels: Labels | None,
+    groups: dict[str, np.ndarray],
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:  # fmt: skip
+    """The cards of the page's images, and what its script needs besides them."""
+    explainer = Explainer.for_images(trained, images)
+    # Of a run that is not transductive the score is among its evidence, under its own name.
+    others = sorted(name for name in scores if predicted.share is not None or name != trained.score_name)
+    p_values = {name: trained.calibration.p_value(name, scores[name]) for name in others}
+    card_list = cards(predicted, images, labels, explainer, groups, p_values)
+    card_list = with_maps(card_list, trained, images, explained_rows(groups))
+    by_kind = plots.groups_of(predicted.score_N, labels)
+    more = {
+        "columns": others, "calibration_counts": [explainer.calibration_count],
+        "thresholds": thresholds(by_kind, _normal_kinds(labels), predicted.normal_C, predicted.threshold),
+    }  # fmt: skip
+    return card_list, more
+
+
+def _lead(predicted: RunScores, labels: Labels | None, calibration_count: int) -> dict[str, Any]:
+    """What the first lines say: how many images are flagged, and how well each kind of anomaly is found."""
+    evaluation = None if labels is None else evaluate(predicted.score_N, labels)
+    return {
+        "evaluation": evaluation,
+        "kinds": [] if evaluation is None else sorted(evaluation.kinds.items(), key=lambda item: -item[1].auc),
+        "flagged": _flagged_counts(predicted, labels),
+        "smallest_p": float(predicted.p_value_N.min()),
+        "calibration_count": calibration_count,
+        "percent": percent,
+        "p_in_words": lambda p: p_in_words(p, calibration_count),
+    }
 
 
 def warnings_of(summary: dict[str, Any]) -> list[str]:
@@ -175,7 +187,7 @@ def _figures(
             figures.append(Figure("Latent map", LATENTS, {"": latents}))
     names = sorted(scores)
     if len(names) > 1:
-        matrix = plots.correlation(rank_correlation([scores[name] for name in names]), names)
+        matrix = method_plots.correlation(rank_correlation([scores[name] for name in names]), names)
         figures.append(Figure("Agreement of the evidence", AGREEMENT, {"": matrix}, folded=True))
     return figures
 

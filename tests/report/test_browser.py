@@ -163,7 +163,7 @@ def test_an_image_has_an_address_and_back_closes_it(offline, report):
     number = card.locator("b").first.inner_text()[1:]
     page.locator("#gallery .card").nth(1).click()
     page.keyboard.press("ArrowRight")
-    assert page.url.endswith(f"#image-{number}")
+    until(page, f"location.hash === '#image-{number}'")
     page.go_back()
     until(page, "!document.querySelector('dialog').open")
     assert "#" not in page.url

@@ -28,15 +28,12 @@ const rarity = (p, calibrationCount) => (calibrationCount && Math.round(p * (cal
 const inWords = (explained) => (explained.words ? [element("p", { class: "reason" }, `Compared with normal images: ${explained.words}.`)] : []);
 
 // What is known of an image: how unusual each piece of evidence is, and what deviates most.
-const LEAST_SHOWN = 0.1;  // of the squared distance: measurements that add less in all do not explain the score
 function reasons(explained, calibrationCount) {
   const parts = Object.entries(explained.parts || {}).sort((a, b) => a[1] - b[1]);
   const shares = Object.entries(explained.shares || {}).sort((a, b) => b[1] - a[1]);
   const negative = shares.some(([, share]) => share < -0.005);
-  const added = explained.added || {}, together = Object.values(added).reduce((sum, share) => sum + share, 0);
-  const isAdded = Object.keys(added).length > 0;
-  const deviations = isAdded && together < LEAST_SHOWN ? [] : Object.entries(explained.deviations || {});
-  const what = isAdded ? "Single measurements that add most, with their shares" : "Largest deviations";
+  const deviations = Object.entries(explained.deviations || {}), added = explained.added || {};
+  const what = Object.keys(added).length ? "Single measurements that add most, with their shares" : "Largest deviations";
   return [
     ...(parts.length ? bars("How unusual is the evidence (p-value)", parts, (p) => -Math.log10(p) * 33, (p) => p > 0.05,
       (p) => rarity(p, calibrationCount).replace(/^p = /, "")) : []),
@@ -44,7 +41,8 @@ function reasons(explained, calibrationCount) {
       (share) => share < 0.1, (share) => `${Math.round(100 * share)}%`, negative) : []),
     ...(deviations.length ? bars(`${what}; in units of the normals' spread (usual: -2 to 2)`, deviations, (z) => Math.abs(z) * 6,
       (z) => Math.abs(z) < 2, (z, name) => (z > 0 ? "+" : "") + z.toFixed(1) + (name in added ? ` (${Math.round(100 * added[name])}%)` : ""), true) : []),
-    ...(isAdded && deviations.length ? [element("p", { class: "hint" }, `All others together add ${Math.round(100 * (1 - together))}%.`)] : []),
+    ...(Object.keys(added).length ? [element("p", { class: "hint" },
+      `All others together add ${Math.round(100 * (1 - Object.values(added).reduce((sum, share) => sum + share, 0)))}%.`)] : []),
   ];
 }
 
