@@ -8,7 +8,7 @@ import numpy as np
 from hw8.config import JOINT
 from hw8.scoring.calibration import Calibration, Table, columns
 from hw8.scoring.tails import ALPHA
-from hw8.scoring.texture import DIFFERENT, FLAT
+from hw8.scoring.texture import BANDS, DIFFERENT, FLAT
 
 MOST = 3  # phrases: a sentence to be read at a glance
 LEAST_SQUARE = 1e-12  # of a distance: an image at the normals' median has no shares
@@ -43,6 +43,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "moved": ("", "a part looks pulled aside"),
     "texture": ("finer texture", "smoother texture"),
     "colour texture": ("more colour detail", "less colour detail"),
+    "colour bands": ("less colour detail", "more colour detail"),
     "bands": ("less fine detail", "more fine detail"),
     **dict.fromkeys(
         ("l1", "mse", "rse", "structural", "top_l1", "centre_l1", "error_bands", "error_regions", "level_errors",
@@ -65,13 +66,21 @@ SHOWN = {"turned 0": "upright", "none": "undamaged"}
 # Where the direction says nothing, and "unusual NAME" would not either.
 UNUSUAL = {
     "early": "unusual colours or edges", "latent": "unusual features", "texture": "unusual grain",
-    "colour texture": "unusual colour detail", "bands": "an unusual mix of coarse and fine detail",
+    **dict.fromkeys(("colour texture", "colour bands"), "unusual colour detail"),
+    "bands": "an unusual mix of coarse and fine detail",
 }  # fmt: skip
-# Columns of the texture of each channel (two orders of differences): the luma's come first, then those of two colour
-# differences, which alone tell a black-and-white picture from a coloured one.
-LUMA_COLUMNS = 2 * len(DIFFERENT)
+# Columns of the texture of a channel: two orders of differences.
+CHANNEL_COLUMNS = 2 * len(DIFFERENT)
+# Of images of three channels, which columns are of the two colour differences and not of the luma: these alone tell a
+# black-and-white picture from a coloured one. The texture has a channel after the other, each band has all three.
+COLOUR_COLUMNS = {
+    "texture": np.arange(3 * CHANNEL_COLUMNS) >= CHANNEL_COLUMNS,
+    "bands": np.arange(2 * BANDS * 3) % 3 > 0,
+}
 # The columns that give the direction of a vector whose columns have no names; of others it is the mean of all.
-DIRECTION = {"texture": [FLAT], "colour texture": [FLAT, LUMA_COLUMNS + FLAT], "bands": [0]}
+DIRECTION = {
+    "texture": [FLAT], "colour texture": [FLAT, CHANNEL_COLUMNS + FLAT], "bands": [0], "colour bands": [0, 1],
+}  # fmt: skip
 
 
 class Deviation(NamedTuple):
@@ -145,14 +154,15 @@ def _alone(calibration: Calibration, name: str, value: np.ndarray, p_value_N: np
 
 
 def _of_vector(name: str, share_ND: np.ndarray, standard_ND: np.ndarray) -> list[Deviation]:
-    """The share and the direction of a vector; of the texture, those of its luma and of its colours."""
+    """The share and the direction of a vector; of texture and bands, those of the luma and of the colours."""
     column_count = share_ND.shape[1]
-    pieces = {name: slice(column_count)}
-    if name == "texture" and column_count > LUMA_COLUMNS:
-        pieces = {"texture": slice(LUMA_COLUMNS), "colour texture": slice(LUMA_COLUMNS, column_count)}
+    colour_D = COLOUR_COLUMNS.get(name, np.zeros(0, bool))
+    pieces = {name: np.ones(column_count, bool)}
+    if len(colour_D) == column_count:  # else of one channel
+        pieces = {name: ~colour_D, f"colour {name}": colour_D}
     return [
-        Deviation(piece, _unusual(piece), share_ND[:, part].sum(axis=1), _direction(piece, standard_ND[:, part]))
-        for piece, part in pieces.items()
+        Deviation(piece, _unusual(piece), share_ND[:, part_D].sum(axis=1), _direction(piece, standard_ND[:, part_D]))
+        for piece, part_D in pieces.items()
     ]
 
 

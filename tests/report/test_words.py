@@ -50,7 +50,7 @@ from hw8.runs.scores import Scores
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import Calibration
 from hw8.scoring.tails import conformal, is_flagged, threshold, threshold_from_p_values
-from hw8.scoring.texture import cooccurrence
+from hw8.scoring.texture import band_energies, cooccurrence, opponent
 
 METRICS = pd.DataFrame({"epoch": [1, 2], "train_loss": [2.0, 1.0], "held_out_loss": [2.5, 1.5]})
 
@@ -344,24 +344,27 @@ def test_methods_that_disagree_have_the_same_budget_of_false_alarms():
 
 
 @pytest.mark.parametrize("single", [False, True])
-def test_a_black_and_white_picture_differs_in_colour_and_not_in_grain(single):
+@pytest.mark.parametrize(("name", "measure"), [("texture", cooccurrence), ("bands", band_energies)])
+def test_a_black_and_white_picture_differs_in_colour_and_not_in_grain(name, measure, single):
     rng = np.random.default_rng(0)
     coloured_NCHW = torch.from_numpy(rng.normal(0, 0.15, (120, 3, 32, 32))).float().clamp(-1, 1)
-    grey_NCHW = coloured_NCHW[:3].mean(1, keepdim=True).expand(-1, 3, -1, -1)
-    flat_NCHW = coloured_NCHW[:3].mean((2, 3), keepdim=True).expand(-1, -1, 32, 32) * 0.1 + coloured_NCHW[:3] * 0.3
-    normal = {"texture": cooccurrence(coloured_NCHW).numpy()}
-    table = {"texture": cooccurrence(torch.cat([grey_NCHW, flat_NCHW])).numpy()}
-    calibration, p_value_N = Calibration.fit(normal, ("texture",)), np.full(6, 0.005)
+    grey_NCHW = opponent(coloured_NCHW[:3])[:, :1].expand(-1, 3, -1, -1)
+    normal = {name: measure(coloured_NCHW).numpy()}
+    table = {name: measure(torch.cat([grey_NCHW, 0.3 * coloured_NCHW[:3]])).numpy()}
+    calibration, p_value_N = Calibration.fit(normal, (name,)), np.full(6, 0.005)
     if single:
-        deviations = single_deviations(calibration, table, {"texture": p_value_N})
+        deviations = single_deviations(calibration, table, {name: p_value_N})
         assert sum(item.share_N for item in deviations) == pytest.approx(np.ones(6))
     else:
         deviations = joint_deviations(calibration, table, {})
     words = in_words(deviations, p_value_N)
     assert all(text.startswith("less colour detail") for text in words[:3])
-    assert all("smoother texture" in text for text in words[3:])
-    one_channel = Calibration.fit({"texture": normal["texture"][:, :18]}, ("texture",))
-    (alone,) = joint_deviations(one_channel, {"texture": table["texture"][:, :18]}, {})
+    assert all({"texture": "smoother texture", "bands": "less fine detail"}[name] in text for text in words[3:])
+
+
+def test_the_texture_of_one_channel_has_no_colour():
+    table = {"texture": cooccurrence(torch.rand(60, 1, 32, 32)).numpy()}
+    (alone,) = joint_deviations(Calibration.fit(table, ("texture",)), table, {})
     assert alone.name == "texture"
 
 
