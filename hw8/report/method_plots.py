@@ -49,7 +49,7 @@ def trade(axes: Any, table: pd.DataFrame, x: str, y: str, labels: tuple[str, str
     """One point per preset, with its name: one column against another."""
     axes.plot(table[x], table[y], "o", color=COLOURS[0], markersize=4)
     for row in table.to_dict("records"):
-        axes.annotate(row["preset"], (row[x], row[y]), xytext=(4, 2), textcoords="offset points", fontsize=6)
+        axes.annotate(row["preset"], (row[x], row[y]), xytext=(4, 2), textcoords="offset points", fontsize=7.5)
     if log and table[x].max() > 10 * table[x].min() > 0:  # under a decade such an axis has no number
         axes.set_xscale("log", subs=[2, 5])
         use_plain_numbers(axes.xaxis)

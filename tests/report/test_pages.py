@@ -58,6 +58,9 @@ def test_figures_in_the_page_are_those_of_the_csv_file(page, trained, tmp_path):
     ]
     assert cell_values(page, "kinds", "macro (mean of kinds)")[0] == found.macro.auc
     assert f"Macro ROC-AUC <b>{found.macro.auc:.3f}</b>" in page
+    for kind, interval in found.kinds.items():
+        chip = f"{kind} <b>{interval.auc:.3f}</b>{' worse than chance' if interval.high < 0.5 else ''}</li>"
+        assert chip in page
     cards = gallery(page)["cards"]
     for card in cards:
         assert card["score"] == done.score_N[card["id"]]

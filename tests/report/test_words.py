@@ -27,6 +27,7 @@ from hw8.models.transformations import (
     parameter_names,
 )
 from hw8.report import method_plots, plots
+from hw8.report.comparison_figures import lead_of
 from hw8.report.explanation import LEAST_TOGETHER, Explainer
 from hw8.report.explanation import _row as explanation_row
 from hw8.report.figures import draw_scores
@@ -366,6 +367,18 @@ def test_the_texture_of_one_channel_has_no_colour():
     table = {"texture": cooccurrence(torch.rand(60, 1, 32, 32)).numpy()}
     (alone,) = joint_deviations(Calibration.fit(table, ("texture",)), table, {})
     assert alone.name == "texture"
+
+
+def test_a_comparison_begins_with_the_best_method_and_those_that_tie():
+    table = pd.DataFrame({"preset": ["vae", "pca", "conv"], "macro_auc": [0.81, 0.8, 0.7], "low": 0.6, "high": 0.9})
+    best = "Best: vae, macro ROC-AUC 0.810 (95% interval 0.600 to 0.900)"
+    lows, highs = [np.nan, -0.05, -0.2], [np.nan, 0.03, -0.1]
+    assert lead_of(table.assign(difference_low=lows, difference_high=highs)) == f"{best}; pca ties with it."
+    apart = table.assign(difference_low=lows, difference_high=[np.nan, -0.01, -0.1])
+    assert lead_of(apart) == f"{best}; no other method ties with it."
+    assert lead_of(table[:1]) == f"{best}."
+    unlabelled = table[["preset"]].assign(held_out_auc=[0.7, 0.6, 0.5])
+    assert lead_of(unlabelled) == "Best: vae, held-out macro ROC-AUC 0.700."
 
 
 def test_a_map_says_how_much_of_the_score_it_shows():
