@@ -30,15 +30,9 @@ def heat(share: np.ndarray) -> np.ndarray:
     return colours[(share.clip(0, 1) * 255).astype(np.uint8)]
 
 
-def share_of_peak(map_HW: np.ndarray) -> np.ndarray:
-    """A map of a score as shares of its largest value: (H, W) in [0, 1], 0 where it is not positive."""
-    share_HW: np.ndarray = map_HW.clip(0) / max(float(map_HW.max()), LEAST)
-    return share_HW
-
-
 def overlay(image_HWC: np.ndarray, map_HW: np.ndarray) -> np.ndarray:
     """A uint8 image in grey under a map, whose largest value is brightest and what is not positive clear: (H, W, 3)."""
-    share_HW = share_of_peak(map_HW)
+    share_HW = map_HW.clip(0) / max(float(map_HW.max()), LEAST)
     grey_HW1 = image_HWC.mean(axis=2, keepdims=True)
     shown_HW1 = (share_HW**2)[..., None]  # squared, so that the face remains visible but at the peak
     mixed_HWC: np.ndarray = np.rint(grey_HW1 * (1 - shown_HW1) + heat(share_HW) * shown_HW1).astype(np.uint8)

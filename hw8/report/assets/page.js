@@ -119,7 +119,7 @@ function open(index, cards) {
   else if (location.hash !== addressOf(card)) history.pushState({ image: true }, "", addressOf(card));
   fillDialog(dialog, stepBar(dialog, (by) => open(opened + by, listed)),
     element("h2", { id: "dialog-title" }, label(card), " ", chip(card)), element("p", { class: "facts-line" }, facts(card)),
-    looks(card), element("p", { class: card.wide && card.map ? "names four" : "names" }, ...captions(card)),
+    looks(card), element("p", { class: "names" }, ...captions(card)),
     ...(card.map ? [] : explain(card.id, "draws where its score comes from")),
     ...inWords(card), ...reasons(card, data.calibration_counts[card.method]));
 }
