@@ -7,7 +7,7 @@ from hw8.base.text import percent, short
 # The colour scale of error maps ends at this quantile: the few largest errors would leave the rest dark.
 BRIGHTEST = 0.995
 LEAST = 1e-9  # a map that is positive nowhere is divided by it, and stays dark
-# Where more of the image than this lies above half the map's peak, there is no place to point at. Chosen by hand: of 40
+# Where more of the image than this lies above half the map's peak, there is no place to point at. Chosen by hand: of 48
 # maps of two trained runs none has between 40% and 74%; the upper ones are of pictures that are odd throughout.
 WHOLE = 0.6
 
