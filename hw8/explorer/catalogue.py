@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -108,15 +109,23 @@ class Catalogue:
             "total": total,
             "kinds": [] if self.labels is None else [str(kind) for kind in np.unique(self.labels.kind_N)],
             "files": self.file_names is not None,
-            "show": list(filters(self.labels, len(self.runs)).items()),
-            "runs": [run.summary(self.labels) for run in self.runs],
+            "runs": [run.summary(self.labels) | {"show": self._filters(run)} for run in self.runs],
         }
+
+    def _filters(self, run: ScoredRun) -> list[tuple[str, str]]:
+        other = next((other.name for other in self.runs if other is not run), None)
+        return [*filters(self.labels, run.name, other).items()]
 
     def listing(self, query: Query, offset: int, limit: int) -> dict[str, Any]:
         """Up to `limit` of the images asked for, from place `offset`. Raises InputError for unknown names."""
         rows = self.rows(query)
         flagged_N = self._run(query.run).flagged(query.by, query.above)
-        cards = [self._card(int(row), query, bool(flagged_N[row])) for row in rows[offset : offset + limit]]
+        shown = rows[offset : offset + limit]
+        words = self._run(query.run).words(shown)
+        cards = [
+            self._card(row, query, bool(flagged_N[row])) | {"words": text}
+            for row, text in zip(shown.tolist(), words, strict=True)
+        ]
         return {"total": len(rows), "cards": cards}
 
     def rows(self, query: Query) -> np.ndarray:
@@ -158,7 +167,8 @@ class Catalogue:
         """The rows of these images: ID, file, label and kind as far as known, scores and p-values of each run.
 
         Those of the first run are `score` and `p_value`; those of the second have its name before them, and those by
-        which the query orders, if others, have theirs.
+        which the query orders, if others, have theirs. The last columns say whether the query's score and threshold
+        flag an image, and what sets it apart from normal ones.
         """
         columns = [("score", "p_value", self._run(0), "score")]
         columns += [(f"{run.name}_score", f"{run.name}_p_value", run, "score") for run in self.runs[1:]]
@@ -168,12 +178,21 @@ class Catalogue:
         known = {key: head for key, head in HEADS.items() if key in self._known(0)}
         box = io.StringIO()
         writer = csv.writer(box, lineterminator="\n")
-        writer.writerow([*known.values(), *(head for score, p_value, *_ in columns for head in (score, p_value))])
-        for row in rows:
+        heads = [head for score, p_value, *_ in columns for head in (score, p_value)]
+        writer.writerow([*known.values(), *heads, "flagged", "words"])
+        chosen = self._run(query.run)
+        flagged_N, words = chosen.flagged(query.by, query.above), chosen.words(np.array(rows, int))
+        for row, text in zip(rows, words, strict=True):
             image = self._known(row)
             values = [value for *_, run, by in columns for value in (run.column(by)[row], run.p_values[by][row])]
-            writer.writerow([*(image[key] for key in known), *map(float, values)])
+            writer.writerow([*(image[key] for key in known), *map(float, values), int(flagged_N[row]), text])
         return box.getvalue()
+
+    def csv_name(self, query: Query) -> str:
+        """A name for the file of `as_csv`: the run, and what of it was asked for."""
+        parts = [self._run(query.run).name, query.by, query.show, query.kind, query.text]
+        named = [part for part, usual in zip(parts, ("", "score", "all", "", ""), strict=True) if part != usual]
+        return re.sub(r"[^A-Za-z0-9._]+", "-", "-".join(named)) + ".csv"
 
     def check_row(self, row: int) -> None:
         """Raise InputError if there is no test image of this number."""
@@ -185,11 +204,18 @@ class Catalogue:
         self.check_row(row)
         return self.images.read(np.array([row]))[0]
 
-    def explain(self, row: int) -> dict[str, Any]:
-        """Why a test image has its score, under each run. Raises InputError if there is none."""
+    def explain(self, row: int, query: Query | None = None) -> dict[str, Any]:
+        """Why a test image has its score, under each run; the run of the `query` judges it as that asks for.
+
+        Raises InputError if there is no such image, or the query names what there is not.
+        """
         self.check_row(row)
-        self._require_scores()
-        return self._known(row) | {"name": f"image {row}", "runs": [run.explain_row(row) for run in self.runs]}
+        query = query or Query()
+        chosen = self._run(query.run)
+        runs = [
+            run.explain_row(row, query.by, query.above) if run is chosen else run.explain_row(row) for run in self.runs
+        ]
+        return self._known(row) | {"name": f"image {row}", "total": len(self.images), "runs": runs}
 
     def score_maps(self, row: int) -> dict[str, Any]:
         """Where a test image's score comes from, under each run. Raises InputError if there is none."""
@@ -206,7 +232,7 @@ class Catalogue:
         # The picture is scaled to the data set's whole side first, then cropped as each run crops its images.
         images = [run.images.cropped(image_HWC[None])[0] for run in self.runs]
         both = zip(self.runs, images, strict=True)
-        return {"name": name, "runs": [run.explain(image) | {"map": run.score_map(image)} for run, image in both]}
+        return {"name": name, "runs": [run.explain(image) | run.score_map(image) for run, image in both]}
 
     def _run(self, number: int) -> ScoredRun:
         self._require_scores()

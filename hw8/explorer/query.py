@@ -13,8 +13,8 @@ FILTERS = {
     "unflagged": "not flagged",
     "false_alarms": "false alarms",
     "misses": "misses",
-    "only_here": "flagged by this run only",
-    "only_there": "flagged by the other run only",
+    "only_here": "flagged by {here} only",
+    "only_there": "flagged by {there} only",
 }
 
 
@@ -34,11 +34,11 @@ class Query:
     above: float | None = None
 
 
-def filters(labels: Labels | None, runs: int) -> dict[str, str]:
-    """What of FILTERS there is to be shown: mistakes need labels, and a comparison needs two runs."""
+def filters(labels: Labels | None, here: str, there: str | None) -> dict[str, str]:
+    """What of FILTERS there is to be shown of the run `here`: mistakes need labels, and a comparison another run."""
     missing = {"false_alarms", "misses"} if labels is None else set()
-    missing |= {"only_here", "only_there"} if runs < 2 else set()
-    return {name: text for name, text in FILTERS.items() if name not in missing}
+    missing |= {"only_here", "only_there"} if there is None else set()
+    return {name: text.format(here=here, there=there) for name, text in FILTERS.items() if name not in missing}
 
 
 def matches(

@@ -12,18 +12,15 @@ from hw8.data.labels import Labels
 from hw8.evaluation.metrics import Interval, evaluate
 from hw8.explorer.neighbours import Neighbourhood
 from hw8.explorer.watched import Watch, Watched
-from hw8.report.explanation import Explainer
-from hw8.report.figures import heat, share_of_peak, three_channels
+from hw8.report.explanation import Explainer, words_of
+from hw8.report.gallery import drawn_map
+from hw8.report.heatmaps import three_channels
 from hw8.report.run_report import warnings_of
 from hw8.report.sprites import data_uri, pictures
-from hw8.report.thresholds import counts_above, p_values_above
-from hw8.report.words import rarity
+from hw8.report.thresholds import thresholds
 from hw8.runs.scores import score_images
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.tails import is_flagged, threshold
-
-# Places of the threshold's slider, a pixel or two each on a phone; a multiple of BINS in explorer_threshold.js.
-SLIDER_STEPS = 240
 
 
 class ScoredRun:
@@ -79,7 +76,7 @@ class ScoredRun:
             "warnings": self.warnings(),
             "auc": None if macro is None else [macro.auc, macro.low, macro.high],
             "flagged": float(is_flagged(self.p_values["score"]).mean()),
-            "normals": self.explainer.normals,
+            "calibration_count": self.explainer.calibration_count,
         }
 
     def warnings(self) -> list[str]:
@@ -105,24 +102,33 @@ class ScoredRun:
         return self.predicted.threshold if by == "score" else threshold(self.trained.calibration.values_C[by])
 
     def histogram(self, by: str, groups: dict[str, np.ndarray]) -> dict[str, Any]:
-        """Thresholds to choose from, and of each group of rows how many images score above each of them.
+        """Thresholds to choose from, and of each group of rows how many images score above each, see `thresholds`."""
+        score_N, normal_C = self.column(by), self.calibration_scores(by)
+        score_by_group = {name: score_N[rows] for name, rows in groups.items()}
+        return thresholds(score_by_group, {"normal"}, normal_C, self.threshold(by))
 
-        They lie evenly between the lowest score and the 99th percentile, beyond which a few scores would press the rest
-        together; the one nearest to p = .05 is exactly that. Where none can be flagged they end at the highest.
-        """
-        score_N, default = self.column(by), self.threshold(by)
-        low, high = score_N.min(), max(np.quantile(score_N, 0.99), score_N.max() if default is None else default)
-        above_T = np.linspace(low, high if high > low else low + 1, SLIDER_STEPS + 1)
-        place = None if default is None else int(np.abs(above_T - default).argmin())
-        if place is not None:
-            above_T[place] = default
-        normal_C = self.predicted.normal_C if by == "score" else self.trained.calibration.values_C[by]
-        p_T = None if normal_C is None else p_values_above(normal_C, above_T).tolist()
-        listed = [
-            {"name": name, "total": len(rows), "above": counts_above(score_N[rows], above_T).tolist()}
-            for name, rows in groups.items()
-        ]
-        return {"thresholds": above_T.tolist(), "default": place, "p": p_T, "groups": listed}
+    def calibration_scores(self, by: str) -> np.ndarray | None:
+        """The scores behind this score's p-values; None of a transductive run's own score."""
+        return self.predicted.normal_C if by == "score" else self.trained.calibration.values_C[by]
+
+    def words(self, rows: np.ndarray) -> list[str]:
+        """What sets these test images apart from normal ones."""
+        if not len(rows):
+            return []
+        return words_of(self.trained, {name: value[rows] for name, value in self.predicted.table.items()})
+
+    def judged(self, row: int, by: str = "score", above: float | None = None) -> dict[str, Any]:
+        """What a score and a threshold, by default that of p <= .05, say of a test image."""
+        score_N, limit = self.column(by), self.threshold(by) if above is None else above
+        return {
+            "by": by,
+            "score": float(score_N[row]),
+            "p": float(self.p_values[by][row]),
+            "rank": 1 + int((score_N > score_N[row]).sum()),
+            "above": limit,
+            "usual": limit == self.threshold(by),
+            "flagged": limit is not None and bool(score_N[row] > limit),
+        }
 
     def explain(self, image_HWC: np.ndarray) -> dict[str, Any]:
         """Why an image, cropped as the run takes it, has its score."""
@@ -134,8 +140,7 @@ class ScoredRun:
             "score": explanation.score,
             "p": explanation.p_value,
             "flagged": bool(is_flagged(np.array(explanation.p_value))),
-            "rarity": explanation.rarity,
-            "normals": self.explainer.normals,
+            "calibration_count": self.explainer.calibration_count,
             "words": explanation.words,
             "parts": explanation.parts,
             "shares": explanation.shares,
@@ -146,15 +151,11 @@ class ScoredRun:
             "note": self.note if self.neighbourhood is None else "",
         }
 
-    def score_map(self, image_HWC: np.ndarray) -> str:
-        """Where an image's score comes from, as a picture to lay over it: twenty times the time of `explain`."""
+    def score_map(self, image_HWC: np.ndarray) -> dict[str, str]:
+        """Where an image's score comes from, as a picture and in words: twenty times the time of `explain`."""
         with self._busy:
-            map_HW = self.trained.score_maps(image_HWC[None])[0]
-        return data_uri(heat(share_of_peak(map_HW)))
+            return drawn_map(self.trained, image_HWC)
 
-    def explain_row(self, row: int) -> dict[str, Any]:
-        """Why a test image has its score, and its rarity in words."""
-        explained = self.explain(self.images.read(np.array([row]))[0])
-        p_value = float(self.p_values["score"][row])  # of a transductive run, the score is another than the explained
-        known = {"score": float(self.scores["score"][row]), "p": p_value, "flagged": bool(self.flagged("score")[row])}
-        return explained | known | {"rarity": rarity(p_value, self.explainer.normals)}
+    def explain_row(self, row: int, by: str = "score", above: float | None = None) -> dict[str, Any]:
+        """Why a test image has its score, and how the score of this name judges it."""
+        return self.explain(self.images.read(np.array([row]))[0]) | self.judged(row, by, above)

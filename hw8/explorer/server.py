@@ -17,7 +17,7 @@ from hw8.base.errors import InputError
 from hw8.explorer.catalogue import Catalogue
 from hw8.explorer.query import Query
 from hw8.explorer.upload import LARGEST_BYTES
-from hw8.report.figures import three_channels
+from hw8.report.heatmaps import three_channels
 from hw8.report.pages import as_data, render
 from hw8.report.sprites import encoded
 
@@ -62,8 +62,12 @@ def create_app(catalogue: Catalogue) -> Starlette:
         return JSONResponse(catalogue.histogram(query.run, query.by))
 
     def rows(request: Request) -> Response:
-        headers = {"Content-Disposition": 'attachment; filename="rows.csv"'}
+        name = catalogue.csv_name(_query(request))
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return Response(_csv(catalogue, request), media_type="text/csv", headers=headers)
+
+    def explanation(request: Request) -> Response:
+        return JSONResponse(catalogue.explain(request.path_params["row"], _query(request)))
 
     async def score(request: Request) -> Response:
         content = bytearray()
@@ -89,7 +93,7 @@ def create_app(catalogue: Catalogue) -> Starlette:
         Route("/api/list", listing),
         Route("/api/histogram", histogram),
         Route("/api/rows.csv", rows),
-        Route("/api/image/{row:int}", lambda request: JSONResponse(catalogue.explain(request.path_params["row"]))),
+        Route("/api/image/{row:int}", explanation),
         Route("/api/map/{row:int}", lambda request: JSONResponse(catalogue.score_maps(request.path_params["row"]))),
         Route("/api/score", score, methods=["POST"]),
     ]

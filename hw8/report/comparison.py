@@ -18,26 +18,24 @@ from hw8.data.sources import Source
 from hw8.data.splits import files_to_score, images_to_score
 from hw8.evaluation.classical import CLASSICAL, classical_crop
 from hw8.report import plots
-from hw8.report.drawings import AGREEMENT, LATENTS, LOSSES, latent_map, mapped_rows, training_curves
+from hw8.report.comparison_figures import figures_of, forest_of, lead_of
 from hw8.report.explanation import Explainer
-from hw8.report.gallery import cards, choose, gallery, with_files, with_maps
+from hw8.report.gallery import cards, choose, gallery, rows_of, with_files, with_maps
 from hw8.report.pages import Figure, as_data, with_code, write_page
 from hw8.report.pairs import PAIRED, disagreements
+from hw8.report.run_plots import LATENTS, LOSSES, latent_map, mapped_rows, training_curves
 from hw8.report.run_report import warnings_of
-from hw8.report.sprites import sheet
 from hw8.runs.scores import Scores
 from hw8.runs.submission import read_submission
 from hw8.runs.trained_run import TrainedRun
-from hw8.scoring.fusion import rank_correlation
 from hw8.training.run_folder import RunFolder
 
 # Cards of each group, and of the spread over all ranks, for every method: fewer than on a run's own page, since this
 # page grows with the number of methods.
 EACH, SPREAD = 12, 12
-# ROC and calibration curves in one plot, the best methods first; more could not be told apart.
-CURVES = 8
+CHOOSING = "Spearman rank correlation"  # how its line among the notes begins: it stands beside the plot that it is of
 SECTIONS = {
-    "leaderboard": "Leaderboard", "pairs": "Two methods", "plots": "Curves", "gallery": "Gallery", "facts": "Facts",
+    "standings": "Leaderboard", "pairs": "Two methods", "gallery": "Gallery", "plots": "Curves", "facts": "Facts",
     "glossary": "Glossary",
 }  # fmt: skip
 
@@ -74,7 +72,7 @@ class Method:
     scores: Scores
     cards: list[dict[str, Any]]
     warnings: list[str]
-    normals: int | None = None
+    calibration_count: int | None = None
     curve: Markup | None = None
     latents: Markup | None = None
 
@@ -90,7 +88,7 @@ class Method:
             return cls(scores, cards(scores, images, labels, None, groups), [])
         trained = TrainedRun.load(folder.path)
         # The calibration knows scores before the transduction, and scores.csv holds those after it.
-        p_value_N = None if is_transductive(name) else trained.calibration.p_value(trained.score_name, score_N)
+        p_value_N = None if is_transductive(name) else trained.p_value(score_N)
         scores = Scores(name, score_N, p_value_N)
         images = trained.open_test(compared.source)
         explainer = Explainer.for_images(trained, images)
@@ -101,9 +99,11 @@ class Method:
             scores,
             with_maps(cards(scores, images, labels, explainer, groups), trained, images, map_rows),
             [f"{name}: {line}" for line in warnings_of(folder.read_summary())],
-            explainer.normals,
+            explainer.calibration_count,
             training_curves(folder, name),
-            latent_map(table["latent"], mapped, dataclasses.replace(scores, name=marked(name)), labels),
+            latent_map(
+                table["latent"], mapped, dataclasses.replace(scores, name=marked(name)), labels, rows_of(groups)
+            ),
         )
 
 
@@ -115,21 +115,15 @@ def write_comparison(compared: Compared, table: pd.DataFrame, out: Path, command
     """
     names = table["preset"].tolist()
     methods, pairs = _explained(compared, names)
-    images, files = images_to_score(compared.source, DataConfig()), files_to_score(compared.source, DataConfig())
+    files = files_to_score(compared.source, DataConfig())
     named_cards = [
         (dataclasses.replace(method.scores, name=marked(method.scores.name)), with_files(method.cards, files))
         for method in methods
     ]
-    readable_table = readable(table, failed_presets(compared.rows))
-    readable_table = readable_table[
-        ["preset", *by_importance(table), *(name for name in readable_table if name == "failed")]
-    ]
-    mapped = any(method.latents is not None for method in methods)
-    more = {
-        "normals": [method.normals for method in methods],
-        "pairs": pairs,
-        "sheet": sheet(images, mapped_rows(len(images))) if mapped else None,
-    }
+    readable_table = _readable(table, failed_presets(compared.rows))
+    lines = notes(compared.rows, table)
+    choosing = [f"{line}." for line in lines if line.startswith(CHOOSING)]
+    more = {"calibration_counts": [method.calibration_count for method in methods], "pairs": pairs}
     write_page(
         out.with_name(out.name + ".html"),
         "comparison.html.j2",
@@ -137,14 +131,16 @@ def write_comparison(compared: Compared, table: pd.DataFrame, out: Path, command
         sections=SECTIONS.items(),
         pairs=pairs,
         paired=[marked(name) for name in names[:PAIRED]],
-        notes=[with_code(line) for line in notes(compared.rows, table)],
+        lead=lead_of(table),
+        forest=forest_of(table),
+        notes=[with_code(line) for line in lines if not line.startswith(CHOOSING)],
         facts=[with_code(line) for line in head(command, compared.rows)],
         warnings=[line for method in methods for line in method.warnings],
         meaning=meanings(shown_columns(table)),
         columns=list(readable_table.columns),
         rows=_cells(table, readable_table),
         figures=[
-            *_figures(table, [method.scores for method in methods], compared.labels),
+            *figures_of(table, [method.scores for method in methods], compared.labels, choosing),
             *_portraits(methods, compared),
         ],
         reconstructs=any(card["wide"] for method in methods for card in method.cards),
@@ -159,9 +155,17 @@ def _explained(compared: Compared, names: list[str]) -> tuple[list[Method], dict
     pairs = disagreements([score_by_name[name] for name in names[:PAIRED]], compared.labels)
     methods = []
     for place, name in enumerate(names):
-        map_rows = {row for pair in pairs["of"] if place in (pair["by"], pair["not"]) for row in pair["ids"]}
+        map_rows = {
+            row for pair in pairs["pairs"] if place in (pair["found_by"], pair["missed_by"]) for row in pair["rows"]
+        }
         methods.append(Method.of(compared, name, score_by_name[name], np.array(sorted(map_rows), int)))
     return methods, pairs
+
+
+def _readable(table: pd.DataFrame, failed: dict[str, str]) -> pd.DataFrame:
+    """The table as text, its columns by importance."""
+    text = readable(table, failed)
+    return text[["preset", *by_importance(table), *(name for name in text if name == "failed")]]
 
 
 def _cells(table: pd.DataFrame, readable_table: pd.DataFrame) -> list[list[tuple[str, Any]]]:
@@ -175,58 +179,6 @@ def _cells(table: pd.DataFrame, readable_table: pd.DataFrame) -> list[list[tuple
             row.append((texts[heading], "" if pd.isna(value) else float(value)))
         rows.append(row)
     return rows
-
-
-def _figures(table: pd.DataFrame, methods: list[Scores], labels: Labels | None) -> list[Figure]:
-    fair = table[~table["preset"].map(is_transductive).astype(bool)]
-    if fair.empty:
-        return []
-    labelled = "macro_auc" in table
-    value, label = ("macro_auc", "labelled macro ROC-AUC") if labelled else ("held_out_auc", "held-out macro ROC-AUC")
-    caption = "Means over seeds, with 95% intervals over images." if labelled else "Without labels; means over seeds."
-    figures = [Figure("Leaderboard", caption, {"": plots.forest(fair, value, "low", "high", label)})]
-    methods = [method for method in methods if not is_transductive(method.name)]
-    if labels is not None:
-        figures += _labelled_figures(methods[:CURVES], labels)
-        if len(fair) > 2:
-            axes = ("held-out macro ROC-AUC", "labelled macro ROC-AUC")
-            plot = plots.trade(fair, "held_out_auc", "macro_auc", axes, log=False)
-            caption = "What the held-out figure says, and what labels say."
-            figures.append(Figure("Choosing without labels", caption, {"": plot}))
-    if len(fair) > 1:
-        plot = plots.trade(fair, "minutes", value, ("minutes of training", label), log=True)
-        caption = "The figure against minutes of training, a mean over seeds."
-        figures.append(Figure("What it costs", caption, {"": plot}))
-    if len(methods) > 1:
-        matrix = rank_correlation([method.score_N for method in methods])
-        plot = plots.correlation(matrix, [method.name for method in methods])
-        figures.append(Figure("Agreement of the methods", AGREEMENT, {"": plot}))
-    return figures
-
-
-def _labelled_figures(methods: list[Scores], labels: Labels) -> list[Figure]:
-    """ROC curves, one per method, of the mean over kinds and of each kind alone; and how well p-values hold."""
-    colours = dict(zip([method.name for method in methods], plots.COLOURS, strict=False))
-    normal_N = labels.label_N == 0
-    kinds = [str(kind) for kind in np.unique(labels.kind_N[~normal_N])]
-    views = {}
-    for name, group in {"all kinds": kinds, **({kind: [kind] for kind in kinds} if len(kinds) > 1 else {})}.items():
-        curves = {
-            method.name: plots.roc_curve(
-                method.score_N[normal_N], [method.score_N[labels.kind_N == kind] for kind in group]
-            )
-            for method in methods
-        }
-        views[name] = plots.roc(curves, colours, log=False, of=name)
-        views[f"{name}, low false alarms"] = plots.roc(curves, colours, log=True, of=name)
-    caption = f"The best {len(methods)} methods, first seed of each; over all kinds the mean of the kinds' curves."
-    figures = [Figure("ROC curves", caption, views)]
-    calibrated = {method.name: method.p_value_N[normal_N] for method in methods if method.p_value_N is not None}
-    if calibrated:
-        plot = plots.calibration(calibrated, "observed false alarms", colours)
-        caption = "False alarms promised and observed, on normal test images, first seed of each."
-        figures.append(Figure("Calibration", caption, {"": plot}))
-    return figures
 
 
 def _portraits(methods: list[Method], compared: Compared) -> list[Figure]:

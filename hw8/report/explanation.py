@@ -3,15 +3,18 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 
 from hw8.base.errors import InputError, printable
 from hw8.base.text import aligned, percent
+from hw8.config import JOINT
 from hw8.data.arrays import Images, scaled
 from hw8.data.sources import TRAINING_FILES
 from hw8.data.splits import evenly_spaced
-from hw8.report.figures import error_scale, overlay, save_figure, three_channels
+from hw8.report.figures import save_figure
+from hw8.report.heatmaps import error_scale, overlay, place_in_words, three_channels
 from hw8.report.plots import new_figure
 from hw8.report.words import (
     DIRECTION,
@@ -27,6 +30,7 @@ from hw8.report.words import (
     single_deviations,
 )
 from hw8.runs.trained_run import TrainedRun
+from hw8.scoring.calibration import Table
 from hw8.scoring.tails import ALPHA
 
 # Test images that set the colour scale of error maps: a million pixels, of which the largest 0.5% can be told well.
@@ -34,10 +38,12 @@ SCALE_IMAGES = 256
 # Measurements listed as standing out; chosen by hand, since those after them are rarely far from the normals.
 LARGEST_DEVIATIONS = 6
 LEAST_ADDED = 0.005  # share of the squared distance: smaller ones would be shown as 0%
+# Share of the squared distance, chosen by hand: measurements that add less of it in all do not explain the score.
+LEAST_TOGETHER = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
-class Explanation:
+class ImageExplanation:
     """One image's score and the evidence behind it.
 
     `parts`: p-value of each piece of evidence alone. `shares`: how much each adds to the squared joint distance, in
@@ -45,8 +51,8 @@ class Explanation:
     normals' spread. Of the joint distance these are the ones that add most to its square, and `added` holds their
     shares of it; of other scores they are the furthest, and `added` is empty. `error_HW`: squared error summed over
     channels, None without a reconstruction; `scale` is the same for every image of the data set. `map_HW`: where
-    the score comes from, in units of the score, where that was asked for. `normals` is the number of calibration
-    images behind the p-values. `words` say what sets the image apart.
+    the score comes from, in units of the score, where that was asked for. `calibration_count` images
+    are behind the p-values. `words` say what sets the image apart.
     """
 
     name: str
@@ -61,13 +67,13 @@ class Explanation:
     error_HW: np.ndarray | None
     map_HW: np.ndarray | None = dataclasses.field(default=None, kw_only=True)
     scale: float
-    normals: int
+    calibration_count: int
     words: str
 
     @property
     def rarity(self) -> str:
         """The p-value in words."""
-        return rarity(self.p_value, self.normals)
+        return rarity(self.p_value, self.calibration_count)
 
     def lines(self) -> list[str]:
         """The explanation in words."""
@@ -76,7 +82,7 @@ class Explanation:
         lines.append(f"compared with normal images: {self.words}")
         shares = {name: f"{percent(share)} of the squared distance" for name, share in self.shares.items()}
         lines += aligned(
-            [(f"  {name}", p_in_words(p, self.normals), shares.get(name, "")) for name, p in parts], left=2
+            [(f"  {name}", p_in_words(p, self.calibration_count), shares.get(name, "")) for name, p in parts], left=2
         )
         if self.deviations:
             what = "named measurements that add most, with their shares;" if self.added else "largest deviations,"
@@ -98,7 +104,7 @@ class Explainer:
     scale: float
 
     @property
-    def normals(self) -> int:
+    def calibration_count(self) -> int:
         """Calibration images behind the p-values."""
         return len(self.trained.normal_C)
 
@@ -113,7 +119,7 @@ class Explainer:
 
     def explain(
         self, batch_BHWC: np.ndarray, names: Sequence[str], fitted_B: np.ndarray | None = None
-    ) -> list[Explanation]:
+    ) -> list[ImageExplanation]:
         """Explain the scores of uint8 images (B, side, side, C), cropped as the run takes them.
 
         Of a transductive run it explains the score before the transduction. `fitted_B`, bool, says which images the
@@ -124,28 +130,24 @@ class Explainer:
         scores = calibration.scores(table, fitted_B)
         score_B = scores[trained.score_name]
         p_value_B = calibration.p_value(trained.score_name, score_B)
-        parts = trained.evidence_p_values(scores)
-        shares = trained.shares(table)
+        parts, shares = trained.evidence_p_values(scores), trained.shares(table)
+        by_evidence = _by_evidence(trained, table, parts)
         if shares:
-            by_evidence = joint_deviations(calibration, table, trained.scorer.model.components())
             deviations = [_adding_most(by_evidence, row) for row in range(len(batch_BHWC))]
         else:
-            by_evidence = single_deviations(calibration, table, parts)
             deviations = [(of_image, {}) for of_image in self._furthest(table, len(batch_BHWC))]
-        words = in_words(by_evidence, p_value_B)
-        if trained.config.scoring.transductive:
-            words = [USUAL_ALONE if text == USUAL else text for text in words]
+        words = _words(trained, by_evidence, p_value_B)
         explanations = []
         for row, (name, image_HWC) in enumerate(zip(names, batch_BHWC, strict=True)):
             recon_HWC = None if recon_BHWC is None else recon_BHWC[row]
             error_HW = None if recon_HWC is None else np.square(recon_HWC - scaled(image_HWC)).sum(axis=2)
             p_values = {part: float(p_B[row]) for part, p_B in parts.items()}
             explanations.append(
-                Explanation(
+                ImageExplanation(
                     name, float(score_B[row]), float(p_value_B[row]), p_values,
                     {part: float(share_B[row]) for part, share_B in shares.items()},
-                    *deviations[row], image_HWC, recon_HWC, error_HW, scale=self.scale, normals=self.normals,
-                    words=words[row],
+                    *deviations[row], image_HWC, recon_HWC, error_HW, scale=self.scale,
+                    calibration_count=self.calibration_count, words=words[row],
                 )
             )  # fmt: skip
         return explanations
@@ -165,18 +167,41 @@ class Explainer:
         ]
 
 
+def words_of(trained: TrainedRun, table: Table) -> list[str]:
+    """What sets each image of this evidence apart from normal ones."""
+    scores = trained.calibration.scores(table)
+    p_value_N = trained.p_value(scores[trained.score_name])
+    return _words(trained, _by_evidence(trained, table, trained.evidence_p_values(scores)), p_value_N)
+
+
+def _by_evidence(trained: TrainedRun, table: Table, p_values: dict[str, np.ndarray]) -> list[Deviation]:
+    if trained.score_name == JOINT:
+        return joint_deviations(trained.calibration, table, trained.scorer.model.components())
+    return single_deviations(trained.calibration, table, p_values)
+
+
+def _words(trained: TrainedRun, by_evidence: Sequence[Deviation], p_value_N: np.ndarray) -> list[str]:
+    words = in_words(by_evidence, p_value_N)
+    return [USUAL_ALONE if text == USUAL else text for text in words] if trained.config.scoring.transductive else words
+
+
 def _adding_most(deviations: Sequence[Deviation], row: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Of the measurements that add most to an image's joint distance, the deviations, and the shares of its square."""
+    """Of the measurements that add most to an image's joint distance, the deviations, and the shares of its square.
+
+    Both are empty where these together add less than a tenth of it.
+    """
     # Of a vector without names, such as the texture, no single number stands for its share.
     single = [item for item in deviations if item.name not in DIRECTION and item.name in WORDS]
     single = [item for item in single if item.share_N[row] >= LEAST_ADDED]
     ranked = sorted(single, key=lambda item: -item.share_N[row])[:LARGEST_DEVIATIONS]
     by_name = {SHOWN.get(item.name, item.name): item for item in ranked}
     added = {name: float(item.share_N[row]) for name, item in by_name.items()}
+    if sum(added.values()) < LEAST_TOGETHER:
+        return {}, {}
     return {name: float(item.deviation_N[row]) for name, item in by_name.items()}, added
 
 
-def explain(run: Path, where: str | None, image: str, of_training: bool = False) -> Explanation:
+def explain(run: Path, where: str | None, image: str, of_training: bool = False) -> ImageExplanation:
     """Explain the score of one test image, by ID or file name, with its map; or of an image it was trained on.
 
     Raises InputError if there is no such run, data or image.
@@ -217,7 +242,7 @@ def _row(image: str, files: list[str] | None, images: Images) -> int:
     return row
 
 
-def draw_explanation(path: Path, explanation: Explanation) -> None:
+def draw_explanation(path: Path, explanation: ImageExplanation) -> None:
     """Draw the image, its reconstruction, its error map, its score's map, and what makes it unusual.
 
     That is the p-value of each piece of evidence, with its share of the joint distance, and the measurements that stand
@@ -236,31 +261,40 @@ def draw_explanation(path: Path, explanation: Explanation) -> None:
         tiles[2].set_title("error", fontsize=8)
     if explanation.map_HW is not None:
         tiles[3].imshow(overlay(explanation.image_HWC, explanation.map_HW))
-        most = explanation.map_HW.max()
-        title = f"score by place, up to {most:.2g}" if most > 0 else "no place raises the score"
+        title = f"where the score comes from:\n{place_in_words(explanation.map_HW, explanation.score)}"
         tiles[3].set_title(title, fontsize=8)
-    names = sorted(explanation.parts, key=lambda name: explanation.parts[name], reverse=True)
-    drawn = bars.barh(names, [-np.log10(explanation.parts[name]) for name in names], color="tab:red")
-    title = f"how unusual: -log10 p (dotted: {ALPHA}); all: p = {explanation.p_value:.4f}"
-    if explanation.shares:
-        bars.bar_label(drawn, [percent(explanation.shares[name]) for name in names], padding=2, fontsize=7)
-        bars.margins(x=0.2)  # for these labels
-        title += "\nin %: share of the squared distance"
-    bars.axvline(-np.log10(ALPHA), color="grey", linewidth=0.8, linestyle=":")
-    bars.set_title(title, fontsize=8)
-    if explanation.deviations:
-        largest = [*reversed(explanation.deviations.items())]
-        colours = ["tab:red" if value > 0 else "tab:blue" for _, value in largest]
-        drawn = sides.barh([name for name, _ in largest], [value for _, value in largest], color=colours)
-        sides.axvline(0, color="grey", linewidth=0.8)
-        title = "largest deviations, in the normals' spread"
-        if explanation.added:
-            sides.bar_label(drawn, [percent(explanation.added[name]) for name, _ in largest], padding=2, fontsize=7)
-            sides.margins(x=0.2)
-            title = "named measurements that add most, in the\nnormals' spread (in %: share of the square)"
-        sides.set_title(title, fontsize=8)
-    else:
-        sides.set_axis_off()
+    _draw_parts(bars, explanation)
+    _draw_deviations(sides, explanation)
     for axes in (bars, sides):
         axes.tick_params(labelsize=8)
     save_figure(figure, path)
+
+
+def _draw_parts(axes: Any, explanation: ImageExplanation) -> None:
+    """The p-value of each piece of evidence and, of a joint distance, its share."""
+    names = sorted(explanation.parts, key=lambda name: explanation.parts[name], reverse=True)
+    drawn = axes.barh(names, [-np.log10(explanation.parts[name]) for name in names], color="tab:red")
+    title = f"how unusual: -log10 p (dotted: {ALPHA}); all: p = {explanation.p_value:.4f}"
+    if explanation.shares:
+        axes.bar_label(drawn, [percent(explanation.shares[name]) for name in names], padding=2, fontsize=7)
+        axes.margins(x=0.2)  # for these labels
+        title += "\nin %: share of the squared distance"
+    axes.axvline(-np.log10(ALPHA), color="grey", linewidth=0.8, linestyle=":")
+    axes.set_title(title, fontsize=8)
+
+
+def _draw_deviations(axes: Any, explanation: ImageExplanation) -> None:
+    """The measurements that stand out, if there are any."""
+    if not explanation.deviations:
+        axes.set_axis_off()
+        return
+    largest = [*reversed(explanation.deviations.items())]
+    colours = ["tab:red" if value > 0 else "tab:blue" for _, value in largest]
+    drawn = axes.barh([name for name, _ in largest], [value for _, value in largest], color=colours)
+    axes.axvline(0, color="grey", linewidth=0.8)
+    title = "largest deviations, in the normals' spread"
+    if explanation.added:
+        axes.bar_label(drawn, [percent(explanation.added[name]) for name, _ in largest], padding=2, fontsize=7)
+        axes.margins(x=0.2)
+        title = "named measurements that add most, in the\nnormals' spread (in %: share of the square)"
+    axes.set_title(title, fontsize=8)

@@ -11,13 +11,11 @@ from hw8.data.corruptions import CORRUPTIONS
 from hw8.data.labels import Labels
 from hw8.data.synthetic import corrupt
 from hw8.evaluation.held_out import SEED
+from hw8.report.heatmaps import error_scale, heat, three_channels
 from hw8.report.plots import colours_of, draw_histogram, draw_roc, new_figure, roc_curves, styled
 from hw8.runs.trained_run import TrainedRun
 
 NORMALS = 5  # images beside one synthetic anomaly of each kind: enough to see what a good reconstruction is
-# The colour scale of error maps ends at this quantile: the few largest errors would leave the rest dark.
-BRIGHTEST = 0.995
-LEAST = 1e-9  # a map that is positive nowhere is divided by it, and stays dark
 SHOWN, ACROSS = 60, 10  # images of a picture of images, and of each of its lines
 
 
@@ -82,39 +80,6 @@ def draw_images(path: Path, images: Images, rows: np.ndarray) -> None:
         axes.set_yticks([], [])
         axes.spines[:].set_visible(False)
     save_figure(figure, path)
-
-
-def three_channels(image_HWC: np.ndarray) -> np.ndarray:
-    """An image, or batch of images, of one or three channels as one of three."""
-    return image_HWC.repeat(3 // image_HWC.shape[-1], axis=-1)
-
-
-def error_scale(error: np.ndarray) -> float:
-    """The error at which the colours of error maps end: all but one in two hundred pixels stay below."""
-    return max(1e-6, float(np.quantile(error, BRIGHTEST)))
-
-
-def heat(share: np.ndarray) -> np.ndarray:
-    """Errors, 0 to 1 of their scale, as colours: uint8 with an axis of three channels added."""
-    from matplotlib import colormaps
-
-    colours = np.rint(colormaps["magma"](np.arange(256))[:, :3] * 255).astype(np.uint8)
-    return colours[(share.clip(0, 1) * 255).astype(np.uint8)]
-
-
-def share_of_peak(map_HW: np.ndarray) -> np.ndarray:
-    """A map of a score as shares of its largest value: (H, W) in [0, 1], 0 where it is not positive."""
-    share_HW: np.ndarray = map_HW.clip(0) / max(float(map_HW.max()), LEAST)
-    return share_HW
-
-
-def overlay(image_HWC: np.ndarray, map_HW: np.ndarray) -> np.ndarray:
-    """A uint8 image in grey under a map, whose largest value is brightest and what is not positive clear: (H, W, 3)."""
-    share_HW = share_of_peak(map_HW)
-    grey_HW1 = image_HWC.mean(axis=2, keepdims=True)
-    shown_HW1 = (share_HW**2)[..., None]  # squared, so that the face remains visible but at the peak
-    mixed_HWC: np.ndarray = np.rint(grey_HW1 * (1 - shown_HW1) + heat(share_HW) * shown_HW1).astype(np.uint8)
-    return mixed_HWC
 
 
 def save_figure(figure: Any, path: Path) -> None:

@@ -12,11 +12,12 @@ from hw8.data.labels import Labels
 from hw8.data.loader import in_batches
 from hw8.data.splits import evenly_spaced
 from hw8.report.explanation import Explainer
-from hw8.report.figures import overlay, three_channels
+from hw8.report.heatmaps import overlay, place_in_words, three_channels
 from hw8.report.plots import groups_of
 from hw8.report.sprites import data_uri, small, strip
 from hw8.runs.scores import Scores
 from hw8.runs.trained_run import TrainedRun
+from hw8.scoring.tails import is_flagged
 
 EXPLAINED = ("most", "false_alarms", "misses")  # groups of which one asks why an image is flagged, or is not
 SCORE_MAPS = 12  # images of each with a map; chosen by hand: maps of all cards would take some five times as long
@@ -74,7 +75,7 @@ def gallery(methods: list[tuple[Scores, list[dict[str, Any]]]], labels: Labels |
         "kinds": [] if labels is None or not methods else list(groups_of(first, labels)),
         "groups": {group: text for group, text in GROUPS.items() if labels is not None or group in unlabelled},
         "columns": [],
-        "normals": [None] * len(methods),
+        "calibration_counts": [None] * len(methods),
         "total": len(first),
         "totals": [mistakes(scores, labels) for scores, _ in methods],
         "cards": [card | {"method": place} for place, (_, cards) in enumerate(methods) for card in cards],
@@ -105,19 +106,24 @@ def cards(
     rank_N[order] = np.arange(1, len(order) + 1)
     rows_by_group = {name: set(rows.tolist()) for name, rows in groups.items()}
     card_list = []
-    for rows_B in in_batches(np.unique(np.concatenate(list(groups.values()))), BATCH):
+    for rows_B in in_batches(rows_of(groups), BATCH):
         pictures = _pictures(images.read(rows_B), explainer)
         for row, picture in zip(rows_B.tolist(), pictures, strict=True):
             card = {"id": row, "score": float(scores.score_N[row]), "rank": int(rank_N[row]), **picture}
             card["groups"] = [name for name, rows in rows_by_group.items() if row in rows]
             if scores.p_value_N is not None:
-                card["p"] = float(scores.p_value_N[row])
+                card |= {"p": float(scores.p_value_N[row]), "flagged": bool(is_flagged(scores.p_value_N[row]))}
             if p_values is not None:
                 card["all"] = {name: round(float(p_value_N[row]), 5) for name, p_value_N in p_values.items()}
             if labels is not None:
                 card |= {"kind": str(labels.kind_N[row]), "anomalous": int(labels.label_N[row])}
             card_list.append(card)
     return card_list
+
+
+def rows_of(groups: dict[str, np.ndarray]) -> np.ndarray:
+    """The rows of all groups, each once, rising."""
+    return np.unique(np.concatenate([*groups.values()]))
 
 
 def explained_rows(groups: dict[str, np.ndarray]) -> np.ndarray:
@@ -129,12 +135,19 @@ def with_maps(
     cards: list[dict[str, Any]], trained: TrainedRun, images: Images, rows_N: np.ndarray
 ) -> list[dict[str, Any]]:
     """The same cards, those of these rows with a map of their score, which takes the time of scoring 120 images."""
-    maps = {}
+    maps: dict[int, dict[str, str]] = {}
     with progress_bar(len(rows_N), "maps of scores", "img") as bar:
         for row, image_HWC in zip(rows_N.tolist(), images.read(rows_N), strict=True):
-            maps[row] = overlay(image_HWC, trained.score_maps(image_HWC[None])[0])
+            maps[row] = drawn_map(trained, image_HWC)
             bar.update()
-    return [card | {"map": data_uri(small(maps[card["id"]]))} if card["id"] in maps else card for card in cards]
+    return [card | maps.get(card["id"], {}) for card in cards]
+
+
+def drawn_map(trained: TrainedRun, image_HWC: np.ndarray) -> dict[str, str]:
+    """Where an image's score comes from: a picture, and how much of the score that is in words."""
+    map_HW = trained.score_maps(image_HWC[None])[0]
+    score = float(trained.run_score(trained.scorer.evidence(image_HWC[None]))[0])
+    return {"map": data_uri(small(overlay(image_HWC, map_HW))), "place": place_in_words(map_HW, score)}
 
 
 def _pictures(batch_BHWC: np.ndarray, explainer: Explainer | None) -> list[dict[str, Any]]:

@@ -15,11 +15,12 @@ from hw8.base.text import short
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """Plots under one heading; several views of the same thing are shown one at a time."""
+    """Plots under one heading; several views of the same thing are shown one at a time, and `folded` ones on demand."""
 
     title: str
     caption: str
     views: dict[str, Markup]
+    folded: bool = False
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:

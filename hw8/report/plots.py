@@ -12,7 +12,7 @@ import pandas as pd
 from cycler import cycler
 from markupsafe import Markup
 
-from hw8.base.text import counted
+from hw8.base.text import counted, short
 from hw8.data.labels import Labels
 from hw8.report.svg import INK, Drawn, to_svg
 from hw8.runs.scores import Scores
@@ -21,7 +21,6 @@ NORMAL_COLOUR = "#8394a5"
 # Chosen by hand to be told apart on a light and on a dark page; further kinds repeat them.
 COLOURS = ("#e4572e", "#3a8fd0", "#9a67ea", "#2fa36b", "#d99a00", "#d6478f", "#17a2a8", "#a0703c", "#7a8a00", "#c04040")
 DASHES = ("-", "--", "-.", ":")
-LEAST_RANGE = 0.02  # of an axis of ROC-AUC, chosen by hand: a tie is not to fill the plot from corner to corner
 # Where logarithmic axes of rates begin: of a few thousand normal images, lower rates rest on one or two.
 LOWEST_RATE = 1e-3
 EXACT = 102  # points of a ROC curve up to which each normal image is a threshold of `roc_curve`
@@ -128,20 +127,20 @@ def draw_histogram(
         count_KB.append(np.histogram(clipped, edges)[0])
     if threshold is not None:
         axes.axvline(threshold, color=INK, linestyle=":", linewidth=1)
-        axes.text(threshold, 1.01 * axes.get_ylim()[1], "p = .05", ha="center")
+        axes.text(threshold, 1.01 * axes.get_ylim()[1], "p = 0.05", ha="center")
     xlabel = f"anomaly score ({name})" if name else "anomaly score"
-    axes.legend()
+    _legend_above(axes, len(groups))
     description = f"Histogram of the anomaly score {name}, by kind: {', '.join(groups)}."
     ranges = [*zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)]
     if beyond:
-        xlabel += f"; last bin: all beyond {edges[-1]:.3g}, {beyond:.1%} of the images"
+        xlabel += f"; last bin: all beyond {short(edges[-1])}, {beyond:.1%} of the images"
         description += f" The last bin holds all scores beyond it, {beyond:.1%} of the images."
         ranges[-1] = (ranges[-1][0], float(score_N.max()))
     axes.set(xlabel=xlabel, ylabel="density", yticks=[])
     texts = []
     for (low, high), count_K in zip(ranges, np.transpose(count_KB), strict=True):
         counts = [f"{kind}: {count:,}" for kind, count in zip(groups, count_K, strict=True) if count]
-        texts.append("\n".join([f"score {low:.3g} to {high:.3g}", *counts]))
+        texts.append("\n".join([f"score {short(low)} to {short(high)}", *counts]))
     point_B2 = np.stack([(edges[:-1] + edges[1:]) / 2, np.max(density_KB, axis=0)], axis=1)
     return Drawn(description, point_B2, texts, ranges)
 
@@ -193,10 +192,10 @@ def draw_roc(
         texts += [f"{name}\n{y:.1%} of the anomalies flagged\nat {x:.1%} of the normal images" for x, y in point_P2]
     if log:
         axes.set_xscale("log")
-        _use_plain_numbers(axes.xaxis)
+        use_plain_numbers(axes.xaxis)
     axes.set(xlabel="share of normal images flagged", ylabel="share of anomalies flagged")
     axes.set(xlim=(LOWEST_RATE if log else -0.01, 1.01), ylim=(-0.01, 1.01))
-    axes.legend(loc="upper left" if log else "lower right")
+    _legend_above(axes, len(curves))
     description = f"ROC curves of {of}, {'logarithmic' if log else 'linear'} axis of false alarms: {', '.join(curves)}."
     return Drawn(description, np.concatenate(points), texts, [None] * len(texts))
 
@@ -219,10 +218,10 @@ def calibration(
             alpha[positive], observed[positive], linewidth=1.5, label=_legend(name), color=(colours or {}).get(name)
         )
     axes.set(xscale="log", yscale="log", xlabel="promised false alarms (alpha)", ylabel=label)
-    _use_plain_numbers(axes.xaxis)
-    _use_plain_numbers(axes.yaxis)
+    use_plain_numbers(axes.xaxis)
+    use_plain_numbers(axes.yaxis)
     axes.set(xlim=(LOWEST_RATE, 1), ylim=(LOWEST_RATE, 1.1))
-    axes.legend(loc="upper left")
+    _legend_above(axes, 1 + len(curves))
     return Drawn(f"Calibration: {label} against the promised share: {', '.join(curves)}.")
 
 
@@ -233,87 +232,48 @@ def training(axes: Any, metrics: pd.DataFrame, name: str) -> Drawn:
         axes.plot(metrics["epoch"], metrics[column], marker="o", markersize=2.5, linewidth=1.5, label=label)
     axes.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-    axes.legend()
+    _legend_above(axes, 2)
     return Drawn(f"Training curves of {name} over {counted(len(metrics), 'epoch')}: training and held-out loss.")
 
 
 @as_svg(4.6, 4.2)
 def scatter_map(
-    axes: Any, point_N2: np.ndarray, rows: np.ndarray, scores: Scores, labels: Labels | None, method: str
+    axes: Any, point_N2: np.ndarray, rows: np.ndarray, scores: Scores, labels: Labels | None, shown_N: np.ndarray
 ) -> Drawn:
-    """Latents of these rows of the test set in two dimensions, coloured by kind."""
+    """Latents of these rows of the test set by two principal components, coloured by kind, with rings where `shown_N`.
+
+    Only the rings lead anywhere.
+    """
     mapped = None if labels is None else Labels(labels.label_N[rows], labels.kind_N[rows])
     groups = groups_of(np.arange(len(point_N2)), mapped)
     colours = colours_of(list(groups), mapped)
     # Thousands of points as shapes would make the page slow; rasterized, they are one picture.
-    style = {"s": 5, "alpha": 0.55, "linewidths": 0, "rasterized": True}
+    style = {"s": 5, "alpha": 0.8, "linewidths": 0, "rasterized": True}
     for kind, group in groups.items():
         axes.scatter(*point_N2[group].T, color=colours[kind], label=_legend(kind), **style)
-    axes.set(xticks=[], yticks=[], xlabel=f"{method} 1", ylabel=f"{method} 2")
-    axes.legend(markerscale=2.5)
-    description = f"Map of {len(point_N2)} latents of {scores.name} by {method}, by kind: {', '.join(groups)}."
+    axes.scatter(*point_N2[shown_N].T, s=16, facecolors="none", edgecolors=INK, linewidths=0.5)
+    axes.set(xticks=[], yticks=[], xlabel="principal component 1", ylabel="principal component 2")
+    _legend_above(axes, len(groups), markerscale=2.5)
+    description = (
+        f"Map of {len(point_N2)} latents of {scores.name} by principal component, by kind: {', '.join(groups)}."
+    )
     kinds = [""] * len(rows) if mapped is None else [f", {kind}" for kind in mapped.kind_N]
-    texts = [f"image {row}{kind}\nscore {scores.score_N[row]:.3g}" for row, kind in zip(rows, kinds, strict=True)]
-    return Drawn(description, point_N2, texts, rows.tolist())
+    texts = [f"image {row}{kind},\nscore {short(scores.score_N[row])}" for row, kind in zip(rows, kinds, strict=True)]
+    goals = [row if shown else None for row, shown in zip(rows.tolist(), shown_N, strict=True)]
+    return Drawn(description, point_N2, texts, goals)
 
 
-@as_svg(4, 4)
-def correlation(axes: Any, matrix_MM: np.ndarray, names: Sequence[str]) -> Drawn:
-    """Rank correlations of every two scores as coloured cells."""
-    axes.figure.set_size_inches(*[min(9.5, 1.8 + 0.3 * len(names))] * 2)
-    axes.imshow(matrix_MM, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
-    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
-    axes.set_yticks(range(len(names)), names, fontsize=7)
-    for row, column in np.ndindex(matrix_MM.shape):
-        value = matrix_MM[row, column]
-        text, colour = f"{value:.2f}".replace("0.", "."), "white" if abs(value) > 0.6 else "black"
-        axes.text(column, row, text, ha="center", va="center", fontsize=5.5, color=colour)
-    cells = [*np.ndindex(matrix_MM.shape)]
-    texts = [f"{names[row]}\n{names[column]}\n{matrix_MM[row, column]:.3f}" for row, column in cells]
-    description = f"Rank correlation of every two of: {', '.join(names)}."
-    return Drawn(description, np.array(cells)[:, ::-1], texts, [None] * len(texts))
-
-
-@as_svg(5.6, 4)
-def forest(axes: Any, table: pd.DataFrame, value: str, low: str, high: str, label: str) -> Drawn:
-    """One row per preset: its figure with its interval; best on top."""
-    axes.figure.set_size_inches(5.6, 0.9 + 0.2 * len(table))
-    place = np.arange(len(table))[::-1]
-    if low in table:
-        axes.hlines(place, table[low].to_numpy(float), table[high].to_numpy(float), color=COLOURS[1], linewidth=2)
-    axes.plot(table[value].to_numpy(float), place, "o", color=COLOURS[0], markersize=4.5)
-    # The dotted line is chance.
-    axes.axvline(0.5, color=INK, linestyle=":", linewidth=0.8)
-    axes.set_yticks(place, table["preset"])
-    axes.set(xlabel=label, ylim=(-0.7, len(table) - 0.3))
-    return Drawn(f"{label} of {len(table)} rows, with 95% intervals where known.")
-
-
-@as_svg(5.6, 4.2)
-def trade(axes: Any, table: pd.DataFrame, x: str, y: str, labels: tuple[str, str], log: bool) -> Drawn:
-    """One point per preset, with its name: one column against another."""
-    axes.plot(table[x], table[y], "o", color=COLOURS[0], markersize=4)
-    for row in table.to_dict("records"):
-        axes.annotate(row["preset"], (row[x], row[y]), xytext=(4, 2), textcoords="offset points", fontsize=6)
-    if log and table[x].max() > 10 * table[x].min() > 0:  # under a decade such an axis has no number
-        axes.set_xscale("log", subs=[2, 5])
-        _use_plain_numbers(axes.xaxis)
-        axes.xaxis.set_minor_formatter("{x:g}")
-    low, high = axes.get_ylim()
-    if high - low < LEAST_RANGE:
-        axes.set_ylim((low + high - LEAST_RANGE) / 2, (low + high + LEAST_RANGE) / 2)
-    axes.set(xlabel=labels[0], ylabel=labels[1])
-    texts = [f"{row['preset']}\n{labels[1]} {row[y]:.3f}\n{labels[0]} {row[x]:.3g}" for row in table.to_dict("records")]
-    description = f"{labels[1]} against {labels[0]} of {len(table)} rows."
-    return Drawn(description, table[[x, y]].to_numpy(float), texts, [None] * len(texts))
-
-
-def _use_plain_numbers(axis: Any) -> None:
+def use_plain_numbers(axis: Any) -> None:
     """Write powers of ten as plain numbers, since mathematical text is switched off (see STYLE)."""
     from matplotlib.ticker import NullFormatter
 
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
+
+
+def _legend_above(axes: Any, count: int, **style: Any) -> None:
+    """The legend above the axes, up to four names in a line, where it covers nothing."""
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.08), ncols=min(count, 4), borderaxespad=0, **style)
 
 
 def _legend(name: str) -> str:

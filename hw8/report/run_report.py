@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from hw8.base.text import counted
+from hw8.base.text import counted, percent
 from hw8.config import FUSED, JOINT
 from hw8.config.presets import PRESETS
+from hw8.data.arrays import Images
 from hw8.data.labels import Labels
 from hw8.evaluation.metrics import evaluate
-from hw8.report import plots
-from hw8.report.drawings import AGREEMENT, LATENTS, LOSSES, latent_map, mapped_rows, training_curves
+from hw8.report import method_plots, plots
 from hw8.report.explanation import Explainer
-from hw8.report.gallery import cards, choose, explained_rows, gallery, with_files, with_maps
+from hw8.report.gallery import cards, choose, explained_rows, gallery, rows_of, with_files, with_maps
 from hw8.report.pages import Figure, as_data, write_page
-from hw8.report.sprites import sheet
+from hw8.report.run_plots import AGREEMENT, LATENTS, LOSSES, latent_map, mapped_rows, training_curves
 from hw8.report.thresholds import thresholds
 from hw8.report.words import p_in_words
 from hw8.runs.scores import RunScores, score_images
@@ -27,11 +27,10 @@ from hw8.training.run_folder import RunFolder
 
 # Cards of each group, and of the spread over all ranks. Chosen by hand: the page of any test set stays small.
 EACH, SPREAD = 48, 96
-STRIP = 6  # most anomalous images at the head of the page: one line of a laptop's screen
-MAP = "Latent map"
+STRIP = 6  # most anomalous images at the head of the page: two lines of a laptop's screen
 SHORT = 0.2  # of a preset's epochs, chosen by hand: with fewer, reconstructions often show nothing yet
 SECTIONS = {
-    "most": "Most anomalous", "scores": "Scores", "plots": "Curves", "gallery": "Gallery", "evidence": "Tables",
+    "most": "Most anomalous", "scores": "Scores", "gallery": "Gallery", "plots": "Curves", "evidence": "Evidence",
     "facts": "Facts", "glossary": "Glossary",
 }  # fmt: skip
 
@@ -50,25 +49,12 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str, expl
     name, folder = run.resolve().name, RunFolder(run)
     summary = folder.read_summary()
     predicted = dataclasses.replace(score_images(trained.with_all_evidence(), images), name=name)
-    is_transductive = predicted.share is not None
     scores = trained.calibration.scores(predicted.table)
-    explainer = Explainer.for_images(trained, images)
-    figures = _figures(folder, predicted, scores, labels)
-    # Of a run that is not transductive the score is among its evidence, under its own name.
-    others = sorted(name for name in scores if is_transductive or name != trained.score_name)
-    p_values = {name: trained.calibration.p_value(name, scores[name]) for name in others}
     groups = choose(predicted, labels, EACH, SPREAD)
-    card_list = cards(predicted, images, labels, explainer, groups, p_values)
+    card_list, more = _gallery(trained, predicted, scores, images, labels, groups)
     card_list = with_files(card_list, trained.file_names(source))
-    card_list = with_maps(card_list, trained, images, explained_rows(groups))
-    more = {
-        "columns": others, "normals": [explainer.normals],
-        "thresholds": thresholds(predicted.score_N, labels, predicted.normal_C, predicted.threshold),
-        "sheet": sheet(images, mapped_rows(len(images))) if any(figure.title == MAP for figure in figures) else None,
-        "explain": explain,
-    }  # fmt: skip
-    evaluation = None if labels is None else evaluate(predicted.score_N, labels)
-    preset = trained.config.preset
+    preset, is_transductive = trained.config.preset, predicted.share is not None
+    score_name = "transductive" if is_transductive else trained.score_name
     write_page(
         out,
         "run.html.j2",
@@ -76,24 +62,50 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str, expl
         facts=_facts(trained, summary, source.test_set_name, len(images), predicted.share),
         transductive=is_transductive,
         warnings=warnings_of(summary),
-        evaluation=evaluation,
-        kinds=[] if evaluation is None else sorted(evaluation.kinds.items(), key=lambda item: -item[1].auc),
-        flagged=_flagged_counts(predicted, labels),
-        smallest_p=float(predicted.p_value_N.min()),
-        normals=explainer.normals,
+        **_lead(predicted, labels, len(trained.normal_C)),
         sections=SECTIONS.items(),
         strip=sorted(card_list, key=lambda card: card["rank"])[:STRIP],
-        p_in_words=lambda p: p_in_words(p, explainer.normals),
-        histogram=plots.histogram(
-            predicted.score_N, labels, predicted.threshold, "transductive" if is_transductive else trained.score_name
-        ),
+        histogram=plots.histogram(predicted.score_N, labels, predicted.threshold, score_name),
         threshold=predicted.threshold,
-        figures=figures,
+        figures=_figures(folder, predicted, scores, labels, rows_of(groups)),
         evidence=_evidence_table(scores, summary, labels),
         reconstructs=any(card["wide"] for card in card_list),
-        gallery=as_data(gallery([(predicted, card_list)], labels, **more)),
+        gallery=as_data(gallery([(predicted, card_list)], labels, explain=explain, **more)),
         command=command,
     )
+
+
+def _gallery(
+    trained: TrainedRun, predicted: RunScores, scores: dict[str, np.ndarray], images: Images, labels: Labels | None,
+    groups: dict[str, np.ndarray],
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:  # fmt: skip
+    """The cards of the page's images, and what its script needs besides them."""
+    explainer = Explainer.for_images(trained, images)
+    # Of a run that is not transductive the score is among its evidence, under its own name.
+    others = sorted(name for name in scores if predicted.share is not None or name != trained.score_name)
+    p_values = {name: trained.calibration.p_value(name, scores[name]) for name in others}
+    card_list = cards(predicted, images, labels, explainer, groups, p_values)
+    card_list = with_maps(card_list, trained, images, explained_rows(groups))
+    by_kind = plots.groups_of(predicted.score_N, labels)
+    more = {
+        "columns": others, "calibration_counts": [explainer.calibration_count],
+        "thresholds": thresholds(by_kind, _normal_kinds(labels), predicted.normal_C, predicted.threshold),
+    }  # fmt: skip
+    return card_list, more
+
+
+def _lead(predicted: RunScores, labels: Labels | None, calibration_count: int) -> dict[str, Any]:
+    """What the first lines say: how many images are flagged, and how well each kind of anomaly is found."""
+    evaluation = None if labels is None else evaluate(predicted.score_N, labels)
+    return {
+        "evaluation": evaluation,
+        "kinds": [] if evaluation is None else sorted(evaluation.kinds.items(), key=lambda item: -item[1].auc),
+        "flagged": _flagged_counts(predicted, labels),
+        "smallest_p": float(predicted.p_value_N.min()),
+        "calibration_count": calibration_count,
+        "percent": percent,
+        "p_in_words": lambda p: p_in_words(p, calibration_count),
+    }
 
 
 def warnings_of(summary: dict[str, Any]) -> list[str]:
@@ -138,6 +150,10 @@ def _duration(minutes: float | None) -> str:
     return f"{minutes:.1f} minutes" if minutes >= 1 else counted(round(60 * minutes), "second")
 
 
+def _normal_kinds(labels: Labels | None) -> set[str]:
+    return set() if labels is None else {str(kind) for kind in np.unique(labels.kind_N[labels.label_N == 0])}
+
+
 def _flagged_counts(scores: RunScores, labels: Labels | None) -> dict[str, tuple[int, int]]:
     """How many images are flagged, and of how many: all and, with labels, anomalous and normal ones."""
     groups = {"all": np.ones(len(scores.score_N), bool)}
@@ -148,8 +164,9 @@ def _flagged_counts(scores: RunScores, labels: Labels | None) -> dict[str, tuple
 
 
 def _figures(
-    folder: RunFolder, predicted: RunScores, scores: dict[str, np.ndarray], labels: Labels | None
-) -> list[Figure]:
+    folder: RunFolder, predicted: RunScores, scores: dict[str, np.ndarray], labels: Labels | None,
+    shown_rows: np.ndarray,
+) -> list[Figure]:  # fmt: skip
     figures, table = [], predicted.table
     if labels is not None:
         curves = plots.roc_curves(predicted.score_N, labels)
@@ -165,13 +182,13 @@ def _figures(
         figures.append(Figure("Training", LOSSES, {"": curve}))
     if "latent" in table:
         rows = mapped_rows(len(predicted.score_N))
-        latents = latent_map(table["latent"][rows], rows, predicted, labels)
+        latents = latent_map(table["latent"][rows], rows, predicted, labels, shown_rows)
         if latents is not None:
-            figures.append(Figure(MAP, LATENTS, {"": latents}))
+            figures.append(Figure("Latent map", LATENTS, {"": latents}))
     names = sorted(scores)
     if len(names) > 1:
-        matrix = plots.correlation(rank_correlation([scores[name] for name in names]), names)
-        figures.append(Figure("Agreement of the evidence", AGREEMENT, {"": matrix}))
+        matrix = method_plots.correlation(rank_correlation([scores[name] for name in names]), names)
+        figures.append(Figure("Agreement of the evidence", AGREEMENT, {"": matrix}, folded=True))
     return figures
 
 

@@ -10,7 +10,8 @@ from hw8.base.device import autocast
 from hw8.base.errors import InputError, command
 from hw8.data.arrays import Images, to_pixels, unscaled
 from hw8.models.blocks import Generative
-from hw8.report.figures import save_figure, three_channels
+from hw8.report.figures import save_figure
+from hw8.report.heatmaps import three_channels
 from hw8.report.plots import new_figure
 from hw8.runs.trained_run import TrainedRun
 

@@ -2,27 +2,25 @@
 
 import base64
 import io
-from typing import Any
 
 import numpy as np
 
-from hw8.data.arrays import Images, unscaled
-from hw8.report.explanation import Explanation
-from hw8.report.figures import heat, three_channels
+from hw8.data.arrays import unscaled
+from hw8.report.explanation import ImageExplanation
+from hw8.report.heatmaps import heat, three_channels
 
 # Of WebP, 0 to 100. Chosen by hand: lower shows blocks, higher makes a page of hundreds of pictures slow to open.
 QUALITY = 82
 # Pixels: larger pictures are shrunk, since a page holds hundreds and must not grow with the images' side.
 LARGEST = 96
-TILE, ACROSS = 32, 50  # pixels of an image in a sheet, and images in each of its lines
 
 
-def strip(explanation: Explanation) -> np.ndarray:
+def strip(explanation: ImageExplanation) -> np.ndarray:
     """The image and, where there is a reconstruction, that and the error map to its right: uint8 (H, W or 3 W, 3)."""
     return np.concatenate([picture for _, picture in pictures(explanation)], axis=1)
 
 
-def pictures(explanation: Explanation) -> list[tuple[str, np.ndarray]]:
+def pictures(explanation: ImageExplanation) -> list[tuple[str, np.ndarray]]:
     """The image and, where there is a reconstruction, that and the error map, by name: uint8 (H, W, 3) each."""
     parts = [("image", three_channels(explanation.image_HWC))]
     if explanation.recon_HWC is not None and explanation.error_HW is not None:
@@ -51,17 +49,6 @@ def encoded(image_HWC: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(image_HWC).save(file, format="WEBP", quality=QUALITY, method=4)
     return file.getvalue()
-
-
-def sheet(images: Images, rows: np.ndarray) -> dict[str, Any]:
-    """Thumbnails of these rows in one picture, to be looked at beside the dots of a map."""
-    lines = -(-len(rows) // ACROSS)
-    sheet_HWC = np.zeros((lines * TILE, ACROSS * TILE, 3), np.uint8)
-    for place, row in enumerate(rows):
-        top, left = (TILE * number for number in divmod(place, ACROSS))
-        image_HWC = three_channels(images.read(np.array([row]))[0])
-        sheet_HWC[top : top + TILE, left : left + TILE] = resized(image_HWC, TILE, TILE)
-    return {"src": data_uri(sheet_HWC), "across": ACROSS, "lines": lines, "ids": rows.tolist()}
 
 
 def data_uri(image_HWC: np.ndarray) -> str:

@@ -1,42 +1,45 @@
-"""What would be flagged at another threshold: the numbers behind the slider below the histogram of the scores."""
+"""What would be flagged at another threshold: the numbers behind the slider below a histogram of scores."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
-from hw8.data.labels import Labels
-from hw8.report.plots import groups_of, score_edges
 from hw8.scoring.tails import conformal
 
-STEPS = 200  # of the slider, evenly over the histogram: two or three pixels of a laptop's screen each
+# Places of the slider, a pixel or two each on a phone; a multiple of BINS in explorer_threshold.js.
+SLIDER_STEPS = 240
 
 
 def thresholds(
-    score_N: np.ndarray, labels: Labels | None, normal_C: np.ndarray | None, threshold: float | None
+    score_by_group: Mapping[str, np.ndarray],
+    normal_groups: Collection[str],
+    normal_C: np.ndarray | None,
+    threshold: float | None,
 ) -> dict[str, Any]:
-    """For each of 200 rising thresholds, its p-value and how many images of each group score above it.
+    """Rising thresholds to choose from, their p-values, and how many images of each group score above each of them.
 
-    `normal_C` are the calibration scores behind the p-values, None where there are none. `threshold` is that of
-    p <= .05, at which the slider starts; without one it starts at the highest score, and flags none.
+    They lie evenly between the lowest score and the 99th percentile, beyond which a few scores would press the rest
+    together; the one nearest to `threshold`, that of p <= .05, is exactly that, and its place is the `default`. Without
+    one they end at the highest score, which flags none. `normal_C` are the calibration scores behind the p-values.
     """
-    groups = groups_of(score_N, labels)
-    edges, _ = score_edges(score_N, STEPS, threshold)
-    first = float(score_N.max()) if threshold is None else threshold
-    threshold_T = np.unique([*edges, first])
-    p_value_T = None if normal_C is None else p_values_above(normal_C, threshold_T)
-    normal = set() if labels is None else set(labels.kind_N[labels.label_N == 0])
+    score_N = np.concatenate([*score_by_group.values()])
+    low, high = score_N.min(), max(np.quantile(score_N, 0.99), score_N.max() if threshold is None else threshold)
+    above_T = np.linspace(low, high if high > low else low + 1, SLIDER_STEPS + 1)
+    place = None if threshold is None else int(np.abs(above_T - threshold).argmin())
+    if place is not None:
+        above_T[place] = threshold
     return {
-        "threshold": threshold_T.tolist(),
-        "p": None if p_value_T is None else p_value_T.round(5).tolist(),
-        "start": int(np.searchsorted(threshold_T, first)),
+        "thresholds": above_T.tolist(),
+        "default": place,
+        "p": None if normal_C is None else p_values_above(normal_C, above_T).tolist(),
         "groups": [
             {
-                "name": name, "normal": name in normal, "count": len(group),
-                "flagged": counts_above(group, threshold_T).tolist(),
+                "name": name, "normal": name in normal_groups, "total": len(group_N),
+                "above": counts_above(group_N, above_T).tolist(),
             }
-            for name, group in groups.items()
+            for name, group_N in score_by_group.items()
         ],
-        "labelled": labels is not None,
     }  # fmt: skip
 
 

@@ -8,9 +8,10 @@ import numpy as np
 from hw8.config import JOINT
 from hw8.scoring.calibration import Calibration, Table, columns
 from hw8.scoring.tails import ALPHA
-from hw8.scoring.texture import FLAT
+from hw8.scoring.texture import BANDS, DIFFERENT, FLAT
 
 MOST = 3  # phrases: a sentence to be read at a glance
+LEAST_SQUARE = 1e-12  # of a distance: an image at the normals' median has no shares
 LEAST_SHARE = 0.05  # of the squared distance, chosen by hand: smaller contributions hardly move the score
 # Spreads from the normals' median, chosen by hand: nearer to it the direction says nothing, only the combination does.
 LEAST_DEVIATION = 1.0
@@ -41,6 +42,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "covered": ("", "a part looks covered"),
     "moved": ("", "a part looks pulled aside"),
     "texture": ("finer texture", "smoother texture"),
+    "colour texture": ("more colour detail", "less colour detail"),
+    "colour bands": ("less colour detail", "more colour detail"),
     "bands": ("less fine detail", "more fine detail"),
     **dict.fromkeys(
         ("l1", "mse", "rse", "structural", "top_l1", "centre_l1", "error_bands", "error_regions", "level_errors",
@@ -60,10 +63,24 @@ USUAL, USUAL_ALONE = "not unusual as a whole", "not unusual by itself"
 LESS_UPRIGHT, TURNED = WORDS["turned 0"][0], {WORDS[f"turned {angle}"][1] for angle in (90, 180, 270)}
 # Columns whose own name would say nothing beside others.
 SHOWN = {"turned 0": "upright", "none": "undamaged"}
-# Vectors without a direction, of which "unusual NAME" would say nothing.
-UNUSUAL = {"early": "unusual colours or edges", "latent": "unusual features"}
-# The column that gives the direction of a vector whose columns have no names; of others it is their mean.
-DIRECTION = {"texture": FLAT, "bands": 0}
+# Where the direction says nothing, and "unusual NAME" would not either.
+UNUSUAL = {
+    "early": "unusual colours or edges", "latent": "unusual features", "texture": "unusual grain",
+    **dict.fromkeys(("colour texture", "colour bands"), "unusual colour detail"),
+    "bands": "an unusual mix of coarse and fine detail",
+}  # fmt: skip
+# Columns of the texture of a channel: two orders of differences.
+CHANNEL_COLUMNS = 2 * len(DIFFERENT)
+# Of images of three channels, which columns are of the two colour differences and not of the luma: these alone tell a
+# black-and-white picture from a coloured one. The texture has a channel after the other, each band has all three.
+COLOUR_COLUMNS = {
+    "texture": np.arange(3 * CHANNEL_COLUMNS) >= CHANNEL_COLUMNS,
+    "bands": np.arange(2 * BANDS * 3) % 3 > 0,
+}
+# The columns that give the direction of a vector whose columns have no names; of others it is the mean of all.
+DIRECTION = {
+    "texture": [FLAT], "colour texture": [FLAT, CHANNEL_COLUMNS + FLAT], "bands": [0], "colour bands": [0, 1],
+}  # fmt: skip
 
 
 class Deviation(NamedTuple):
@@ -101,7 +118,7 @@ def in_words(deviations: Sequence[Deviation], p_value_N: np.ndarray) -> list[str
 
 def single_deviations(calibration: Calibration, table: Table, parts: Mapping[str, np.ndarray]) -> list[Deviation]:
     """Without a joint score: evidence with p <= .05 among the `parts` gets equal shares, other evidence none."""
-    return [_alone(calibration, name, table[name], p_N) for name, p_N in parts.items()]
+    return [item for name, p_N in parts.items() for item in _alone(calibration, name, table[name], p_N)]
 
 
 def joint_deviations(
@@ -111,7 +128,8 @@ def joint_deviations(
     fit, value_ND = calibration.fits[JOINT], columns(table, calibration.parts)
     share_ND, standard_ND = fit.contributions(value_ND), fit.standardise(value_ND)
     share_ND /= share_ND.sum(axis=1, keepdims=True)
-    deviations, start = [], 0
+    deviations: list[Deviation] = []
+    start = 0
     for part in calibration.parts:
         part_columns = slice(start, start + columns(table, [part]).shape[1])
         start = part_columns.stop
@@ -119,18 +137,33 @@ def joint_deviations(
             both = zip(components[part], share_ND[:, part_columns].T, standard_ND[:, part_columns].T, strict=True)
             deviations += [Deviation(name, "", share_N, standard_N) for name, share_N, standard_N in both]
         else:
-            share_N, deviation_N = share_ND[:, part_columns].sum(axis=1), _direction(part, standard_ND[:, part_columns])
-            deviations.append(Deviation(part, _unusual(part), share_N, deviation_N))
+            deviations += _of_vector(part, share_ND[:, part_columns], standard_ND[:, part_columns])
     return deviations
 
 
-def _alone(calibration: Calibration, name: str, value: np.ndarray, p_value_N: np.ndarray) -> Deviation:
+def _alone(calibration: Calibration, name: str, value: np.ndarray, p_value_N: np.ndarray) -> list[Deviation]:
     """Evidence that is a score itself: it counts where it is unusual."""
+    counts_N = (p_value_N <= ALPHA).astype(float)
     if value.ndim == 1:
         deviation_N = np.copysign(np.inf, value - np.median(calibration.values_C[name]))
-    else:
-        deviation_N = _direction(name, calibration.fits[name].standardise(value.astype(np.float64)))
-    return Deviation(name, _unusual(name), (p_value_N <= ALPHA).astype(float), deviation_N)
+        return [Deviation(name, _unusual(name), counts_N, deviation_N)]
+    fit, value_ND = calibration.fits[name], value.astype(np.float64)
+    share_ND = fit.contributions(value_ND)
+    share_ND *= (counts_N / np.maximum(share_ND.sum(axis=1), LEAST_SQUARE))[:, None]
+    return _of_vector(name, share_ND, fit.standardise(value_ND))
+
+
+def _of_vector(name: str, share_ND: np.ndarray, standard_ND: np.ndarray) -> list[Deviation]:
+    """The share and the direction of a vector; of texture and bands, those of the luma and of the colours."""
+    column_count = share_ND.shape[1]
+    colour_D = COLOUR_COLUMNS.get(name, np.zeros(0, bool))
+    pieces = {name: np.ones(column_count, bool)}
+    if len(colour_D) == column_count:  # else of one channel
+        pieces = {name: ~colour_D, f"colour {name}": colour_D}
+    return [
+        Deviation(piece, _unusual(piece), share_ND[:, part_D].sum(axis=1), _direction(piece, standard_ND[:, part_D]))
+        for piece, part_D in pieces.items()
+    ]
 
 
 def _unusual(name: str) -> str:
@@ -139,7 +172,7 @@ def _unusual(name: str) -> str:
 
 def _direction(name: str, standard_ND: np.ndarray) -> np.ndarray:
     """In which direction a vector lies from the normals' median: (N,), in their spreads."""
-    return standard_ND[:, DIRECTION[name]] if name in DIRECTION else standard_ND.mean(axis=1)
+    return standard_ND[:, DIRECTION.get(name, slice(None))].mean(axis=1)
 
 
 def rarity(p_value: float, count: int) -> str:
@@ -153,4 +186,4 @@ def rarity(p_value: float, count: int) -> str:
 
 def p_in_words(p_value: float, count: int) -> str:
     """A conformal p-value from `count` normal images in few words: at its floor it is a statement on those images."""
-    return f"none of {count:,} normals" if round(p_value * (count + 1)) <= 1 else f"p = {p_value:.4f}"
+    return f"rarer than all {count:,} normals" if round(p_value * (count + 1)) <= 1 else f"p = {p_value:.2g}"

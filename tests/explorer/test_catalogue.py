@@ -70,12 +70,16 @@ def test_rows_are_written_as_csv(pair, catalogue):
     text = pair.as_csv([17, 4], Query(run=1, by="mse"))
     head, *rows = csv.reader(io.StringIO(text))
     assert head == ["ID", "file", "label", "kind", "score", "p_value", "other_score", "other_p_value", "other_mse",
-                    "other_mse_p_value"]  # fmt: skip
+                    "other_mse_p_value", "flagged", "words"]  # fmt: skip
     assert [row[:2] for row in rows] == [["17", "shelf 3/IMG_17.jpg"], ["4", "shelf 4/IMG_4.jpg"]]
     first, second = pair.runs
     expected = [values[17] for values in (first.scores["score"], first.p_values["score"], second.scores["score"])]
     assert [float(cell) for cell in rows[0][4:7]] == expected
-    assert catalogue.as_csv([3], Query()).startswith("ID,label,kind,score,p_value\n3,")
+    for row, cells in ((17, rows[0]), (4, rows[1])):
+        assert cells[10] == str(int(second.flagged("mse")[row]))
+        assert cells[11] == second.words(np.array([row]))[0] == pair.explain(row)["runs"][1]["words"]
+    assert pair.csv_name(Query(run=1, by="mse", show="misses", kind="a b")) == "other-mse-misses-a-b.csv"
+    assert catalogue.as_csv([3], Query()).startswith("ID,label,kind,score,p_value,flagged,words\n3,")
 
 
 def test_a_transductive_run_flags_as_many_as_its_p_values(pair):
@@ -94,7 +98,7 @@ def test_without_labels_there_are_no_mistakes_to_show(trained, named, tmp_path):
     catalogue = Catalogue(trained.folder.path, str(tmp_path), "cpu")
     catalogue.score()
     state = catalogue.state()
-    assert [name for name, _ in state["show"]] == ["all", "flagged", "unflagged"]
+    assert [name for name, _ in state["runs"][0]["show"]] == ["all", "flagged", "unflagged"]
     assert state["runs"][0]["auc"] is None
     assert [group["name"] for group in catalogue.histogram(0, "score")["groups"]] == ["all images"]
     assert not state["files"]

@@ -1,6 +1,7 @@
 """The explorer's page in a real browser. One server and one browser serve all of these tests."""
 
 import csv
+import re
 import threading
 
 import numpy as np
@@ -202,7 +203,7 @@ def test_the_threshold_counts_and_filters(opened, pair):
     until_shown(page, normal)
     assert shown(page) == pair.rows(Query(show="false_alarms", above=histogram["thresholds"][place])).tolist()
     page.locator("select[name=show]").select_option("misses")
-    page.get_by_role("button", name="Back to p = .05").click()
+    page.get_by_role("button", name="Back to p = 0.05").click()
     until_shown(page, 60 - histogram["groups"][1]["above"][histogram["default"]])
     assert page.evaluate("document.activeElement.id") == "threshold"
     page.locator("select[name=by]").select_option("latent")
@@ -220,28 +221,22 @@ def test_two_runs_stand_side_by_side(opened, pair):
     assert shown(page) == expected
     page.locator(".card").first.click()
     page.wait_for_selector("dialog[open]")
-    assert page.locator("dialog section h3:first-child").all_inner_texts() == ["trained", "other"]
-    flagged = page.locator("dialog .score").all_inner_texts()
-    assert ["not flagged" in text for text in flagged] == [True, False]
+    assert page.locator("dialog section > h3").all_inner_texts() == ["trained", "other"]
+    chips = page.locator("dialog .score .chip").all_inner_texts()
+    assert [chip in ("missed", "not flagged") for chip in chips] == [True, False]
+    texts = page.locator("select[name=show] option").all_inner_texts()
+    assert texts[-2:] == ["flagged by other only", "flagged by trained only"]
 
 
 @pytest.mark.slow
-def test_a_heat_map_lies_over_the_image_and_it_zooms(opened, pair):
+def test_the_pictures_of_an_image_zoom_together(opened, pair):
     page = opened("?id=3")
     page.wait_for_selector("dialog[open]")
-    maps = page.locator("dialog .map")
-
-    def visible():
-        return [maps.nth(place).is_visible() for place in range(maps.count())]
-
-    assert visible() == [False, False, False, False]
-    page.get_by_role("combobox", name="Heat map").select_option("error")
-    assert visible() == [False, True, False, True]
-    page.get_by_role("combobox", name="Heat map").select_option("score by place")
-    until(page, "document.querySelectorAll('dialog .map')[2].naturalWidth > 0")  # of the second run; it comes later
-    assert visible() == [True, False, True, False]
-    page.get_by_role("slider", name="Opacity").fill("30")
-    assert maps.first.evaluate("map => map.style.opacity") == "0.3"
+    captions = page.locator("dialog .row figcaption")
+    assert captions.all_inner_texts()[:3] == ["image", "reconstruction", "error"]
+    until(page, "[...document.querySelectorAll('dialog .place img')].every((map) => map.naturalWidth > 0)")
+    texts = captions.all_inner_texts()
+    assert all(re.match("where the score comes from: (up to|no )", text) for text in (texts[3], texts[7]))
     page.get_by_role("slider", name="Zoom").focus()
     for _ in range(6):
         page.keyboard.press("ArrowRight")
@@ -250,17 +245,67 @@ def test_a_heat_map_lies_over_the_image_and_it_zooms(opened, pair):
     assert whole == pytest.approx(4 * width, abs=2)
     assert left == pytest.approx(1.5 * width, abs=2), "the middle stays in the middle"
     assert "image 3," in title(page), "arrow keys moved the slider"
-    page.keyboard.press("Tab")
+    frame.focus()
     page.keyboard.press("ArrowRight")
-    until(page, f"document.querySelector('dialog .frame').scrollLeft > {left}")
+    until(page, f"[...document.querySelectorAll('dialog .frame')].every((frame) => frame.scrollLeft > {left})")
     assert "image 3," in title(page), "arrow keys moved the zoomed image"
     page.locator("dialog .bar button").first.focus()
     page.keyboard.press("ArrowRight")
     order = pair.rows(Query()).tolist()
     following = order[order.index(3) + 1] if order.index(3) + 1 < 60 else 3
     until(page, f"location.search === '?id={following}'")
-    assert page.locator("dialog .map").first.is_visible(), "what was chosen stays for the next image"
-    assert page.locator("dialog .trio img").count() == 14
+    assert page.locator("dialog output").inner_text() == "4 ×", "what was chosen stays for the next image"
+    assert page.locator("dialog .trio img").count() == 10
+
+
+@pytest.mark.slow
+def test_an_image_is_judged_by_the_chosen_score_and_threshold(opened, pair):
+    run = pair.runs[0]
+    above = sorted(run.scores["mse"])[100]
+    page = opened(f"?by=mse&t={above}")
+    cards = page.locator("#images .card")
+    for place in (0, 40):
+        chips = cards.nth(place).locator(".chip").inner_text()
+        row = shown(page)[place]
+        cards.nth(place).click()
+        page.wait_for_selector("dialog[open]")
+        verdict, flagged = (
+            page.locator("dialog .score").first.inner_text(),
+            page.locator("dialog .hint").first.inner_text(),
+        )
+        assert verdict.startswith(f"{chips} mse ")
+        assert f"rank {place + 1} of 120" in verdict
+        assert flagged.startswith("Flagged means mse above ")
+        assert (chips in ("found", "false alarm")) == (
+            run.scores["mse"][row]
+            > pair.histogram(0, "mse")["thresholds"][int(page.locator("#threshold").input_value())]
+        )
+        page.keyboard.press("Escape")
+        until(page, "!document.querySelector('dialog').open")
+
+
+@pytest.mark.slow
+def test_a_tall_window_is_filled_and_the_end_counted(browser, address):  # noqa: F811
+    watched = Watched(browser, viewport={"width": 1280, "height": 4500})
+    watched.page.goto(address)
+    watched.page.wait_for_selector(".card")
+    until(watched.page, "document.querySelectorAll('#images .cell').length === 120")
+    assert not watched.page.locator("#more").is_visible()
+    watched.context.close()
+    watched = Watched(browser, viewport={"width": 390, "height": 500})
+    watched.page.goto(address)
+    watched.page.wait_for_selector(".card")
+    assert watched.page.locator("#more").inner_text() == "Show more: 60 left"
+    watched.context.close()
+
+
+@pytest.mark.slow
+def test_filters_that_match_nothing_can_be_cleared(opened):
+    page = opened()
+    page.locator("input[type=search]").fill("zebra")
+    until(page, "document.getElementById('shown').textContent === 'No image matches'")
+    page.get_by_role("button", name="Clear the filters").click()
+    until_shown(page, 120)
 
 
 @pytest.mark.slow
@@ -277,7 +322,7 @@ def test_selected_images_are_rows_of_a_file(opened, pair):
     def rows(link: str) -> list[int]:
         with page.expect_download() as download:
             page.locator(link).press("Enter")
-        assert download.value.suggested_filename == "rows.csv"
+        assert download.value.suggested_filename == "trained.csv"
         with open(download.value.path(), newline="") as file:  # noqa: PTH123
             head, *lines = csv.reader(file)
         assert head[:4] == ["ID", "file", "label", "kind"]

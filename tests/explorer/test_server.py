@@ -78,9 +78,14 @@ def test_an_image_and_its_explanation(port, catalogue):
     (run,) = json.loads(ask(port, "/api/image/7")[1])["runs"]
     assert run["score"] == catalogue.runs[0].scores["score"][7]
     assert [name for name, _ in run["pictures"]] == ["image", "reconstruction", "error"]
-    (score_map,) = json.loads(ask(port, "/api/map/7")[1])["maps"]
-    assert score_map.startswith("data:image/webp")
-    assert score_map not in [address for _, address in run["pictures"]]
+    (drawn,) = json.loads(ask(port, "/api/map/7")[1])["maps"]
+    assert drawn["map"].startswith("data:image/webp")
+    assert drawn["place"].startswith(("up to ", "no "))
+    assert drawn["map"] not in [address for _, address in run["pictures"]]
+    above = catalogue.runs[0].scores["mse"][7]
+    for threshold, flagged in ((above * 0.99, True), (above * 1.01, False)):
+        (judged,) = json.loads(ask(port, f"/api/image/7?by=mse&t={threshold}")[1])["runs"]
+        assert (judged["by"], judged["score"], judged["flagged"]) == ("mse", above, flagged)
     assert len(run["nearest"]) == 5
     for path in ("/image/120", "/api/image/120", "/api/map/120", "/image/-1", "/nothing"):
         assert ask(port, path)[0] in (400, 404)

@@ -57,7 +57,10 @@ def test_figures_in_the_page_are_those_of_the_csv_file(page, trained, tmp_path):
         found.kinds["cat"].high,
     ]
     assert cell_values(page, "kinds", "macro (mean of kinds)")[0] == found.macro.auc
-    assert f"<strong>{found.macro.auc:.3f}</strong>" in page
+    assert f"Macro ROC-AUC <b>{found.macro.auc:.3f}</b>" in page
+    for kind, interval in found.kinds.items():
+        chip = f"{kind} <b>{interval.auc:.3f}</b>{' worse than chance' if interval.high < 0.5 else ''}</li>"
+        assert chip in page
     cards = gallery(page)["cards"]
     for card in cards:
         assert card["score"] == done.score_N[card["id"]]
@@ -68,9 +71,8 @@ def test_figures_in_the_page_are_those_of_the_csv_file(page, trained, tmp_path):
         assert set(card["parts"]) == {"l1"}
         assert "l1" not in card["all"]  # the score itself
     flagged_N, labels = done.p_value_N <= 0.05, done.labels.label_N
-    counts = [f"{flagged_N[label].sum()} of {label.sum()}" for label in (labels >= 0, labels == 1, labels == 0)]
-    words = "{} images are flagged (p &le; .05): {} anomalies, and {} normal ones, where 5% are expected."
-    assert words.format(*counts) in page
+    assert f"of the anomalies are found ({flagged_N[labels == 1].sum()} of {(labels == 1).sum()})" in page
+    assert f"of the normal images ({flagged_N[labels == 0].sum()} of {(labels == 0).sum()};" in page
     run = TrainedRun.load(trained.folder.path).with_all_evidence()
     images = run.open_test(run.open_source(None))
     p_value_N = run.calibration.p_value("bands", run.score(images, np.arange(120))["bands"])
@@ -89,14 +91,16 @@ def test_a_page_on_which_nothing_is_flagged_says_how_near_it_was(trained, tmp_pa
 
 
 def test_the_answer_comes_first_and_the_tables_last(page):
-    places = [page.index(f'id="{name}"') for name in ("most", "scores", "plots", "gallery", "evidence", "facts")]
+    places = [
+        page.index(f'id="{name}"') for name in ("most", "kinds", "scores", "gallery", "plots", "evidence", "facts")
+    ]
     assert places == sorted(places)
     assert page.index('class="lead"') < places[0]
     links = re.findall(r'<a href="#([a-z]+)">', page)
     assert [name for name in links if f'id="{name}"' not in page] == []
     best = sorted(gallery(page)["cards"], key=lambda card: -card["score"])[:6]
     strip = page[places[0] : places[1]]
-    assert re.findall(r"<b>(\d+)</b>", strip) == [str(card["id"]) for card in best]
+    assert re.findall(r"<b>#(\d+)</b>", strip) == [str(card["id"]) for card in best]
     assert [card[name] for card in best for name in ("src", "map")] == re.findall(r'src="([^"]+)"', strip)
     cards, mapped = sorted(gallery(page)["cards"], key=lambda card: card["rank"]), set()
     for group in ("most", "false_alarms", "misses"):
@@ -108,17 +112,18 @@ def test_the_answer_comes_first_and_the_tables_last(page):
 def test_the_page_holds_what_its_plots_and_its_threshold_need(page, trained):
     found = gallery(page)
     normals = len(trained.splits.calibration)
-    assert found["normals"] == [normals]
-    assert found["sheet"]["ids"] == list(range(120))
-    limit, flagged = found["thresholds"]["start"], found["thresholds"]["groups"]
-    alarms = sum(group["flagged"][limit] for group in flagged if group["normal"])
-    misses = sum(group["count"] - group["flagged"][limit] for group in flagged if not group["normal"])
+    assert found["calibration_counts"] == [normals]
+    limit, groups = found["thresholds"]["default"], found["thresholds"]["groups"]
+    alarms = sum(group["above"][limit] for group in groups if group["normal"])
+    misses = sum(group["total"] - group["above"][limit] for group in groups if not group["normal"])
     assert found["totals"] == [{"false_alarms": alarms, "misses": misses}]
     points = [json.loads(text) for text in re.findall(r'</svg><script type="application/json">(.*?)</script>', page)]
     goals = [[point[3] for point in plot["points"]] for plot in points]
-    assert list(range(120)) in goals, "every dot of the map leads to its image"
+    shown = {card["id"] for card in found["cards"]}
+    leading = [row if row in shown else None for row in range(120)]
+    assert leading in goals, "the dots of the map that have a card lead to it"
     strip = page[page.index('id="most"') : page.index('id="scores"')]
-    assert f"none of {normals} normals" in strip or "p = " in strip
+    assert f"rarer than all {normals} normals" in strip or "p = " in strip
     for word in ("score", "p-value", "evidence", "held-out", "AUC", "false alarm", "miss"):
         assert f"<dt>{word}</dt>" in page
 
@@ -206,13 +211,16 @@ def test_a_comparison_has_every_method_and_the_figures_of_its_files(small, tmp_p
     headings = re.findall(r'<th scope="col">([^<]+)</th>', page)
     assert headings[:6] == ["preset", "macro", "held-out", "95%", "to best", "minutes"]
     shown = {(card["method"], card["id"]) for card in found["cards"]}
-    for pair in found["pairs"]["of"]:
-        assert {(method, row) for method in (pair["by"], pair["not"]) for row in pair["ids"]} <= shown
-    paired = {row for pair in found["pairs"]["of"] for row in pair["ids"]}
+    for pair in found["pairs"]["pairs"]:
+        assert {(method, row) for method in (pair["found_by"], pair["missed_by"]) for row in pair["rows"]} <= shown
+    paired = {row for pair in found["pairs"]["pairs"] for row in pair["rows"]}
     mapped = {(found["methods"][card["method"]], card["id"]) for card in found["cards"] if "map" in card}
     assert mapped == {("conv", row) for row in paired} != set(), "a classical baseline has no map"
-    for heading in ("ROC curves", "Scores", "Calibration", "Training", "Latent maps", "Agreement of the methods"):
+    for heading in ("ROC curves", "Scores", "Calibration", "Training", "Latent maps"):
         assert f"<h2>{heading}</h2>" in page
+    assert "<details><summary>Agreement of the methods</summary>" in page
+    best = means.idxmax()
+    assert re.search(rf"Best: {best}, macro ROC-AUC {means[best]:.3f} \(95% interval [\d.]+ to [\d.]+\); ", page)
 
 
 @pytest.mark.parametrize(
@@ -291,8 +299,8 @@ def test_models_without_reconstruction_and_images_of_one_channel_have_a_page(cha
     catalogue = scored(Catalogue(run.folder.path, None, "cpu"))
     (explained,) = catalogue.explain(0)["runs"]
     assert [name for name, _ in explained["pictures"]] == ["image"]
-    (score_map,) = catalogue.score_maps(0)["maps"]
-    assert score_map.startswith("data:image/webp")
+    (drawn,) = catalogue.score_maps(0)["maps"]
+    assert drawn["map"].startswith("data:image/webp")
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,13 @@ from hw8.models.transformations import (
     _toned,
     parameter_names,
 )
-from hw8.report import plots
-from hw8.report.explanation import Explainer
+from hw8.report import method_plots, plots
+from hw8.report.comparison_figures import lead_of
+from hw8.report.explanation import LEAST_TOGETHER, Explainer
 from hw8.report.explanation import _row as explanation_row
 from hw8.report.figures import draw_scores
 from hw8.report.gallery import choose, mistakes
+from hw8.report.heatmaps import overlay, place_in_words
 from hw8.report.pages import with_code
 from hw8.report.pairs import disagreements
 from hw8.report.run_report import _facts, warnings_of, write_run_report
@@ -50,6 +52,7 @@ from hw8.runs.scores import Scores
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import Calibration
 from hw8.scoring.tails import conformal, is_flagged, threshold, threshold_from_p_values
+from hw8.scoring.texture import band_energies, cooccurrence, opponent
 
 METRICS = pd.DataFrame({"epoch": [1, 2], "train_loss": [2.0, 1.0], "held_out_loss": [2.5, 1.5]})
 
@@ -136,26 +139,30 @@ def test_misses_are_the_nearest_to_the_threshold_of_each_kind_by_turns():
     assert score_N[lowest].tolist() == [0, 1, 2, 3, 3.5, 17.5]
 
 
+PARTS = ("l1", "structural", "bands")
+
+
 def test_what_adds_most_to_a_joint_distance_is_listed_with_its_share(trained):
     run = dataclasses.replace(
         TrainedRun.load(trained.folder.path),
-        config=changed(trained.config, scoring={"score": "joint", "parts": ("l1", "bands", "texture")}),
+        config=changed(trained.config, scoring={"score": "joint", "parts": PARTS}),
     )
     table = run.scorer.with_evidence(None).table(trained.images, trained.splits.calibration)
-    calibration = Calibration.fit(table, ScoreConfig(parts=("l1", "bands", "texture")))
-    run = dataclasses.replace(run, calibration=calibration, scorer=run.scorer.with_evidence(("l1", "bands", "texture")))
+    calibration = Calibration.fit(table, ScoreConfig(parts=PARTS))
+    run = dataclasses.replace(run, calibration=calibration, scorer=run.scorer.with_evidence(PARTS))
     batch_BHWC = trained.images.read(trained.splits.development[:20])
     explained = Explainer(run, 1.0).explain(batch_BHWC, [""] * len(batch_BHWC))
     for found in explained:
         assert [*found.added] == [*found.deviations]
         assert [*found.added.values()] == sorted(found.added.values(), reverse=True)
         assert found.added == pytest.approx({name: found.shares[name] for name in found.added})
-        assert not {"bands", "texture"} & {*found.added}, "no single column stands for the share of all"
+        assert "bands" not in found.added, "no single column stands for the share of all"
         listed = any(line.startswith("named measurements that add most, with their shares") for line in found.lines())
         assert listed == bool(found.added)
         rest = f"  all others together add {percent(1 - sum(found.added.values()))}"
         assert (rest in found.lines()) == bool(found.added)
-    assert any(found.added for found in explained)
+        assert not found.added or sum(found.added.values()) >= LEAST_TOGETHER, "less would explain nothing"
+    assert {bool(found.added) for found in explained} == {False, True}
 
 
 def test_an_image_that_looks_turned_is_not_said_to_look_less_upright_besides():
@@ -221,8 +228,8 @@ def test_backticks_of_markdown_become_code():
 
 
 def test_a_p_value_at_its_floor_is_a_statement_on_the_normals():
-    assert p_in_words(1 / 201, 200) == "none of 200 normals"
-    assert p_in_words(2 / 201, 200) == "p = 0.0100"
+    assert p_in_words(1 / 201, 200) == "rarer than all 200 normals"
+    assert p_in_words(2 / 201, 200) == "p = 0.01"
     assert rarity(1 / 201, 200) == "none of 200 normal images is as unlike"
     assert rarity(2 / 201, 200) == "1 of 200 normal images is at least as unlike"
     assert rarity(51 / 1001, 1000) == "50 of 1,000 normal images are at least as unlike"
@@ -277,7 +284,12 @@ def test_the_largest_shares_are_named_in_their_direction():
     components, p_value_N = {"amounts": ("zoom", "warmth")}, np.array([0.005, 0.005, 0.005, 0.9])
     deviations = joint_deviations(joint, table, components)
     words = in_words(deviations, p_value_N)
-    assert words == ["less fine detail, warmer", "harder to reconstruct", "unusual bands", "not unusual as a whole"]
+    assert words == [
+        "less fine detail, warmer",
+        "harder to reconstruct",
+        "an unusual mix of coarse and fine detail",
+        "not unusual as a whole",
+    ]
     single = Calibration.fit({"l1": normal["l1"]}, ScoreConfig())
     small = {"l1": np.array([0.005, 0.005])}
     deviations = single_deviations(single, {"l1": np.array([9.0, -9.0])}, small)
@@ -287,20 +299,19 @@ def test_the_largest_shares_are_named_in_their_direction():
 def test_thresholds_count_what_lies_beyond_them():
     rng = np.random.default_rng(0)
     score_N, normal_C = np.concatenate([rng.normal(size=300), rng.normal(2, 1, 100)]), rng.normal(size=99)
-    labels = Labels(np.repeat([0, 1], [300, 100]), np.repeat(["normal", "odd"], [300, 100]))
     limit = threshold(normal_C)
-    found = thresholds(score_N, labels, normal_C, limit)
-    assert found["threshold"][found["start"]] == limit
-    assert found["p"][found["start"]] == 0.05
+    found = thresholds({"normal": score_N[:300], "odd": score_N[300:]}, {"normal"}, normal_C, limit)
+    assert found["thresholds"][found["default"]] == limit
+    assert found["p"][found["default"]] == 0.05
     normal, odd = found["groups"]
     assert [normal["name"], normal["normal"], odd["name"], odd["normal"]] == ["normal", True, "odd", False]
-    for step in (0, 50, found["start"], 200):
-        assert odd["flagged"][step] == (score_N[300:] > found["threshold"][step]).sum()
+    for step in (0, 50, found["default"], 240):
+        assert odd["above"][step] == (score_N[300:] > found["thresholds"][step]).sum()
     flagged_N = is_flagged(conformal(normal_C, score_N))
-    assert normal["flagged"][found["start"]] == flagged_N[:300].sum()
-    unlabelled = thresholds(score_N, None, None, None)
-    assert unlabelled["p"] is None
-    assert unlabelled["groups"][0]["flagged"][unlabelled["start"]] == 0, "without p-values none is flagged"
+    assert normal["above"][found["default"]] == flagged_N[:300].sum()
+    unlabelled = thresholds({"all images": score_N}, (), None, None)
+    assert unlabelled["p"] is unlabelled["default"] is None
+    assert unlabelled["groups"][0]["above"][-1] == 0, "without p-values none is flagged"
 
 
 def test_the_threshold_of_p_values_flags_as_they_do():
@@ -312,20 +323,74 @@ def test_the_threshold_of_p_values_flags_as_they_do():
 
 def test_axes_of_few_figures_have_numbers_and_ties_no_slope():
     table = pd.DataFrame({"preset": ["boss", "boss_quick"], "minutes": [5.9, 2.9], "auc": [0.7858, 0.78555]})
-    drawn = plots.trade(table, "minutes", "auc", ("minutes of training", "macro"), log=True)
+    drawn = method_plots.trade(table, "minutes", "auc", ("minutes of training", "macro"), log=True)
     assert {"3.0", "4.0", "5.0"} <= set(re.findall(r">([^<>]+)</text>", drawn))
     heights = [point[1] for point in json.loads(re.search(r"<script[^>]*>(.*?)</script>", drawn)[1])["points"]]
     assert abs(heights[0] - heights[1]) < 0.05
 
 
-def test_methods_that_disagree_flag_as_many():
+def test_methods_that_disagree_have_the_same_budget_of_false_alarms():
     labels = Labels(np.array([0, 0, 1, 1]), np.array(["normal", "normal", "odd", "odd"]))
     first, second = np.array([0.0, 3, 4, 1]), np.array([5.0, 0, 1, 9])
     found = disagreements([first, second], labels)
-    assert found["flagged"] == 2
-    assert found["of"] == [{"by": 0, "not": 1, "total": 1, "ids": [2]}, {"by": 1, "not": 0, "total": 1, "ids": [3]}]
-    assert [pair["ids"] for pair in disagreements([first, second], None)["of"]] == [[2], [3]]
-    assert disagreements([], None)["of"] == []
+    assert found["flagged"] == [1, 1], "what scores above both normal images"
+    assert found["pairs"] == [
+        {"found_by": 0, "missed_by": 1, "total": 1, "rows": [2]},
+        {"found_by": 1, "missed_by": 0, "total": 1, "rows": [3]},
+    ]
+    assert [pair["rows"] for pair in disagreements([first, second], None)["pairs"]] == [[2], [3]]
+    assert disagreements([], None)["pairs"] == []
+    score_N = np.arange(120.0)
+    many = Labels(np.repeat([0, 1], [100, 20]), np.repeat(["normal", "odd"], [100, 20]))
+    assert disagreements([score_N, -score_N], many)["flagged"] == [25, 5], "five of the hundred normal images each"
+
+
+@pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize(("name", "measure"), [("texture", cooccurrence), ("bands", band_energies)])
+def test_a_black_and_white_picture_differs_in_colour_and_not_in_grain(name, measure, single):
+    rng = np.random.default_rng(0)
+    coloured_NCHW = torch.from_numpy(rng.normal(0, 0.15, (120, 3, 32, 32))).float().clamp(-1, 1)
+    grey_NCHW = opponent(coloured_NCHW[:3])[:, :1].expand(-1, 3, -1, -1)
+    normal = {name: measure(coloured_NCHW).numpy()}
+    table = {name: measure(torch.cat([grey_NCHW, 0.3 * coloured_NCHW[:3]])).numpy()}
+    calibration, p_value_N = Calibration.fit(normal, ScoreConfig(parts=(name,))), np.full(6, 0.005)
+    if single:
+        deviations = single_deviations(calibration, table, {name: p_value_N})
+        assert sum(item.share_N for item in deviations) == pytest.approx(np.ones(6))
+    else:
+        deviations = joint_deviations(calibration, table, {})
+    words = in_words(deviations, p_value_N)
+    assert all(text.startswith("less colour detail") for text in words[:3])
+    assert all({"texture": "smoother texture", "bands": "less fine detail"}[name] in text for text in words[3:])
+
+
+def test_the_texture_of_one_channel_has_no_colour():
+    table = {"texture": cooccurrence(torch.rand(60, 1, 32, 32)).numpy()}
+    (alone,) = joint_deviations(Calibration.fit(table, ScoreConfig(parts=("texture",))), table, {})
+    assert alone.name == "texture"
+
+
+def test_a_comparison_begins_with_the_best_method_and_those_that_tie():
+    table = pd.DataFrame({"preset": ["vae", "pca", "conv"], "macro_auc": [0.81, 0.8, 0.7], "low": 0.6, "high": 0.9})
+    best = "Best: vae, macro ROC-AUC 0.810 (95% interval 0.600 to 0.900)"
+    lows, highs = [np.nan, -0.05, -0.2], [np.nan, 0.03, -0.1]
+    assert lead_of(table.assign(difference_low=lows, difference_high=highs)) == f"{best}; pca ties with it."
+    apart = table.assign(difference_low=lows, difference_high=[np.nan, -0.01, -0.1])
+    assert lead_of(apart) == f"{best}; no other method ties with it."
+    assert lead_of(table[:1]) == f"{best}."
+    unlabelled = table[["preset"]].assign(held_out_auc=[0.7, 0.6, 0.5])
+    assert lead_of(unlabelled) == "Best: vae, held-out macro ROC-AUC 0.700."
+
+
+def test_a_map_says_how_much_of_the_score_it_shows():
+    map_HW = np.full((10, 10), -1.0)
+    assert place_in_words(map_HW, 40.0) == "no place raises the score"
+    assert (overlay(np.full((10, 10, 3), 90, np.uint8), map_HW) == 90).all()
+    map_HW[:2] = 5.0
+    assert place_in_words(map_HW, 40.0) == "up to 12% of the score"
+    assert place_in_words(map_HW, -3.0) == place_in_words(map_HW, 4.0) == "up to 5"
+    map_HW[:7] = 3.0
+    assert place_in_words(map_HW, 40.0) == "no single place, the whole image"
 
 
 def test_points_lie_where_the_plot_shows_them():

@@ -5,8 +5,6 @@ const DEFAULTS = { run: "0", by: "score", order: "down", show: "all", kind: "", 
 const LABELS = { run: "run", by: "score", show: "filter", kind: "kind", order: "order" };
 const form = document.querySelector("#gallery form"), dialog = document.querySelector("dialog");
 const byId = (id) => document.getElementById(id);
-const whole = (count) => count.toLocaleString("en");
-const percent = (share) => `${number(100 * share)}%`;
 const say = (text) => { byId("message").textContent = text; };
 let set = null;  // what the server says of the test set once it is scored
 let state = DEFAULTS, last = "";
@@ -39,7 +37,7 @@ function fromAddress() {
   };
   known("run", set.runs.map((_, index) => String(index)));
   known("by", set.runs[read.run].columns);
-  known("show", set.show.map(([name]) => name));
+  known("show", set.runs[read.run].show.map(([name]) => name));
   known("kind", ["", ...set.kinds]);
   known("order", ["up", "down"]);
   if (!Number.isFinite(Number(read.t))) read.t = "";
@@ -73,10 +71,8 @@ async function show(before) {
     if (differs("run", "by")) await loadHistogram();
     drawThreshold();
     if (differs("run", "by", "order", "show", "kind", "q", "t")) await load(true);
-    if (differs("id")) {
-      if (state.id) await openImage(Number(state.id));
-      else if (dialog.open) hide();
-    }
+    if (state.id && differs("id", "run", "by", "t")) await openImage(Number(state.id));
+    else if (!state.id && dialog.open) hide();
   } catch (error) {
     if (differs("id")) {  // the image could not be opened: the address is not to name it
       state = { ...state, id: "" };
@@ -96,7 +92,7 @@ function fillScores() {
 function fillForm() {
   options(form.run, set.runs.map((run, index) => [String(index), run.name]));
   fillScores();
-  options(form.show, set.show);
+  options(form.show, set.runs[state.run].show);
   options(form.kind, [["", "all kinds"], ...set.kinds.map((kind) => [kind, kind])]);
   form.run.parentElement.hidden = set.runs.length === 1;
   form.kind.parentElement.hidden = set.kinds.length === 0;
@@ -111,7 +107,7 @@ function fillHead() {
   byId("runs").replaceChildren(...set.runs.map((run) => element("li", {}, bold(run.name),
     ...(run.preset && run.preset !== run.name ? [`, preset ${run.preset}`] : []), ": ",
     ...(run.auc ? ["macro ROC-AUC ", bold(run.auc[0].toFixed(3)), ` (95% interval ${run.auc[1].toFixed(3)} to ${run.auc[2].toFixed(3)}), `] : []),
-    bold(percent(run.flagged)), ` of ${whole(set.total)} images flagged at p ≤ .05`)));
+    bold(percent(run.flagged)), ` of ${whole(set.total)} images flagged (p ≤ 0.05)`)));
   for (const cards of [byId("images"), byId("own")]) cards.classList.toggle("two", set.runs.length > 1);
   byId("transductive").hidden = !set.runs.some((run) => run.transductive);
   const lines = set.runs.flatMap((run) => run.warnings.map((line) => `${set.runs.length > 1 ? `${run.name}: ` : ""}${line}`));

@@ -4,7 +4,7 @@ const PAGE = 60;
 const place = byId("images"), more = byId("more"), selected = new Set();
 let ids = [], total = 0, asked = 0, loading = false;
 
-// What is asked of the server: the state, but for the image that is open, and with a threshold of the slider's.
+// What is asked of the server: the state but for the image that is open, and with a threshold of the slider's.
 function asking(extra = {}) {
   const { id: _, ...filters } = state;
   return query({ ...filters, t: state.t && String(histogram.thresholds[placeOf(state.t)]), ...extra });
@@ -24,21 +24,25 @@ async function load(fresh) {
       place.append(cell(card));
     }
     tell();
+    // It tells of changes only: where the end is still in view after a load, it has to look anew.
+    end.unobserve(more);
+    end.observe(more);
   } finally { if (mine === asked) loading = false; }
 }
 
 function cell(card) {
-  const { id } = card, kind = card.kind === undefined ? "" : element("b", { class: card.anomalous ? "tag bad" : "tag normal" }, card.kind);
-  const facts = [`image ${id}`, card.file, card.kind, `${state.by} ${number(card.score)}`, rare(card.p, set.runs[state.run].normals),
-    card.flagged ? "flagged" : "not flagged"];
+  const { id } = card, rareness = (run, p) => rarity(p, set.runs[run].calibration_count);
+  const facts = [`image ${id}`, card.file, card.kind, `${state.by} ${number(card.score)}`, rareness(state.run, card.p),
+    verdictOf(card), card.words];
   const text = facts.filter((fact) => fact !== undefined).join(", ");
   const scores = (run, { score, p }, by) => {
     const name = by === "score" ? set.runs[run].name : `${set.runs[run].name} ${by}`;
-    return words(`${set.runs.length > 1 ? `${name}: ` : ""}${number(score)}`, rare(p, set.runs[run].normals));
+    return words(`${set.runs.length > 1 ? `${name}: ` : `${by} `}${number(score)}`, rareness(run, p));
   };
   const button = element("button", { type: "button", class: card.flagged ? "card flagged" : "card" },
     element("img", { src: `/image/${id}`, alt: text, width: 64, height: 64, loading: "lazy" }),
-    words(element("b", {}, `#${id}`), kind), scores(Number(state.run), card, state.by),
+    words(element("b", {}, `#${id}`), kindTag(card)), words(chip(card)), element("span", { class: "reason" }, card.words),
+    scores(Number(state.run), card, state.by),
     ...(card.other ? [scores(1 - Number(state.run), card.other, "score")] : []),
     ...fileName(card.file));
   button.dataset.id = id;
@@ -52,6 +56,8 @@ function cell(card) {
 // How many are shown and selected, and the addresses of their rows.
 function tell() {
   more.hidden = ids.length >= total;
+  more.textContent = `Show more: ${whole(total - ids.length)} left`;
+  byId("unfilter").hidden = total > 0;
   const count = total ? `${whole(ids.length)} of ${whole(total)} shown` : "No image matches";
   byId("shown").textContent = `${count}${selected.size ? `, ${whole(selected.size)} selected` : ""}`;
   byId("pick").hidden = !ids.length;
@@ -82,5 +88,6 @@ form.q.addEventListener("input", () => {
 });
 const again = () => load(false).catch((error) => say(error.message));
 more.addEventListener("click", again);
-new IntersectionObserver((entries) => { if (entries[0].isIntersecting && ids.length && ids.length < total) again(); },
-  { rootMargin: "400px" }).observe(more);
+byId("unfilter").addEventListener("click", () => { change({ show: "all", kind: "", q: "" }); form.show.focus(); });
+const end = new IntersectionObserver((entries) => { if (entries.at(-1).isIntersecting && ids.length && ids.length < total) again(); },
+  { rootMargin: "400px" });

@@ -21,7 +21,7 @@ async function loadHistogram() {
     counts.forEach((group, place) => {
       const height = HEIGHT * group[bin] / highest;
       top -= height;
-      bars.push(shape("rect", { x: bin * WIDTH / BINS, y: top, width: 0.9 * WIDTH / BINS, height, class: kindOf(groups[place].name) }));
+      bars.push(shape("rect", { x: bin * WIDTH / BINS, y: top, width: 0.9 * WIDTH / BINS, height, class: kindOf(groups[place]) }));
     });
   }
   plot.replaceChildren(...bars, shape("line", { y1: 0, y2: HEIGHT }));
@@ -29,17 +29,17 @@ async function loadHistogram() {
   const [low, text, high] = document.querySelectorAll("#histogram .ends span");
   low.textContent = number(thresholds[0]);
   high.textContent = `≥ ${number(thresholds.at(-1))}`;
-  text.replaceChildren(`${state.by} of `, ...groups.flatMap(({ name }) => [element("i", { class: kindOf(name) }), ` ${name} `]));
+  text.replaceChildren(`${state.by} of `, ...groups.flatMap((group) => [element("i", { class: kindOf(group) }), ` ${group.name} `]));
 }
 
-const kindOf = (name) => (name === "anomalous" ? "anomalous" : "normal");
+const kindOf = (group) => (group.normal || histogram.groups.length === 1 ? "normal" : "anomalous");
 const shape = (name, attributes) => {
   const made = document.createElementNS("http://www.w3.org/2000/svg", name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   return made;
 };
 
-// The place of the threshold in the address, or of p = .05; the last one where nothing can be flagged.
+// The place of the threshold in the address, or of p = 0.05; the last one where nothing can be flagged.
 function placeOf(t) {
   const { thresholds, default: usual } = histogram;
   if (t === "") return usual ?? thresholds.length - 1;
@@ -51,25 +51,16 @@ function drawThreshold() {
   slider.value = placeOf(state.t);
   describe();
   byId("reset").hidden = state.t === "";
-  byId("reset").textContent = histogram.default === null ? "Flag none" : "Back to p = .05";
+  byId("reset").textContent = histogram.default === null ? "Flag none" : "Back to p = 0.05";
 }
 
 function describe() {
-  const place = Number(slider.value), { thresholds, groups, p } = histogram;
-  const line = plot.querySelector("line"), x = place / (thresholds.length - 1) * WIDTH;
+  const place = Number(slider.value), { value, rows: [[, flagged], ...mistakes] } = describeThreshold(histogram, place);
+  const line = plot.querySelector("line"), x = place / (histogram.thresholds.length - 1) * WIDTH;
   line.setAttribute("x1", x);
   line.setAttribute("x2", x);
-  const flagged = groups.map((group) => group.above[place]), total = groups.reduce((sum, group) => sum + group.total, 0);
-  const all = flagged.reduce((sum, count) => sum + count, 0);
-  const level = p ? `, p ≤ ${number(p[place], 2)}` : "";
-  const parts = [`Flagged above ${number(thresholds[place])}${level}: ${whole(all)} of ${whole(total)} images (${percent(all / total)}).`];
-  if (groups.length > 1) {
-    const [normal, anomalous] = groups, missed = anomalous.total - flagged[1];
-    parts.push(`False alarms: ${whole(flagged[0])} of ${whole(normal.total)} normal images (${percent(flagged[0] / normal.total)}).`);
-    parts.push(`Misses: ${whole(missed)} of ${whole(anomalous.total)} anomalies (${percent(missed / anomalous.total)}).`);
-  }
-  byId("counts").textContent = parts.join(" ");
-  slider.setAttribute("aria-valuetext", `${number(thresholds[place])}${level}`);
+  byId("counts").textContent = [`Flagged ${value}: ${flagged}.`, ...mistakes.map(([name, text]) => `${name}: ${text}.`)].join(" ");
+  slider.setAttribute("aria-valuetext", value.replace("above ", ""));
 }
 
 slider.addEventListener("input", describe);

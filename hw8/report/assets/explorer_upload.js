@@ -21,10 +21,11 @@ async function scored(picture) {
     if (picture.size > LIMITS.largest_bytes)
       throw new Error(`${whole(Math.round(picture.size / 1e6))} MB; at most ${LIMITS.largest_bytes / 1e6} are taken: make the picture smaller`);
     const answer = await ask("/api/score?" + new URLSearchParams({ name, crop: byId("crop").value }), { method: "POST", body: picture });
-    const text = answer.runs.map((run) => [`${answer.runs.length > 1 ? `${run.run}:` : "score"} ${number(run.score)}`,
-      run.flagged ? "flagged" : "not flagged", rare(run.p, run.normals)]);
+    const lines = answer.runs.flatMap((run) => [
+      words(`${answer.runs.length > 1 ? `${run.run}:` : "score"} ${number(run.score)}`, rarity(run.p, run.calibration_count)),
+      words(chip(run)), element("span", { class: "reason" }, run.words)]);
     const button = element("button", { type: "button", class: answer.runs[0].flagged ? "card flagged" : "card" },
-      element("img", { src: answer.runs[0].pictures[0][1], alt: name, width: 64, height: 64 }), ...text.map((line) => words(...line)),
+      element("img", { src: answer.runs[0].pictures[0][1], alt: name, width: 64, height: 64 }), ...lines,
       element("span", { class: "file" }, name));
     button.addEventListener("click", () => fill(answer, false));
     return element("div", { class: "cell" }, button);

@@ -44,96 +44,106 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const form = document.querySelector("#gallery form"), place = document.querySelector("#gallery .cards");
 const dialog = document.querySelector("dialog");
 let shown = [], listed = [], opened = 0;  // the cards of the gallery; those that the dialog steps through, and its place
+let openedFrom = null;  // what was clicked to open the dialog
 
 options(form.method, data.methods.map((name, index) => [index, name]));
 options(form.group, [["", "all shown here"], ...Object.entries(data.groups)]);
 options(form.kind, [["", "all kinds"], ...data.kinds.map((kind) => [kind, kind])]);
 options(form.sort, [["score", "score"], ["id", "ID"], ...data.columns.map((name) => ["all." + name, "p of " + name])]);
-form.group.value = "most";
+// At the head of a report are the most anomalous images: below, its mistakes come first.
+form.group.value = document.querySelector(".strip") && data.totals[0]?.misses ? "misses" : "most";
 form.kind.parentElement.hidden = data.kinds.length === 0;
 form.method.parentElement.hidden = data.methods.length < 2;
 
 const label = (card) => {
-  const kind = card.kind === undefined ? "" : `, ${card.kind}`;
-  const p = card.p === undefined ? "" : `, ${rare(card.p, data.normals[card.method])}`;
-  const file = card.file === undefined ? "" : ` (${card.file})`;
-  return `image ${card.id}${file}${kind}, score ${number(card.score)}${p}, rank ${card.rank.toLocaleString("en")} of ${data.total.toLocaleString("en")}`;
+  const kind = card.kind === undefined ? "" : `, ${card.kind}`, file = card.file === undefined ? "" : ` (${card.file})`;
+  return `${data.methods.length > 1 ? `${data.methods[card.method]}: ` : ""}image ${card.id}${file}${kind}`;
 };
+const rareness = (card) => (card.p === undefined ? "" : rarity(card.p, data.calibration_counts[card.method]));
+const facts = (card) => [`score ${number(card.score)}`, rareness(card), `rank ${ofAll(card.rank, data.total)}`].filter(Boolean).join(", ");
 const picture = (card) => {
   const parts = card.wide ? "image, reconstruction and error map of " : "";
-  const image = element("img", { src: card.src, alt: parts + label(card), width: card.wide ? 192 : 64, height: 64 });
+  const image = element("img", { src: card.src, alt: `${parts}${label(card)}, ${facts(card)}`, width: card.wide ? 192 : 64, height: 64 });
   if (!card.wide) image.className = "single";
   return image;
-};
-const tag = (card) => {
-  if (card.kind === undefined) return "";
-  return element("b", { class: card.anomalous ? "tag bad" : "tag normal" }, card.kind);
 };
 
 // The pictures of an image and, where it has one, the map of its score.
 const looks = (card) => element("div", { class: "looks" }, picture(card),
-  ...(card.map ? [element("img", { src: card.map, alt: `where the score of image ${card.id} comes from`, class: "map" })] : []));
+  ...(card.map ? [element("img", { src: card.map, alt: `where the score of image ${card.id} comes from: ${card.place}`, class: "map" })] : []));
+const captions = (card) => [...(card.wide ? ["image", "reconstruction", "error"] : card.map ? ["image"] : []),
+  ...(card.map ? [`where the score comes from: ${card.place}`] : [])].map((text) => element("span", {}, text));
 
 function tile(card, action, pictures = picture) {
   const button = element("button", { type: "button", class: "card" }, pictures(card),
-    words(element("b", {}, `#${card.id}`), tag(card), `score ${number(card.score)}`,
-      card.p === undefined ? "" : rare(card.p, data.normals[card.method])));
+    words(element("b", {}, `#${card.id}`), kindTag(card), chip(card)), words(`score ${number(card.score)}`, rareness(card)));
+  if (card.words) button.append(element("span", { class: "reason" }, card.words));
   button.append(...fileName(card.file));
-  button.addEventListener("click", action);
+  button.addEventListener("click", () => { openedFrom = button; action(); });
   return button;
 }
 
+function valueOf(card) {
+  const key = form.sort.value;
+  if (key === "score") return card.score;
+  if (key === "id") return form.order.value === "up" ? card.id : -card.id;  // in the order of the IDs either way
+  return -((card.all || {})[key.slice(4)] ?? 2);
+}
 function draw() {
-  const key = form.sort.value, up = form.order.value === "up";
-  const value = (card) => {
-    if (key === "score") return card.score;
-    if (key === "id") return up ? card.id : -card.id;  // in the order of the IDs either way
-    return -((card.all || {})[key.slice(4)] ?? 2);
-  };
-  shown = data.cards.filter((card) => card.method === Number(form.method.value)
-    && (!form.group.value || card.groups.includes(form.group.value))
+  const method = Number(form.method.value), group = form.group.value;
+  const isFiltered = Boolean(form.kind.value || form.low.value || form.high.value);
+  const cards = data.cards.filter((card) => card.method === method);
+  shown = cards.filter((card) => (!group || card.groups.includes(group))
     && (!form.kind.value || card.kind === form.kind.value)
     && (!form.low.value || card.score >= Number(form.low.value))
     && (!form.high.value || card.score <= Number(form.high.value)));
-  shown.sort((a, b) => (up ? 1 : -1) * (value(a) - value(b)) || a.id - b.id);
+  shown.sort((a, b) => (form.order.value === "up" ? 1 : -1) * (valueOf(a) - valueOf(b)) || a.id - b.id);
   place.replaceChildren(...shown.map((card, index) => tile(card, () => open(index, shown))));
-  const all = data.totals[form.method.value]?.[form.group.value], many = (count) => count.toLocaleString("en");
-  const which = form.group.value === "misses" ? `nearest to the threshold${data.kinds.length > 2 ? ", kinds in turn" : ""}` : "highest scores";
-  const cards = data.cards.filter((card) => card.method === Number(form.method.value)).length;
-  form.querySelector("output").textContent = all === undefined || form.kind.value || form.low.value || form.high.value
-    ? `${many(shown.length)} of the ${many(cards)} images on this page (${many(data.total)} were scored)`
-    : `${many(all)} ${data.groups[form.group.value]}${shown.length < all ? `; ${many(shown.length)} are shown: the ${which}` : ""}`;
+  form.elements.clear.hidden = !isFiltered;
+  const all = data.totals[method]?.[group];
+  const which = group === "misses" ? `nearest to the threshold${data.kinds.length > 2 ? ", kinds in turn" : ""}` : "highest scores";
+  form.querySelector("output").textContent = all === undefined || isFiltered
+    ? `${whole(shown.length)} of the ${whole(cards.length)} images on this page (${whole(data.total)} were scored)`
+    : `${whole(all)} ${data.groups[group]}${shown.length < all ? `; ${whole(shown.length)} are shown: the ${which}` : ""}`;
 }
 
 // The command that explains an image; a comparison has none, since it is of several runs.
 const explain = (id, what) => (data.explain ? [element("p", { class: "hint" }, element("code", {}, `${data.explain} ${id}`), ` ${what}.`)] : []);
 
-function open(index, of) {
-  [listed, opened] = [of, (index + of.length) % of.length];
-  const card = of[opened], focused = document.activeElement?.dataset?.step;
-  const button = (text, step) => {
-    const made = element("button", { type: "button", class: "plain" }, text);
-    made.addEventListener("click", () => (step ? open(opened + step, of) : dialog.close()));
-    made.dataset.step = step;
-    return made;
-  };
-  const names = [...(card.wide ? ["image", "reconstruction", "error"] : card.map ? ["image"] : []), ...(card.map ? ["where the score comes from"] : [])];
-  dialog.replaceChildren(
-    element("div", { class: "bar" }, button("← previous", -1), button("close", 0), button("next →", 1)),
-    element("h2", { id: "dialog-title" }, (data.methods.length > 1 ? `${data.methods[card.method]}: ` : "") + label(card)),
-    looks(card),
-    element("p", { class: "names" }, ...names.map((name) => element("span", {}, name))), ...(card.map ? [] : explain(card.id, "draws where its score comes from")),
-    ...inWords(card), ...reasons(card, data.normals[card.method]));
-  if (!dialog.open) dialog.showModal();
-  dialog.querySelector(`[data-step="${focused ?? 0}"]`)?.focus();  // the button that had the focus was replaced
+// An image that is open stands in the address, so that Back closes it and a link leads to it.
+const addressOf = (card) => `#image-${card.id}${card.method ? `-${card.method}` : ""}`;
+function open(index, cards) {
+  [listed, opened] = [cards, (index + cards.length) % cards.length];
+  const card = cards[opened];
+  if (dialog.open) history.replaceState(history.state, "", addressOf(card));
+  else if (location.hash !== addressOf(card)) history.pushState({ image: true }, "", addressOf(card));
+  fillDialog(dialog, stepBar(dialog, (by) => open(opened + by, listed)),
+    element("h2", { id: "dialog-title" }, label(card), " ", chip(card)), element("p", { class: "facts-line" }, facts(card)),
+    looks(card), element("p", { class: "names" }, ...captions(card)),
+    ...(card.map ? [] : explain(card.id, "draws where its score comes from")),
+    ...inWords(card), ...reasons(card, data.calibration_counts[card.method]));
+}
+// Open or close what the address says.
+function follow() {
+  const [, id, method] = location.hash.match(/^#image-(\d+)(?:-(\d+))?$/) ?? [];
+  const card = id && data.cards.find((each) => each.id === Number(id) && each.method === Number(method ?? 0));
+  if (card) open(Math.max(0, shown.indexOf(card)), shown.includes(card) ? shown : [card]);
+  else if (dialog.open) dialog.close();
 }
 document.addEventListener("keydown", (event) => {
   if (!dialog.open || !listed.length) return;
   if (event.key === "ArrowRight") open(opened + 1, listed);
   if (event.key === "ArrowLeft") open(opened - 1, listed);
 });
-dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
-dialog.addEventListener("close", () => { if (listed === shown) place.children[opened]?.focus(); });
+closeOnBackdrop(dialog);
+dialog.addEventListener("close", () => {
+  if (location.hash.startsWith("#image-")) {
+    if (history.state?.image) history.back();
+    else history.replaceState(null, "", location.pathname + location.search);
+  }
+  (listed === shown ? place.children[opened] : openedFrom)?.focus({ preventScroll: listed !== shown });
+});
+addEventListener("popstate", follow);
 form.addEventListener("change", (event) => {
   if (event.target === form.group) {
     const lowest = form.group.value === "least" || (form.group.value === "misses" && !data.totals[form.method.value]?.misses);
@@ -142,43 +152,49 @@ form.addEventListener("change", (event) => {
   if ([form.group, form.method].includes(event.target)) form.low.value = form.high.value = "";  // of other scores
   draw();
 });
+form.elements.clear.addEventListener("click", () => {
+  form.low.value = form.high.value = form.kind.value = "";
+  draw();
+  form.group.focus();
+});
 form.addEventListener("submit", (event) => event.preventDefault());
 draw();
 
 // The images at the head of the page.
 const strip = [...document.querySelectorAll(".strip .open")];
 const heads = strip.map((button) => data.cards.find((card) => card.id === Number(button.dataset.id)));
-strip.forEach((button, index) => button.addEventListener("click", () => open(index, heads)));
+strip.forEach((button, index) => button.addEventListener("click", () => { openedFrom = button; open(index, heads); }));
 
 // Two methods: the images that one flags and the other does not, under both.
-const pair = document.querySelector("#pairs form"), PAIRS = 8;  // shown at first, so that what follows is not far away
-if (pair) {
-  const compare = () => {
-    const methods = [Number(pair.by.value), Number(pair.not.value)], { labelled, of } = data.pairs;
-    const rank = (card) => `rank ${card.rank.toLocaleString("en")} of ${data.total.toLocaleString("en")}, ${card.rank > data.pairs.flagged ? "missed" : "found"}`;
-    const found = of.find((each) => each.by === methods[0] && each.not === methods[1]) ?? { total: 0, ids: [] };
-    const cards = found.ids.flatMap((id) => methods.map((method) =>
-      data.cards.find((card) => card.method === method && card.id === id)));
-    const both = (index) => element("div", { class: "pair" }, ...methods.map((method, side) =>
-      element("div", {}, element("small", {}, `${data.methods[method]}: ${rank(cards[2 * index + side])}`),
-        tile(cards[2 * index + side], () => open(2 * index + side, cards), looks))));
-    const pairs = document.querySelector("#pairs .cards"), more = document.querySelector("#pairs .more");
-    const fill = (count) => {
-      pairs.replaceChildren(...found.ids.slice(0, count).map((_, index) => both(index)));
-      more.hidden = count >= found.ids.length;
-    };
-    more.onclick = () => { fill(found.ids.length); pairs.children[PAIRS].querySelector("button").focus(); };
-    more.textContent = `Show all ${found.ids.length}`;
-    fill(PAIRS);
-    const [one, many] = labelled ? ["anomaly", "anomalies"] : ["image", "images"];
-    const some = found.ids.length < found.total ? `, the ${found.ids.length} clearest are on this page` : "";
-    pair.querySelector("output").textContent = methods[0] === methods[1] ? "choose two different methods"
-      : `${found.total.toLocaleString("en")} ${found.total === 1 ? one : many}${some}`;
+const pairForm = document.querySelector("#pairs form"), FIRST = 8;  // pairs shown at first, so that what follows is not far away
+function comparePairs() {
+  const methods = [Number(pairForm.found_by.value), Number(pairForm.missed_by.value)], { labelled, pairs, flagged } = data.pairs;
+  const pair = pairs.find((each) => each.found_by === methods[0] && each.missed_by === methods[1]) ?? { total: 0, rows: [] };
+  // Flagged within the same budget of false alarms, not by p-values, which some methods have not.
+  const cardIn = (method, id) => data.cards.find((card) => card.method === method && card.id === id);
+  const cards = pair.rows.flatMap((id) => methods.map((method) => cardIn(method, id)))
+    .map((card) => ({ ...card, flagged: card.rank <= flagged[card.method] }));
+  const headOf = (card) => `${data.methods[card.method]}: rank ${ofAll(card.rank, data.total)}`;
+  const sideOf = (index) => element("div", {}, element("small", {}, headOf(cards[index])), tile(cards[index], () => open(index, cards), looks));
+  const list = document.querySelector("#pairs .cards"), more = document.querySelector("#pairs .more");
+  const fill = (count) => {
+    list.replaceChildren(...pair.rows.slice(0, count).map((_, index) => element("div", { class: "pair" }, sideOf(2 * index), sideOf(2 * index + 1))));
+    more.hidden = count >= pair.rows.length;
   };
-  pair.addEventListener("change", compare);
-  pair.querySelector("button").addEventListener("click", () => {
-    [pair.by.value, pair.not.value] = [pair.not.value, pair.by.value];
-    compare();
-  });
-  compare();
+  more.onclick = () => { fill(pair.rows.length); list.children[FIRST].querySelector("button").focus(); };
+  more.textContent = `Show all ${pair.rows.length}`;
+  fill(FIRST);
+  const [one, many] = labelled ? ["anomaly", "anomalies"] : ["image", "images"];
+  const some = pair.rows.length < pair.total ? `, the ${pair.rows.length} clearest are on this page` : "";
+  pairForm.querySelector("output").textContent = methods[0] === methods[1] ? "choose two different methods"
+    : `${whole(pair.total)} ${pair.total === 1 ? one : many}${some}`;
 }
+if (pairForm) {
+  pairForm.addEventListener("change", comparePairs);
+  pairForm.querySelector("button").addEventListener("click", () => {
+    [pairForm.found_by.value, pairForm.missed_by.value] = [pairForm.missed_by.value, pairForm.found_by.value];
+    comparePairs();
+  });
+  comparePairs();
+}
+follow();

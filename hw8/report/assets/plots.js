@@ -1,18 +1,12 @@
 "use strict";
 // Plots: what lies nearest to the pointer, or where the arrow keys are, is named; a click or Enter leads to its image, or to the images with such scores.
 const tip = element("div", { class: "tip", role: "status", hidden: "" }), ring = element("i", { class: "ring", hidden: "" });
-const thumbnails = new Map((data.sheet?.ids ?? []).map((id, place) => [id, place]));
-const REACH = 24, SIDE = 64;  // pixels: from a point at which it is meant, and of a thumbnail
-const percent = (share) => `${100 * share}%`;
+const REACH = 24;  // pixels from a point at which it is meant
+const cssLength = (share) => `${100 * share}%`;
 const within = (plot) => JSON.parse(plot.querySelector("script").textContent);
-
-function thumbnail(id) {
-  const { src, across, lines } = data.sheet, place = thumbnails.get(id), image = element("div", { class: "thumbnail" });
-  image.style.backgroundImage = `url(${src})`;
-  image.style.backgroundSize = `${across * SIDE}px ${lines * SIDE}px`;
-  image.style.backgroundPosition = `${-SIDE * (place % across)}px ${-SIDE * Math.floor(place / across)}px`;
-  return image;
-}
+const methodOf = (plot) => Math.max(0, data.methods.indexOf(plot.closest("figure").querySelector("select")?.value));
+// Of a figure with a view of each method, the goals are that method's.
+const cardOf = (plot, goal) => data.cards.find((card) => card.id === goal && card.method === methodOf(plot));
 
 function nearest(plot, points, event) {
   const { left, top, width, height } = plot.getBoundingClientRect();
@@ -27,41 +21,37 @@ function show(plot, point) {
   plot.classList.toggle("leads", Boolean(point) && point[3] !== null);
   if (!point) return;
   const [x, y, text, goal] = point;
-  tip.replaceChildren(...(thumbnails.has(goal) ? [thumbnail(goal)] : []), text);
-  for (const mark of [tip, ring]) Object.assign(mark.style, { left: percent(x), top: percent(y) });
+  const card = Number.isInteger(goal) ? cardOf(plot, goal) : undefined;
+  tip.replaceChildren(...(card ? [picture(card)] : []), text);
+  for (const mark of [tip, ring]) Object.assign(mark.style, { left: cssLength(x), top: cssLength(y) });
   // Above the point, or below one at the top; shifted by the share of its width that keeps it inside of the plot.
-  tip.style.transform = `translate(${percent(-x)}, ${y > 0.3 ? "calc(-100% - .8rem)" : ".8rem"})`;
+  tip.style.transform = `translate(${cssLength(-x)}, ${y > 0.3 ? "calc(-100% - .8rem)" : ".8rem"})`;
   plot.append(ring, tip);
 }
 
-// Of a figure with a view of each method, the goals are that method's.
-function lead(plot, [, , text, goal]) {
-  const method = Math.max(0, data.methods.indexOf(plot.closest("figure").querySelector("select")?.value));
+// The limits of a bar, as short as they can be without leaving out what it holds.
+function rounded([low, high]) {
+  const unit = 10 ** Math.floor(Math.log10((high - low) / 10));
+  return [Math.floor(low / unit) * unit, Math.ceil(high / unit) * unit].map((limit) => Number(limit.toPrecision(12)));
+}
+function lead(plot, [, , , goal]) {
   if (Array.isArray(goal)) {
-    Object.assign(form.low, { value: goal[0] });
-    Object.assign(form.high, { value: goal[1] });
-    Object.assign(form.method, { value: method });
+    [form.low.value, form.high.value] = rounded(goal);
+    form.method.value = methodOf(plot);
     form.group.value = form.kind.value = "";
     draw();
     document.getElementById("gallery").scrollIntoView();
   } else if (goal !== null) {
-    const card = data.cards.find((each) => each.id === goal && each.method === method);
-    if (card) open(0, [card]);
-    else {
-      const close = element("button", { type: "button", class: "plain" }, "close");
-      close.addEventListener("click", () => dialog.close());
-      listed = [];
-      dialog.replaceChildren(element("div", { class: "bar" }, close), element("h2", { id: "dialog-title" }, text), thumbnail(goal),
-        ...explain(goal, "explains its score; it is not among the cards of this page"));
-      dialog.showModal();
-    }
+    openedFrom = plot;
+    open(0, [cardOf(plot, goal)]);
   }
 }
 
 for (const { parentElement: plot } of document.querySelectorAll(".plot > script")) {
   const { points } = within(plot), follow = (event) => show(plot, nearest(plot, points, event));
+  const leads = points.some(([, , , goal]) => goal !== null);
   let at = -1;  // the point that the arrow keys have come to
-  Object.assign(plot, { tabIndex: 0, role: "group", ariaLabel: "Plot: the arrow keys name its points, Enter leads to their images" });
+  Object.assign(plot, { tabIndex: 0, role: "group", ariaLabel: `${plot.querySelector("svg").getAttribute("aria-label")} The arrow keys name its points${leads ? ", Enter leads to their images" : ""}.` });
   plot.addEventListener("keydown", (event) => {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!by && event.key !== "Enter") return;
@@ -93,27 +83,17 @@ for (const { parentElement: plot } of document.querySelectorAll(".plot > script"
 // The threshold of the histogram: a line, and what would be flagged beyond it.
 const control = document.querySelector("form.threshold");
 if (control) {
-  const { threshold, p, groups, start, labelled } = data.thresholds, slider = control.elements.threshold;
+  const { thresholds, default: usual } = data.thresholds, slider = control.elements.threshold, start = usual ?? thresholds.length - 1;
   const plot = document.querySelector("#scores .plot"), { box, limits } = within(plot), line = element("i", { class: "line" });
-  const of = (part, all) => `${part.toLocaleString("en")} of ${all.toLocaleString("en")}`;
-  const sum = (some, count) => some.reduce((total, group) => total + count(group), 0);
   const update = () => {
-    const step = Number(slider.value), flagged = (group) => group.flagged[step], count = (group) => group.count;
-    const normal = groups.filter((group) => group.normal), others = groups.filter((group) => !group.normal);
-    const missed = (group) => group.count - flagged(group), limit = p === null ? "" : `: p ≤ ${number(p[step], 2)}`;
-    const rows = [["flagged", `${of(sum(groups, flagged), sum(groups, count))} images`]];
-    if (labelled) {
-      rows.push(["false alarms", `${of(sum(normal, flagged), sum(normal, count))} normal images`]);
-      rows.push(["misses", `${of(sum(others, missed), sum(others, count))} anomalies`]);
-      if (others.length > 1) rows.push(...others.map((group) => [`missed ${group.name}`, of(missed(group), group.count)]));
-    }
-    control.querySelector("output").replaceChildren(element("p", {}, `above ${number(threshold[step])}${limit}`), element("dl", {}, ...rows.flatMap(([name, text]) =>
+    const place = Number(slider.value), { value, rows } = describeThreshold(data.thresholds, place);
+    control.querySelector("output").replaceChildren(element("p", {}, value), element("dl", {}, ...rows.flatMap(([name, text]) =>
       [element("dt", {}, name), element("dd", {}, text)])));
-    slider.setAttribute("aria-valuetext", `${number(threshold[step])}${limit}`);
-    const share = Math.min(1, (threshold[step] - limits[0]) / (limits[1] - limits[0]));
-    Object.assign(line.style, { left: percent(box[0] + share * (box[2] - box[0])), top: percent(box[1]), height: percent(box[3] - box[1]) });
+    slider.setAttribute("aria-valuetext", value.replace("above ", ""));
+    const share = Math.min(1, (thresholds[place] - limits[0]) / (limits[1] - limits[0]));
+    Object.assign(line.style, { left: cssLength(box[0] + share * (box[2] - box[0])), top: cssLength(box[1]), height: cssLength(box[3] - box[1]) });
   };
-  slider.max = threshold.length - 1;
+  slider.max = thresholds.length - 1;
   control.hidden = false;
   control.querySelector("button").addEventListener("click", () => { slider.value = start; update(); });
   slider.addEventListener("input", update);

@@ -16,7 +16,9 @@ LOSSES = (
     "Loss over epochs; held-out images are never trained on. A training loss of several terms is not to be compared "
     "with the held-out error."
 )
-LATENTS = f"Up to {MAPPED:,} test images; those with like latents lie near each other."
+LATENTS = (
+    f"Up to {MAPPED:,} test images; those with like latents lie near each other. A ring marks those of the gallery."
+)
 AGREEMENT = "Rank correlation of every two scores: 1 where they order the images alike, 0 where they do not agree."
 SEED = 8  # of the projection, so that a page made twice is the same
 
@@ -36,8 +38,13 @@ def mapped_rows(count: int) -> np.ndarray:
     return evenly_spaced(np.arange(count), MAPPED)
 
 
-def latent_map(latent_RD: np.ndarray, rows: np.ndarray, scores: Scores, labels: Labels | None) -> Markup | None:
-    """The latents of these rows (R,) by their two principal components; None without latents that vary."""
+def latent_map(
+    latent_RD: np.ndarray, rows: np.ndarray, scores: Scores, labels: Labels | None, shown_rows: np.ndarray
+) -> Markup | None:
+    """The latents of these rows (R,) by their two principal components; None without latents that vary.
+
+    Those among the `shown_rows`, which the page has a card of, are ringed and lead to it.
+    """
     # Two dimensions of two are no map, and fewer than three images no cloud.
     if np.ndim(latent_RD) != 2 or min(latent_RD.shape) < 3:
         return None
@@ -47,4 +54,4 @@ def latent_map(latent_RD: np.ndarray, rows: np.ndarray, scores: Scores, labels: 
     from sklearn.decomposition import PCA
 
     point_R2 = PCA(2, random_state=SEED).fit_transform(mapped_RD)
-    return plots.scatter_map(point_R2, rows, scores, labels, "principal component")
+    return plots.scatter_map(point_R2, rows, scores, labels, np.isin(rows, shown_rows))
