@@ -28,7 +28,7 @@ from hw8.scoring.calibration import Calibration
 
 GROUPS, COMPONENTS = 4, 20  # of k-means, on as many principal components of every second pixel of every second row
 FACES_EPOCHS, CLASS_EPOCHS = 4, 5  # of 15, so that a set takes minutes
-MOST = 1500  # images of a group that are scored
+MAX_IMAGES = 1500  # images of a group that are scored
 ALL = ("amounts", "changes", "texture")
 # Parts of the joint distance, and what is fused with it.
 SCORES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -67,7 +67,7 @@ def measure(image_NHWC: np.ndarray, is_out_N: np.ndarray, config: RunConfig) -> 
     table = train_images(config, images, splits).with_all_evidence().scorer.table
     calibration, reference = table(images, splits.calibration), table(images, reference_rows(splits))
     development = Development.measure(table, images, splits.development)
-    outside = table(group, np.arange(min(len(group), MOST)))
+    outside = table(group, np.arange(min(len(group), MAX_IMAGES)))
     for distance in DISTANCES:
         for name, (parts, fused) in SCORES.items():
             score = FUSED if fused else JOINT

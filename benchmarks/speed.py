@@ -33,7 +33,7 @@ from hw8.models.output import Model
 from hw8.scoring.inference import Scorer
 from hw8.training.checkpoint import TrainingState
 from hw8.training.history import MetricsWriter
-from hw8.training.loop import SHORT, Trainer
+from hw8.training.loop import MIN_SAVE_SECONDS, Trainer
 from hw8.training.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
@@ -223,7 +223,7 @@ def epoch_end(trainer: Trainer, running: Iterator[int], epoch: float) -> float:
         trainer.saved_at = time.monotonic()
         without_saving.append(_once(lambda: trainer.finish_epoch(writer)))
     trainer.best = copy.deepcopy(trainer.state.average)
-    return statistics.median(without_saving) + _once(trainer.save) * epoch / max(epoch, SHORT)
+    return statistics.median(without_saving) + _once(trainer.save) * epoch / max(epoch, MIN_SAVE_SECONDS)
 
 
 def _once(work: Callable[[], object]) -> float:

@@ -23,7 +23,7 @@ from hw8.evaluation.metrics import roc_auc
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring import transductive
 from hw8.scoring.tails import conformal, is_flagged, leave_one_out_neg_log_p
-from hw8.scoring.transductive import LEAST_Z, Sample, Transducer, log_odds, mann_whitney_z
+from hw8.scoring.transductive import MIN_Z, Sample, Transducer, log_odds, mann_whitney_z
 
 SHARES = 0.0, 0.05, 0.2, 0.5  # of anomalies in a simulated test set
 CHOSEN_AT = 0.2  # the share at which constants other than the chosen ones are tried
@@ -32,7 +32,7 @@ KINDS = "mirror_half", "relight", "part_swap"
 GROUPS, COMPONENTS = 8, 20  # of k-means, on as many principal components
 # Around the values in hw8/scoring/transductive.py.
 VARIED = {"PENALTY_C": (1e-4, 1e-3, 1e-2), "OWN_SCALE": (1.0, 3.0, 30.0), "FOLDS": (2,)}
-LIMITS = 1.0, 2.0, 3.0  # values of LEAST_Z
+LIMITS = 1.0, 2.0, 3.0  # values of MIN_Z
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,10 +131,10 @@ def measure(run: TrainedRun) -> Iterator[Mapping[str, object]]:
             with mock.patch.multiple(transductive, **constants):
                 odds = log_odds(one.normal.value_ND, one.calibration.value_ND, one.test.value_ND, run.config.seed)
             odds_auc, p_N = auc(odds[1], one.anomalous_N), conformal(*odds)
-            for limit in LIMITS if not setting else (LEAST_Z,):
+            for limit in LIMITS if not setting else (MIN_Z,):
                 found = mann_whitney_z(*odds) >= limit
                 yield (
-                    {"family": one.family, "share": one.share} | constants | {"LEAST_Z": limit} | aucs
+                    {"family": one.family, "share": one.share} | constants | {"MIN_Z": limit} | aucs
                     | {"odds_auc": odds_auc, "auc": odds_auc if found else aucs["boss_auc"], "found": float(found)}
                     | {"normals_at_p05": float(is_flagged(p_N[~one.anomalous_N]).mean())}
                 )  # fmt: skip
@@ -151,7 +151,7 @@ def main() -> None:
         sys.exit("usage: python benchmarks/transduction.py RUN [OUT]")
     out = Path(sys.argv[2] if len(sys.argv) == 3 else "docs/benchmarks/transduction").with_suffix(".csv")
     rows = pd.DataFrame(list(measure(TrainedRun.load(Path(sys.argv[1])))))
-    means = rows.groupby(["family", "share", *VARIED, "LEAST_Z"], sort=False).mean().reset_index()
+    means = rows.groupby(["family", "share", *VARIED, "MIN_Z"], sort=False).mean().reset_index()
     write_text(out, means.to_csv(index=False, float_format="%.4g"))
     print(means.to_string(index=False, float_format="%.3f"))
 

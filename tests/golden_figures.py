@@ -43,12 +43,12 @@ FIGURES = GOLDEN / "figures.json"
 CPU = torch.device("cpu")
 # Numbers that were chosen by measuring: one that changes is measured anew.
 CHOSEN = {
-    transductive: ("FOLDS", "PENALTY_C", "OWN_SCALE", "LEAST_Z"),
-    appearance: ("MEASURED", "COMPARED", "BATCH", "LEAST_SPREAD", "FAR_SPREADS", "COPIES_SHARE", "TRAINING_SHARE"),
+    transductive: ("FOLDS", "PENALTY_C", "OWN_SCALE", "MIN_Z"),
+    appearance: ("MEASURED", "COMPARED", "BATCH", "MIN_SPREAD", "FAR_SPREADS", "COPIES_SHARE", "TRAINING_SHARE"),
     health: ("LOOKED_AT", "SAME", "DEAD", "LITTLE"),
     evidence: ("TOP", "GRID", "WINDOW", "CONSTANTS"),
-    calibration: ("FOLDS", "SEED", "CLIPPED_AT", "NEIGHBOURS", "MOST_COLUMNS", "LEAST_VARIANCE"),
-    splits: ("SMALLEST", "FIT_IMAGES", "LEAST_HELD_OUT"),
+    calibration: ("FOLDS", "SEED", "CLIPPED_AT", "NEIGHBOURS", "MAX_COLUMNS", "MIN_VARIANCE"),
+    splits: ("MIN_IMAGES", "FIT_IMAGES", "MIN_HELD_OUT"),
     held_out: ("PER_KIND", "SEED"),
     loop: ("LOG_EVERY", "STILL"),
 }
@@ -184,7 +184,7 @@ def of_transduction() -> dict[str, list[float]]:
     logit_C, logit_N = transductive.log_odds(*(random.normal(size=(count, 8)) for count in (60, 30, 40)), 0)
     found = {"log-odds": [*logit_C, *logit_N]}
     for name, least_z in {"found": -50.0, "unsure": 50.0}.items():
-        with mock.patch.object(transductive, "LEAST_Z", least_z):
+        with mock.patch.object(transductive, "MIN_Z", least_z):
             done = transductive.choose_scores(logit_C, logit_N, scores_of(4, 30), scores_of(5, 40))
         found[name] = [done.share, *done.score_N[:12], *done.p_value_N[:12]]
     torch.manual_seed(0)

@@ -24,7 +24,7 @@ APPLICATIONS = {
 }
 ROOMS = [path.name for path in sorted(PACKAGE.iterdir()) if (path / "__init__.py").is_file()]
 MODULES = sorted(PACKAGE.rglob("*.py"))
-MOST_ROOMS, MOST_FLOORS = 22, 10  # of a house that can be drawn on one screen
+MAX_ROOMS, MAX_FLOORS = 22, 10  # of a house that can be drawn on one screen
 
 
 def imported(path: Path) -> Iterator[tuple[str, str]]:
@@ -74,8 +74,8 @@ def floor_of(room: str) -> int:
 
 def test_the_house_has_few_rooms_and_floors():
     """Scripts and `python -m hw8` stand on the highest room."""
-    assert len(ROOMS) <= MOST_ROOMS
-    assert max(map(floor_of, ROOMS)) + 1 <= MOST_FLOORS
+    assert len(ROOMS) <= MAX_ROOMS
+    assert max(map(floor_of, ROOMS)) + 1 <= MAX_FLOORS
 
 
 def test_no_room_imports_a_private_name_of_another():

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 # Characters of a message, chosen by hand: about six lines of a terminal. A path or a value quoted from a file may be
 # longer than any reader wants to see.
-LONGEST = 600
+MAX_LENGTH = 600
 
 
 class InputError(ValueError):
@@ -19,8 +19,8 @@ class InputError(ValueError):
 
     def __init__(self, message: str, choices: Sequence[str] = ()) -> None:
         message = printable(message)
-        if len(message) > LONGEST:
-            message = f"{message[: LONGEST // 2]} ... {message[-LONGEST // 3 :]}"
+        if len(message) > MAX_LENGTH:
+            message = f"{message[: MAX_LENGTH // 2]} ... {message[-MAX_LENGTH // 3 :]}"
         super().__init__(message)
         self.choices = tuple(choices)
 

@@ -15,7 +15,7 @@ from hw8.base.processes import processes
 
 # Bytes of a text file, chosen by hand: some twenty times a summary.json, the longest that hw8 writes. A larger file was
 # given by mistake, and is not read into memory.
-LARGEST_TEXT = 100_000
+MAX_TEXT = 100_000
 
 
 @contextlib.contextmanager
@@ -112,6 +112,6 @@ def write_table(path: Path, columns: Iterable[str], rows: Iterable[Iterable[obje
 
 def read_text(path: Path) -> str:
     """Return the content of a text file. Raises OSError, or ValueError if it is over 100,000 bytes or not UTF-8."""
-    if path.stat().st_size > LARGEST_TEXT:
-        raise ValueError(f"larger than {LARGEST_TEXT:,} bytes")
+    if path.stat().st_size > MAX_TEXT:
+        raise ValueError(f"larger than {MAX_TEXT:,} bytes")
     return path.read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # Bytes, chosen by hand: about ten million rows. As text in pandas a table takes several times its size, so that a
 # larger file might not fit into memory.
-LARGEST = 500_000_000
+MAX_BYTES = 500_000_000
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 
 
@@ -26,8 +26,8 @@ def read_table(path: Path, required: tuple[str, ...], optional: tuple[str, ...] 
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give the CSV file")
     try:
-        if path.stat().st_size > LARGEST:
-            raise ValueError(f"larger than {LARGEST:,} bytes")
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"larger than {MAX_BYTES:,} bytes")
         with path.open("rb") as file:
             table = pd.read_csv(file, dtype=str, keep_default_na=False, skip_blank_lines=False)
         while len(table) and not "".join(table.iloc[-1]):  # blank lines at the end, which editors leave

@@ -25,8 +25,8 @@ BUSY = ("user", "nice", "system", "irq", "softirq", "steal")  # what psutil coun
 PERIOD = 0.3  # seconds: the system counts in hundredths of a second, so that a load is good to a tenth of a core
 TOLERATED = 0.25  # of a core, used by others, that still counts as free: chosen by hand, above an idle desktop's noise
 SLOW = 2 / 3  # of the best rate: what one thread reaches of two, so that above it fewer threads would not be faster
-MOST_AT_ONCE = 8  # batches, since each needs memory for its intermediate results, and Python starts all operations
-SHORTEST = 2.0  # seconds over which a rate is compared: shorter epochs vary by themselves
+MAX_AT_ONCE = 8  # batches, since each needs memory for its intermediate results, and Python starts all operations
+MIN_SECONDS = 2.0  # seconds over which a rate is compared: shorter epochs vary by themselves
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -65,7 +65,7 @@ class Threads:
         import torch
 
         self._images += images
-        if not self._adaptive or self._load.seconds < SHORTEST:
+        if not self._adaptive or self._load.seconds < MIN_SECONDS:
             return False
         rate, load, before = self._images / self._load.seconds, self._load.cores(), torch.get_num_threads()
         slow = self._best == 0 or rate < SLOW * self._best
@@ -115,7 +115,7 @@ def in_threads(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
     if threads == 1 or not items:
         yield from map(work, items)
         return
-    each = math.ceil(threads / MOST_AT_ONCE)
+    each = math.ceil(threads / MAX_AT_ONCE)
     at_once = min(threads // each, len(items))
     waiting: deque[Future[R]] = deque()
     pool = ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(each,))

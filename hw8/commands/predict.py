@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hw8.runs.prediction_files import Discovery
 
 
-LEAST_TO_WARN = 20  # images, chosen by hand: a few anomalies may well be all that is scored
+MIN_TO_WARN = 20  # images, chosen by hand: a few anomalies may well be all that is scored
 NEARLY_ALL = 0.9  # share of flagged images, chosen by hand: test sets of so many anomalies are rare
 
 
@@ -100,7 +100,7 @@ def notes(prediction: "Prediction") -> list[str]:
     if prediction.development:
         images = f"{counted(len(prediction.score_N), 'normal image')} of {prediction.source}, held out from training"
         lines.append(f"Scored:   {images}: it has no test set")
-    is_large = len(prediction.score_N) >= LEAST_TO_WARN
+    is_large = len(prediction.score_N) >= MIN_TO_WARN
     if is_large and prediction.flagged_share is not None and prediction.flagged_share > NEARLY_ALL:
         lines.append(f"Warning:  nearly all images are flagged; was {runs[0]} trained on images like these?")
     if prediction.correlation is not None:

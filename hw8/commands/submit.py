@@ -17,7 +17,7 @@ from hw8.base.errors import InputError
 from hw8.commands.parsing import Omittable, parse
 from hw8.commands.spelling import for_shell, spelled
 
-LONGEST_WAIT = 86_400  # seconds: a day; an upload takes seconds, and infinity is no time limit that subprocess takes
+MAX_WAIT = 86_400  # seconds: a day; an upload takes seconds, and infinity is no time limit that subprocess takes
 
 
 @dataclasses.dataclass
@@ -56,8 +56,8 @@ def main() -> None:
     lists = arguments.refresh or arguments.list
     if (arguments.file is None) == (not lists):
         raise InputError("give either a file to submit, or --refresh or --list; see --help")
-    if not 0 < arguments.timeout <= LONGEST_WAIT:
-        raise InputError(f"--timeout {arguments.timeout:g}: must be more than 0 and at most {LONGEST_WAIT:,} seconds")
+    if not 0 < arguments.timeout <= MAX_WAIT:
+        raise InputError(f"--timeout {arguments.timeout:g}: must be more than 0 and at most {MAX_WAIT:,} seconds")
     if lists:
         _list(arguments)
     else:

@@ -27,7 +27,7 @@ def main() -> None:
 
     folder, summary = run.folder.path, run.summary
     picture = folder / "reconstructions.png"
-    draw_reconstructions(picture, run, run.images, run.splits.development, run.config.scoring.score)
+    draw_reconstructions(picture, run, run.images, run.splits.development)
     title = "Held-out ROC-AUC: development images against synthetic anomalies made from them"
     print(auc_table(run.held_out.common, title))
     print(auc_table(run.held_out.unseen, "The same against kinds of anomaly that no preset is trained on"))

@@ -21,8 +21,8 @@ from hw8.base.text import counted
 from hw8.compare.columns import Measured, figures, without_label_figures
 from hw8.config import DataConfig, RunConfig, from_mapping, read_config
 from hw8.config.presets import PRESETS, changed, load_preset, unknown_preset
-from hw8.data.sources import Source, open_source
-from hw8.data.splits import images_to_score, split_rows
+from hw8.data.sources import Source, images_to_score, open_source
+from hw8.data.splits import split_rows
 from hw8.evaluation.classical import CLASSICAL, classical_crop, described, score_classical
 from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.runs.predict import predict_with

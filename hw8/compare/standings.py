@@ -17,7 +17,7 @@ from hw8.runs.submission import read_submission
 # held-out anomalies are of these kinds, so that a held-out figure overrates these models.
 TRAINED_ON_HELD_OUT_KINDS = ("classifier", "recogniser")
 # Two rows always correlate with 1 or -1, which says nothing.
-LEAST_ROWS = 3
+MIN_ROWS = 3
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
@@ -86,11 +86,11 @@ def held_out_rank_correlation(table: pd.DataFrame) -> HeldOutRankCorrelation | N
         return None
     # Twice the same configuration would count its agreement twice.
     rows = table[~table["preset"].map(knows_held_out_kinds)].drop_duplicates("same")
-    if len(rows) < LEAST_ROWS:
+    if len(rows) < MIN_ROWS:
         return None
     better = rows.nlargest(-(-len(rows) // 2), "held_out_auc")
     every, half = (float(some["held_out_auc"].corr(some["macro_auc"], method="spearman")) for some in (rows, better))
-    return HeldOutRankCorrelation(every, len(rows), half if len(better) >= LEAST_ROWS else None, len(better))
+    return HeldOutRankCorrelation(every, len(rows), half if len(better) >= MIN_ROWS else None, len(better))
 
 
 def knows_held_out_kinds(preset: str) -> bool:

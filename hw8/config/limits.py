@@ -18,7 +18,7 @@ Kind = TypeVar("Kind")
 STRICT = ConfigDict(strict=True, allow_inf_nan=False, extra="forbid")
 LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 # Far above any real setting; past 10**18 or so NumPy and PyTorch fail with overflow errors of their own.
-LARGEST_COUNT = 10**9
+MAX_COUNT = 10**9
 
 
 def _printable(text: str) -> str:
@@ -27,8 +27,8 @@ def _printable(text: str) -> str:
     return text
 
 
-Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
-CountOrZero = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+CountOrZero = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what both NumPy and PyTorch take
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from hw8.base.errors import InputError, error_reason, shown
 from hw8.base.files import read_text
-from hw8.config.limits import LARGEST_COUNT, Count, CountOrZero, NotNegative, Positive, Seed, Share, Word, settings
+from hw8.config.limits import MAX_COUNT, Count, CountOrZero, NotNegative, Positive, Seed, Share, Word, settings
 
 RUNS = Path("runs")  # where runs are made and looked for unless another folder is named
 SUBMISSIONS = Path("submissions")  # where files are written that people upload or look at
@@ -72,7 +72,7 @@ class TrainConfig:
     most_steps: Count | None = None
     """Largest number of steps: the training ends when it is reached, also within an epoch. Set by train.py --minutes;
     None: no limit but `epochs`."""
-    batch_size: Annotated[int, Field(ge=2, le=LARGEST_COUNT)] = 128
+    batch_size: Annotated[int, Field(ge=2, le=MAX_COUNT)] = 128
     """Largest number of images per step; BatchNorm needs two."""
     part_size: Count | None = None
     """Images per microbatch on a CPU, whose cache holds no larger batches: the gradients of a batch's microbatches

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Pixels = TypeVar("Pixels", np.ndarray, "torch.Tensor")
 CHANNELS = (1, 3)
-SMALLEST_SIDE = 4  # pixels; a convolutional model halves them at least twice
+MIN_SIDE = 4  # pixels; a convolutional model halves them at least twice
 SIDE_STEP = 16  # most convolutional models halve an image four times, and take sides that are multiples of this
 # Images that a fingerprint reads: enough to tell two data sets apart without reading the homework's 1.2 GB. Every run
 # folder holds one: with another number no earlier run could be resumed.
@@ -42,7 +42,7 @@ class Images:
     ) -> None:
         full = array_NHWC.shape[1]
         if crop is not None and crop > full:
-            sides = f"{SMALLEST_SIDE} to {full}"
+            sides = f"{MIN_SIDE} to {full}"
             raise InputError(f"`crop` {crop}: larger than the {full}-pixel images of {name}; choose {sides}")
         self.array_NHWC = array_NHWC
         self.name = name
@@ -183,8 +183,8 @@ def _shape_problem(path: Path, shape: tuple[int, ...], fortran: bool) -> str | N
         return f"channels come first {shape}; {expected}; convert with {_rewrite(path, 'a.transpose(0, 2, 3, 1)')}"
     if channels not in CHANNELS:
         return f"has shape {shape}; {expected}; drop other channels and save it again"
-    if min(height, width) < SMALLEST_SIDE:
-        return f"images of {height}x{width} pixels; at least {SMALLEST_SIDE} per side are needed"
+    if min(height, width) < MIN_SIDE:
+        return f"images of {height}x{width} pixels; at least {MIN_SIDE} per side are needed"
     if height != width:
         return f"images are {height}x{width}, not square; crop or pad them first"
     if fortran:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 NORMAL = "normal"
 UNNAMED = "anomaly"  # the kind of anomalies in a file without kinds
-LONGEST_KIND = 100  # characters: a kind heads a column of tables and plots, and a longer one is a path or a sentence
+MAX_KIND = 100  # characters: a kind heads a column of tables and plots, and a longer one is a path or a sentence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +54,8 @@ def labels_of(path: Path, label_N: np.ndarray, kinds: "pd.Series | None", order:
     if kinds is None:
         return Labels(label_N, np.where(label_N == 0, NORMAL, UNNAMED))
     kinds = kinds.str.strip()
-    if kinds.str.len().max() > LONGEST_KIND:
-        raise InputError(f"{path}: a kind is longer than {LONGEST_KIND} characters; give it a name")
+    if kinds.str.len().max() > MAX_KIND:
+        raise InputError(f"{path}: a kind is longer than {MAX_KIND} characters; give it a name")
     kind_N = kinds.to_numpy(dtype=str)[order]
     kind_N = np.where(kind_N == "", np.where(label_N == 0, NORMAL, UNNAMED), kind_N)
     shared = set(kind_N[label_N == 0]) & set(kind_N[label_N == 1])

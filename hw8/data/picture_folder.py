@@ -9,8 +9,8 @@ import numpy as np
 
 from hw8.base.errors import InputError, printable
 from hw8.base.text import counted
-from hw8.data.arrays import SMALLEST_SIDE
-from hw8.data.pictures import CROPS, LARGEST_SQUARE, Crop, read_pictures
+from hw8.data.arrays import MIN_SIDE
+from hw8.data.pictures import CROPS, MAX_SQUARE, Crop, read_pictures
 
 # The usual ends of names of the formats that hw8.data.pictures reads.
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
@@ -110,9 +110,9 @@ def read_images(
     Raises InputError, a ValueError, naming the first file that cannot be read, if there is none, or for another side
     than 4 to 1,024 pixels, another number of channels than 1 or 3, or an unknown `crop`.
     """
-    is_side = isinstance(side, int | np.integer) and SMALLEST_SIDE <= side <= LARGEST_SQUARE
+    is_side = isinstance(side, int | np.integer) and MIN_SIDE <= side <= MAX_SQUARE
     if not is_side or channels not in (1, 3) or crop not in CROPS:
-        allowed = f"`side` {SMALLEST_SIDE} to {LARGEST_SQUARE}, `channels` 1 or 3, `crop` {', '.join(CROPS)}"
+        allowed = f"`side` {MIN_SIDE} to {MAX_SQUARE}, `channels` 1 or 3, `crop` {', '.join(CROPS)}"
         raise InputError(f"side={side!r}, channels={channels}, crop={crop!r}: there are {allowed}")
     root, names = named_pictures(pictures)
     images = []

@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from hw8.base.errors import InputError
 from hw8.base.threads import available_cores
-from hw8.data.arrays import SMALLEST_SIDE
+from hw8.data.arrays import MIN_SIDE
 
 Crop = Literal["centre", "pad", "stretch"]
 CROPS: tuple[Crop, ...] = get_args(Crop)
@@ -22,14 +22,14 @@ CROPS: tuple[Crop, ...] = get_args(Crop)
 # The formats that pictures come in; Pillow's decoders of dozens of rare ones are never started.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 # Chosen by hand. Some decoders read the whole file at once; larger files than this are videos or scans.
-LARGEST_BYTES = 1_000_000_000
+MAX_BYTES = 1_000_000_000
 # Chosen by hand, above what cameras make. Decoded, the largest take 400 MB as RGB with transparency.
-LARGEST_PIXELS = 100_000_000
+MAX_PIXELS = 100_000_000
 # What JPEG allows. Scaling a picture of a few endless rows takes minutes.
-LARGEST_SIDE = 65_535
+MAX_SIDE = 65_535
 # Side of the square images that pictures become. Chosen by hand: a thousand RGB images of this side take 3 GB of disk,
 # and models here are made for far smaller ones.
-LARGEST_SQUARE = 1024
+MAX_SQUARE = 1024
 # Larger pictures are converted and shrunk in strips of so many pixels, which bounds the memory of the copies. Chosen by
 # hand: a photograph of 4 megapixels is converted whole, since strips are slower.
 STRIP_PIXELS = 4_000_000
@@ -54,10 +54,10 @@ def read_picture(path: Path, side: int, channels: int, crop: Crop) -> np.ndarray
     million pixels are decoded one at a time: the largest take half a gigabyte, 1.6 as WebP. Raises InputError with the
     reason in a few words.
     """
-    with decoding(LARGEST_PIXELS):
+    with decoding(MAX_PIXELS):
         size = path.stat().st_size
-        if not size or size > LARGEST_BYTES:
-            raise InputError("an empty file" if not size else f"over {LARGEST_BYTES:,} bytes")
+        if not size or size > MAX_BYTES:
+            raise InputError("an empty file" if not size else f"over {MAX_BYTES:,} bytes")
         # Opened as a file: given a path, Pillow maps some TIFF files into memory, and then turns them wrongly.
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as picture:
             return square_image(picture, side, channels, crop)
@@ -156,12 +156,12 @@ def _padded(picture: Image.Image, side: int, channels: int) -> np.ndarray:
 
 
 def _check_size(picture: Image.Image) -> None:
-    if math.prod(picture.size) > LARGEST_PIXELS:
-        raise InputError(f"over {LARGEST_PIXELS:,} pixels")
-    if max(picture.size) > LARGEST_SIDE:
-        raise InputError(f"over {LARGEST_SIDE:,} pixels a side")
-    if min(picture.size) < SMALLEST_SIDE:
-        raise InputError(f"under {SMALLEST_SIDE} pixels a side")
+    if math.prod(picture.size) > MAX_PIXELS:
+        raise InputError(f"over {MAX_PIXELS:,} pixels")
+    if max(picture.size) > MAX_SIDE:
+        raise InputError(f"over {MAX_SIDE:,} pixels a side")
+    if min(picture.size) < MIN_SIDE:
+        raise InputError(f"under {MIN_SIDE} pixels a side")
 
 
 def _shrunk(picture: Image.Image, side: int, channels: int) -> Image.Image:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hw8.data.arrays import CHANNELS, SMALLEST_SIDE
+from hw8.data.arrays import CHANNELS, MIN_SIDE
 
 # All chosen by hand. A pickled estimator keeps the ranges it was fitted with, not these constants.
 PIXEL_RANGES = (0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)  # narrow ones first, since the wide ones contain them
@@ -15,7 +15,7 @@ TOLERANCE = 1e-3  # share of a range by which rounding errors may exceed it
 MIDDLE = 0.98  # share of a feature's values that its range is taken from: rarer outliers on either side do not widen it
 SLACK = 0.5  # share of that range added on either side, so that values beyond those of training are still told apart
 GREY = 128  # of pixels that no number fills
-LEAST_GUESSED = 8  # pixels per side: rows of 16 numbers are hardly images
+MIN_GUESSED = 8  # pixels per side: rows of 16 numbers are hardly images
 CONVERTED = 2**22  # numbers converted to pixels at once, or one row: 32 MB as float64
 
 
@@ -52,7 +52,7 @@ class Layout:
                     stacklevel=3,
                 )
         if shape is None or isinstance(shape, str):
-            side = max(SMALLEST_SIDE, math.isqrt(features - 1) + 1)
+            side = max(MIN_SIDE, math.isqrt(features - 1) + 1)
             return cls(side, 1, *_robust_range(X_ND), vector=True)
         side, channels = checked_shape(shape, features)
         black_D, white_D = _robust_range(X_ND.reshape(-1, 1)) if pixels is None else np.array(pixels)[:, None]
@@ -124,7 +124,7 @@ def _square(features: int, multiple: int) -> tuple[int, int, int] | None:
     """The square shape (side, side, channels) with `features` numbers and a side that is such a multiple, or None."""
     for channels in CHANNELS:
         side = math.isqrt(features // channels)
-        if side % multiple == 0 and side * side * channels == features and side >= LEAST_GUESSED:
+        if side % multiple == 0 and side * side * channels == features and side >= MIN_GUESSED:
             return side, side, channels
     return None
 
@@ -146,11 +146,11 @@ def _shape_hint(shape: tuple[int, ...]) -> str:
 def checked_shape(shape: Sequence[int], features: int) -> tuple[int, int]:
     """Return side and channels of a square image's shape with `features` numbers. Raises ValueError for another."""
     full = (*shape, 1) if len(shape) == 2 else tuple(shape)
-    if len(full) != 3 or full[0] != full[1] or full[2] not in CHANNELS or full[0] < SMALLEST_SIDE:
+    if len(full) != 3 or full[0] != full[1] or full[2] not in CHANNELS or full[0] < MIN_SIDE:
         hint = _shape_hint(full)
         raise ValueError(
             f"images of shape {tuple(shape)}: expected (side, side), (side, side, 1) or (side, side, 3), and a side of "
-            f"at least {SMALLEST_SIDE} pixels{hint}"
+            f"at least {MIN_SIDE} pixels{hint}"
         )
     if math.prod(full) != features:
         raise ValueError(f"image_shape={tuple(shape)} has {math.prod(full)} numbers, but the rows of X have {features}")

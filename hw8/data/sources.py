@@ -1,4 +1,4 @@
-"""Where images come from: a folder of the homework's files, or a named source."""
+"""Where images come from: a folder of the homework's files, or a named source; and which of them are scored."""
 
 import dataclasses
 import itertools
@@ -11,10 +11,12 @@ from hw8.base.errors import InputError, command
 from hw8.base.files import read_text
 from hw8.base.processes import processes
 from hw8.base.tables import ids_in_order, read_table
-from hw8.data.arrays import Images, open_images
+from hw8.config import DataConfig
+from hw8.data.arrays import Images, Selection, open_images
 from hw8.data.labels import Labels, read_labels
 from hw8.data.picture_folder import SUFFIXES
 from hw8.data.shards import shard_paths
+from hw8.data.splits import split_rows
 
 log = logging.getLogger(__name__)
 TRAINING, TESTING, LABELS = "trainingset.npy", "testingset.npy", "testing_labels.csv"
@@ -139,6 +141,24 @@ class Source:
                 f"{self.folder}: has no {name}; put images to score there under that name, or make it of pictures "
                 f"with: {command('prepare_data', 'PICTURES', 'NEW-FOLDER', '--unlabelled')}, and give `data` NEW-FOLDER"
             )
+
+
+def images_to_score(source: Source, config: DataConfig) -> Images:
+    """The images to score, cropped: the test set or, where there is none, the development images. Raises InputError."""
+    if source.has_test_set:
+        return source.testing(config.crop)
+    images = source.training(config.crop)
+    development = Selection(images.array_NHWC, split_rows(len(images), config).development)
+    return Images(development, config.crop, f"{images.name} (development images)")
+
+
+def files_to_score(source: Source, config: DataConfig) -> list[str] | None:
+    """The picture files behind `images_to_score`, in their order; None where nothing names them."""
+    if source.has_test_set:
+        return source.file_names(TESTING_FILES, len(source.testing()))
+    count = len(source.training())
+    names = source.file_names(TRAINING_FILES, count)
+    return None if names is None else [names[row] for row in split_rows(count, config).development]
 
 
 def open_source(where: str | None) -> Source:

@@ -18,7 +18,7 @@ from hw8.config.presets import DEFAULT_PRESET
 from hw8.data.arrays import SIDE_STEP, Images
 from hw8.data.picture_folder import find_pictures, named_pictures, read_images
 from hw8.data.rows import Layout, checked_shape
-from hw8.data.splits import LEAST_HELD_OUT, Splits
+from hw8.data.splits import MIN_HELD_OUT, Splits
 from hw8.detector import run
 from hw8.detector.explanation import Explanation
 from hw8.prepare.layout import check_all_normal
@@ -247,7 +247,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
                 self._check_like_fitted(array.shape)
             X = array.reshape(len(array), math.prod(shape))
         _check_finite(X)
-        least = LEAST_HELD_OUT if reset else 1
+        least = MIN_HELD_OUT if reset else 1
         return validate_data(self, X, reset=reset, dtype="numeric", ensure_min_samples=least), shape
 
     def _check_like_fitted(self, shape: tuple[int, ...]) -> None:

@@ -19,7 +19,7 @@ from hw8.config import RunConfig, from_yaml, to_yaml
 from hw8.config.presets import changed, load_preset
 from hw8.data.arrays import Images
 from hw8.data.rows import Layout
-from hw8.data.splits import SMALLEST, Splits, split_rows
+from hw8.data.splits import MIN_IMAGES, Splits, split_rows
 from hw8.runs.train import train_images
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring import tails
@@ -30,7 +30,7 @@ CONFIG, MODEL = "config.yaml", "model.safetensors"
 BATCH_SIZE = 64
 # Largest share of the images that is held out for the sake of a small `contamination`. Chosen by hand: a larger one
 # leaves too few to train on.
-LARGEST_CALIBRATION_SHARE = 0.4
+MAX_CALIBRATION_SHARE = 0.4
 
 _process_state = threading.Lock()
 
@@ -52,7 +52,7 @@ def settings(preset: str | RunConfig, layout: Layout, count: int, level: float, 
         )
     crop = config.data.crop
     # Enough held-out images, if there are, for a p-value as small as the level.
-    share = min(LARGEST_CALIBRATION_SHARE, (math.ceil(1 / level) - 1) / count)
+    share = min(MAX_CALIBRATION_SHARE, (math.ceil(1 / level) - 1) / count)
     config = changed(
         config,
         data={
@@ -67,10 +67,10 @@ def settings(preset: str | RunConfig, layout: Layout, count: int, level: float, 
 
 def split(count: int, config: RunConfig) -> Splits:
     """The split of the training set; under 20 rows every part has all rows, with a warning at `fit`'s caller."""
-    if count >= SMALLEST:
+    if count >= MIN_IMAGES:
         return split_rows(count, config.data)
     warnings.warn(
-        f"{count} images are too few to hold any out (that takes {SMALLEST}): scores are calibrated on the training "
+        f"{count} images are too few to hold any out (that takes {MIN_IMAGES}): scores are calibrated on the training "
         "images themselves, and too many new images will be flagged",
         stacklevel=3,
     )

@@ -26,7 +26,7 @@ TIMEOUTS = (10.0, 60.0)
 CHUNK = 1 << 14
 LOOPBACK = ("127.0.0.1", "localhost", "::1")  # where plain HTTP is taken: it does not leave this machine
 BUSY = (408, 429, 500, 502, 503, 504)  # HTTP statuses after which the same request may succeed
-LONGEST = 200  # characters quoted of an error
+MAX_QUOTED = 200  # characters quoted of an error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ def check_address(address: str) -> None:
 
 def without_secrets(address: str) -> str:
     """The address without password and query, to be printed."""
-    return printable(re.sub(r"//[^/]*@", "//", address).partition("?")[0], LONGEST)
+    return printable(re.sub(r"//[^/]*@", "//", address).partition("?")[0], MAX_QUOTED)
 
 
 def size_of(path: Path) -> int:
@@ -68,7 +68,7 @@ def transfer(address: str, file: RemoteFile, part: Path) -> None:
         except (requests.ConnectionError, requests.Timeout) as error:
             # The cause stands at the end of the messages of requests: "... (Caused by X(...: Connection refused'))", in
             # parentheses of its own if a name cannot be resolved.
-            reason = printable(str(error).rpartition(": ")[2].rstrip("'\")"), LONGEST)
+            reason = printable(str(error).rpartition(": ")[2].rstrip("'\")"), MAX_QUOTED)
             reason = re.sub(r" \([^)]*$", "", reason)
         except requests.RequestException as error:
             raise InputError(
@@ -150,7 +150,7 @@ def _first_byte(response: "requests.Response", file: RemoteFile, part: Path) -> 
     length = response.headers.get("Content-Length", str(file.size - start))
     if length != str(file.size - start):
         raise InputError(
-            f"{without_secrets(response.url)}: announces other bytes than the {file.size:,} of {file.name} "
-            f"(Content-Length {printable(length, LONGEST)}); nothing was taken: download it from elsewhere with `url`"
+            f"{without_secrets(response.url)}: announces other bytes than the {file.size:,} of {file.name} (Content-"
+            f"Length {printable(length, MAX_QUOTED)}); nothing was taken: download it from elsewhere with `url`"
         )
     return start

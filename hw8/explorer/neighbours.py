@@ -12,7 +12,7 @@ from hw8.scoring.inference import Scorer
 
 NEAREST = 5  # training images shown beside an image: a row of pictures on a page
 SEARCHED = 4000  # training images searched for the nearest; chosen by hand: they take as long as as many test images
-LEAST_SCALE = 1e-6  # a latent column that never varies is not divided by zero
+MIN_SCALE = 1e-6  # a latent column that never varies is not divided by zero
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Neighbourhood:
         rows = evenly_spaced(splits.train, SEARCHED)
         scorer = trained.scorer.with_evidence(("latent",))
         latent_RD = scorer.table(Watched(images, watch), rows, label="training images")["latent"].reshape(len(rows), -1)
-        scale_D = np.maximum(latent_RD.std(axis=0), LEAST_SCALE)
+        scale_D = np.maximum(latent_RD.std(axis=0), MIN_SCALE)
         return cls(images, rows, latent_RD / scale_D, scale_D, scorer)
 
     def nearest(self, image_HWC: np.ndarray) -> list[np.ndarray]:

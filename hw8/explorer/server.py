@@ -16,7 +16,7 @@ from starlette.routing import Route
 from hw8.base.errors import InputError
 from hw8.explorer.catalogue import Catalogue
 from hw8.explorer.query import Query
-from hw8.explorer.upload import LARGEST_BYTES
+from hw8.explorer.upload import MAX_BYTES
 from hw8.report.heatmaps import three_channels
 from hw8.report.pages import as_data, render
 from hw8.report.sprites import encoded
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import uvicorn
 
 HOST = "127.0.0.1"
-LONGEST_NAME = 255  # characters of an upload's file name, as most file systems allow
-LARGEST_LISTING = 500  # images per request; the page asks for 60 at a time, and loads more as one scrolls
+MAX_NAME = 255  # characters of an upload's file name, as most file systems allow
+MAX_LISTING = 500  # images per request; the page asks for 60 at a time, and loads more as one scrolls
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; connect-src 'self'; "
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'; form-action 'none'; frame-ancestors 'none'",
@@ -44,7 +44,7 @@ def create_app(catalogue: Catalogue) -> Starlette:
     name may have been pointed here) or that the browser marks as another site's are refused.
     """
     names = " beside ".join(run.name for run in catalogue.runs)
-    data = as_data({"largest_bytes": LARGEST_BYTES})
+    data = as_data({"largest_bytes": MAX_BYTES})
     folder = catalogue.runs[0].trained.folder
     crop = None if folder is None else folder.picture_crop()  # the menu for uploaded pictures begins with it
     page = render("explorer.html.j2", title=f"{names} on {catalogue.data}", data=data, crop=crop)
@@ -55,7 +55,7 @@ def create_app(catalogue: Catalogue) -> Starlette:
 
     def listing(request: Request) -> Response:
         offset, limit = _whole_number(request, "offset", 0), _whole_number(request, "limit", 60)
-        return JSONResponse(catalogue.listing(_query(request), offset, min(limit, LARGEST_LISTING)))
+        return JSONResponse(catalogue.listing(_query(request), offset, min(limit, MAX_LISTING)))
 
     def histogram(request: Request) -> Response:
         query = _query(request)
@@ -73,9 +73,9 @@ def create_app(catalogue: Catalogue) -> Starlette:
         content = bytearray()
         async for chunk in request.stream():
             content += chunk
-            if len(content) > LARGEST_BYTES:
-                return JSONResponse({"error": f"over {LARGEST_BYTES / 1e6:.0f} MB; make the picture smaller"}, 413)
-        name = request.query_params.get("name", "your image")[:LONGEST_NAME]
+            if len(content) > MAX_BYTES:
+                return JSONResponse({"error": f"over {MAX_BYTES / 1e6:.0f} MB; make the picture smaller"}, 413)
+        name = request.query_params.get("name", "your image")[:MAX_NAME]
         crop = request.query_params.get("crop", "centre")
         try:
             return JSONResponse(await run_in_threadpool(catalogue.score_upload, bytes(content), name, crop))

@@ -11,8 +11,8 @@ from hw8.data.picture_folder import CONVERT, UNREAD
 from hw8.data.pictures import CROPS, FORMATS, decoding, square_image
 
 # Chosen by hand: photographs of most cameras are smaller, and decoding a picture at the limit takes half a gigabyte.
-LARGEST_BYTES = 20_000_000
-LARGEST_PIXELS = 25_000_000
+MAX_BYTES = 20_000_000
+MAX_PIXELS = 25_000_000
 # What to do, by the reason for which a picture cannot be read.
 REMEDIES = {
     "not a picture": "give a PNG, JPEG, WebP, GIF, BMP or TIFF file",
@@ -35,11 +35,11 @@ def read_upload(content: bytes, name: str, side: int, channels: int, crop: str =
     if not content:
         raise InputError("an empty file")
     try:
-        with decoding(LARGEST_PIXELS):
+        with decoding(MAX_PIXELS):
             picture = Image.open(io.BytesIO(content), formats=FORMATS)
-            if picture.width * picture.height > LARGEST_PIXELS:
+            if picture.width * picture.height > MAX_PIXELS:
                 size = f"{picture.width:,} x {picture.height:,} pixels"
-                raise InputError(f"{size}, over {LARGEST_PIXELS:,} together; make the picture smaller")
+                raise InputError(f"{size}, over {MAX_PIXELS:,} together; make the picture smaller")
             return square_image(picture, side, channels, crop)
     except InputError as error:
         remedy = REMEDIES.get(str(error))

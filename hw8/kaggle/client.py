@@ -49,7 +49,7 @@ REFUSALS = {
 # What may be a key or a token in the client's output, and is never shown: what follows Basic, Bearer or key=, any long
 # word with a digit, and the query of an address.
 SECRETS = re.compile(r"(?i)((?:basic|bearer)\s+)\S+|\b(?=[\w-]*\d)[\w-]{20,}=*|\?\S+|(?<=key)[\"']?\s*[:=]\s*\S+")
-LONGEST_LINE = 200  # characters quoted of the client's output
+MAX_LINE = 200  # characters quoted of the client's output
 
 
 def find_client() -> str:
@@ -98,7 +98,7 @@ class Answer:
     def last_line(self) -> str:
         """Its last line, which states the result, shortened and without secrets."""
         lines = f"{self.output}\n{self.errors}".strip().splitlines() or ["no output"]
-        return printable(single_spaced(SECRETS.sub(r"\1[...]", lines[-1])), LONGEST_LINE)
+        return printable(single_spaced(SECRETS.sub(r"\1[...]", lines[-1])), MAX_LINE)
 
     def refusal(self, competition: str) -> str | None:
         """Why Kaggle took no submission, and what to do; None if it may have taken it."""

@@ -16,7 +16,7 @@ from hw8.kaggle.client import COMPETITION, ask, find_client, single_spaced, subm
 from hw8.kaggle.ledger import FAILED, LEDGER, SENDING, SENT, Entry, Ledger
 
 DAILY_LIMIT = 5  # submissions, by the homework's rules; Kaggle's days begin at 00:00 UTC
-LONGEST_MESSAGE = 500  # characters; chosen by hand, a list of submissions shows fewer
+MAX_MESSAGE = 500  # characters; chosen by hand, a list of submissions shows fewer
 
 
 def draft(file: Path, message: str, rows: int, run: Path | None = None, competition: str = COMPETITION) -> Entry:
@@ -29,8 +29,8 @@ def draft(file: Path, message: str, rows: int, run: Path | None = None, competit
 
     text = single_spaced(message)
     # The client's parser drops a message of two dashes.
-    if not 0 < len(text) <= LONGEST_MESSAGE or text == "--":
-        raise InputError(f"`message`: must be 1 to {LONGEST_MESSAGE} characters, and not just --")
+    if not 0 < len(text) <= MAX_MESSAGE or text == "--":
+        raise InputError(f"`message`: must be 1 to {MAX_MESSAGE} characters, and not just --")
     if not f"{text}{file}".isprintable():
         raise InputError("the `message` and the name of the file must be of printable characters; change them")
     check_submission(file, rows)

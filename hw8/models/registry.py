@@ -12,7 +12,7 @@ from hw8.config.limits import settings
 from hw8.models.output import Model
 
 # 2 GB in float32, and four times that while it trains; the largest preset, fcn, has thirteen million on 64x64 pixels.
-MOST_PARAMETERS = 500_000_000
+MAX_PARAMETERS = 500_000_000
 MODELS: dict[str, Callable[..., Model]] = {}
 Builder = TypeVar("Builder", bound=Callable[..., Model])
 Options = TypeVar("Options")
@@ -64,8 +64,8 @@ def create_model(
         with torch.device("meta"):  # shapes alone, which take no memory however large the options
             sketch = MODELS[name](*arguments)
         size = sum(value.numel() for value in (*sketch.parameters(), *sketch.buffers()))
-        if size > MOST_PARAMETERS:
-            raise ValueError(f"it would have {size:,} parameters; at most {MOST_PARAMETERS:,} are allowed")
+        if size > MAX_PARAMETERS:
+            raise ValueError(f"it would have {size:,} parameters; at most {MAX_PARAMETERS:,} are allowed")
         if weights is not None:
             sketch.load_state_dict(weights, assign=True)
         model = MODELS[name](*arguments)

@@ -9,7 +9,7 @@ from hw8.models.output import Model, Output
 from hw8.models.registry import model_options, register_model
 
 # Smallest coordinate of the centre, as in the authors' code: a unit whose centre is 0 is met by weights of 0 alone.
-LEAST_COORDINATE = 0.1
+MIN_COORDINATE = 0.1
 
 
 @model_options
@@ -53,7 +53,7 @@ class DeepSvdd(Model):
         latent_ND = self.encoder(x_NCHW).float()
         if self.training:
             mean_D = latent_ND.detach().mean(0)
-            centre_D = torch.where(mean_D < 0, -1.0, 1.0) * mean_D.abs().clamp_min(LEAST_COORDINATE)
+            centre_D = torch.where(mean_D < 0, -1.0, 1.0) * mean_D.abs().clamp_min(MIN_COORDINATE)
             # Whether it is fixed already is asked on the device: a CUDA graph cannot branch on it.
             self.centre.copy_(torch.where(self.centre.any(), self.centre, centre_D))
         with in_float32(latent_ND):

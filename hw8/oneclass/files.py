@@ -10,8 +10,8 @@ from typing import IO, cast
 import numpy as np
 
 from hw8.base.errors import InputError, error_reason, printable, shown
-from hw8.data.arrays import CHANNELS, SMALLEST_SIDE
-from hw8.oneclass.labelled_set import LARGEST, LabelledSet
+from hw8.data.arrays import CHANNELS, MIN_SIDE
+from hw8.oneclass.labelled_set import MAX_BYTES, LabelledSet
 
 # The names of arrays in Keras' files, in MedMNIST's, and in those of a set without a test part.
 NAMINGS: tuple[tuple[str, ...], ...] = (
@@ -40,8 +40,8 @@ def read_npz(path: Path) -> LabelledSet:
             raise InputError(f"{path}: holds {shown(sorted(present), 200)}; it must hold {expected}")
         for name in names:
             size = archive.zip.getinfo(f"{name}.npy").file_size
-            if size > LARGEST:
-                raise InputError(f"{path}: {name} takes {size:,} bytes; at most {LARGEST:,} are read")
+            if size > MAX_BYTES:
+                raise InputError(f"{path}: {name} takes {size:,} bytes; at most {MAX_BYTES:,} are read")
         arrays = [archive[name] for name in names]
     arrays = _checked(path, names, arrays)
     if len(arrays) == 4 and arrays[0].shape[1:] != arrays[2].shape[1:]:
@@ -74,8 +74,8 @@ def _check_images(where: str, image_N: np.ndarray) -> None:
         raise InputError(f"{where} is {image_N.dtype}; {expected}; scale it to 0 to 255 and convert it")
     if image_N.ndim not in (3, 4) or (image_N.ndim == 4 and shape[3] not in CHANNELS):
         raise InputError(f"{where} has shape {shape}; {expected}; transpose or drop axes")
-    if not len(image_N) or min(shape[1:3]) < SMALLEST_SIDE:
-        raise InputError(f"{where} has shape {shape}; some images of at least {SMALLEST_SIDE} pixels are needed")
+    if not len(image_N) or min(shape[1:3]) < MIN_SIDE:
+        raise InputError(f"{where} has shape {shape}; some images of at least {MIN_SIDE} pixels are needed")
 
 
 def _classes(where: str, class_N: np.ndarray, count: int) -> np.ndarray:
@@ -165,8 +165,8 @@ def _readable(path: Path, remedy: str = "download it again") -> Iterator[IO[byte
 
 def _rest(path: Path, file: IO[bytes], size: int) -> np.ndarray:
     """The rest of the file, uint8 (size,). Raises InputError if it has another size, or one that is too large."""
-    if size > LARGEST:
-        raise InputError(f"{path}: claims {size:,} bytes; at most {LARGEST:,} are read")
+    if size > MAX_BYTES:
+        raise InputError(f"{path}: claims {size:,} bytes; at most {MAX_BYTES:,} are read")
     content = file.read(size)
     if len(content) < size or file.read(1):
         fault = "truncated" if len(content) < size else "longer than its header says"

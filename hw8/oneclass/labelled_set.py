@@ -9,7 +9,7 @@ from hw8.base.errors import InputError, printable
 
 # Bytes of the images of a part: sets are held in memory, where scaling and cutting make copies. Chosen by hand; the
 # sets of the literature take 190 MB at most.
-LARGEST = 2_000_000_000
+MAX_BYTES = 2_000_000_000
 # Where a set has no test part, one image in five is held back; with more, little is left of small classes to train on.
 TEST_SHARE = 5
 
@@ -70,5 +70,5 @@ class LabelledSet:
 
 def check_memory(where: str, count: int, side: int, channels: int) -> None:
     """Raise InputError if so many images of this side would take over two gigabytes."""
-    if count * side * side * channels > LARGEST:
-        raise InputError(f"{where}: {count:,} images of {side}x{side} are over {LARGEST:,} bytes; lower `side`")
+    if count * side * side * channels > MAX_BYTES:
+        raise InputError(f"{where}: {count:,} images of {side}x{side} are over {MAX_BYTES:,} bytes; lower `side`")

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from hw8.base.errors import printable
-from hw8.data.arrays import SMALLEST_SIDE
+from hw8.data.arrays import MIN_SIDE
 from hw8.data.picture_folder import SUFFIXES, PictureFolder, find_pictures
 from hw8.data.pictures import FORMATS, read_pictures
 from hw8.oneclass.labelled_set import LabelledSet, check_memory
@@ -74,6 +74,6 @@ def _first_side(root: Path, names: Sequence[str]) -> int:
     for name in names:
         # read_pictures reports what is wrong with the others
         with contextlib.suppress(Exception), Image.open(root / name, formats=FORMATS) as picture:
-            if min(picture.size) >= SMALLEST_SIDE:
+            if min(picture.size) >= MIN_SIDE:
                 return min(picture.size)
     return PICTURE_SIDE

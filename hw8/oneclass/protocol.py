@@ -22,7 +22,7 @@ from hw8.config import FUSED, JOINT, SUBMISSIONS, RunConfig, to_yaml
 from hw8.config.presets import PRESETS, changed, load_preset, unknown_preset
 from hw8.data.arrays import Images
 from hw8.data.sources import TRAINING
-from hw8.data.splits import SMALLEST
+from hw8.data.splits import MIN_IMAGES
 from hw8.evaluation.classical import CLASSICAL, classical_crop, described, score_classical
 from hw8.evaluation.metrics import roc_auc
 from hw8.models import create_model, options_class
@@ -169,8 +169,8 @@ def _check_classes(plan: Plan, cut: LabelledSet) -> None:
     for name in plan.normal():
         count, test_count = int((class_N == name).sum()), int((test_class_N == name).sum())
         where = f"{cut.name}: class {printable(name, 80)}"
-        if count < SMALLEST:
-            raise InputError(f"{where} has {count} images to train on; at least {SMALLEST} are needed: see `classes`")
+        if count < MIN_IMAGES:
+            raise InputError(f"{where} has {count} images to train on; at least {MIN_IMAGES} are needed: see `classes`")
         if test_count in (0, len(test_class_N)):
             share = "all" if test_count else "none"
             raise InputError(f"{where} is {share} of the test images; some and others are needed")

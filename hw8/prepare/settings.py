@@ -3,11 +3,11 @@
 import dataclasses
 
 from hw8.base.errors import InputError
-from hw8.data.arrays import SMALLEST_SIDE
-from hw8.data.pictures import LARGEST_SQUARE, Crop
+from hw8.data.arrays import MIN_SIDE
+from hw8.data.pictures import MAX_SQUARE, Crop
 
 # Chosen by hand: more threads than any machine has processors only take memory.
-MOST_WORKERS = 256
+MAX_WORKERS = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Preparation:
     """Threads that decode; the files are the same with any number. Default: one for each processor."""
 
     def __post_init__(self) -> None:
-        limits = {"side": (SMALLEST_SIDE, LARGEST_SQUARE), "seed": (0, 2**32 - 1), "workers": (1, MOST_WORKERS)}
+        limits = {"side": (MIN_SIDE, MAX_SQUARE), "seed": (0, 2**32 - 1), "workers": (1, MAX_WORKERS)}
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:

@@ -14,8 +14,7 @@ from hw8.compare.standings import failed_presets, is_transductive, marked, succe
 from hw8.compare.tables import head, meanings, notes, readable
 from hw8.config import DataConfig
 from hw8.data.labels import Labels
-from hw8.data.sources import Source
-from hw8.data.splits import files_to_score, images_to_score
+from hw8.data.sources import Source, files_to_score, images_to_score
 from hw8.evaluation.classical import CLASSICAL, classical_crop
 from hw8.report import plots
 from hw8.report.comparison_figures import figures_of, forest_of, lead_of

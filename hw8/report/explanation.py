@@ -36,10 +36,10 @@ from hw8.scoring.tails import ALPHA
 # Test images that set the colour scale of error maps: a million pixels, of which the largest 0.5% can be told well.
 SCALE_IMAGES = 256
 # Measurements listed as standing out; chosen by hand, since those after them are rarely far from the normals.
-LARGEST_DEVIATIONS = 6
-LEAST_ADDED = 0.005  # share of the squared distance: smaller ones would be shown as 0%
+MAX_DEVIATIONS = 6
+MIN_ADDED = 0.005  # share of the squared distance: smaller ones would be shown as 0%
 # Share of the squared distance, chosen by hand: measurements that add less of it in all do not explain the score.
-LEAST_TOGETHER = 0.1
+MIN_TOGETHER = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,8 +162,7 @@ class Explainer:
                     names = [SHOWN.get(component, component) for component in components]
                     of_image |= dict(zip(names, map(float, standard_D), strict=True))
         return [
-            dict(sorted(of_image.items(), key=lambda item: -abs(item[1]))[:LARGEST_DEVIATIONS])
-            for of_image in deviations
+            dict(sorted(of_image.items(), key=lambda item: -abs(item[1]))[:MAX_DEVIATIONS]) for of_image in deviations
         ]
 
 
@@ -192,11 +191,11 @@ def _adding_most(deviations: Sequence[Deviation], row: int) -> tuple[dict[str, f
     """
     # Of a vector without names, such as the texture, no single number stands for its share.
     single = [item for item in deviations if item.name not in DIRECTION and item.name in WORDS]
-    single = [item for item in single if item.share_N[row] >= LEAST_ADDED]
-    ranked = sorted(single, key=lambda item: -item.share_N[row])[:LARGEST_DEVIATIONS]
+    single = [item for item in single if item.share_N[row] >= MIN_ADDED]
+    ranked = sorted(single, key=lambda item: -item.share_N[row])[:MAX_DEVIATIONS]
     by_name = {SHOWN.get(item.name, item.name): item for item in ranked}
     added = {name: float(item.share_N[row]) for name, item in by_name.items()}
-    if sum(added.values()) < LEAST_TOGETHER:
+    if sum(added.values()) < MIN_TOGETHER:
         return {}, {}
     return {name: float(item.deviation_N[row]) for name, item in by_name.items()}, added
 

@@ -19,8 +19,8 @@ NORMALS = 5  # images beside one synthetic anomaly of each kind: enough to see w
 SHOWN, ACROSS = 60, 10  # images of a picture of images, and of each of its lines
 
 
-def draw_reconstructions(path: Path, run: TrainedRun, images: Images, rows: np.ndarray, score: str) -> None:
-    """Held-out normals and one synthetic anomaly of each kind, each above its reconstruction and error map.
+def draw_reconstructions(path: Path, run: TrainedRun, images: Images, rows: np.ndarray) -> None:
+    """Held-out normals and one synthetic anomaly of each kind, with scores, above their reconstructions and error maps.
 
     The error map is the squared error summed over channels, on one colour scale for all. Without a reconstruction
     the lower rows stay empty.
@@ -29,7 +29,7 @@ def draw_reconstructions(path: Path, run: TrainedRun, images: Images, rows: np.n
     changed = [corrupt(kind, images, shown_rows[[n]], rows, SEED) for n, kind in enumerate(CORRUPTIONS, NORMALS)]
     batch_BHWC = np.concatenate([images.read(shown_rows[:NORMALS]), *changed])
     recon_BHWC, table = run.scorer.reconstruct(batch_BHWC)
-    score_B = run.calibration.scores(table)[score]
+    score_B = run.run_score(table)
     pictures = np.full((3, *batch_BHWC.shape[:3], 3), 255, np.uint8)
     pictures[0] = batch_BHWC
     if recon_BHWC is not None:
@@ -47,7 +47,7 @@ def draw_reconstructions(path: Path, run: TrainedRun, images: Images, rows: np.n
     middle = (side + 2 * gap) * (np.arange(len(names)) + 0.5) - 0.5
     axes.set_xticks(middle, [f"{value:.3g}" for value in score_B], fontsize=8)
     axes.secondary_xaxis("top").set_xticks(middle, names, fontsize=8)
-    axes.set_yticks(middle[:3], ("image", "reconstruction", f"error, {score}"), fontsize=8, rotation=90, va="center")
+    axes.set_yticks(middle[:3], ("image", "reconstruction", f"error, {run.score_name}"), fontsize=8, rotation=90, va="center")
     for frame in (axes, *axes.child_axes):
         frame.tick_params(length=0)
         frame.spines[:].set_visible(False)

@@ -6,7 +6,7 @@ from hw8.base.text import percent, short
 
 # The colour scale of error maps ends at this quantile: the few largest errors would leave the rest dark.
 BRIGHTEST = 0.995
-LEAST = 1e-9  # a map that is positive nowhere is divided by it, and stays dark
+MIN_PEAK = 1e-9  # a map that is positive nowhere is divided by it, and stays dark
 # Where more of the image than this lies above half the map's peak, there is no place to point at. Chosen by hand: of 48
 # maps of two trained runs none has between 40% and 74%; the upper ones are of pictures that are odd throughout.
 WHOLE = 0.6
@@ -32,7 +32,7 @@ def heat(share: np.ndarray) -> np.ndarray:
 
 def overlay(image_HWC: np.ndarray, map_HW: np.ndarray) -> np.ndarray:
     """A uint8 image in grey under a map, whose largest value is brightest and what is not positive clear: (H, W, 3)."""
-    share_HW = map_HW.clip(0) / max(float(map_HW.max()), LEAST)
+    share_HW = map_HW.clip(0) / max(float(map_HW.max()), MIN_PEAK)
     grey_HW1 = image_HWC.mean(axis=2, keepdims=True)
     shown_HW1 = (share_HW**2)[..., None]  # squared, so that the face remains visible but at the peak
     mixed_HWC: np.ndarray = np.rint(grey_HW1 * (1 - shown_HW1) + heat(share_HW) * shown_HW1).astype(np.uint8)
@@ -48,5 +48,5 @@ def place_in_words(map_HW: np.ndarray, score: float) -> str:
     if peak <= 0:
         return "no place raises the score"
     if (map_HW > peak / 2).mean() > WHOLE:
-        return "no single place, the whole image"
+        return "the whole image"
     return f"up to {percent(peak / score)} of the score" if peak < score else f"up to {short(peak)}"

@@ -9,7 +9,7 @@ import pandas as pd
 from hw8.report.plots import COLOURS, as_svg, use_plain_numbers
 from hw8.report.svg import INK, Drawn
 
-LEAST_RANGE = 0.02  # of an axis of ROC-AUC, chosen by hand: a tie is not to fill the plot from corner to corner
+MIN_RANGE = 0.02  # of an axis of ROC-AUC, chosen by hand: a tie is not to fill the plot from corner to corner
 
 
 @as_svg(4, 4)
@@ -55,8 +55,8 @@ def trade(axes: Any, table: pd.DataFrame, x: str, y: str, labels: tuple[str, str
         use_plain_numbers(axes.xaxis)
         axes.xaxis.set_minor_formatter("{x:g}")
     low, high = axes.get_ylim()
-    if high - low < LEAST_RANGE:
-        axes.set_ylim((low + high - LEAST_RANGE) / 2, (low + high + LEAST_RANGE) / 2)
+    if high - low < MIN_RANGE:
+        axes.set_ylim((low + high - MIN_RANGE) / 2, (low + high + MIN_RANGE) / 2)
     axes.set(xlabel=labels[0], ylabel=labels[1])
     texts = [f"{row['preset']}\n{labels[1]} {row[y]:.3f}\n{labels[0]} {row[x]:.3g}" for row in table.to_dict("records")]
     description = f"{labels[1]} against {labels[0]} of {len(table)} rows."

@@ -11,7 +11,7 @@ from hw8.scoring.tails import ALPHA
 
 PAIRED = 6  # methods, the best first: every two of them have their images on the page, either way
 # Images over all pairs, and of one pair at most. Chosen by hand: each is shown under both methods, in some 5 kB.
-SHOWN, MOST = 240, 48
+SHOWN, MAX_IMAGES = 240, 48
 BUDGET = ALPHA  # of the normal test images, the share that each method may flag
 
 
@@ -27,7 +27,7 @@ def disagreements(scores: Sequence[np.ndarray], labels: Labels | None) -> dict[s
     places = [np.argsort(np.argsort(-score_N, kind="stable"), kind="stable") for score_N in scores]
     counted_N = np.ones(total, bool) if labels is None else labels.label_N == 1
     orders = list(itertools.permutations(range(len(scores)), 2))
-    most = min(MOST, SHOWN // max(1, len(orders)))
+    most = min(MAX_IMAGES, SHOWN // max(1, len(orders)))
     pairs = []
     for found_by, missed_by in orders:
         rows = np.flatnonzero(flagged[found_by] & ~flagged[missed_by] & counted_N)

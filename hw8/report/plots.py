@@ -22,7 +22,7 @@ NORMAL_COLOUR = "#8394a5"
 COLOURS = ("#e4572e", "#3a8fd0", "#9a67ea", "#2fa36b", "#d99a00", "#d6478f", "#17a2a8", "#a0703c", "#7a8a00", "#c04040")
 DASHES = ("-", "--", "-.", ":")
 # Where logarithmic axes of rates begin: of a few thousand normal images, lower rates rest on one or two.
-LOWEST_RATE = 1e-3
+MIN_RATE = 1e-3
 EXACT = 102  # points of a ROC curve up to which each normal image is a threshold of `roc_curve`
 POINTED = 2  # every second point of a ROC curve can be pointed at: they stay a few pixels apart, at half the bytes
 STYLE: Any = {
@@ -177,8 +177,8 @@ def draw_roc(
 
     `of` says which anomalies, for readers who cannot see the plot.
     """
-    lowest = LOWEST_RATE if log else 0.0
-    chance = np.geomspace(LOWEST_RATE, 1, 60) if log else np.array([0, 1])
+    lowest = MIN_RATE if log else 0.0
+    chance = np.geomspace(MIN_RATE, 1, 60) if log else np.array([0, 1])
     axes.plot(chance, chance, color=INK, linewidth=0.8, linestyle=":")
     points, texts = [np.empty((0, 2))], []
     for place, (name, (fpr, tpr)) in enumerate(curves.items()):
@@ -194,7 +194,7 @@ def draw_roc(
         axes.set_xscale("log")
         use_plain_numbers(axes.xaxis)
     axes.set(xlabel="share of normal images flagged", ylabel="share of anomalies flagged")
-    axes.set(xlim=(LOWEST_RATE if log else -0.01, 1.01), ylim=(-0.01, 1.01))
+    axes.set(xlim=(MIN_RATE if log else -0.01, 1.01), ylim=(-0.01, 1.01))
     _legend_above(axes, len(curves))
     description = f"ROC curves of {of}, {'logarithmic' if log else 'linear'} axis of false alarms: {', '.join(curves)}."
     return Drawn(description, np.concatenate(points), texts, [None] * len(texts))
@@ -209,7 +209,7 @@ def calibration(
     axes: Any, curves: Mapping[str, np.ndarray], label: str, colours: Mapping[str, str] | None = None
 ) -> Drawn:
     """Share of images with p <= alpha, against alpha, for each named set of p-values (N,)."""
-    alpha = np.geomspace(LOWEST_RATE, 1, 80)
+    alpha = np.geomspace(MIN_RATE, 1, 80)
     axes.plot(alpha, alpha, color=INK, linewidth=0.9, linestyle=":", label="promised")
     for name, p_value_N in curves.items():
         observed = (p_value_N[:, None] <= alpha[None]).mean(0)
@@ -220,7 +220,7 @@ def calibration(
     axes.set(xscale="log", yscale="log", xlabel="promised false alarms (alpha)", ylabel=label)
     use_plain_numbers(axes.xaxis)
     use_plain_numbers(axes.yaxis)
-    axes.set(xlim=(LOWEST_RATE, 1), ylim=(LOWEST_RATE, 1.1))
+    axes.set(xlim=(MIN_RATE, 1), ylim=(MIN_RATE, 1.1))
     _legend_above(axes, 1 + len(curves))
     return Drawn(f"Calibration: {label} against the promised share: {', '.join(curves)}.")
 

@@ -28,7 +28,7 @@ from hw8.training.run_folder import RunFolder
 # Cards of each group, and of the spread over all ranks. Chosen by hand: the page of any test set stays small.
 EACH, SPREAD = 48, 96
 STRIP = 6  # most anomalous images at the head of the page: two lines of a laptop's screen
-SHORT = 0.2  # of a preset's epochs, chosen by hand: with fewer, reconstructions often show nothing yet
+SHORT_SHARE = 0.2  # of a preset's epochs, chosen by hand: with fewer, reconstructions often show nothing yet
 SECTIONS = {
     "most": "Most anomalous", "scores": "Scores", "gallery": "Gallery", "plots": "Curves", "evidence": "Evidence",
     "facts": "Facts", "glossary": "Glossary",
@@ -113,7 +113,7 @@ def warnings_of(summary: dict[str, Any]) -> list[str]:
     lines = [str(line) for line in summary.get("warnings", [])]
     epochs, preset = summary.get("epochs"), PRESETS.get(str(summary.get("preset")))
     usual = 1 if preset is None else preset().train.epochs
-    if epochs and not summary.get("stopped_early") and (epochs == 1 or epochs < SHORT * usual):
+    if epochs and not summary.get("stopped_early") and (epochs == 1 or epochs < SHORT_SHARE * usual):
         made = counted(epochs, "epoch") + (f", where its preset has {usual}" if usual > 1 else "")
         lines.append(f"it was trained for {made}: too short to judge by; reconstructions, if any, may still be grey")
     return lines

@@ -17,7 +17,7 @@ from hw8.runs.trained_run import TrainedRun
 
 ACROSS = 10  # images in a line of the picture
 PAIRS, STEPS = 4, ACROSS - 2  # walks, and images of each between its two ends; chosen by hand, to fit one screen
-MOST = 1000  # samples of one picture
+MAX_SAMPLES = 1000  # samples of one picture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +45,8 @@ def sample(run: TrainedRun, images: Images, count: int, seed: int) -> Samples:
             f"{run.name}: its model {run.config.model.name} has no prior to draw images from; "
             f"give a run of vae or aae, for instance of {command('train', '--preset', 'vae')}"
         )
-    if not 1 <= count <= MOST:
-        raise InputError(f"`count` {count}: must be at least 1 and at most {MOST:,}")
+    if not 1 <= count <= MAX_SAMPLES:
+        raise InputError(f"`count` {count}: must be at least 1 and at most {MAX_SAMPLES:,}")
     if not 0 <= seed < 2**32:
         raise InputError(f"`seed` {seed}: must be at least 0 and below {2**32:,}")
     rows_P2 = np.random.default_rng(seed).choice(len(images), (PAIRS, 2), replace=len(images) < 2 * PAIRS)

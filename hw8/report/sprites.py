@@ -12,7 +12,7 @@ from hw8.report.heatmaps import heat, three_channels
 # Of WebP, 0 to 100. Chosen by hand: lower shows blocks, higher makes a page of hundreds of pictures slow to open.
 QUALITY = 82
 # Pixels: larger pictures are shrunk, since a page holds hundreds and must not grow with the images' side.
-LARGEST = 96
+MAX_SIDE = 96
 
 
 def strip(explanation: ImageExplanation) -> np.ndarray:
@@ -32,7 +32,7 @@ def pictures(explanation: ImageExplanation) -> list[tuple[str, np.ndarray]]:
 def small(image_HWC: np.ndarray) -> np.ndarray:
     """The same picture, at most 96 pixels high."""
     height, width, _ = image_HWC.shape
-    return image_HWC if height <= LARGEST else resized(image_HWC, width * LARGEST // height, LARGEST)
+    return image_HWC if height <= MAX_SIDE else resized(image_HWC, width * MAX_SIDE // height, MAX_SIDE)
 
 
 def resized(image_HWC: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -10,11 +10,11 @@ from hw8.scoring.calibration import Calibration, Table, columns
 from hw8.scoring.tails import ALPHA
 from hw8.scoring.texture import BANDS, DIFFERENT, FLAT
 
-MOST = 3  # phrases: a sentence to be read at a glance
-LEAST_SQUARE = 1e-12  # of a distance: an image at the normals' median has no shares
-LEAST_SHARE = 0.05  # of the squared distance, chosen by hand: smaller contributions hardly move the score
+MAX_PHRASES = 3  # phrases: a sentence to be read at a glance
+MIN_SQUARE = 1e-12  # of a distance: an image at the normals' median has no shares
+MIN_SHARE = 0.05  # of the squared distance, chosen by hand: smaller contributions hardly move the score
 # Spreads from the normals' median, chosen by hand: nearer to it the direction says nothing, only the combination does.
-LEAST_DEVIATION = 1.0
+MIN_DEVIATION = 1.0
 # Of evidence by name, or of one of its columns: the words below the normals' median, and above it. The directions of
 # the graded changes are those of hw8/models/transformations.py.
 WORDS: dict[str, tuple[str, str]] = {
@@ -98,7 +98,7 @@ class Deviation(NamedTuple):
         """The words for an image; "" if there are none."""
         below, above = WORDS.get(self.name, (self.neutral_words, self.neutral_words))
         deviation = self.deviation_N[row]
-        return self.neutral_words if abs(deviation) < LEAST_DEVIATION else above if deviation > 0 else below
+        return self.neutral_words if abs(deviation) < MIN_DEVIATION else above if deviation > 0 else below
 
 
 def in_words(deviations: Sequence[Deviation], p_value_N: np.ndarray) -> list[str]:
@@ -106,10 +106,10 @@ def in_words(deviations: Sequence[Deviation], p_value_N: np.ndarray) -> list[str
     texts = []
     for row, p_value in enumerate(p_value_N):
         ranked = sorted(deviations, key=lambda item: -item.share_N[row])
-        phrases = dict.fromkeys(item.words(row) for item in ranked if item.share_N[row] >= LEAST_SHARE)
+        phrases = dict.fromkeys(item.words(row) for item in ranked if item.share_N[row] >= MIN_SHARE)
         omitted = {"", LESS_UPRIGHT} if TURNED & phrases.keys() else {""}
         text = (
-            ", ".join([words for words in phrases if words not in omitted][:MOST])
+            ", ".join([words for words in phrases if words not in omitted][:MAX_PHRASES])
             or "an unusual combination of small deviations"
         )
         texts.append(USUAL if p_value > ALPHA else text)
@@ -149,7 +149,7 @@ def _alone(calibration: Calibration, name: str, value: np.ndarray, p_value_N: np
         return [Deviation(name, _unusual(name), counts_N, deviation_N)]
     fit, value_ND = calibration.fits[name], value.astype(np.float64)
     share_ND = fit.contributions(value_ND)
-    share_ND *= (counts_N / np.maximum(share_ND.sum(axis=1), LEAST_SQUARE))[:, None]
+    share_ND *= (counts_N / np.maximum(share_ND.sum(axis=1), MIN_SQUARE))[:, None]
     return _of_vector(name, share_ND, fit.standardise(value_ND))
 
 

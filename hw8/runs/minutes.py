@@ -16,7 +16,7 @@ import torch
 from hw8.base import cuda_graph
 from hw8.base.errors import InputError
 from hw8.base.processes import processes
-from hw8.base.threads import MOST_AT_ONCE
+from hw8.base.threads import MAX_AT_ONCE
 from hw8.config import RunConfig
 from hw8.config.presets import changed
 from hw8.data.arrays import Images
@@ -107,7 +107,7 @@ def _seconds_after(trainer: Trainer) -> float:
     scorer = Scorer(trainer.state.average, trainer.device, trainer.precision, scoring.score_batch_size)
     quick = scorer.with_evidence(scoring.evidence_names)
     # As many images as all threads of a CPU, or a GPU, score at once.
-    at_once = max(scoring.score_batch_size, MICROBATCH * min(torch.get_num_threads(), MOST_AT_ONCE))
+    at_once = max(scoring.score_batch_size, MICROBATCH * min(torch.get_num_threads(), MAX_AT_ONCE))
     for_suspects, for_kinds = (evenly_spaced(rows, at_once) for rows in (splits.train, splits.development))
     corrupted = _OfEveryKind(images, splits.development)
     if trainer.device.type == "cuda":  # until its graph is captured, a scorer is several times as slow

@@ -39,7 +39,7 @@ from hw8.scoring.tails import is_flagged
 from hw8.training.run_folder import RunFolder, newest_run
 
 log = logging.getLogger(__name__)
-LEAST_TO_COMPARE = 20  # normals, chosen by hand: of fewer, runs with a rank correlation of .9 may reach .99 by chance
+MIN_TO_COMPARE = 20  # normals, chosen by hand: of fewer, runs with a rank correlation of .9 may reach .99 by chance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,7 +217,7 @@ def _agreement_on_normals(trained_runs: Sequence[TrainedRun]) -> np.ndarray:
         if comparable[a] == comparable[b]:
             scores = trained_runs[a].normal_C, trained_runs[b].normal_C
             is_copy = np.array_equal(*scores)
-            known = is_copy or len(scores[0]) >= LEAST_TO_COMPARE
+            known = is_copy or len(scores[0]) >= MIN_TO_COMPARE
             agreement[a, b] = agreement[b, a] = rank_correlation(scores)[0, 1] if known else 0.0
     return agreement
 

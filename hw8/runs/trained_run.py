@@ -13,8 +13,8 @@ from hw8.base.memory import keep_memory
 from hw8.config import FUSED, JOINT, TWO_SIDED, Device, RunConfig
 from hw8.data.arrays import Images, Readable, to_levels
 from hw8.data.loader import in_batches
-from hw8.data.sources import Source, open_source, source_folder
-from hw8.data.splits import Splits, files_to_score, images_to_score, reference_rows, split_rows
+from hw8.data.sources import Source, files_to_score, images_to_score, open_source, source_folder
+from hw8.data.splits import Splits, reference_rows, split_rows
 from hw8.scoring.appearance import Appearance
 from hw8.scoring.calibration import Calibration, Table
 from hw8.scoring.inference import Scorer

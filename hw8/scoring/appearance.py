@@ -20,7 +20,7 @@ from hw8.data.splits import Splits, evenly_spaced, reference_rows
 MEASURED = 1024  # images whose statistics are taken: medians are then good to a twentieth of a spread
 COMPARED = 20_000  # test images that are compared with the training images byte by byte, to bound the time
 FAR_SPREADS = 4.0  # distance of the medians, in spreads of the training images, that no mixture of kinds explains
-LEAST_SPREAD = 4.0  # grey levels: training images that are all alike would make any difference a large one
+MIN_SPREAD = 4.0  # grey levels: training images that are all alike would make any difference a large one
 COPIES_SHARE = 0.1  # share of copies within a test set above which it is reported
 TRAINING_SHARE = 0.02  # share of training images within a test set above which it is reported
 BATCH = 32  # images in memory at once, as float64
@@ -96,7 +96,7 @@ class Appearance:
                 "training images: the channels look reversed (BGR for RGB); turn them with a[..., ::-1]"
             ]
         low_K, high_K = np.percentile(self.value_MK, (25, 75), axis=0)
-        far_K = np.abs(test_K - train_K) > FAR_SPREADS * np.maximum((high_K - low_K) / 1.349, LEAST_SPREAD)
+        far_K = np.abs(test_K - train_K) > FAR_SPREADS * np.maximum((high_K - low_K) / 1.349, MIN_SPREAD)
         names = (*COLOURS.get(channels, ()), "contrast", "darkest pixel", "brightest pixel")
         return [
             f"the middle image's {name} is {here:.0f} of 255, the training images' {there:.0f}: another kind of "
@@ -146,4 +146,4 @@ def _channels_reversed(test_K: np.ndarray, train_K: np.ndarray) -> bool:
     """Whether red and blue seem to have changed places: training images have a colour, these its opposite."""
     test, train = test_K[0] - test_K[2], train_K[0] - train_K[2]
     # Less than two spreads is grey; a quarter of the opposite colour is enough, since anomalies dilute it.
-    return bool(abs(train) >= 2 * LEAST_SPREAD and test * train <= -0.25 * train**2)
+    return bool(abs(train) >= 2 * MIN_SPREAD and test * train <= -0.25 * train**2)

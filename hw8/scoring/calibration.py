@@ -24,9 +24,9 @@ CORE, CONCENTRATIONS, REWEIGHTINGS = 0.75, 3, 2
 NEIGHBOURS = 5  # chosen by hand: one is as noisy as that image, and fifty see no hole among the normals
 # Columns of a vector up to which its distance is computed unasked, chosen by hand: the time of each fit grows
 # with their cube, and a few hundred calibration images know nothing of a longer vector's covariance.
-MOST_COLUMNS = 512
-LEAST_VARIANCE = 1e-6  # of the largest variance, at least of 1: smaller ones are rounding errors of what never varies
-LEAST_SCALE = 1e-9  # a smaller interquartile range is that of counts that are mostly equal
+MAX_COLUMNS = 512
+MIN_VARIANCE = 1e-6  # of the largest variance, at least of 1: smaller ones are rounding errors of what never varies
+MIN_SCALE = 1e-9  # a smaller interquartile range is that of counts that are mostly equal
 Table = Mapping[str, np.ndarray]
 
 
@@ -57,12 +57,12 @@ class FittedDistance:
         low_D, location_D, high_D = np.percentile(value_CD, (25, 50, 75), axis=0)
         scale_D, spread_D = (high_D - low_D) / 1.349, value_CD.std(axis=0)
         # Counts that are mostly zero have no interquartile range; what never varies keeps its own unit.
-        scale_D = np.where(scale_D > LEAST_SCALE, scale_D, np.where(spread_D > LEAST_SCALE, spread_D, 1.0))
+        scale_D = np.where(scale_D > MIN_SCALE, scale_D, np.where(spread_D > MIN_SCALE, spread_D, 1.0))
         standard_CD = ((value_CD - location_D) / scale_D).clip(-CLIPPED_AT, CLIPPED_AT)
         covariance_DD = LedoitWolf(assume_centered=True).fit(standard_CD).covariance_
         # Evidence that never varies, such as a collapsed latent's, has no variance to divide by.
         variance_D, axes_DD = np.linalg.eigh(covariance_DD)
-        precision_DD = (axes_DD / np.maximum(variance_D, LEAST_VARIANCE * max(1.0, variance_D[-1]))) @ axes_DD.T
+        precision_DD = (axes_DD / np.maximum(variance_D, MIN_VARIANCE * max(1.0, variance_D[-1]))) @ axes_DD.T
         fit = cls(location_D, scale_D, precision_DD, np.empty((0, len(location_D))))
         return dataclasses.replace(fit, reference_RD=fit.whitened(value_CD)) if distance == "neighbours" else fit
 
@@ -152,7 +152,7 @@ class Calibration:
         values_C, fits = _numbers(table), {}
         for name, names in _distances(table, parts).items():
             value_CD = columns(table, names)
-            if value_CD.shape[1] > MOST_COLUMNS and name not in (JOINT, *parts, *scoring.evidence_names):
+            if value_CD.shape[1] > MAX_COLUMNS and name not in (JOINT, *parts, *scoring.evidence_names):
                 continue
             fitted_RD = value_CD if reference is None else columns(reference, names)
             typical_R = typical(fitted_RD) if distance == "mahalanobis" else np.ones(len(fitted_RD), bool)

@@ -13,7 +13,7 @@ ALPHA = 0.05
 BODY = 0.9  # share of the normals below the tail, chosen by hand: with 0.99, 400 normals would leave four to fit it to
 # Least mean excess of the tail, in robust standard deviations of the normals. An exponential's is 1.2 and a normal's
 # .47 of them; only ties, or a tail cut off short, come below a tenth, and would make any excess absurd.
-LEAST_EXCESS = 0.1
+MIN_EXCESS = 0.1
 # Of clean images about this share lies beyond the outlier limit, if scores fall off as an exponential or faster: a
 # hundred of the homework's 100,000, at which a person can look.
 OUTLIER_SHARE = 1e-3
@@ -49,7 +49,7 @@ class Tail:
         neg_log_p_U = -np.log((count - place_U + 0.5) / (count + 1))
         beyond = sorted_C[tail_start:] - body_end
         mean_excess = float(beyond.mean()) if len(beyond) else 0.0
-        return cls(value_U, neg_log_p_U, max(mean_excess, LEAST_EXCESS * _spread(sorted_C)))
+        return cls(value_U, neg_log_p_U, max(mean_excess, MIN_EXCESS * _spread(sorted_C)))
 
     def neg_log_p(self, score_N: np.ndarray) -> np.ndarray:
         """-log p (N,), above 0, strictly increasing: interpolated between normals; below the lowest falling to 0."""

@@ -25,11 +25,11 @@ from hw8.scoring.calibration import CLIPPED_AT, Calibration, columns
 from hw8.scoring.inference import Scorer
 from hw8.scoring.tails import Tail, conformal, leave_one_out_neg_log_p
 
-# FOLDS to LEAST_Z were chosen on simulated test sets, without labels (benchmarks/transduction.py; docs/experiments.md).
+# FOLDS to MIN_Z were chosen on simulated test sets, without labels (benchmarks/transduction.py; docs/experiments.md).
 FOLDS = 5  # of two folds, a classifier would see half of the test set instead of four fifths
 PENALTY_C = 3e-4  # scikit-learn's inverse strength of the L2 penalty
 OWN_SCALE = 10.0  # standard deviation of the run's own -log p among columns of 1, so that it is hardly penalised
-LEAST_Z = 2.0  # standard errors of test images above held-out normals: 1 test set of normals in 44 exceeds it
+MIN_Z = 2.0  # standard errors of test images above held-out normals: 1 test set of normals in 44 exceeds it
 STEPS = 200  # most iterations of L-BFGS; it took 27 to 37 on simulated test sets
 STAGES = "stages"
 
@@ -175,7 +175,7 @@ def choose_scores(
 
     Otherwise -log p of the run's own scores (C,), (N,), and a share of 0.
     """
-    if mann_whitney_z(logit_C, logit_N) < LEAST_Z:
+    if mann_whitney_z(logit_C, logit_N) < MIN_Z:
         return inductive_scores(inductive_C, inductive_N)
     p_N = conformal(logit_C, logit_N)
     share = max(1 / len(p_N), 1 - 2 * float((p_N > 0.5).mean()))  # Storey 2002; at least one image

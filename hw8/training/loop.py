@@ -31,9 +31,9 @@ from hw8.training.step import Stepper
 from hw8.training.tracker import Tracker
 
 LOG_EVERY = 20  # steps; fetching the loss from a GPU after every step would make it wait
-# Seconds between two savings of the state, unless a stop was requested; chosen by hand, so that epochs of a second are
-# not spent on the disk.
-SHORT = 15.0
+# Seconds between the savings of the state after two epochs, chosen by hand, so that epochs of a second are not spent on
+# the disk.
+MIN_SAVE_SECONDS = 15.0
 STILL = 1e-7  # relative change of a loss that counts as none: the precision of float32
 SHOWN = 8  # development images whose reconstructions are logged
 
@@ -172,7 +172,7 @@ class Trainer:
         if self.folder is not None:
             write_metrics(self.folder.metrics_file, progress.history)
         first_or_last = self.finished or len(progress.history) == 1
-        if first_or_last or time.monotonic() - self.saved_at >= SHORT:
+        if first_or_last or time.monotonic() - self.saved_at >= MIN_SAVE_SECONDS:
             self.save()
         writer.log_epoch(row, self._pictures)
         self._add_elapsed_time()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FILE = "tracker.json"  # in the run folder: the run's identity at the service, and the last step logged there
 PROJECT = "hw8"
 PASSWORD = re.compile(r"(?<=://)[^\s/]*@")  # http://NAME:PASSWORD@HOST, as error messages of MLflow quote it
-LONGEST_FINISH = 600.0  # seconds that Weights & Biases may upload at the end; without a limit it waits for ever
+MAX_FINISH = 600.0  # seconds that Weights & Biases may upload at the end; without a limit it waits for ever
 WITHOUT = "continue without it: `tracker` tensorboard"
 REMEDIES = {
     "wandb": f"run `wandb login`, set WANDB_MODE=offline to keep it on this machine, or {WITHOUT}",
@@ -142,7 +142,7 @@ def _wandb(name: str, identity: str | None) -> Any:
         raise InputError("`tracker` wandb: a run of Weights & Biases is open in this process; end it: wandb.finish()")
     settings = {}
     if "WANDB_FINISH_TIMEOUT" not in os.environ and hasattr(wandb.Settings(), "finish_timeout"):  # not in 0.19
-        settings["finish_timeout"] = LONGEST_FINISH
+        settings["finish_timeout"] = MAX_FINISH
     project = os.environ.get("WANDB_PROJECT") or PROJECT
     return WandBTracker(project, name=name, id=identity, resume="allow", settings=settings)
 

@@ -9,7 +9,7 @@ from tests.docs.pages import CODE, ROOT, commands, name, of_language
 COURSE, PICTURES = ROOT / "docs" / "course", ROOT / "docs" / "pictures" / "course"
 CHAPTERS = sorted(COURSE.glob("[1-8]-*.md"))
 PICTURE = re.compile(r"!\[([^\]]+)\]\(([^)]+)\)")
-LARGEST, LARGEST_TOGETHER = 80_000, 600_000  # bytes
+MAX_BYTES, MAX_TOGETHER = 80_000, 600_000  # bytes
 
 
 def test_there_are_eight_which_the_index_links_and_lists():
@@ -42,7 +42,7 @@ def test_a_chapter_has_its_parts(chapter):
 
 def test_the_pictures_are_small_and_all_shown():
     sizes = {path.name: path.stat().st_size for path in PICTURES.iterdir()}
-    assert max(sizes.values()) < LARGEST
-    assert sum(sizes.values()) < LARGEST_TOGETHER
+    assert max(sizes.values()) < MAX_BYTES
+    assert sum(sizes.values()) < MAX_TOGETHER
     shown = {path.rpartition("/")[2] for chapter in CHAPTERS for _, path in PICTURE.findall(chapter.read_text())}
     assert shown == set(sizes)

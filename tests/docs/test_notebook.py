@@ -14,7 +14,7 @@ NOTEBOOK = ROOT / "notebooks" / "quickstart.ipynb"
 PRESET = "return PRESETS[name]()"
 NARROW = 'train={"least_steps": 0}, model={"options": {"widths": [8, 16, 24, 32]}}'
 COUNTS = "TRAIN_COUNT, TEST_COUNT = 4000, 2000"
-LARGEST = 400_000  # bytes
+MAX_BYTES = 400_000  # bytes
 FOR_A_CELL = 500  # seconds
 
 
@@ -68,7 +68,7 @@ def test_it_runs(tmp_path, tmp_path_factory, monkeypatch):
 
 
 def test_the_kept_outputs_are_small_and_without_errors():
-    assert NOTEBOOK.stat().st_size < LARGEST
+    assert NOTEBOOK.stat().st_size < MAX_BYTES
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     nbformat.validate(notebook)
     for cell in notebook.cells:

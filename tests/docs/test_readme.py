@@ -6,7 +6,7 @@ import pytest
 
 from tests.docs.pages import README, ROOT, of_language
 
-LONGEST = 120  # lines
+MAX_LINES = 120  # lines
 CHINESE = ROOT / "README.zh-TW.md"
 NUMBER = re.compile(r"(?<![\w.])\.?\d[\d,.]*\d|(?<![\w.])\d(?![\w.])")
 LINK = re.compile(r"\]\(([^)]+)\)")
@@ -16,7 +16,7 @@ IN_CODE = re.compile(r"`([^`\n]+)`")
 @pytest.mark.parametrize("page", [README, CHINESE], ids=lambda page: page.name)
 class TestEach:
     def test_it_is_short(self, page):
-        assert page.read_text(encoding="utf-8").count("\n") < LONGEST
+        assert page.read_text(encoding="utf-8").count("\n") < MAX_LINES
 
     def test_every_page_that_it_names_is_linked_and_there(self, page):
         text = page.read_text(encoding="utf-8")

@@ -118,7 +118,7 @@ def test_strangers_are_refused(port):
 
 
 def test_large_uploads_are_cut_off(port, monkeypatch):
-    monkeypatch.setattr(server_module, "LARGEST_BYTES", 1000)
+    monkeypatch.setattr(server_module, "MAX_BYTES", 1000)
     status, content, _ = ask(port, "/api/score", "POST", b"x" * 2000)
     assert status == 413
     assert "over" in json.loads(content)["error"]

@@ -110,7 +110,7 @@ def test_messages_are_those_of_prepare_data_with_what_to_do(name, content, probl
 
 
 def test_bombs_are_refused_before_they_are_decoded(monkeypatch):
-    monkeypatch.setattr(upload, "LARGEST_PIXELS", 1000)
+    monkeypatch.setattr(upload, "MAX_PIXELS", 1000)
     with pytest.raises(InputError, match="^40 x 40 pixels, over 1,000 together; make the picture smaller"):
         read(file_of(gradient(40, 40)), 32, 3)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from hw8.base.errors import LONGEST, InputError
+from hw8.base.errors import MAX_LENGTH, InputError
 from hw8.config import read_config, to_yaml
 from hw8.data.arrays import open_images
 from hw8.data.labels import read_labels
@@ -95,7 +95,7 @@ def refusal(read: Callable[[Path], object], path: Path) -> str | None:
     except InputError as error:
         line = str(error)
         assert not [c for c in line if unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"}]
-        assert 0 < len(line) <= LONGEST
+        assert 0 < len(line) <= MAX_LENGTH
         return line
     return None
 

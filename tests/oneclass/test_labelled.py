@@ -151,10 +151,10 @@ def test_npz_that_is_damaged_or_too_large(tmp_path, monkeypatch):
         archive.writestr("labels.npy", b"nothing")
     assert "cannot be read (" in refused(path)
     path.write_bytes(whole)
-    monkeypatch.setattr(files, "LARGEST", 2000)
+    monkeypatch.setattr(files, "MAX_BYTES", 2000)
     assert "at most 2,000 are read" in refused(path)
     monkeypatch.undo()
-    monkeypatch.setattr(labelled_set, "LARGEST", 40_000)
+    monkeypatch.setattr(labelled_set, "MAX_BYTES", 40_000)
     assert "lower `side`" in refused(path)
     assert open_labelled(str(path), 16).image_NHWC.shape == (40, 16, 16, 1)
 
@@ -266,7 +266,7 @@ def test_folders_that_are_refused(tmp_path, monkeypatch):
     (tmp_path / "half" / "test" / "a" / "0.png").write_bytes(b"no picture")
     assert "no picture of a part can be read" in refused(tmp_path / "half")
     assert "`side` 3: must be" in refused(tmp_path / "one", 3)
-    monkeypatch.setattr(labelled_set, "LARGEST", 1000)
+    monkeypatch.setattr(labelled_set, "MAX_BYTES", 1000)
     assert "lower `side`" in refused(tmp_path / "one")
 
 

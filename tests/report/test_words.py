@@ -29,7 +29,7 @@ from hw8.models.transformations import (
 )
 from hw8.report import method_plots, plots
 from hw8.report.comparison_figures import lead_of
-from hw8.report.explanation import LEAST_TOGETHER, Explainer
+from hw8.report.explanation import MIN_TOGETHER, Explainer
 from hw8.report.explanation import _row as explanation_row
 from hw8.report.figures import draw_scores
 from hw8.report.gallery import choose, mistakes
@@ -161,7 +161,7 @@ def test_what_adds_most_to_a_joint_distance_is_listed_with_its_share(trained):
         assert listed == bool(found.added)
         rest = f"  all others together add {percent(1 - sum(found.added.values()))}"
         assert (rest in found.lines()) == bool(found.added)
-        assert not found.added or sum(found.added.values()) >= LEAST_TOGETHER, "less would explain nothing"
+        assert not found.added or sum(found.added.values()) >= MIN_TOGETHER, "less would explain nothing"
     assert {bool(found.added) for found in explained} == {False, True}
 
 
@@ -390,7 +390,7 @@ def test_a_map_says_how_much_of_the_score_it_shows():
     assert place_in_words(map_HW, 40.0) == "up to 12% of the score"
     assert place_in_words(map_HW, -3.0) == place_in_words(map_HW, 4.0) == "up to 5"
     map_HW[:7] = 3.0
-    assert place_in_words(map_HW, 40.0) == "no single place, the whole image"
+    assert place_in_words(map_HW, 40.0) == "the whole image"
 
 
 def test_points_lie_where_the_plot_shows_them():

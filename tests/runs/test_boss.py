@@ -225,7 +225,7 @@ def test_transduction_is_named_and_repeats_itself(small, tmp_path, monkeypatch):
     run = train_run(config, tmp_path / "run")
     alone_N = run.score(*of_test(run))[run.score_name]
     for least_z, words in (-np.inf, "Estimated share of anomalies: "), (np.inf, "0% (none found, so that each score"):
-        monkeypatch.setattr(transductive, "LEAST_Z", least_z)
+        monkeypatch.setattr(transductive, "MIN_Z", least_z)
         prediction = predict([run.folder.path], None, tmp_path / "first.csv")
         predict([run.folder.path], None, tmp_path / "second.csv")
         assert (tmp_path / "first.csv").read_bytes() == (tmp_path / "second.csv").read_bytes()
@@ -242,7 +242,7 @@ def test_transduction_is_named_and_repeats_itself(small, tmp_path, monkeypatch):
 
 def test_transductive_scores_add_to_those_of_another_run(boss, second, tmp_path, monkeypatch):
     """Both are -log p; the transductive run, here a copy of the first, has no calibration normals to compare with."""
-    monkeypatch.setattr(transductive, "LEAST_Z", -np.inf)
+    monkeypatch.setattr(transductive, "MIN_Z", -np.inf)
     folder = tmp_path / "run"
     shutil.copytree(boss.folder.path, folder)
     config = folder / "config.yaml"

@@ -231,7 +231,7 @@ def test_the_table_shows_every_kind_and_its_interval(trained):
 def test_pictures_are_drawn(trained, tmp_path, labelled):
     from matplotlib.image import imread
 
-    draw_reconstructions(tmp_path / "faces.png", trained, trained.images, trained.splits.development, "l1")
+    draw_reconstructions(tmp_path / "faces.png", trained, trained.images, trained.splits.development)
     prediction = predict([trained.folder.path], None, tmp_path / "out.csv")
     draw_scores(tmp_path / "scores.png", prediction.score_N, prediction.labels if labelled else None)
     for name in ("faces.png", "scores.png"):

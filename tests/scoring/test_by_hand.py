@@ -41,7 +41,7 @@ def test_with_a_reference_calibration_images_are_new_to_the_fit(distance):
 
 
 def test_a_long_vector_has_a_distance_if_the_score_needs_it(monkeypatch):
-    monkeypatch.setattr(calibration_module, "MOST_COLUMNS", 3)
+    monkeypatch.setattr(calibration_module, "MAX_COLUMNS", 3)
     table = {"l1": np.arange(30.0), "latent": np.random.default_rng(0).normal(size=(30, 4))}
     assert "latent" not in Calibration.fit(table, ScoreConfig(parts=("l1",))).scores(table)
     assert "latent" in Calibration.fit(table, ScoreConfig(parts=("l1", "latent"))).scores(table)

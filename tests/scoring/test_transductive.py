@@ -103,9 +103,9 @@ def test_a_limit_of_standard_errors_decides(monkeypatch):
     p_N = conformal(logit_C, logit_N)
     z = (0.5 - p_N.mean()) / np.sqrt((1 / 9 + 1 / 20) / 12)
     assert mann_whitney_z(logit_C, logit_N) == pytest.approx(z)
-    monkeypatch.setattr(transductive, "LEAST_Z", z - 1e-6)
+    monkeypatch.setattr(transductive, "MIN_Z", z - 1e-6)
     found = choose_scores(logit_C, logit_N, inductive_C, inductive_N)
-    monkeypatch.setattr(transductive, "LEAST_Z", z + 1e-6)
+    monkeypatch.setattr(transductive, "MIN_Z", z + 1e-6)
     none = choose_scores(logit_C, logit_N, inductive_C, inductive_N)
     # Both scores are -log p, so that they can be added to those of other runs.
     np.testing.assert_array_equal(found.score_N, Tail.fit(logit_C).neg_log_p(logit_N))

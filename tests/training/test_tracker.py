@@ -132,7 +132,7 @@ def test_another_run_of_this_process_is_left_alone(tmp_path, wandb_offline):
     assert wandb.run is own
     own.finish()
     with_us = tracker._started("wandb", tmp_path, {"seed": 0})
-    assert with_us._service.tracker.settings.finish_timeout == tracker.LONGEST_FINISH
+    assert with_us._service.tracker.settings.finish_timeout == tracker.MAX_FINISH
     with_us.close(ended=False)
     assert wandb.run is None
 
