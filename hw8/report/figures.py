@@ -47,7 +47,8 @@ def draw_reconstructions(path: Path, run: TrainedRun, images: Images, rows: np.n
     middle = (side + 2 * gap) * (np.arange(len(names)) + 0.5) - 0.5
     axes.set_xticks(middle, [f"{value:.3g}" for value in score_B], fontsize=8)
     axes.secondary_xaxis("top").set_xticks(middle, names, fontsize=8)
-    axes.set_yticks(middle[:3], ("image", "reconstruction", f"error, {run.score_name}"), fontsize=8, rotation=90, va="center")
+    lines = "image", "reconstruction", f"error, {run.score_name}"
+    axes.set_yticks(middle[:3], lines, fontsize=8, rotation=90, va="center")
     for frame in (axes, *axes.child_axes):
         frame.tick_params(length=0)
         frame.spines[:].set_visible(False)

@@ -283,9 +283,13 @@ def _best_model(trainer: Trainer) -> Model:
         assert trainer.best is not None  # noqa: S101 (every training has an epoch)
         return trainer.best
     folder, best = trainer.folder, copy.deepcopy(trainer.state.average)
-    if not folder.model_file.exists():
-        raise InputError(f"{folder.model_file}: is gone, and with it the best weights; train a new run")
-    best.load_state_dict(processes().on_rank_0(lambda: folder.load_model(trainer.config).model.state_dict()))
+
+    def load() -> dict[str, Any]:
+        if not folder.model_file.exists():
+            raise InputError(f"{folder.model_file}: is gone, and with it the best weights; train a new run")
+        return folder.load_model(trainer.config).model.state_dict()
+
+    best.load_state_dict(processes().on_rank_0(load))
     return best
 
 
