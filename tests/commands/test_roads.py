@@ -158,9 +158,11 @@ def test_names_of_labelled_pictures_travel_to_the_end(follow, call, tmp_path):
     words = ("compare", "--presets", "fcn", "pca", "--epochs", 1, "--data", "images", "--out")
     before = Path("submissions/fcn.csv").read_bytes()
     Path("submissions/mine.csv").write_bytes(before + b"0,0.0\n" * 20_000)  # as long as the homework's
-    for name in ("submissions/fcn", "submissions/mine"):
-        line = call(*words, name, code=2).line
-        assert line == f"error: --out {name}: a run or a submission has this name; choose another one"
+    for name, reason in (
+        ("submissions/fcn", ": a run has this name; choose another one"),
+        ("submissions/mine", ".csv: was not written by this command, and would be lost; choose another name"),
+    ):
+        assert call(*words, name, code=2).line == f"error: --out {name}{reason}"
     assert Path("submissions/fcn.csv").read_bytes() == before
     assert Path("submissions/mine.csv").read_bytes().startswith(before)
     for nothing in (("--presets", "--seeds", 0), ("--presets", "pca", "--seeds")):
