@@ -30,7 +30,7 @@ def write_leaderboard(rows: pd.DataFrame, table: pd.DataFrame, out: Path, comman
     `table` is the summary of the rows (`summarise`), with or without differences from the best (`with_differences`).
     """
     failed = failed_presets(rows)
-    lines = [*head(command, rows), meanings(shown_columns(table)), *notes(rows, table)]
+    lines = [*head(command, rows), meanings(shown_columns(table)), *notes(rows, table), correlation_note(table)]
     lines = [f"- {line}" for line in lines if line]
     write_text(out.with_name(out.name + ".csv"), rows.to_csv(index=False))
     write_text(
@@ -61,24 +61,29 @@ def meanings(columns: Sequence[Column]) -> str:
 
 
 def notes(rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    """What failed, what is marked, and the rank correlation of held-out and labelled AUC."""
+    """What failed, and what is marked."""
     lines = [f"Failed: {line}" for line in failures(rows)]
     if table["preset"].map(is_transductive).any():
         lines.append(
             "(*) looks at the unlabelled test images as a whole when it scores them: not to be compared with others"
         )
-    correlation = held_out_rank_correlation(table)
-    if correlation is not None:
-        better = ""
-        if correlation.better is not None:
-            better = f"; over the {correlation.better_rows} with the larger held-out figures: {correlation.better:.2f}"
-        omitted = [name for name in table["preset"] if knows_held_out_kinds(name)]
-        without = f" (without {', '.join(omitted)}, trained on like anomalies)" if omitted else ""
-        lines.append(
-            f"Spearman rank correlation of held-out and labelled macro AUC over {correlation.rows} rows{without}: "
-            f"{correlation.every:.2f}{better}"
-        )
     return lines
+
+
+def correlation_note(table: pd.DataFrame) -> str:
+    """The rank correlation of held-out and labelled AUC; "" where there are too few rows for it."""
+    correlation = held_out_rank_correlation(table)
+    if correlation is None:
+        return ""
+    better = ""
+    if correlation.better is not None:
+        better = f"; over the {correlation.better_rows} with the larger held-out figures: {correlation.better:.2f}"
+    omitted = [name for name in table["preset"] if knows_held_out_kinds(name)]
+    without = f" (without {', '.join(omitted)}, trained on like anomalies)" if omitted else ""
+    return (
+        f"Spearman rank correlation of held-out and labelled macro AUC over {correlation.rows} rows{without}: "
+        f"{correlation.every:.2f}{better}"
+    )
 
 
 def readable(table: pd.DataFrame, failed: Mapping[str, str] | None = None) -> pd.DataFrame:

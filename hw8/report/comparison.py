@@ -11,7 +11,7 @@ from markupsafe import Markup
 from hw8.compare.columns import by_importance, shown_columns
 from hw8.compare.leaderboard import run_name
 from hw8.compare.standings import failed_presets, is_transductive, marked, succeeded, summarise, with_differences
-from hw8.compare.tables import head, meanings, notes, readable
+from hw8.compare.tables import correlation_note, head, meanings, notes, readable
 from hw8.config import DataConfig
 from hw8.data.labels import Labels
 from hw8.data.sources import Source, files_to_score, images_to_score
@@ -32,7 +32,6 @@ from hw8.training.run_folder import RunFolder
 # Cards of each group, and of the spread over all ranks, for every method: fewer than on a run's own page, since this
 # page grows with the number of methods.
 EACH, SPREAD = 12, 12
-CHOOSING = "Spearman rank correlation"  # how its line among the notes begins: it stands beside the plot that it is of
 SECTIONS = {
     "standings": "Leaderboard", "pairs": "Two methods", "gallery": "Gallery", "plots": "Curves", "facts": "Facts",
     "glossary": "Glossary",
@@ -120,8 +119,7 @@ def write_comparison(compared: Compared, table: pd.DataFrame, out: Path, command
         for method in methods
     ]
     readable_table = _readable(table, failed_presets(compared.rows))
-    lines = notes(compared.rows, table)
-    choosing = [f"{line}." for line in lines if line.startswith(CHOOSING)]
+    choosing = [f"{line}." for line in [correlation_note(table)] if line]
     more = {"calibration_counts": [method.calibration_count for method in methods], "pairs": pairs}
     write_page(
         out.with_name(out.name + ".html"),
@@ -132,7 +130,7 @@ def write_comparison(compared: Compared, table: pd.DataFrame, out: Path, command
         paired=[marked(name) for name in names[:PAIRED]],
         lead=lead_of(table),
         forest=forest_of(table),
-        notes=[with_code(line) for line in lines if not line.startswith(CHOOSING)],
+        notes=[with_code(line) for line in notes(compared.rows, table)],
         facts=[with_code(line) for line in head(command, compared.rows)],
         warnings=[line for method in methods for line in method.warnings],
         meaning=meanings(shown_columns(table)),

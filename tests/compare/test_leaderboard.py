@@ -12,7 +12,7 @@ from hw8.base.errors import InputError, Interrupted
 from hw8.compare import leaderboard
 from hw8.compare.leaderboard import ComparisonPlan, compare
 from hw8.compare.standings import held_out_rank_correlation, summarise, with_differences
-from hw8.compare.tables import notes, printed, write_leaderboard
+from hw8.compare.tables import correlation_note, printed, write_leaderboard
 from hw8.config import DataConfig, RunConfig, to_yaml
 from hw8.config.presets import changed, load_preset
 from hw8.data.labels import read_labels
@@ -323,7 +323,7 @@ def test_rows_trained_to_tell_held_out_kinds_do_not_count_and_the_better_half_is
     assert (found.rows, found.better_rows) == (6, 3)
     assert found.every == pytest.approx(29 / 35)
     assert found.better == pytest.approx(-0.5)
-    (line,) = [line for line in notes(rows, summarise(rows)) if "rank correlation" in line]
+    line = correlation_note(summarise(rows))
     assert line.endswith(": 0.83; over the 3 with the larger held-out figures: -0.50")
     assert "classifier_noise" in line
 
