@@ -15,7 +15,7 @@ from hw8.base.errors import InputError
 from hw8.base.files import check_replaceable
 from hw8.commands.parsing import Omittable, command_line, parse
 from hw8.commands.spelling import for_shell, in_browser
-from hw8.config import SUBMISSIONS
+from hw8.config import RUNS, SUBMISSIONS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +67,18 @@ def with_kaggle_scores(rows: "pd.DataFrame", folder: Path) -> "pd.DataFrame":
     return rows if columns.empty else rows.join(columns)
 
 
+def _checked_out(out: Path) -> Path:
+    """The files' name without an ending. Raises InputError for one that is no comparison's, or a run's."""
+    name = out.with_suffix("") if out.suffix in FIRST_LINES else out
+    if name.name in ("", ".."):
+        raise InputError(f"`out` {out}: is a folder; give the files a name")
+    if (RUNS / name.name / "config.yaml").exists():
+        raise InputError(f"`out` {out}: a run has this name; choose another one")
+    for suffix, first_line in FIRST_LINES.items():
+        check_replaceable(name.with_name(name.name + suffix), "out", first_line)
+    return name
+
+
 def main() -> None:
     """Parse, compare, write and print."""
     arguments = parse(Arguments, __doc__ or "")
@@ -74,18 +86,11 @@ def main() -> None:
     from hw8.compare.leaderboard import ComparisonPlan, compare
     from hw8.compare.standings import failures, summarise
     from hw8.compare.tables import write_leaderboard
-    from hw8.config import RUNS
     from hw8.data.sources import open_source
     from hw8.report.comparison import Compared, write_comparison
 
-    out = arguments.out.with_suffix("") if arguments.out.suffix in (".csv", ".md", ".html") else arguments.out
-    if out.name in ("", ".."):
-        raise InputError(f"`out` {arguments.out}: is a folder; give the files a name")
+    out = _checked_out(arguments.out)
     folder = RUNS / out.name
-    if (folder / "config.yaml").exists():
-        raise InputError(f"`out` {arguments.out}: a run has this name; choose another one")
-    for suffix, first_line in FIRST_LINES.items():
-        check_replaceable(out.with_name(out.name + suffix), "out", first_line)
     plan = ComparisonPlan(arguments.presets, arguments.seeds, arguments.data, arguments.epochs, folder)
     source = open_source(arguments.data)
     plan = dataclasses.replace(plan, data=source.name)

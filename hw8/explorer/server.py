@@ -48,28 +48,59 @@ def create_app(catalogue: Catalogue) -> Starlette:
     folder = catalogue.runs[0].trained.folder
     crop = None if folder is None else folder.picture_crop()  # the menu for uploaded pictures begins with it
     page = render("explorer.html.j2", title=f"{names} on {catalogue.data}", data=data, crop=crop)
+    answers = _Answers(catalogue)
+    routes = [
+        Route("/", lambda _: HTMLResponse(page)),
+        Route("/image/{row:int}", answers.image),
+        Route("/api/state", answers.state),
+        Route("/api/list", answers.listing),
+        Route("/api/histogram", answers.histogram),
+        Route("/api/rows.csv", answers.rows),
+        Route("/api/image/{row:int}", answers.explanation),
+        Route("/api/map/{row:int}", answers.score_maps),
+        Route("/api/score", answers.score_upload, methods=["POST"]),
+    ]
+    middleware = [
+        Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"], www_redirect=False),
+        Middleware(BaseHTTPMiddleware, dispatch=_own_pages_only),
+    ]
+    handlers: Any = {InputError: _refused}
+    return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
 
-    def image(request: Request) -> Response:
-        content = encoded(three_channels(catalogue.image(request.path_params["row"])))
+
+class _Answers:
+    """What each address answers; Starlette runs a method that is not async in a thread of its own."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+
+    def image(self, request: Request) -> Response:
+        content = encoded(three_channels(self.catalogue.image(request.path_params["row"])))
         return Response(content, media_type="image/webp")
 
-    def listing(request: Request) -> Response:
+    def state(self, _: Request) -> Response:
+        return JSONResponse(self.catalogue.state())
+
+    def listing(self, request: Request) -> Response:
         offset, limit = _whole_number(request, "offset", 0), _whole_number(request, "limit", 60)
-        return JSONResponse(catalogue.listing(_query(request), offset, min(limit, MAX_LISTING)))
+        return JSONResponse(self.catalogue.listing(_query(request), offset, min(limit, MAX_LISTING)))
 
-    def histogram(request: Request) -> Response:
+    def histogram(self, request: Request) -> Response:
         query = _query(request)
-        return JSONResponse(catalogue.histogram(query.run, query.by))
+        return JSONResponse(self.catalogue.histogram(query.run, query.by))
 
-    def rows(request: Request) -> Response:
-        name = catalogue.csv_name(_query(request))
+    def rows(self, request: Request) -> Response:
+        name = self.catalogue.csv_name(_query(request))
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return Response(_csv(catalogue, request), media_type="text/csv", headers=headers)
+        return Response(_csv(self.catalogue, request), media_type="text/csv", headers=headers)
 
-    def explanation(request: Request) -> Response:
-        return JSONResponse(catalogue.explain(request.path_params["row"], _query(request)))
+    def explanation(self, request: Request) -> Response:
+        return JSONResponse(self.catalogue.explain(request.path_params["row"], _query(request)))
 
-    async def score(request: Request) -> Response:
+    def score_maps(self, request: Request) -> Response:
+        return JSONResponse(self.catalogue.score_maps(request.path_params["row"]))
+
+    async def score_upload(self, request: Request) -> Response:
         content = bytearray()
         async for chunk in request.stream():
             content += chunk
@@ -78,31 +109,13 @@ def create_app(catalogue: Catalogue) -> Starlette:
         name = request.query_params.get("name", "your image")[:MAX_NAME]
         crop = request.query_params.get("crop", "centre")
         try:
-            return JSONResponse(await run_in_threadpool(catalogue.score_upload, bytes(content), name, crop))
+            return JSONResponse(await run_in_threadpool(self.catalogue.score_upload, bytes(content), name, crop))
         except InputError as error:  # not a 4xx, which browsers log as a fault of the page
             return JSONResponse({"error": str(error)})
 
-    def refused(_: Request, error: Exception) -> Response:
-        return JSONResponse({"error": str(error)}, 400)
 
-    # Starlette runs a plain function in a thread of its own.
-    routes = [
-        Route("/", lambda _: HTMLResponse(page)),
-        Route("/image/{row:int}", image),
-        Route("/api/state", lambda _: JSONResponse(catalogue.state())),
-        Route("/api/list", listing),
-        Route("/api/histogram", histogram),
-        Route("/api/rows.csv", rows),
-        Route("/api/image/{row:int}", explanation),
-        Route("/api/map/{row:int}", lambda request: JSONResponse(catalogue.score_maps(request.path_params["row"]))),
-        Route("/api/score", score, methods=["POST"]),
-    ]
-    middleware = [
-        Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"], www_redirect=False),
-        Middleware(BaseHTTPMiddleware, dispatch=_own_pages_only),
-    ]
-    handlers: Any = {InputError: refused}
-    return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
+def _refused(_: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 400)
 
 
 def _csv(catalogue: Catalogue, request: Request) -> str:
