@@ -78,7 +78,7 @@ def check_replaceable(path: Path, setting: str, header: str) -> None:
     An empty file may be replaced. Raises InputError for a folder, too, and where nothing can be written.
     """
     whole = path.absolute()
-    nearest = next(folder for folder in whole.parents if folder.exists())
+    nearest = next((folder for folder in whole.parents if folder.exists()), whole.parent)
     if path.is_dir() or not (nearest.is_dir() and os.access(nearest, os.W_OK)):
         what = "is a folder" if path.is_dir() else f"cannot be written to {nearest}"
         raise InputError(f"`{setting}` {path}: {what}; choose another name")

@@ -3,6 +3,7 @@
 # ruff: noqa: E501 (one line per command)
 
 import importlib
+import os
 import sys
 
 # What `hw8 --help` lists: written here, since importing every module for its first line would take seconds.
@@ -38,7 +39,8 @@ def run(name: str) -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "hw8":
             raise
-        hint = "activate the environment (. .venv/bin/activate), or pip install -r requirements.txt"
+        activate = r".venv\Scripts\activate" if os.name == "nt" else ". .venv/bin/activate"
+        hint = f"activate the environment ({activate}), or pip install -r requirements.txt"
         print(f"error: {error.name} is not installed for {sys.executable}; {hint}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

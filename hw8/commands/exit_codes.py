@@ -26,19 +26,7 @@ NO_MEMORY = re.compile("out of memory|can't allocate memory")
 
 def run(command: Callable[[], None]) -> None:
     """Call a command and exit: 0 done, 2 bad usage or input (one line), 130 interrupted with the work saved."""
-    level = logging.INFO if _is_rank_0() else logging.ERROR
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Spelled("%(message)s"))
-    logging.basicConfig(handlers=[handler])
-    logging.getLogger("hw8").setLevel(level)  # of other libraries, warnings only
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may have characters that a terminal has not
-        sys.stdout.reconfigure(errors="backslashreplace")
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # about odd pictures; those that cannot be read have a reason
-    # torchrun ends the others with SIGTERM once a process is gone; unhandled, it would cut off the line that says why.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # A terminal that is closed ends its commands as SIGTERM does, with the work saved, unless nohup keeps them running.
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
-        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    _prepare_process()
     try:
         command()
         sys.stdout.flush()
@@ -66,6 +54,23 @@ def run(command: Callable[[], None]) -> None:
         _exit(f"error: not enough memory; {remedy}", 2)
     finally:
         leave()
+
+
+def _prepare_process() -> None:
+    """Set up what is logged and printed, and which signals stop the command."""
+    level = logging.INFO if _is_rank_0() else logging.ERROR
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Spelled("%(message)s"))
+    logging.basicConfig(handlers=[handler])
+    logging.getLogger("hw8").setLevel(level)  # of other libraries, warnings only
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may have characters that a terminal has not
+        sys.stdout.reconfigure(errors="backslashreplace")
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # about odd pictures; those that cannot be read have a reason
+    # torchrun ends the others with SIGTERM once a process is gone; unhandled, it would cut off the line that says why.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A terminal that is closed ends its commands as SIGTERM does, with the work saved, unless nohup keeps them running.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
 
 
 class _Spelled(logging.Formatter):

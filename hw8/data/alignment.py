@@ -8,7 +8,7 @@ from hw8.data.splits import evenly_spaced
 # Images looked at, and shifted copies made of them. Chosen by hand: with more images the regression learns to read
 # some shifts off automobiles and horses too; with under 200 it learns none off images that are aligned.
 LOOKED_AT, COPIES = 500, 4000
-MIN_IMAGES = 200
+MIN_TO_ALIGN = 200
 SIDE = 16  # least pixels, under twice as many, to which images are shrunk; a face is still one there
 SHIFT = 1 / 16  # of the side, at most: as small as the shifts that a recogniser learns to tell
 PENALTY = 30.0  # of the ridge; between 3 and 300 the sets of docs/experiments.md keep their order
@@ -20,7 +20,7 @@ ALIGNED = 0.2
 
 def is_aligned(images: Images, rows: np.ndarray) -> bool:
     """Whether objects lie in the same place in the images of these rows; too few images are taken for aligned."""
-    return len(rows) < MIN_IMAGES or alignment(images, rows) >= ALIGNED
+    return len(rows) < MIN_TO_ALIGN or alignment(images, rows) >= ALIGNED
 
 
 def alignment(images: Images, rows: np.ndarray) -> float:

@@ -144,7 +144,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         not finite, for images that are not square or that the preset cannot take, and for bad parameters. Warns of sets
         too small for `contamination`.
         """
-        if y is not None and len(np.unique(np.asarray(y))) > 1:
+        if isinstance(y, Iterable) and len({str(label) for label in y}) > 1:
             warnings.warn("y is ignored: all images of X are taken as normal; give only the normal ones", stacklevel=2)
         level, seed, declared = self._level(), self._seed(), self._declared_shape()
         rows_ND, shape = self._rows(X, reset=True)

@@ -154,7 +154,9 @@ def _measure(plan: Plan, ledger: Path, advance: Callable[[str], object]) -> Resu
                     try:
                         finished[fingerprint, name] = key | _one(cut, name, config, Path(folder))
                     except InputError as error:
-                        reason = str(error).removeprefix(f"{Path(folder) / TRAINING}: ")
+                        reason = str(error)
+                        for path in (Path(folder) / TRAINING, Path(folder) / "run"):  # which are gone
+                            reason = reason.removeprefix(f"{path}: ")
                         raise InputError(f"{cut.name}: class {printable(name, 80)}: {reason}") from None
                 rows.append(finished[fingerprint, name])
                 write_ledger(ledger, rows)

@@ -26,7 +26,7 @@ NO_KINDS = frozenset(["train", "val", "valid", "validation", "test", "ground_tru
 # Of the normal pictures, held back to be told from anomalies; a fifth is customary. A smaller share makes ROC-AUC
 # uncertain, a larger one leaves less to train on.
 TEST_SHARE = 0.2
-EXAMPLES = 5  # folders that a line names
+FOLDERS_SHOWN = 5  # folders that a line names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,16 +107,22 @@ def recognise(folder: PictureFolder) -> Parts:
     counts = Counter(name.partition("/")[0] if "/" in name else "." for name in folder.names)
     layout = "plain folder: every picture is taken as normal"
     if len(counts) > 1:
-        some = ", ".join(f"{top} {count:,}" for top, count in list(counts.items())[:EXAMPLES])
-        layout += f", in {len(counts):,} folders ({some}{', ...' * (len(counts) > EXAMPLES)})"
+        some = ", ".join(f"{top} {count:,}" for top, count in list(counts.items())[:FOLDERS_SHOWN])
+        layout += f", in {len(counts):,} folders ({some}{', ...' * (len(counts) > FOLDERS_SHOWN)})"
     return Parts(folder, layout, folder.names, [])
 
 
 def check_all_normal(folder: PictureFolder) -> None:
     """Raise InputError unless every picture is taken as normal: the folder has no layout of normal ones and others."""
-    parts = recognise(folder)
-    if parts.testing or len(parts.training) < len(folder.names):
-        raise InputError(f"{folder.root}: has {parts.layout}; give the folder of the normal pictures alone")
+    try:
+        parts = recognise(folder)
+        all_normal = not parts.testing and len(parts.training) == len(folder.names)
+    except InputError:  # which tells `prepare_data` what to do
+        all_normal = not folder.names  # no pictures at all are reported by who reads them
+    if not all_normal:
+        some = ", ".join(list(dict.fromkeys(name.rpartition("/")[0] or "." for name in folder.names))[:FOLDERS_SHOWN])
+        problem = f"has pictures in several folders ({some}), which may not all be normal"
+        raise InputError(f"{folder.root}: {problem}; give the folder of the normal ones alone")
 
 
 def _by_folder(folder: PictureFolder, layout: str, has_parts: bool) -> Parts:
@@ -130,7 +136,11 @@ def _by_folder(folder: PictureFolder, layout: str, has_parts: bool) -> Parts:
         is_other = siblings_are_kinds and bool(subfolders) and subfolders[0].lower() in NO_KINDS
         kind = _kind(folder, subfolders, any_is_kind=part == "test" or (siblings_are_kinds and not is_other))
         if kind is None or part not in ("", "train", "test") or (part == "train" and kind != NORMAL):
-            hint = "" if has_parts else f": normal pictures belong in {NORMAL}/, anomalies in {ANOMALY_FOLDER}/KIND/"
+            hint = ""
+            if siblings_are_kinds:
+                hint = f": normal pictures belong in {NORMAL}/ or good/, anomalies in a folder beside it for each kind"
+            elif not has_parts:
+                hint = f": normal pictures belong in {NORMAL}/, anomalies in {ANOMALY_FOLDER}/KIND/"
             folder.skipped[name] = f"in no folder of the layout{hint}"
         elif part == "test" or kind != NORMAL:
             parts.testing.append((name, kind))

@@ -17,6 +17,7 @@ from hw8.data.labels import Labels
 from hw8.report.svg import INK, Drawn, to_svg
 from hw8.runs.scores import Scores
 
+EDGES = 60  # of the bins of histograms, chosen by hand
 NORMAL_COLOUR = "#8394a5"
 # Chosen by hand to be told apart on a light and on a dark page; further kinds repeat them.
 COLOURS = ("#e4572e", "#3a8fd0", "#9a67ea", "#2fa36b", "#d99a00", "#d6478f", "#17a2a8", "#a0703c", "#7a8a00", "#c04040")
@@ -98,7 +99,7 @@ def colours_of(kinds: Sequence[str], labels: Labels | None) -> dict[str, str]:
     return {kind: colours.get(kind, NORMAL_COLOUR) for kind in kinds}
 
 
-def score_edges(score_N: np.ndarray, bins: int, threshold: float | None) -> tuple[np.ndarray, float]:
+def score_edges(score_N: np.ndarray, threshold: float | None) -> tuple[np.ndarray, float]:
     """Edges of a histogram's bins up to the 99th percentile, and the share of the scores beyond the last one.
 
     A few scores far from all others would press the rest into one bin; they are shown in the last. A `threshold` lies
@@ -107,7 +108,7 @@ def score_edges(score_N: np.ndarray, bins: int, threshold: float | None) -> tupl
     low, high = np.quantile(score_N, (0.0, 0.99))
     if threshold is not None:
         low, high = min(low, threshold), max(high, threshold)
-    edges = np.linspace(low, high if high > low else low + 1, bins)
+    edges = np.linspace(low, high if high > low else low + 1, EDGES)
     return edges, float((score_N > edges[-1]).mean())
 
 
@@ -117,7 +118,7 @@ def draw_histogram(
     """Draw densities of the named score, by kind, and a dotted line at the `threshold`, whose p-value is .05."""
     groups = groups_of(score_N, labels)
     colours = colours_of(list(groups), labels)
-    edges, beyond = score_edges(score_N, 60, threshold)
+    edges, beyond = score_edges(score_N, threshold)
     count_KB, density_KB = [], []
     for kind, group in groups.items():
         style = {"edgecolor": colours[kind], "facecolor": (colours[kind], 0.22), "linewidth": 1.4}

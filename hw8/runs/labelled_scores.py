@@ -1,16 +1,21 @@
 """Scores of a file beside the labels of its images, matched by ID or by file name."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hw8.base.errors import InputError
 from hw8.base.files import first_line
 from hw8.base.tables import binary_labels, ids_in_order, numbers, read_table
+from hw8.base.text import counted
 from hw8.data.labels import Labels, labels_of, read_labels
 from hw8.data.sources import TESTING_FILES
-from hw8.runs.prediction_files import FILES
+from hw8.runs.prediction_files import FILES_SUFFIX
 from hw8.runs.submission import read_submission
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def read_labelled_scores(scores: Path, labels: Path) -> tuple[np.ndarray, Labels]:
@@ -33,23 +38,37 @@ def read_labelled_scores(scores: Path, labels: Path) -> tuple[np.ndarray, Labels
 
 
 def _by_name(scores: Path, labels: Path) -> tuple[np.ndarray, Labels]:
-    """The scores and labels of the pictures that `scores` names. Raises InputError for one without a label."""
-    table, labelled = read_table(scores, ("file", "score", "p_value")), read_table(labels, ("file", "label"), ("kind",))
+    """The scores and labels of the pictures that `scores` names.
+
+    Raises InputError for a picture without a label, and for one that stands twice.
+    """
+    table, labelled = _of_files(scores, ("file", "score", "p_value")), _of_files(labels, ("file", "label"), ("kind",))
     place_of = {name: place for place, name in enumerate(labelled["file"])}
     if missing := [name for name in table["file"] if name not in place_of]:
-        raise InputError(f"{labels}: has no label for {len(missing):,} pictures of {scores}, for instance {missing[0]}")
+        some = f"{counted(len(missing), 'picture')} of {scores}, for instance {missing[0]}"
+        raise InputError(f"{labels}: has no label for {some}")
     order = np.array([place_of[name] for name in table["file"]])
     label_N = binary_labels(labels, labelled)
     return numbers(scores, table, "score"), labels_of(labels, label_N, labelled.get("kind"), order)
 
 
+def _of_files(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> "pd.DataFrame":
+    """A table of files, each of which stands once."""
+    table = read_table(path, required, optional)
+    if twice := table["file"][table["file"].duplicated()].tolist():
+        raise InputError(f"{path}: {twice[0]} stands twice")
+    return table
+
+
 def _check_same_order(scores: Path, score_N: np.ndarray, labels: Path) -> None:
     """Raise InputError if the pictures' names, where they are known, show that an ID means another picture in each."""
-    by_name, names = scores.with_suffix(FILES), labels.parent / TESTING_FILES
+    by_name, names = scores.with_suffix(FILES_SUFFIX), labels.parent / TESTING_FILES
     if not (by_name.exists() and names.exists()):
         return
-    table, files = read_table(by_name, ("file", "score", "p_value")), read_table(names, ("ID", "file"))
-    score_of = dict(zip(table["file"], numbers(by_name, table, "score"), strict=True))
+    table, files = _of_files(by_name, ("file", "score", "p_value")), read_table(names, ("ID", "file"))
+    score_of = dict(zip(table["file"], numbers(by_name, table, "score").tolist(), strict=True))
+    if sorted(score_of.values()) != sorted(score_N.tolist()):
+        return  # the names are of earlier scores
     ordered = files["file"].iloc[ids_in_order(names, files)]
     if [score_of.get(name) for name in ordered] != score_N.tolist():
         raise InputError(f"{labels}: is of other pictures than {scores}, or of the same in another order")

@@ -21,8 +21,8 @@ from hw8.data.loader import in_batches
 from hw8.data.sources import Source
 from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.runs.prediction_files import (
-    FILES,
-    FLAGGED,
+    FILES_SUFFIX,
+    FLAGGED_SUFFIX,
     SUBMISSION,
     Discovery,
     check_outputs,
@@ -137,11 +137,11 @@ def predict_with(
         correlation = rank_correlation([item.score_N for item in by_run])
         groups = agreeing_groups(_agreement_on_normals(trained_runs))
         scores = _fused(trained_runs, by_run, groups)
-    replace_submission(out, scores.score_N, {FILES: names is not None, FLAGGED: fdr is not None})
-    files = None if names is None else write_files(out.with_suffix(FILES), names, scores)
+    replace_submission(out, scores.score_N, {FILES_SUFFIX: names is not None, FLAGGED_SUFFIX: fdr is not None})
+    files = None if names is None else write_files(out.with_suffix(FILES_SUFFIX), names, scores)
     discovery = None
     if fdr is not None and scores.p_value_N is not None:
-        discovery = write_discoveries(out.with_suffix(FLAGGED), scores.p_value_N, fdr, names)
+        discovery = write_discoveries(out.with_suffix(FLAGGED_SUFFIX), scores.p_value_N, fdr, names)
     if evidence is not None:
         write_evidence(evidence, trained_runs[0], by_run[0])
     return Prediction(

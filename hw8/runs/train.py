@@ -79,8 +79,8 @@ def resume_run(path: Path, settings: RunConfig | None = None) -> FinishedTrainin
     """Resume an interrupted run; it ends in the weights that it would have had.
 
     `settings` are those on the command line, which must be the run's own except for the tracker, so that a run can be
-    resumed without a service that is gone, the number of threads, and where its images are. Raises InputError, also if
-    these are other images, or Interrupted.
+    resumed without a service that is gone, the number of threads, and where its images are. Raises InputError, also for
+    other images than a saved state was trained on, or Interrupted.
     """
     folder, config = RunFolder.open(path)
     if settings is not None:

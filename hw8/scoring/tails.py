@@ -42,10 +42,10 @@ class Tail:
         body_end = sorted_C[int(np.ceil(BODY * (count - 1)))]
         tail_start = np.searchsorted(sorted_C, body_end, side="right")
         value_U, place_U = np.unique(sorted_C[:tail_start], return_index=True)
-        # The share of normals at or above each score; half an image more keeps it between 0 and 1.
         if place_U[-1] + 1 < tail_start < count:
             # Where several share the last value, its -log p does not say how few lie beyond; that of the next one does.
             value_U, place_U = np.append(value_U, sorted_C[tail_start]), np.append(place_U, tail_start)
+        # The share of normals at or above each score; half an image more keeps it between 0 and 1.
         neg_log_p_U = -np.log((count - place_U + 0.5) / (count + 1))
         beyond = sorted_C[tail_start:] - body_end
         mean_excess = float(beyond.mean()) if len(beyond) else 0.0

@@ -194,8 +194,11 @@ def newest_run(runs: Path = RUNS) -> Path:
 
 
 def finished_runs(runs: Path = RUNS) -> list[Path]:
-    """Return the finished runs that did not fail, also those of a comparison or another subfolder, the newest first."""
-    summaries = [*runs.glob("*/summary.json"), *runs.glob("*/*/summary.json")]
+    """Return the finished runs that did not fail, the newest first; those of subfolders only where there are no others.
+
+    `make baseline` makes its runs in a subfolder. Those of comparisons and benchmarks lie in others.
+    """
+    summaries = [*runs.glob("*/summary.json")] or [*runs.glob("*/*/summary.json")]
     summaries.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     return [path.parent for path in summaries if "failed" not in _read_summary(path)]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hw8.data.alignment import ALIGNED, MIN_IMAGES, alignment, is_aligned
+from hw8.data.alignment import ALIGNED, MIN_TO_ALIGN, alignment, is_aligned
 from hw8.data.arrays import Images
 from hw8.data.demo import demo_images
 from tests.unaligned import scattered
@@ -28,8 +28,8 @@ def test_grey_images_and_sides_that_are_no_multiple_are_taken():
 
 
 def test_few_images_say_too_little_and_count_as_aligned(anywhere):
-    assert is_aligned(anywhere, np.arange(MIN_IMAGES - 1))
-    assert not is_aligned(anywhere, np.arange(MIN_IMAGES))
+    assert is_aligned(anywhere, np.arange(MIN_TO_ALIGN - 1))
+    assert not is_aligned(anywhere, np.arange(MIN_TO_ALIGN))
 
 
 def test_only_the_rows_that_are_given_count(anywhere):

@@ -481,7 +481,10 @@ def test_a_folder_that_holds_anomalies_is_refused(tmp_path):
     for name in ("train/good/a.png", "test/good/b.png", "test/hole/c.png", "ground_truth/hole/c.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels_HW3).save(tmp_path / name)
-    with pytest.raises(ValueError, match="has train/ and test/: .*; give the folder of the normal pictures alone"):
+    with pytest.raises(
+        ValueError,
+        match=r"has pictures in several folders \(.*train/good.*\), which .*; give the folder of the normal ones alone",
+    ):
         AnomalyDetector(TINY, epochs=1).fit(tmp_path)
     with pytest.raises(ValueError, match="minimum of 4 is required"):
         AnomalyDetector(TINY, epochs=1).fit(tmp_path / "train")
@@ -501,6 +504,8 @@ def test_names_of_pictures_may_stand_in_an_array_or_a_series(tmp_path):
 def test_labels_that_differ_are_ignored_with_a_warning(grey):
     with pytest.warns(UserWarning, match="y is ignored: all images of X are taken as normal"):
         AnomalyDetector(TINY, epochs=1).fit(grey[:24], np.repeat([1, -1], 12))
+    with pytest.warns(UserWarning, match="y is ignored"):
+        AnomalyDetector(TINY, epochs=1).fit(grey[:24], ["a", None, 1] * 8)
 
 
 def test_small_sets(grey):

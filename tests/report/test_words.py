@@ -79,12 +79,12 @@ def test_the_last_bin_says_that_it_holds_all_beyond():
     drawn = plots.histogram(score_N, None, None, "l1")
     assert "last bin: all beyond" in drawn
     assert "1.5% of the images" in drawn
-    edges, beyond = plots.score_edges(score_N, 60, None)
+    edges, beyond = plots.score_edges(score_N, None)
     assert edges[-1] < 2
     assert beyond == (score_N > edges[-1]).mean() > 0
     assert "last bin" not in plots.histogram(np.repeat([0.0, 1.0], 100), None, None, "l1")
     for limit in (-3.0, 40.0):  # the line of the threshold lies within the plot
-        edges, _ = plots.score_edges(score_N, 60, limit)
+        edges, _ = plots.score_edges(score_N, limit)
         assert edges[0] <= limit <= edges[-1]
 
 
@@ -99,7 +99,7 @@ def test_the_picture_of_scores_leaves_none_out(tmp_path, monkeypatch):
     score_N = np.concatenate([np.linspace(0, 1, 100), [50.0]])
     labels = Labels(np.repeat([0, 1], [50, 51]), np.repeat(["normal", "odd"], [50, 51]))
     draw_scores(tmp_path / "scores.png", score_N, labels)
-    edges, _ = plots.score_edges(score_N, 50, None)
+    edges, _ = plots.score_edges(score_N, None)
     assert sum(((x >= edges[0]) & (x <= edges[-1])).sum() for x in drawn) == 101
 
 

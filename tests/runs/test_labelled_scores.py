@@ -27,7 +27,8 @@ def test_by_name_in_any_order(tmp_path):
     ("scores", "labels", "words"),
     [
         ("file,score,p_value\nb.png,2,\na.png,1,\n", "file,label\nb.png,1\n",
-         "no label for 1 pictures of .*, for instance a.png"),
+         "no label for 1 picture of .*, for instance a.png"),
+        ("file,score,p_value\nb.png,2,\n", "file,label\nb.png,1\na.png,0\nb.png,0\n", "labels.csv: b.png stands twice"),
         ("ID,score\n0,2\n1,3\n", "ID,label\n0,1\n", "scores.csv: has 2 scores, but .*labels.csv has 1 labels"),
         ("ID,score\n0,2\n1,3\n", "ID,label\n0,1\n1,1\n", "labels.csv: every label is 1"),
         ("ID;score\n0;2\n", "ID,label\n0,1\n", "header is 'ID;score'; it must be ID,score; separate columns by commas"),
@@ -44,5 +45,8 @@ def test_ids_of_the_same_pictures_in_another_order_are_refused(tmp_path):
     (tmp_path / "testing_files.csv").write_text("ID,file\n0,a.png\n1,b.png\n")
     assert read_labelled_scores(*files)[0].tolist() == [2, 3]
     (tmp_path / "testing_files.csv").write_text("ID,file\n0,b.png\n1,a.png\n")
+    (tmp_path / "scores.files.csv").write_text("file,score,p_value\nb.png,3,\na.png,5,\n")
+    assert read_labelled_scores(*files)[0].tolist() == [2, 3], "names of earlier scores say nothing"
+    (tmp_path / "scores.files.csv").write_text("file,score,p_value\nb.png,3,\na.png,2,\n")
     with pytest.raises(InputError, match="is of other pictures than .*, or of the same in another order"):
         read_labelled_scores(*files)

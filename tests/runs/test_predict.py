@@ -214,7 +214,10 @@ def test_the_newest_run_is_the_default(tmp_path):
     assert newest_run(tmp_path).name == "new"
     (tmp_path / "baseline" / "boss_quick").mkdir(parents=True)
     (tmp_path / "baseline" / "boss_quick" / "summary.json").write_text("{}")
-    assert newest_run(tmp_path).name == "boss_quick", "of a subfolder too"
+    assert newest_run(tmp_path).name == "new"
+    for name in ("new", "old"):
+        (tmp_path / name / "summary.json").unlink()
+    assert newest_run(tmp_path).name == "boss_quick", "of a subfolder where there is no other"
     with pytest.raises(InputError, match=r"no finished run in .*train one first"):
         newest_run(tmp_path / "new")
 

@@ -131,7 +131,7 @@ function follow() {
   else if (dialog.open) dialog.close();
 }
 document.addEventListener("keydown", (event) => {
-  if (!dialog.open || !listed.length) return;
+  if (!dialog.open) return;
   if (event.key === "ArrowRight") open(opened + 1, listed);
   if (event.key === "ArrowLeft") open(opened - 1, listed);
 });
