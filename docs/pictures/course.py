@@ -26,7 +26,7 @@ from hw8.data.labels import NORMAL, Labels
 from hw8.data.sources import open_source
 from hw8.evaluation.metrics import roc_auc
 from hw8.models.noise import CORRUPTIONS_BY_NAME, noise_shape
-from hw8.report.figures import heat
+from hw8.report.heatmaps import heat
 from hw8.report.plots import COLOURS, NORMAL_COLOUR, new_figure
 from hw8.report.samples import sample, tiled
 from hw8.runs.trained_run import TrainedRun

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from hw8.data.arrays import scaled
-from hw8.report.figures import error_scale, heat
+from hw8.report.heatmaps import error_scale, heat
 from hw8.report.plots import new_figure
 from hw8.runs.scores import score_images
 from hw8.runs.trained_run import TrainedRun

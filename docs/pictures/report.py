@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-WIDTH, HEIGHT = 1200, 1160
+WIDTH, HEIGHT = 1200, 1590
 
 
 def main() -> None:

@@ -42,6 +42,8 @@ def main() -> None:
         catalogue.start(on_error=lambda: setattr(server, "should_exit", True))
         try:
             server.run(sockets=[listening])
+        except KeyboardInterrupt:
+            print("Stopped.")
         finally:
             catalogue.stop()
         if catalogue.error is not None:
