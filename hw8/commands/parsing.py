@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from hw8.base.errors import InputError, did_you_mean
-from hw8.commands.spelling import interpreter, own_spelling, own_words
+from hw8.commands.spelling import interpreter, option, own_spelling, own_words
 
 Arguments = TypeVar("Arguments")
 STYLE = (tyro.conf.OmitArgPrefixes, tyro.conf.SuppressFixed)
@@ -72,7 +72,10 @@ def _in_plain_words(frame: str) -> str:
         kinds = {"int": "a whole number is expected", "float": "a number is expected"}
         kind = re.search(r"\b(int|float)\b", match[2], re.IGNORECASE)
         return f"{match[1]} {match[3]}: {kinds[kind[1].lower()] if kind else 'cannot be read'}"
-    return re.sub(r"^Error parsing [\w.]+: ", "", line)
+    line = re.sub(r"^Error parsing [\w.]+: ", "", line)
+    if match := re.match(r"([\w.]+) = (\S+): (must .*)", line):  # a limit of a setting, as files have it
+        return f"{option(match[1])} {match[2]}: {match[3]}"
+    return line
 
 
 def _first_line(frame: str) -> str:

@@ -107,8 +107,8 @@ def test_options_reach_the_run(demo, call, tmp_path):
     [
         (["train", "--epoch", "3"], "Unrecognized options: --epoch, 3; did you mean --epochs? see --help"),
         (["train", "--epochs", "many"], "--epochs"),
-        (["train", "--epochs", "0"], "epochs = 0: must be at least 1"),
-        (["train", "--least-steps", "-1"], "least_steps = -1: must be at least 0"),
+        (["train", "--epochs", "0"], "--epochs 0: must be at least 1"),
+        (["train", "--least-steps", "-1"], "--least-steps -1: must be at least 0"),
         (["train", "--preset", "best"], "--preset best: unknown"),
         (["train", "--data", "nowhere"], "--data nowhere: no such folder"),
         (["train", "--resume", "nowhere"], "--resume nowhere: no run here (config.yaml is missing)"),

@@ -66,7 +66,7 @@ def test_a_runs_file_decides_which_options_there_are(word, tmp_path):
     ("words", "line"),
     [
         (["--latnt", "3"], "Unrecognized options: --latnt, 3; did you mean --latent? see --help"),
-        (["--latent", "0"], "model.options.latent = 0: must be at least 1; see --help"),
+        (["--latent", "0"], "--latent 0: must be at least 1; see --help"),
         (["--latent", "1.5"], "--latent 1.5: a whole number is expected; see --help"),
         (["--epochs", "1.5"], "--epochs 1.5: a whole number is expected; see --help"),
         (["--lr", "fast"], "--lr fast: a number is expected; see --help"),
@@ -75,7 +75,7 @@ def test_a_runs_file_decides_which_options_there_are(word, tmp_path):
         (["--option", "latnt=3"], "model.options.latnt = 3: unknown; did you mean latent? known: backbone, latent"),
         (["--option", "latent=true"], "model.options.latent = True: must be a valid integer"),
         (["--model", "alexnet"], "`model` alexnet: unknown; choose one of aae"),
-        (["--lr", "nan"], "train.lr = nan: must be a finite number; see --help"),
+        (["--lr", "nan"], "--lr nan: must be a finite number; see --help"),
     ],
 )
 def test_a_bad_option_is_one_line(words, line):
