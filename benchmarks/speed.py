@@ -334,6 +334,7 @@ def step_and_leave(self, rows_B):
     os._exit(0)
 Trainer.step = step_and_leave
 del sys.argv[0]
+sys.path[0] = os.path.dirname(sys.argv[0])
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 

@@ -1,9 +1,6 @@
 """The command report: hw8/commands/report.py."""
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # hw8 of this checkout, installed or not
+import _checkout  # noqa: F401 (first: it says where hw8 is)
 
 from hw8.commands import run
 

@@ -120,11 +120,11 @@ class Catalogue:
         """Up to `limit` of the images asked for, from place `offset`. Raises InputError for unknown names."""
         rows = self.rows(query)
         flagged_N = self._run(query.run).flagged(query.by, query.above)
-        shown = rows[offset : offset + limit]
-        words = self._run(query.run).words(shown)
+        page_rows = rows[offset : offset + limit]
+        words = self._run(query.run).words(page_rows)
         cards = [
             self._card(row, query, bool(flagged_N[row])) | {"words": text}
-            for row, text in zip(shown.tolist(), words, strict=True)
+            for row, text in zip(page_rows.tolist(), words, strict=True)
         ]
         return {"total": len(rows), "cards": cards}
 
@@ -180,8 +180,8 @@ class Catalogue:
         writer = csv.writer(box, lineterminator="\n")
         heads = [head for score, p_value, *_ in columns for head in (score, p_value)]
         writer.writerow([*known.values(), *heads, "flagged", "words"])
-        chosen = self._run(query.run)
-        flagged_N, words = chosen.flagged(query.by, query.above), chosen.words(np.array(rows, int))
+        queried = self._run(query.run)
+        flagged_N, words = queried.flagged(query.by, query.above), queried.words(np.array(rows, int))
         for row, text in zip(rows, words, strict=True):
             image = self._known(row)
             values = [value for *_, run, by in columns for value in (run.column(by)[row], run.p_values[by][row])]
@@ -191,8 +191,8 @@ class Catalogue:
     def csv_name(self, query: Query) -> str:
         """A name for the file of `as_csv`: the run, and what of it was asked for."""
         parts = [self._run(query.run).name, query.by, query.show, query.kind, query.text]
-        named = [part for part, usual in zip(parts, ("", "score", "all", "", ""), strict=True) if part != usual]
-        return re.sub(r"[^A-Za-z0-9._]+", "-", "-".join(named)) + ".csv"
+        unusual_parts = [part for part, usual in zip(parts, ("", "score", "all", "", ""), strict=True) if part != usual]
+        return re.sub(r"[^A-Za-z0-9._]+", "-", "-".join(unusual_parts)) + ".csv"
 
     def check_row(self, row: int) -> None:
         """Raise InputError if there is no test image of this number."""
@@ -211,9 +211,9 @@ class Catalogue:
         """
         self.check_row(row)
         query = query or Query()
-        chosen = self._run(query.run)
+        queried = self._run(query.run)
         runs = [
-            run.explain_row(row, query.by, query.above) if run is chosen else run.explain_row(row) for run in self.runs
+            run.explain_row(row, query.by, query.above) if run is queried else run.explain_row(row) for run in self.runs
         ]
         return self._known(row) | {"name": f"image {row}", "total": len(self.images), "runs": runs}
 

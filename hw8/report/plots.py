@@ -260,7 +260,7 @@ def scatter_map(
     )
     kinds = [""] * len(rows) if mapped is None else [f", {kind}" for kind in mapped.kind_N]
     texts = [f"image {row}{kind},\nscore {short(scores.score_N[row])}" for row, kind in zip(rows, kinds, strict=True)]
-    goals = [row if shown else None for row, shown in zip(rows.tolist(), shown_N, strict=True)]
+    goals = [row if has_card else None for row, has_card in zip(rows.tolist(), shown_N, strict=True)]
     return Drawn(description, point_N2, texts, goals)
 
 

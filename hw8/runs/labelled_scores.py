@@ -25,16 +25,16 @@ def read_labelled_scores(scores: Path, labels: Path) -> tuple[np.ndarray, Labels
     are damaged, do not belong together, or hold images of one label only.
     """
     if first_line(scores).startswith("file,"):
-        score_N, found = _by_name(scores, labels)
+        score_N, image_labels = _by_name(scores, labels)
     else:
         score_N = read_submission(scores)
-        found = read_labels(labels)
-        if len(found) != len(score_N):
-            raise InputError(f"{scores}: has {len(score_N):,} scores, but {labels} has {len(found):,} labels")
+        image_labels = read_labels(labels)
+        if len(image_labels) != len(score_N):
+            raise InputError(f"{scores}: has {len(score_N):,} scores, but {labels} has {len(image_labels):,} labels")
         _check_same_order(scores, score_N, labels)
-    if found.why_unusable:
-        raise InputError(f"{labels}: {found.why_unusable}")
-    return score_N, found
+    if image_labels.why_unusable:
+        raise InputError(f"{labels}: {image_labels.why_unusable}")
+    return score_N, image_labels
 
 
 def _by_name(scores: Path, labels: Path) -> tuple[np.ndarray, Labels]:

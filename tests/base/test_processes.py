@@ -185,27 +185,24 @@ def test_accelerate_launches_it(work):
 
 
 @pytest.mark.slow
-def test_bad_input_is_said_once(work):
-    command = launched(2, "scripts/train.py", "--data", "nowhere", "--out", "runs/none")
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("--data", "nowhere", "--out", "runs/none"), "error: --data nowhere: no such folder"),
+        # Only rank 0 looks at the folder: the others do not take its error for the loss of a process.
+        (("--config", "fcn.yaml", "--out", "runs/fcn-1"), "error: --out runs/fcn-1: already there and a finished run"),
+    ],
+)
+def test_bad_input_is_said_once(work, words, line):
     result = subprocess.run(
-        command, env=ENVIRONMENT, cwd=work, capture_output=True, text=True, timeout=300, check=False
-    )
+        launched(2, "scripts/train.py", *words),
+        env=ENVIRONMENT, cwd=work, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
     assert result.returncode != 0
-    assert result.stderr.count("error: --data nowhere: no such folder") == 1
+    assert result.stderr.count(line) == 1
+    assert "is gone" not in result.stderr
     assert result.stderr.count("Traceback") == 1, "torchrun's own"
     assert not (work / "runs" / "none").exists()
-
-
-@pytest.mark.slow
-def test_what_only_rank_0_sees_is_said_by_all(work):
-    """A folder that is not empty: the others do not take rank 0's error for the loss of a process."""
-    command = launched(2, "scripts/train.py", "--config", "fcn.yaml", "--out", "runs/fcn-1")
-    result = subprocess.run(
-        command, env=ENVIRONMENT, cwd=work, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert result.returncode != 0
-    assert result.stderr.count("error: --out runs/fcn-1: already there and a finished run") == 1
-    assert "is gone" not in result.stderr
 
 
 def _children(pid: int) -> list[str]:

@@ -22,7 +22,7 @@ from hw8.commands import COMMANDS
 from hw8.commands.spelling import for_shell, installed, interpreter, spelled
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("*.py"))
+SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("[a-z]*.py"))
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 
 

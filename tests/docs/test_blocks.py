@@ -33,7 +33,7 @@ COURSE = [page for page in PAGES if page.parent.name == "course"]  # later chapt
 TOGETHER = [*([page] for page in PAGES if page not in COURSE and of_language(page, "bash")), COURSE]
 # Reads the command lines that it is given, as the scripts would, and stops before anything is done.
 READER = """
-import json, runpy, sys
+import json, os, runpy, sys
 from hw8.commands import parsing, train_arguments
 
 class Understood(Exception):
@@ -49,6 +49,7 @@ train_arguments.parse_training = stopping(train_arguments.parse_training)
 parsing.parse = stopping(parsing.parse)  # of the other commands: training has imported the one before
 for line in json.load(sys.stdin):
     sys.argv = line
+    sys.path[0] = os.path.dirname(line[0])
     try:
         runpy.run_path(line[0], run_name="__main__")
     except Understood:

@@ -105,6 +105,7 @@ class Running:
             before()
             path = FETCH if script == "fetch" else SCRIPTS / f"{script}.py"
             sys.argv = [f"scripts/{script}.py", *words]
+            sys.path.insert(0, str(path.parent))
             runpy.run_path(str(path), run_name="__main__")
             code = 0
         except SystemExit as leaving:
