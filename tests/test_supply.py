@@ -12,11 +12,12 @@ from hw8.runs.train import train_run
 
 ROOT = Path(__file__).parents[1]
 BLOCKED = (
-    "import runpy, socket, sys\n"
+    "import os, runpy, socket, sys\n"
     "def refuse(*words, **more): raise RuntimeError(f'network: {words[1:]}')\n"
     "for name in ('connect', 'connect_ex', 'bind', 'sendto'): setattr(socket.socket, name, refuse)\n"
     "socket.getaddrinfo = socket.create_connection = socket.gethostbyname = refuse\n"
     "sys.argv = sys.argv[1:]\n"
+    "sys.path[0] = os.path.dirname(sys.argv[0])\n"
     "runpy.run_path(sys.argv[0], run_name='__main__')\n"
     "print('LOADED', *sys.modules)\n"
 )

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import functools
 import os
-import runpy
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from scipy.stats import spearmanr
 
 from hw8.base.errors import InputError
 from hw8.base.files import write_text
+from hw8.commands.export import main
 from hw8.config import DataConfig, ModelConfig, RunConfig, ScoreConfig, to_yaml
 from hw8.config.presets import changed, load_preset
 from hw8.data.arrays import Images, to_pixels
@@ -312,13 +312,13 @@ def quick(plain, monkeypatch) -> Path:
 
 
 @pytest.mark.parametrize("checked", [True, False])
-def test_the_script(quick, tmp_path, monkeypatch, capsys, checked):
+def test_the_command(quick, tmp_path, monkeypatch, capsys, checked):
     out = tmp_path / "new" / "file.onnx"
     words = ["--run", str(quick), "--format", "onnx", "--out", str(out), *([] if checked else ["--no-check"])]
     monkeypatch.setattr(sys, "argv", ["export.py", *words])
     if not checked:
         monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "export.py"), run_name="__main__")
+    main()
     printed = capsys.readouterr()
     assert printed.err == ""
     assert ("scores within" if checked else "Checked:  not, as asked") in printed.out
