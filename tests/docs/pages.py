@@ -21,6 +21,13 @@ FORMULA = re.compile(r"\$\$(.+?)\$\$|\$(.+?)\$", re.S)
 STOPS = {";", "&&", "||", "|", "&", ">", ">>", "<", ")"}  # what ends the words of a command in a shell
 INLINE = re.compile(r"`((?:python scripts/\w+\.py|hw8 \w+|\w+\.py(?= ))[^`]*)`")  # `predict.py --json` is one, too
 
+ALONE = ("benchmark", "explore", "predict", "presets", "train")  # commands that need no option
+# What the names in a command stand for.
+PLACES = {
+    "PRESET": "fcn", "mine": "fcn", "SEED": "0", "N": "16", "ROW": "3", "A": "0", "B": "6", "FACES": "demo",
+    "FILE.csv": "evidence.csv", "FOLDER": "labelled", "SOURCE": "digits", "RUN": "runs/first", "NAME": "first",
+}  # fmt: skip
+
 
 @dataclasses.dataclass(frozen=True)
 class Block:
@@ -49,6 +56,25 @@ def inline_commands(page: Path) -> list[str]:
     """The commands that stand in a sentence."""
     prose = FENCE.sub("", page.read_text(encoding="utf-8"))
     return [" ".join(match[1].split()) for match in INLINE.finditer(prose)]
+
+
+def inline_calls(page: Path) -> list[list[str]]:
+    """The calls of hw8's commands in sentences: the name and the words of each, PLACES for the names in it.
+
+    A command without a word is one that needs none: others are only named.
+    """
+    calls = []
+    for command in inline_commands(page):
+        words = [word.strip("[]") for word in shlex.split(command.removeprefix("python ")) if word != "..."]
+        if words[0] == "hw8":
+            words.pop(0)
+        program = words[0].removesuffix(".py").removeprefix("scripts/")
+        rest = words[1:]
+        for place, value in PLACES.items():
+            rest = [value if word == place else re.sub(rf"/{place}\b", f"/{value}", word) for word in rest]
+        if rest or program in ALONE:
+            calls.append([program, *rest])
+    return calls
 
 
 def commands(block: Block) -> list[list[str]]:

@@ -1,7 +1,6 @@
 """Every command and program of the pages works."""
 
 import json
-import shlex
 import subprocess
 import sys
 
@@ -13,12 +12,10 @@ from hw8.data.demo import write_demo
 from tests.docs.pages import (
     LANGUAGES,
     PAGES,
-    README,
     ROOT,
-    Block,
     blocks,
     commands,
-    inline_commands,
+    inline_calls,
     name,
     of_language,
     unfenced_commands,
@@ -27,8 +24,6 @@ from tests.docs.sandbox import TEST, TRAIN, Sandbox, home, homework, write_pictu
 
 FOR_ALL = 120.0  # seconds
 IN_PARTS = 1024  # test images, enough for four parts
-PLACES = {"PRESET": "fcn", "SEED": "0", "FACES": "demo", "NAME": "first", "FILE": "first", "N": "3", "mine": "fcn"}
-ALONE = ("benchmark", "explore", "predict", "presets", "train")  # need no option; others are only named without one
 COURSE = [page for page in PAGES if page.parent.name == "course"]  # later chapters use the runs of earlier ones
 TOGETHER = [*([page] for page in PAGES if page not in COURSE and of_language(page, "bash")), COURSE]
 # Reads the command lines that it is given, as the scripts would, and stops before anything is done.
@@ -84,21 +79,6 @@ def test_every_shell_block_runs(pages, tmp_path, home, forks):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_every_command_in_a_sentence_of_the_readme_runs(tmp_path, home, forks):  # noqa: F811
-    sandbox = Sandbox(tmp_path, home, forks)
-    start = "python scripts/train.py --preset fcn --data demo --out runs/"
-    sandbox.run(Block(README, 0, "bash", f"{start}first\n{start}a\n{start}b --seed 1"))
-    lines = inline_commands(README)
-    assert len(lines) > 10
-    for line in lines:
-        words = [PLACES.get(word, word) for word in line.replace("--minutes 20", "--minutes 0.1").split()]
-        text = shlex.join(words)
-        if "explore.py" in text:  # serves until Ctrl-C, which reaches a process of its own only
-            text = f"timeout -s INT 10 {text.replace('python', 'python -u')} --port 0 || [ $? = 124 ]"
-        sandbox.run(Block(README, 0, "bash", text))
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if of_language(page, "python")], ids=name)
 def test_every_python_block_runs(page, tmp_path):
     program = "\n".join(f"#line {block.line}\n{block.text}" for block in of_language(page, "python"))
@@ -120,17 +100,10 @@ def test_commands_in_sentences_and_blocks_are_understood(tmp_path):
     (run / "config.yaml").write_text(to_yaml(load_preset("boss_quick")))
     lines = []
     for page in PAGES:
-        for command in inline_commands(page):
-            words = [word.strip("[]") for word in shlex.split(command) if word != "..."]
-            if words[0].endswith(".py"):
-                words.insert(0, "python")
-            program = words[1].removesuffix(".py").removeprefix("scripts/")
-            rest = words[2:]
-            for place, value in PLACES.items():
-                rest = [value if word == place else word.replace(f"/{place}", f"/{value}") for word in rest]
-            rest = [word for word in rest if word != "--help"]
-            if rest or program in ALONE:
-                lines.append([str(ROOT / "scripts" / f"{program}.py"), *rest])
+        for program, *rest in inline_calls(page):
+            words = [word for word in rest if word != "--help"]
+            if words or not rest:
+                lines.append([str(ROOT / "scripts" / f"{program}.py"), *words])
         for block in of_language(page, "bash"):
             for program, *rest in commands(block):
                 if rest != ["--help"]:
