@@ -174,7 +174,7 @@ def step_shares(preset: str, steps: int) -> dict[str, float]:
         for owner, attribute, part in (
             (trainer, "step", "step"),
             (hw8.training.step, "training_batch", "reading"),
-            (hw8.training.step, "mirrored_rows", "reading"),
+            (hw8.training.step, "mirror_mask", "reading"),
             (hw8.models.recogniser, "transform", "augmenting"),
             (hw8.training.step, "clip_gradients", "optimiser"),
             (trainer.state.optimizer, "step", "optimiser"),

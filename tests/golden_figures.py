@@ -21,7 +21,7 @@ from hw8.config.presets import changed, load_preset
 from hw8.data import splits
 from hw8.data.arrays import Images
 from hw8.data.labels import Labels
-from hw8.data.loader import epoch_batches, mirrored_rows
+from hw8.data.loader import epoch_batches, mirror_mask
 from hw8.data.splits import reference_rows, split_rows
 from hw8.evaluation import held_out, metrics, paired
 from hw8.evaluation.held_out import evaluate_held_out
@@ -240,7 +240,7 @@ def of_cuts() -> dict[str, list[float]]:
     found["batches"] = [
         float(row) for batch in epoch_batches(np.arange(23) * 2, 5, 1, 2) for row in (len(batch), *batch)
     ]
-    found["mirrored"] = [float(row) for row in mirrored_rows(20, 1, 2)]
+    found["mirrored"] = [float(row) for row in mirror_mask(20, 1, 2)]
     config = load_preset("boss").train
     found["learning rate"] = [learning_rate(step, 200, config) for step in range(0, 200, 9)]
     found["paced"] = [float(with_enough_steps(config, rows).epochs) for rows in (40, 500, 20_000)]

@@ -47,10 +47,8 @@ def measure(arguments: Arguments) -> dict[str, Any]:
     sys.path.insert(0, str(ROOT))  # benchmarks/ stands beside scripts/, outside of the package
     from benchmarks import busy, speed
     from hw8.base.environment import describe_environment
-    from hw8.base.memory import keep_memory
     from hw8.base.progress import progress_bar
 
-    keep_memory()  # as training and scoring do
     repeats = arguments.repeats
     results: dict[str, Any] = {"environment": describe_environment(), "precision": speed.OURS}
     total = busy.CASES if arguments.busy else 2 * len(speed.CASES) * len(speed.SETTINGS) + len(PRESETS) + 3

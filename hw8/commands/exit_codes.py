@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from hw8.base.errors import InputError, Interrupted, error_reason
+from hw8.base.memory import keep_memory
 from hw8.base.processes import GONE, leave
 from hw8.commands.spelling import for_shell
 
@@ -41,11 +42,11 @@ def run(command: Callable[[], None]) -> None:
         _exit(str(reason) if isinstance(reason, Interrupted) else "interrupted", 130)
     except BrokenPipeError:
         # The reader of the output (head, less) has closed it: there is nowhere to print an error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_stdout()
     except OSError as error:
         if error.filename is None and error.errno not in FAILED_OUTPUT:
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_stdout()
         _exit(f"error: {error.filename or 'standard output, or a file that is written'}: {error_reason(error)}", 2)
     except (MemoryError, RuntimeError) as error:
         if not (isinstance(error, MemoryError) or NO_MEMORY.search(str(error))):
@@ -57,7 +58,8 @@ def run(command: Callable[[], None]) -> None:
 
 
 def _prepare_process() -> None:
-    """Set up what is logged and printed, and which signals stop the command."""
+    """Set up what is logged and printed, which signals stop the command, and how it uses memory."""
+    keep_memory()
     level = logging.INFO if _is_rank_0() else logging.ERROR
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Spelled("%(message)s"))
@@ -84,6 +86,11 @@ class _Spelled(logging.Formatter):
 def _is_rank_0() -> bool:
     """Whether this process is rank 0 of its job, or alone."""
     return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
+
+
+def _discard_stdout() -> None:
+    """Send what is still to be written to nowhere, so that Python does not fail at it when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _exit(line: str, code: int, below: Sequence[str] = ()) -> None:

@@ -31,7 +31,8 @@ class Arguments:
 def main() -> None:
     """Parse, explain, and print where the picture is."""
     arguments = parse(Arguments, __doc__ or "")
-    from hw8.report.explanation import draw_explanation, explain
+    from hw8.report.explanation import explain
+    from hw8.report.explanation_figure import draw_explanation
     from hw8.training.run_folder import newest_run
 
     if arguments.out and arguments.out.suffix != ".png":

@@ -71,7 +71,8 @@ def _parse_with_model(text: str, default: TrainArguments, model: str, argv: Sequ
     """Read the command line with the options of this model; those that differ from the default enter the settings."""
     from hw8.models import options_class
 
-    kind, options = options_class(model), default.run.model.options
+    kind = options_class(model)
+    options = default.run.model.options if model == default.run.model.name else {}
     before = _with_unique_names(kind, option_names(TrainArguments, {"default": default}))(**options)
     both: Any = dataclasses.make_dataclass("Both", [(model, type(before), before)], bases=(TrainArguments,))
     arguments: TrainArguments = parse(both, text, both(default.run, default.preset), argv)

@@ -37,7 +37,7 @@ Word = Annotated[str, AfterValidator(_printable)]
 
 
 @dataclass_transform(frozen_default=True)
-def settings(section: str) -> Callable[[type[Kind]], type[Kind]]:
+def settings_dataclass(section: str) -> Callable[[type[Kind]], type[Kind]]:
     """Turn a class into a frozen dataclass that refuses values outside its fields' types, and shows limits in --help.
 
     Its constructor raises InputError with the section, the field and the rule, for instance

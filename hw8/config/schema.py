@@ -10,7 +10,17 @@ from pydantic import Field
 
 from hw8.base.errors import InputError, error_reason, shown
 from hw8.base.files import read_text
-from hw8.config.limits import MAX_COUNT, Count, CountOrZero, NotNegative, Positive, Seed, Share, Word, settings
+from hw8.config.limits import (
+    MAX_COUNT,
+    Count,
+    CountOrZero,
+    NotNegative,
+    Positive,
+    Seed,
+    Share,
+    Word,
+    settings_dataclass,
+)
 
 RUNS = Path("runs")  # where runs are made and looked for unless another folder is named
 SUBMISSIONS = Path("submissions")  # where files are written that people upload or look at
@@ -20,7 +30,7 @@ Distance = Literal["mahalanobis", "neighbours", "euclidean"]
 HeldOutShare = Annotated[float, Field(gt=0, le=0.4)]
 
 
-@settings("data")
+@settings_dataclass("data")
 class DataConfig:
     """Which images, what part of each, and how the training set is split."""
 
@@ -47,7 +57,7 @@ class DataConfig:
             raise ValueError(f"held_out_maximum = {self.held_out_maximum}: must be at least held_out_minimum")
 
 
-@settings("model")
+@settings_dataclass("model")
 class ModelConfig:
     """Which autoencoder, and its own options."""
 
@@ -57,7 +67,7 @@ class ModelConfig:
     """The model's own options by name, for instance latent or widths; those left out have their defaults."""
 
 
-@settings("train")
+@settings_dataclass("train")
 class TrainConfig:
     """Objective and optimisation."""
 
@@ -102,11 +112,12 @@ class TrainConfig:
     ones, four times per minute)."""
 
 
-# The score of all parts together, the score of several scores together, and the ending of a number's distance.
+# Names of scores: of all `parts` together, of several scores together, and the end of the name of the two-sided
+# distance of evidence that is one number.
 JOINT, FUSED, TWO_SIDED = "joint", "fused", "_two_sided"
 
 
-@settings("scoring")
+@settings_dataclass("scoring")
 class ScoreConfig:
     """How an image becomes a score."""
 
@@ -160,7 +171,7 @@ class ScoreConfig:
         return self.parts if score == JOINT else (score.removesuffix(TWO_SIDED),)
 
 
-@settings("")
+@settings_dataclass("")
 class RunConfig:
     """One training run; `config.yaml` in its folder holds exactly this."""
 

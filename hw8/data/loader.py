@@ -26,7 +26,7 @@ def batch_count(rows: int, batch_size: int) -> int:
     return max(1, min(-(-rows // batch_size), rows // 2))
 
 
-def mirrored_rows(count: int, seed: int, step: int) -> np.ndarray:
+def mirror_mask(count: int, seed: int, step: int) -> np.ndarray:
     """Return which of a batch's images are mirrored at this step: bool (count,), each true with probability 1/2."""
     return np.random.default_rng([seed, step, 1]).random(count) < 0.5
 

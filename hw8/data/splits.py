@@ -7,7 +7,7 @@ import numpy as np
 from hw8.base.errors import InputError
 from hw8.config import DataConfig
 
-MIN_IMAGES = 20  # images of a training set: a fifth of fewer would leave under four to calibrate on
+MIN_IMAGES = 20  # images of a training set: of fewer, the fifth that calibrates would be under four
 FIT_IMAGES = 8192  # images that evidence is fitted to; chosen by hand to bound the time and memory of those fits
 MIN_HELD_OUT = 4  # images: with them no p-value is under 1/5, and with fewer none is of any use
 

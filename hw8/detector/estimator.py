@@ -21,6 +21,7 @@ from hw8.data.rows import Layout, checked_shape
 from hw8.data.splits import MIN_HELD_OUT, Splits
 from hw8.detector import run
 from hw8.detector.explanation import Explanation
+from hw8.detector.inputs import check_finite, listed, names_pictures, stacked
 from hw8.prepare.layout import check_all_normal
 from hw8.scoring.tails import ALPHA
 
@@ -179,11 +180,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         """
         import pandas as pd
 
-        X = _listed(X)
+        X = listed(X)
         score_N = -self.score_samples(X)
         index = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(score_N))
         if ids is None:
-            ids = named_pictures(X)[1] if _names_pictures(X) else index
+            ids = named_pictures(X)[1] if names_pictures(X) else index
         names = list(ids)
         if len(names) != len(score_N):
             raise ValueError(f"ids: {len(names)} for {len(score_N)} images")
@@ -230,14 +231,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
     def _rows(self, X: Any, reset: bool) -> tuple[np.ndarray, tuple[int, ...] | None]:
         """X as checked rows of numbers (N, D), and the shape of its images if X has one."""
-        shape, X = None, _listed(X)
-        if _names_pictures(X):
+        shape, X = None, listed(X)
+        if names_pictures(X):
             if reset and isinstance(X, str | os.PathLike) and Path(X).is_dir():
                 check_all_normal(find_pictures(Path(X)))
             side, channels = (64, 3) if reset else (self.layout_.side, self.layout_.channels)
             X = read_images(X, side, channels, self.crop)  # type: ignore[arg-type]  # which checks the name
         if isinstance(X, list | tuple):
-            X = _stacked(X)
+            X = stacked(X)
         if getattr(X, "ndim", 2) > 2:
             array = np.asarray(X)
             shape = array.shape[1:]
@@ -246,7 +247,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
             else:
                 self._check_like_fitted(array.shape)
             X = array.reshape(len(array), math.prod(shape))
-        _check_finite(X)
+        check_finite(X)
         least = MIN_HELD_OUT if reset else 1
         return validate_data(self, X, reset=reset, dtype="numeric", ensure_min_samples=least), shape
 
@@ -322,38 +323,3 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         trained, count = self._trained, len(array_NHWC)
         rows = np.pad(np.arange(count), (0, -count % trained.scorer.batch_size))
         return Images(array_NHWC, trained.config.data.crop, "X"), rows
-
-
-def _listed(X: Any) -> Any:
-    """X, as a list if it is an array or a Series of names."""
-    names = getattr(X, "ndim", 0) == 1 and len(X) and all(isinstance(name, str | os.PathLike) for name in X)
-    return list(X) if names else X
-
-
-def _names_pictures(X: Any) -> bool:
-    """Whether X is a folder of pictures, or a list of files."""
-    files = X if isinstance(X, list | tuple) and len(X) else [X]
-    return all(isinstance(file, str | os.PathLike) for file in files)
-
-
-def _stacked(X: list[Any] | tuple[Any, ...]) -> np.ndarray:
-    """A list of images as one array. Raises ValueError if their shapes differ."""
-    try:
-        return np.asarray(X)
-    except ValueError:
-        shapes = sorted({item.shape for item in X if isinstance(item, np.ndarray)})[:3]
-        examples = f", of the shapes {', '.join(map(str, shapes))}" if shapes else ""
-        raise ValueError(f"X: its {len(X)} images differ in size{examples}; resize them to one side first") from None
-
-
-def _check_finite(X: Any) -> None:
-    """Raise ValueError, with the number of images, for numbers that are not finite."""
-    array = np.asarray(X)
-    if array.dtype.kind != "f" or array.ndim < 1:
-        return
-    bad_N = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
-    if bad_N.any():
-        raise ValueError(
-            f"X: {bad_N.sum():,} of {len(array):,} images hold {'NaN' if np.isnan(array).any() else 'infinity'}, the "
-            f"first is {int(bad_N.argmax())}; leave them out or fill them: np.nan_to_num(X)"
-        )

@@ -116,10 +116,10 @@ def export_onnx(run: Path, out: Path | None = None, check: bool = True) -> Expor
             raise InputError(f"{package} is not installed, which the export needs: {remedy}") from None
     trained = TrainedRun.load(run, "cpu")
     _check_exportable(trained)
-    content = _converted(trained)
+    content, images = _converted(trained), _images(trained) if check else ()
     with atomic_write(out) as temporary:
         temporary.write_bytes(content)
-        agreement = compare(temporary, trained, *_images(trained)) if check else None
+        agreement = compare(temporary, trained, *images) if check else None
         if agreement and (problem := agreement.problem()):
             raise InputError(f"{out}: not written: {problem}; try another onnxruntime, or `no-check` to have it")
     data, side, channels = trained.config.data, trained.side, trained.channels

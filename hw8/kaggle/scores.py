@@ -106,7 +106,7 @@ def find_entry(entries: Sequence[Entry], item: Entry) -> int | None:
     """
     candidates = {}
     for place, entry in enumerate(entries):
-        if entry.ref == item.ref:
+        if item.ref and entry.ref == item.ref:
             return place
         same_text = (Path(entry.file).name, entry.message) == (item.file, item.message)
         distance = abs(entry.when - item.when)

@@ -8,7 +8,7 @@ import torch
 
 from hw8.base.errors import InputError, shown
 from hw8.base.registry import register
-from hw8.config.limits import settings
+from hw8.config.limits import settings_dataclass
 from hw8.models.output import Model
 
 # 2 GB in float32, and four times that while it trains; the largest preset, fcn, has thirteen million on 64x64 pixels.
@@ -21,7 +21,7 @@ Options = TypeVar("Options")
 @dataclass_transform(frozen_default=True)
 def model_options(cls: type[Options]) -> type[Options]:
     """Turn a class into a model's options: a frozen dataclass whose types state the limits of each field."""
-    return settings("model.options")(cls)
+    return settings_dataclass("model.options")(cls)
 
 
 @model_options

@@ -13,7 +13,7 @@ SETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure:
+class PublishedFigure:
     """A paper's mean ROC-AUC over the ten classes, in [0, 1]; where it was read; how its protocol may differ."""
 
     method: str
@@ -42,28 +42,30 @@ FEATURES = "a one-class machine on an autoencoder's features"
 AS_SVDD = "the authors' own later figure for what is Deep SVDD without labels"
 PROTOCOLS = "the paper has two protocols, 80/20 and the set's own parts; the quotation does not say which"
 
-PUBLISHED: dict[str, tuple[Figure, ...]] = {
+PUBLISHED: dict[str, tuple[PublishedFigure, ...]] = {
     "mnist": (
-        Figure(*NO_LABELS, 0.928, AGAD_2, AS_SVDD),
-        Figure(*SVDD, 0.948, SVDD_README),
-        Figure(*HYBRID, 0.963, AGAD_2, FEATURES),
-        Figure(*OCGAN, 0.975, AGAD_1, PROTOCOLS),
-        Figure(*GEOM, 0.980, AGAD_1),
+        PublishedFigure(*NO_LABELS, 0.928, AGAD_2, AS_SVDD),
+        PublishedFigure(*SVDD, 0.948, SVDD_README),
+        PublishedFigure(*HYBRID, 0.963, AGAD_2, FEATURES),
+        PublishedFigure(*OCGAN, 0.975, AGAD_1, PROTOCOLS),
+        PublishedFigure(*GEOM, 0.980, AGAD_1),
     ),
     "fashion-mnist": (
-        Figure(*NO_LABELS, 0.892, AGAD_2, AS_SVDD),
-        Figure(*HYBRID, 0.912, AGAD_2, FEATURES),
-        Figure(*GEOM, 0.935, AGAD_1, "images padded with zeros to 32x32, as here"),
+        PublishedFigure(*NO_LABELS, 0.892, AGAD_2, AS_SVDD),
+        PublishedFigure(*HYBRID, 0.912, AGAD_2, FEATURES),
+        PublishedFigure(*GEOM, 0.935, AGAD_1, "images padded with zeros to 32x32, as here"),
     ),
     "cifar10": (
-        Figure("OC-SVM", "as quoted beside CSI's figures; its first source was not found", 2020, 0.588, OOD_README),
-        Figure(*NO_LABELS, 0.609, AGAD_2, AS_SVDD),
-        Figure(*HYBRID, 0.638, AGAD_2, FEATURES),
-        Figure(*SVDD, 0.648, f"{SVDD_README}; the same in {OOD_README}"),
-        Figure(*OCGAN, 0.656, f"{AGAD_1}; the same in {OOD_README}", PROTOCOLS),
-        Figure(*GEOM, 0.860, f"{AGAD_1}; the same in {OOD_README}"),
-        Figure(*ROT_TRANS, 0.901, OOD_README, "0.900 when the authors of CSI ran it (their README)"),
-        Figure(*CSI, 0.943, OWN_README, "its shifts include quarter turns"),
+        PublishedFigure(
+            "OC-SVM", "as quoted beside CSI's figures; its first source was not found", 2020, 0.588, OOD_README
+        ),
+        PublishedFigure(*NO_LABELS, 0.609, AGAD_2, AS_SVDD),
+        PublishedFigure(*HYBRID, 0.638, AGAD_2, FEATURES),
+        PublishedFigure(*SVDD, 0.648, f"{SVDD_README}; the same in {OOD_README}"),
+        PublishedFigure(*OCGAN, 0.656, f"{AGAD_1}; the same in {OOD_README}", PROTOCOLS),
+        PublishedFigure(*GEOM, 0.860, f"{AGAD_1}; the same in {OOD_README}"),
+        PublishedFigure(*ROT_TRANS, 0.901, OOD_README, "0.900 when the authors of CSI ran it (their README)"),
+        PublishedFigure(*CSI, 0.943, OWN_README, "its shifts include quarter turns"),
     ),
 }
 NOT_FOUND = {
@@ -89,7 +91,7 @@ def comparison(literature_name: str | None, ours: str, mean_auc: float, complete
         return "Published figures: none for this set; `compare_with` shows those of mnist, fashion-mnist or cifar10"
     items = list(PUBLISHED[literature_name])
     if complete:
-        items.append(Figure(f"hw8 {ours}", "this run", 0, mean_auc, ""))
+        items.append(PublishedFigure(f"hw8 {ours}", "this run", 0, mean_auc, ""))
     rows: list[list[str]] = []
     for item in sorted(items, key=lambda item: item.mean_auc):
         rows.append([f"{item.mean_auc:.3f}", item.method, f"{item.year or ''}", item.paper])

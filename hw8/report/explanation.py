@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path, PurePath
-from typing import Any
 
 import numpy as np
 
@@ -13,9 +12,7 @@ from hw8.config import JOINT
 from hw8.data.arrays import Images, scaled
 from hw8.data.sources import TRAINING_FILES
 from hw8.data.splits import evenly_spaced
-from hw8.report.figures import save_figure
-from hw8.report.heatmaps import error_scale, overlay, place_in_words, three_channels
-from hw8.report.plots import new_figure
+from hw8.report.heatmaps import error_scale
 from hw8.report.words import (
     DIRECTION,
     SHOWN,
@@ -31,7 +28,6 @@ from hw8.report.words import (
 )
 from hw8.runs.trained_run import TrainedRun
 from hw8.scoring.calibration import Table
-from hw8.scoring.tails import ALPHA
 
 # Test images that set the colour scale of error maps: a million pixels, of which the largest 0.5% can be told well.
 SCALE_IMAGES = 256
@@ -118,16 +114,16 @@ class Explainer:
         return cls(trained, error_scale(np.square(recon_BHWC - scaled(batch_BHWC)).sum(axis=3)))
 
     def explain(
-        self, batch_BHWC: np.ndarray, names: Sequence[str], fitted_B: np.ndarray | None = None
+        self, batch_BHWC: np.ndarray, names: Sequence[str], in_reference_B: np.ndarray | None = None
     ) -> list[ImageExplanation]:
         """Explain the scores of uint8 images (B, side, side, C), cropped as the run takes them.
 
-        Of a transductive run it explains the score before the transduction. `fitted_B`, bool, says which images the
-        distances were fitted to, see `Calibration.scores`.
+        Of a transductive run it explains the score before the transduction. `in_reference_B`, bool, says which images
+        the distances were fitted to, see `Calibration.scores`.
         """
         trained, calibration = self.trained, self.trained.calibration
         recon_BHWC, table = trained.scorer.reconstruct(batch_BHWC)
-        scores = calibration.scores(table, fitted_B)
+        scores = calibration.scores(table, in_reference_B)
         score_B = scores[trained.score_name]
         p_value_B = calibration.p_value(trained.score_name, score_B)
         parts, shares = trained.evidence_p_values(scores), trained.shares(table)
@@ -206,21 +202,21 @@ def explain(run: Path, where: str | None, image: str, of_training: bool = False)
     Raises InputError if there is no such run, data or image.
     """
     trained = TrainedRun.load(run)
-    fitted_1 = None
+    in_reference_1 = None
     if of_training:
         if where is not None:
             raise InputError(f"`data` {where}: the run knows its own training images; omit it")
         images, splits = trained.open_training()
         files = trained.open_source(None).file_names(TRAINING_FILES, len(images))
         row = _row(image, files, images)
-        fitted_1 = trained.in_reference(np.array([row]), splits)
+        in_reference_1 = trained.in_reference(np.array([row]), splits)
     else:
         source = trained.open_source(where)
         images, files = trained.open_test(source), trained.file_names(source)
         row = _row(image, files, images)
     name = f"{'training ' if of_training else ''}image {row}" + ("" if files is None else f" ({files[row]})")
     batch_1HWC = images.read(np.array([row]))
-    explanation = Explainer.for_images(trained, images).explain(batch_1HWC, [name], fitted_1)[0]
+    explanation = Explainer.for_images(trained, images).explain(batch_1HWC, [name], in_reference_1)[0]
     return dataclasses.replace(explanation, map_HW=trained.score_maps(batch_1HWC)[0])
 
 
@@ -239,61 +235,3 @@ def _row(image: str, files: list[str] | None, images: Images) -> int:
         or_file = "" if files is None else f", or the name of a picture, for instance {printable(files[0])}"
         raise InputError(f"`id` {image}: give an ID from 0 to {len(images) - 1}{or_file} ({images.name})")
     return row
-
-
-def draw_explanation(path: Path, explanation: ImageExplanation) -> None:
-    """Draw the image, its reconstruction, its error map, its score's map, and what makes it unusual.
-
-    That is the p-value of each piece of evidence, with its share of the joint distance, and the measurements that stand
-    out, whose bars point to either side of the normals' median.
-    """
-    figure = new_figure(14, 2.6)
-    *tiles, bars, sides = figure.subplots(1, 6, width_ratios=(1, 1, 1, 1, 1.4, 1.4))
-    for tile in tiles:
-        tile.set(xticks=[], yticks=[])
-    tiles[0].imshow(three_channels(explanation.image_HWC))
-    tiles[0].set_title(explanation.name.partition(" (")[0], fontsize=8)  # a file's name may be longer than the tile
-    if explanation.recon_HWC is not None and explanation.error_HW is not None:
-        tiles[1].imshow(three_channels((explanation.recon_HWC + 1) / 2).clip(0, 1))
-        tiles[1].set_title("reconstruction", fontsize=8)
-        tiles[2].imshow(explanation.error_HW, cmap="magma", vmin=0, vmax=explanation.scale)
-        tiles[2].set_title("error", fontsize=8)
-    if explanation.map_HW is not None:
-        tiles[3].imshow(overlay(explanation.image_HWC, explanation.map_HW))
-        title = f"where the score comes from:\n{place_in_words(explanation.map_HW, explanation.score)}"
-        tiles[3].set_title(title, fontsize=8)
-    _draw_parts(bars, explanation)
-    _draw_deviations(sides, explanation)
-    for axes in (bars, sides):
-        axes.tick_params(labelsize=8)
-    save_figure(figure, path)
-
-
-def _draw_parts(axes: Any, explanation: ImageExplanation) -> None:
-    """The p-value of each piece of evidence and, of a joint distance, its share."""
-    names = sorted(explanation.parts, key=lambda name: explanation.parts[name], reverse=True)
-    drawn = axes.barh(names, [-np.log10(explanation.parts[name]) for name in names], color="tab:red")
-    title = f"how unusual: -log10 p (dotted: {ALPHA}); all: p = {explanation.p_value:.4f}"
-    if explanation.shares:
-        axes.bar_label(drawn, [percent(explanation.shares[name]) for name in names], padding=2, fontsize=7)
-        axes.margins(x=0.2)  # for these labels
-        title += "\nin %: share of the squared distance"
-    axes.axvline(-np.log10(ALPHA), color="grey", linewidth=0.8, linestyle=":")
-    axes.set_title(title, fontsize=8)
-
-
-def _draw_deviations(axes: Any, explanation: ImageExplanation) -> None:
-    """The measurements that stand out, if there are any."""
-    if not explanation.deviations:
-        axes.set_axis_off()
-        return
-    largest = [*reversed(explanation.deviations.items())]
-    colours = ["tab:red" if value > 0 else "tab:blue" for _, value in largest]
-    drawn = axes.barh([name for name, _ in largest], [value for _, value in largest], color=colours)
-    axes.axvline(0, color="grey", linewidth=0.8)
-    title = "largest deviations, in the normals' spread"
-    if explanation.added:
-        axes.bar_label(drawn, [percent(explanation.added[name]) for name, _ in largest], padding=2, fontsize=7)
-        axes.margins(x=0.2)
-        title = "named measurements that add most, in the\nnormals' spread (in %: share of the square)"
-    axes.set_title(title, fontsize=8)

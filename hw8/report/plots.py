@@ -16,6 +16,7 @@ from hw8.base.text import counted, short
 from hw8.data.labels import Labels
 from hw8.report.svg import INK, Drawn, to_svg
 from hw8.runs.scores import Scores
+from hw8.scoring.tails import ALPHA
 
 EDGES = 60  # of the bins of histograms, chosen by hand
 NORMAL_COLOUR = "#8394a5"
@@ -128,7 +129,7 @@ def draw_histogram(
         count_KB.append(np.histogram(clipped, edges)[0])
     if threshold is not None:
         axes.axvline(threshold, color=INK, linestyle=":", linewidth=1)
-        axes.text(threshold, 1.01 * axes.get_ylim()[1], "p = 0.05", ha="center")
+        axes.text(threshold, 1.01 * axes.get_ylim()[1], f"p = {ALPHA}", ha="center")
     xlabel = f"anomaly score ({name})" if name else "anomaly score"
     _legend_above(axes, len(groups))
     description = f"Histogram of the anomaly score {name}, by kind: {', '.join(groups)}."

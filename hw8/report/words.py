@@ -11,7 +11,6 @@ from hw8.scoring.tails import ALPHA
 from hw8.scoring.texture import BANDS, DIFFERENT, FLAT
 
 MAX_PHRASES = 3  # phrases: a sentence to be read at a glance
-MIN_SQUARE = 1e-12  # of a distance: an image at the normals' median has no shares
 MIN_SHARE = 0.05  # of the squared distance, chosen by hand: smaller contributions hardly move the score
 # Spreads from the normals' median, chosen by hand: nearer to it the direction says nothing, only the combination does.
 MIN_DEVIATION = 1.0
@@ -126,8 +125,7 @@ def joint_deviations(
 ) -> list[Deviation]:
     """Of the joint distance the shares of its square; of evidence whose columns `components` name, one by one."""
     fit, value_ND = calibration.fits[JOINT], columns(table, calibration.parts)
-    share_ND, standard_ND = fit.contributions(value_ND), fit.standardise(value_ND)
-    share_ND /= share_ND.sum(axis=1, keepdims=True)
+    share_ND, standard_ND = fit.shares(value_ND), fit.standardise(value_ND)
     deviations: list[Deviation] = []
     start = 0
     for part in calibration.parts:
@@ -148,9 +146,7 @@ def _alone(calibration: Calibration, name: str, value: np.ndarray, p_value_N: np
         deviation_N = np.copysign(np.inf, value - np.median(calibration.values_C[name]))
         return [Deviation(name, _unusual(name), counts_N, deviation_N)]
     fit, value_ND = calibration.fits[name], value.astype(np.float64)
-    share_ND = fit.contributions(value_ND)
-    share_ND *= (counts_N / np.maximum(share_ND.sum(axis=1), MIN_SQUARE))[:, None]
-    return _of_vector(name, share_ND, fit.standardise(value_ND))
+    return _of_vector(name, fit.shares(value_ND) * counts_N[:, None], fit.standardise(value_ND))
 
 
 def _of_vector(name: str, share_ND: np.ndarray, standard_ND: np.ndarray) -> list[Deviation]:

@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 MIN_TO_COMPARE = 20  # normals, chosen by hand: of fewer, runs with a rank correlation of .9 may reach .99 by chance
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Prediction:
     """A written submission, and what it is worth where labels are known.
 
@@ -119,13 +119,14 @@ def predict_with(
     trained_runs: Sequence[TrainedRun], where: str | None, out: Path, evidence: Path | None = None,
     fdr: float | None = None,
 ) -> Prediction:  # fmt: skip
-    """`predict` with runs that are loaded, or were trained just now."""
+    """`predict` with runs that are loaded, or were trained just now. Raises InputError as it does."""
     paths = [Path(trained.name) for trained in trained_runs]
     source = trained_runs[0].open_source(where)
     test_sets = [trained.open_test(source) for trained in trained_runs]
     trained_runs[0].check_held_out_with(trained_runs[1:], source)
     labels, names = source.labels(len(test_sets[0])), trained_runs[0].file_names(source)
-    if fdr is not None and not _have_common_p_values(trained_runs):
+    have_p_values = _have_common_p_values(trained_runs)
+    if fdr is not None and not have_p_values:
         raise InputError(f"`fdr` {fdr:g}: these runs have no p-values together; give one `run`")
     warnings = warn_of_differences(trained_runs, test_sets, source)
     started = time.perf_counter()
@@ -136,7 +137,7 @@ def predict_with(
     if len(by_run) > 1:
         correlation = rank_correlation([item.score_N for item in by_run])
         groups = agreeing_groups(_agreement_on_normals(trained_runs))
-        scores = _fused(trained_runs, by_run, groups)
+        scores = _fused(trained_runs, by_run, groups, have_p_values)
     replace_submission(out, scores.score_N, {FILES_SUFFIX: names is not None, FLAGGED_SUFFIX: fdr is not None})
     files = None if names is None else write_files(out.with_suffix(FILES_SUFFIX), names, scores)
     discovery = None
@@ -145,7 +146,8 @@ def predict_with(
     if evidence is not None:
         write_evidence(evidence, trained_runs[0], by_run[0])
     return Prediction(
-        out, paths, source.name, scores.score_N, scores.p_value_N, labels, source.labels_file,
+        out=out, runs=paths, source=source.name, score_N=scores.score_N, p_value_N=scores.p_value_N, labels=labels,
+        labels_file=source.labels_file,
         share=next((item.share for item in by_run if item.share is not None), None),
         evaluation=None if labels is None else evaluate(scores.score_N, labels), scoring_seconds=seconds,
         correlation=correlation, groups=groups, warnings=warnings,
@@ -222,16 +224,17 @@ def _agreement_on_normals(trained_runs: Sequence[TrainedRun]) -> np.ndarray:
     return agreement
 
 
-def _fused(trained_runs: Sequence[TrainedRun], by_run: Sequence[RunScores], groups: list[list[int]]) -> Scores:
-    """One score from all runs; p-values too, if the same normals calibrated every run and none is transductive."""
-    neg_log_ps, normals = [], []
-    for trained, scores in zip(trained_runs, by_run, strict=True):
-        # A transductive score is -log p already, and no calibration normal has one.
-        neg_log_p_N = trained.calibration.neg_log_p(trained.score_name, scores.score_N)
-        neg_log_ps.append(neg_log_p_N if scores.share is None else scores.score_N)
-        normals.append(trained.normal_C)
-    score_N = fuse(neg_log_ps, groups)
-    p_value_N = fused_p_values(score_N, normals, groups) if _have_common_p_values(trained_runs) else None
+def _fused(
+    trained_runs: Sequence[TrainedRun], by_run: Sequence[RunScores], groups: list[list[int]], have_p_values: bool
+) -> Scores:
+    """One score from all runs; p-values too, if they have them together."""
+    # A transductive score is -log p already, and no calibration normal has one.
+    neg_log_ps = [
+        trained.calibration.neg_log_p(trained.score_name, scores.score_N) if scores.share is None else scores.score_N
+        for trained, scores in zip(trained_runs, by_run, strict=True)
+    ]
+    score_N, normals = fuse(neg_log_ps, groups), [trained.normal_C for trained in trained_runs]
+    p_value_N = fused_p_values(score_N, normals, groups) if have_p_values else None
     return Scores("the runs", score_N, p_value_N)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from hw8.base.errors import InputError
 from hw8.base.files import atomic_write, write_table
 from hw8.base.tables import ids_in_order, numbers, read_table
-from hw8.scoring.tails import check_scores
+from hw8.scoring.tails import check_finite, check_scores
 
 
 def write_submission(path: Path, score_N: np.ndarray) -> None:
@@ -51,9 +51,7 @@ def write_part(path: Path, first: int, score_N: np.ndarray, whole: str) -> None:
     `whole` names what it is a part of: the number of images, a dash, and a digest of weights and images. Raises
     InputError for scores that are not finite.
     """
-    bad = ~np.isfinite(score_N)
-    if bad.any():
-        raise InputError(f"{path}: {bad.sum():,} scores are not finite; the model is broken: train again")
+    check_finite(score_N, str(path))
     rows = ((row, score, whole) for row, score in enumerate(score_N.tolist(), first))
     write_table(path, ("ID", "score", "whole"), rows)
 

@@ -17,7 +17,6 @@ from hw8.base.device import channels_last, choose_device, choose_precision
 from hw8.base.errors import InputError, TrainingFailed, command
 from hw8.base.interrupts import stopping_as_interrupted
 from hw8.base.lock import locked
-from hw8.base.memory import keep_memory
 from hw8.base.processes import processes
 from hw8.base.text import counted
 from hw8.base.threads import Threads, computing_threads
@@ -182,7 +181,6 @@ def build(config: RunConfig, images: Images, splits: Splits, verbose: bool = Tru
     config = dataclasses.replace(config, train=with_enough_steps(config.train, len(splits.train)))
     _check_varied(images)
     device = choose_device(config.device)
-    keep_memory()
     precision = choose_precision(config.precision, device)
     # Some operations have no deterministic form on a GPU.
     torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "warn")

@@ -9,7 +9,6 @@ import numpy as np
 
 from hw8.base.device import choose_device, choose_precision
 from hw8.base.errors import InputError, error_reason
-from hw8.base.memory import keep_memory
 from hw8.config import FUSED, JOINT, TWO_SIDED, Device, RunConfig
 from hw8.data.arrays import Images, Readable, to_levels
 from hw8.data.loader import in_batches
@@ -20,7 +19,7 @@ from hw8.scoring.calibration import Calibration, Table
 from hw8.scoring.inference import Scorer
 from hw8.scoring.occlusion import score_map
 from hw8.scoring.transductive import check_can_transduce
-from hw8.training.run_folder import RunFolder, SavedModel
+from hw8.training.run_folder import RunFolder, SavedModel, run_name
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ class TrainedRun:
     @property
     def name(self) -> str:
         """The run's name in messages."""
-        return "the run" if self.folder is None else str(self.folder.path)
+        return run_name(self.folder)
 
     @property
     def score_name(self) -> str:
@@ -74,10 +73,8 @@ class TrainedRun:
 
     @classmethod
     def _of(cls, folder: RunFolder | None, config: RunConfig, saved: SavedModel) -> "TrainedRun":
-        keep_memory()
         scoring, device = config.scoring, choose_device(config.device)
-        name = "the run" if folder is None else str(folder.path)
-        calibration = Calibration.from_tensors(saved.calibration, scoring, name)
+        calibration = Calibration.from_tensors(saved.calibration, scoring, run_name(folder))
         precision = choose_precision(config.precision, device)
         scorer = Scorer(saved.model, device, precision, scoring.score_batch_size, scoring.evidence_names)
         appearance = Appearance.from_tensors(saved.appearance)

@@ -17,8 +17,8 @@ def adapt_to_alignment(config: RunConfig, images: Images, splits: Splits) -> Run
     """The settings, or those of the preset `config.unaligned` if the training images are not aligned.
 
     What a user changed stays changed: a field is replaced only if it still has the preset's value, and none is if the
-    model, or what the score is made of, is not the preset's. The settings returned are decided: their `unaligned` is
-    empty. Raises InputError if `unaligned` names no preset.
+    model, or what the score is made of, is not the preset's. `unaligned` is empty in the settings returned, so that the
+    choice is not made again. Raises InputError if `unaligned` names no preset.
     """
     decided = dataclasses.replace(config, unaligned="")
     if config.unaligned not in ("", *PRESETS):

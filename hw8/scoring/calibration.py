@@ -26,6 +26,7 @@ NEIGHBOURS = 5  # chosen by hand: one is as noisy as that image, and fifty see n
 # with their cube, and a few hundred calibration images know nothing of a longer vector's covariance.
 MAX_COLUMNS = 512
 MIN_VARIANCE = 1e-6  # of the largest variance, at least of 1: smaller ones are rounding errors of what never varies
+MIN_SQUARE = 1e-12  # of a distance, so that nothing is divided by zero
 MIN_SCALE = 1e-9  # a smaller interquartile range is that of counts that are mostly equal
 Table = Mapping[str, np.ndarray]
 
@@ -88,6 +89,11 @@ class FittedDistance:
         standard_ND = self.standardise(value_ND)
         return standard_ND * (standard_ND @ self.precision_DD)
 
+    def shares(self, value_ND: np.ndarray) -> np.ndarray:
+        """The contributions as shares of their sum: (N, D). An image at the normals' median has none."""
+        contribution_ND = self.contributions(value_ND)
+        return contribution_ND / np.maximum(contribution_ND.sum(axis=1, keepdims=True), MIN_SQUARE)
+
     def distance(self, value_ND: np.ndarray, in_reference_N: np.ndarray | None = None) -> np.ndarray:
         """Mahalanobis distance (1936) from the normals' median: (N,). In one dimension, both tails are far.
 
@@ -110,9 +116,7 @@ class FittedDistance:
 
 def columns(table: Table, names: Sequence[str]) -> np.ndarray:
     """Evidence of these names side by side: float64 (N, D). Raises InputError if any of it is not finite."""
-    for name in names:
-        if not np.isfinite(table[name]).all():
-            raise InputError(f"the evidence {name} is not finite; the model is broken: train again with a lower `lr`")
+    _check_finite(table, names)
     return np.concatenate([np.asarray(table[name], np.float64).reshape(len(table[name]), -1) for name in names], axis=1)
 
 
@@ -147,8 +151,12 @@ class Calibration:
         a `reference`, evidence of other normal images, the fits are to those, the calibration images are new to them,
         and p-values are split conformal, whose level is a theorem (Papadopoulos 2002). It does not hold for calibration
         images that are among the reference, of a set too small to cut; `in_reference_C`, bool, says which these are.
+
+        Raises InputError where the evidence of the settings' score is not finite; other such evidence is left out.
         """
         parts, fused, distance = scoring.parts, scoring.fused, scoring.distance
+        _check_finite(table, [name for name in scoring.evidence_names if name in table])
+        table = {name: value for name, value in table.items() if _is_finite(name, table, reference or {})}
         values_C, fits = _numbers(table), {}
         for name, names in _distances(table, parts).items():
             value_CD = columns(table, names)
@@ -167,7 +175,7 @@ class Calibration:
         return cls(values_C, fits, parts, fused)
 
     def scores(self, table: Table, in_reference_N: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """Every score that the table's evidence suffices for: float64 (N,) each, larger is less normal.
+        """Every calibrated score that the table's evidence suffices for: float64 (N,) each, larger is less normal.
 
         `in_reference_N`, bool, says which images the distances were fitted to: none is its own nearest neighbour.
         """
@@ -176,7 +184,7 @@ class Calibration:
             for name, names in _distances(table, self.parts).items()
             if name in self.fits
         }
-        scores = _numbers(table) | distances
+        scores = {name: value for name, value in _numbers(table).items() if name in self.values_C} | distances
         if self.fused and all(name in scores for name in self.fused):
             scores[FUSED] = np.sum([self.neg_log_p(name, scores[name]) for name in self.fused], axis=0)
         return scores
@@ -185,10 +193,10 @@ class Calibration:
         """The share of each part in the squared joint distance (N,), all of which sum to 1; empty of other scores."""
         if JOINT not in self.fits or len(self.fits[JOINT].reference_RD):
             return {}
-        added_ND = self.fits[JOINT].contributions(columns(table, self.parts))
+        share_ND = self.fits[JOINT].shares(columns(table, self.parts))
         widths = [columns(table, [name]).shape[1] for name in self.parts]
-        added_PN = [added.sum(axis=1) for added in np.split(added_ND, np.cumsum(widths)[:-1], axis=1)]
-        return {name: added_N / np.sum(added_PN, axis=0) for name, added_N in zip(self.parts, added_PN, strict=True)}
+        parts_ND = np.split(share_ND, np.cumsum(widths)[:-1], axis=1)
+        return {name: part_ND.sum(axis=1) for name, part_ND in zip(self.parts, parts_ND, strict=True)}
 
     def p_value(self, name: str, score_N: np.ndarray) -> np.ndarray:
         """Conformal p-values of these scores (N,), see `conformal`."""
@@ -203,7 +211,7 @@ class Calibration:
         arrays = dict(self.values_C)
         for name, fit in self.fits.items():
             arrays |= {f"{FIT}{name}.{field}": value for field, value in dataclasses.asdict(fit).items()}
-        return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()}
+        return {name: _smallest(torch.from_numpy(np.ascontiguousarray(value))) for name, value in arrays.items()}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, torch.Tensor], scoring: ScoreConfig, run_name: str) -> "Calibration":
@@ -246,6 +254,22 @@ def check_names(table: Table, scoring: ScoreConfig) -> None:
         raise InputError(f"`fused` {' '.join(unknown)}: no such score; there are {', '.join(scores)}")
     if not fused and scoring.score not in scores:
         raise InputError(f"`score` {scoring.score}: this model does not give it; it gives {', '.join(scores)}")
+
+
+def _check_finite(table: Table, names: Sequence[str]) -> None:
+    for name in names:
+        if not _is_finite(name, table):
+            raise InputError(f"the evidence {name} is not finite; the model is broken: train again with a lower `lr`")
+
+
+def _is_finite(name: str, *tables: Table) -> bool:
+    """Whether this evidence is finite in all the tables that have it."""
+    return all(bool(np.isfinite(table[name]).all()) for table in tables if name in table)
+
+
+def _smallest(value: torch.Tensor) -> torch.Tensor:
+    """In float32 where that loses nothing, as it does not for evidence as the model gave it."""
+    return value.float() if torch.equal(value.float().double(), value) else value
 
 
 def _numbers(table: Table) -> dict[str, np.ndarray]:

@@ -25,12 +25,17 @@ def fused_p_values(score_N: np.ndarray, normals: Sequence[np.ndarray], groups: S
 
 
 def rank_correlation(scores: Sequence[np.ndarray]) -> np.ndarray:
-    """Spearman's correlation of every two runs' scores (N,): (runs, runs); of a single image all agree."""
+    """Spearman's correlation of every two runs' scores (N,): (runs, runs); of a single image all agree.
+
+    Scores that are all equal have none, 0 here, with any but themselves.
+    """
     from scipy.stats import rankdata
 
     if len(scores[0]) < 2:
         return np.ones((len(scores), len(scores)))
-    return np.atleast_2d(np.corrcoef([rankdata(score_N) for score_N in scores]))
+    with np.errstate(invalid="ignore"):
+        correlation = np.atleast_2d(np.corrcoef([rankdata(score_N) for score_N in scores]))
+    return np.where(np.eye(len(scores), dtype=bool), 1.0, np.nan_to_num(correlation))
 
 
 def agreeing_groups(correlation: np.ndarray) -> list[list[int]]:

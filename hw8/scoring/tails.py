@@ -26,8 +26,9 @@ class Tail:
     """-log p of normal images at each different score, with an exponential tail over the upper tenth (Pickands 1975).
 
     Empirical p-values end at 1 / (C + 1), and all scores beyond would be equally strange; the tail tells them apart.
-    `value_U` are the different scores up to the tail, rising, and the next one where the last of these is tied;
-    `neg_log_p_U` are their -log p. Beyond the last of them it rises by 1 for each `excess`.
+    `value_U` are the different scores up to the start of the tail, rising, and `neg_log_p_U` their -log p. If several
+    images share the last of these scores, the next larger score follows. Beyond the last, -log p rises by 1 for each
+    `excess`.
     """
 
     value_U: np.ndarray
@@ -133,14 +134,19 @@ def threshold_from_p_values(p_value_N: np.ndarray, score_N: np.ndarray) -> float
 
 def check_scores(score_N: np.ndarray, name: str, images: str = "test") -> None:
     """Raise InputError for scores of these `images` that rank nothing: if any is not finite, or all are the same."""
+    check_finite(score_N, name, images)
+    if len(score_N) > 1 and score_N.max() == score_N.min():
+        raise InputError(
+            f"{name}: every score is {score_N[0]:g}, so they rank nothing; the {images} images are all the same, "
+            "or the model has collapsed: look at them, or train again"
+        )
+
+
+def check_finite(score_N: np.ndarray, name: str, images: str = "test") -> None:
+    """Raise InputError if any score of these `images` is not finite."""
     bad = ~np.isfinite(score_N)
     if bad.any():
         raise InputError(
             f"{name}: {bad.sum():,} of {len(score_N):,} scores of {images} images are not finite, the first in row "
             f"{bad.argmax()}; the model is broken: train again with a lower `lr`"
-        )
-    if len(score_N) > 1 and score_N.max() == score_N.min():
-        raise InputError(
-            f"{name}: every score is {score_N[0]:g}, so they rank nothing; the {images} images are all the same, "
-            "or the model has collapsed: look at them, or train again"
         )

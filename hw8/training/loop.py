@@ -25,7 +25,7 @@ from hw8.models.output import Model
 from hw8.training.checkpoint import TrainingState
 from hw8.training.distributed import synchronise_norms
 from hw8.training.history import MetricsWriter, Row, write_metrics
-from hw8.training.run_folder import RunFolder, SavedModel
+from hw8.training.run_folder import RunFolder, SavedModel, run_name
 from hw8.training.schedule import learning_rate
 from hw8.training.step import Stepper
 from hw8.training.tracker import Tracker
@@ -71,7 +71,7 @@ class Trainer:
     @property
     def name(self) -> str:
         """The run's name in messages."""
-        return "the run" if self.folder is None else str(self.folder.path)
+        return run_name(self.folder)
 
     @property
     def finished(self) -> bool:
@@ -133,7 +133,10 @@ class Trainer:
         progress.step += 1
 
     def fetch_losses(self) -> float:
-        """Fetch the pending losses from the device, check and sum them; return their mean."""
+        """Fetch the pending losses from the device and sum them; return their mean, NaN if there are none.
+
+        Raises TrainingFailed for a loss or gradient that is not finite.
+        """
         if not self.pending:
             return math.nan
         losses, norms = torch.stack(self.pending).cpu().double().T

@@ -185,6 +185,11 @@ class SavedModel:
         return save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, header)
 
 
+def run_name(folder: RunFolder | None) -> str:
+    """How messages name a run: by its folder, if it has one."""
+    return "the run" if folder is None else str(folder.path)
+
+
 def newest_run(runs: Path = RUNS) -> Path:
     """Return the run that finished last. Raises InputError if there is none."""
     finished = finished_runs(runs)
@@ -200,7 +205,7 @@ def finished_runs(runs: Path = RUNS) -> list[Path]:
     """
     summaries = [*runs.glob("*/summary.json")] or [*runs.glob("*/*/summary.json")]
     summaries.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    return [path.parent for path in summaries if "failed" not in _read_summary(path)]
+    return [path.parent for path in summaries if "held_out" in _read_summary(path)]
 
 
 def _chosen(config: RunConfig, out: Path | None) -> Path:

@@ -11,14 +11,14 @@ from hw8.base.device import autocast, convolves
 from hw8.base.processes import processes
 from hw8.config import RunConfig
 from hw8.data.arrays import Images, to_pixels
-from hw8.data.loader import mirrored_rows, resident_images, training_batch
+from hw8.data.loader import mirror_mask, resident_images, training_batch
 from hw8.models.losses import objective
 from hw8.training.checkpoint import TrainingState
 from hw8.training.distributed import all_reduce_gradients
 from hw8.training.optimizers import clip_gradients
 
-# Images at once on a CPU, with convolutions and without: measured on two cores. More no longer fit their caches, fewer
-# keep the cores less busy.
+# Images at once on a CPU, with convolutions and without: measured on two cores. With more, their values no longer fit
+# into the caches; with fewer, the cores wait for each other more often.
 MICROBATCH = {True: 128, False: 400}
 
 
@@ -101,7 +101,7 @@ class Stepper:
     def _microbatches(self, rows_B: np.ndarray) -> list[tuple[np.ndarray, np.ndarray | None]]:
         """This process's rows of a batch, and which of them are mirrored, in microbatches that fit a CPU's cache."""
         flip = self.config.data.flip
-        mirrored_B = mirrored_rows(len(rows_B), self.config.seed, self.state.progress.step) if flip else None
+        mirrored_B = mirror_mask(len(rows_B), self.config.seed, self.state.progress.step) if flip else None
         rank_places = np.array_split(np.arange(len(rows_B)), self.job.world_size)[self.job.rank]
         count = 1
         if self.device.type == "cpu" and self.state.model.allows_microbatches():

@@ -44,7 +44,13 @@ def test_options_of_every_kind():
 
 def test_another_model_has_its_own_options():
     chosen = model_of("--preset", "conv", "--model", "resnet", "--widths", 8, 8, 8, 8)
-    assert (chosen.name, chosen.options) == ("resnet", {"latent": 128, "widths": (8, 8, 8, 8)})
+    assert (chosen.name, chosen.options) == ("resnet", {"widths": (8, 8, 8, 8)})
+
+
+@pytest.mark.parametrize("preset", ["fcn_crop", "denoise_mask", "boss_digits"])
+def test_the_options_of_the_presets_own_model_are_not_those_of_another(preset):
+    chosen = model_of("--preset", preset, "--model", "conv", "--latent", 9)
+    assert (chosen.name, chosen.options) == ("conv", {"latent": 9})
 
 
 def test_a_file_to_start_from_is_whole(tmp_path):

@@ -284,7 +284,9 @@ def test_pca_error_is_the_distance_from_its_subspace(demo):
 
 def test_a_result_says_how_it_was_made(finished):
     plan = finished
-    for path in plan.folder.glob("*/result.json"):
+    paths = [*plan.folder.glob("*/result.json")]
+    assert paths
+    for path in paths:
         found = json.loads(path.read_text())
         assert found["settings"]["config"]["data"]["source"] == plan.data
         assert len(found["settings"]["fingerprint"]) == 64

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw8.data.arrays import to_pixels
-from hw8.data.loader import epoch_batches, mirrored_rows, training_batch
+from hw8.data.loader import epoch_batches, mirror_mask, training_batch
 
 
 @given(st.integers(2, 2000), st.integers(2, 300), st.integers(0, 5))
@@ -30,7 +30,7 @@ def test_order_follows_seed_and_epoch():
 @pytest.mark.parametrize("flip", [False, True])
 def test_flip_mirrors_some_images_and_nothing_else(faces, flip):
     rows = np.arange(40)
-    x_NCHW = training_batch(faces, rows, torch.device("cpu"), mirrored_rows(40, seed=1, step=2) if flip else None)
+    x_NCHW = training_batch(faces, rows, torch.device("cpu"), mirror_mask(40, seed=1, step=2) if flip else None)
     plain = to_pixels(torch.from_numpy(faces.read(rows)))
     kept = (x_NCHW == plain).flatten(1).all(1)
     mirrored = (x_NCHW == plain.flip(3)).flatten(1).all(1)

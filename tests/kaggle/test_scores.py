@@ -123,6 +123,11 @@ def test_a_submission_is_known_by_its_number_or_by_name_message_and_time(changes
     assert find_entry([entry(**changes)], item) == index
 
 
+def test_a_row_without_a_number_is_not_every_submission_without_one():
+    [item] = read_list(f"{HEAD}\n,other.csv,2023-05-01 12:00:02,first,SubmissionStatus.COMPLETE,0.2,\n", COMPETITION)
+    assert find_entry([entry()], item) is None
+
+
 @pytest.fixture
 def board(tmp_path, monkeypatch) -> tuple[Path, pd.DataFrame]:
     """A comparison's folder of runs and its rows: two seeds of one preset, one of another."""

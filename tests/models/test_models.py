@@ -131,7 +131,9 @@ def test_saved_and_loaded_it_gives_the_same(name, faces, tmp_path):
     folder.save_model(SavedModel(model.eval(), 32, 3).to_bytes())
     loaded = folder.load_model(config).model
     expected = everything(model.to(memory_format=torch.channels_last), batch(32))
-    for key, value in everything(loaded, batch(32)).items():
+    found = everything(loaded, batch(32))
+    assert found.keys() == expected.keys()
+    for key, value in found.items():
         torch.testing.assert_close(value, expected[key], rtol=0, atol=0, msg=key)
     if name != "fcn":
         assert any(

@@ -16,7 +16,8 @@ from hw8.compare.ablation import ablate
 from hw8.config import RunConfig, to_yaml
 from hw8.config.presets import changed, load_preset
 from hw8.data.arrays import Images
-from hw8.report.explanation import Explainer, draw_explanation, explain
+from hw8.report.explanation import Explainer, explain
+from hw8.report.explanation_figure import draw_explanation
 from hw8.runs.predict import predict
 from hw8.runs.train import FinishedTraining, train_run
 from hw8.runs.trained_run import TrainedRun

@@ -24,6 +24,8 @@ from hw8.scoring.inference import Scorer
 from hw8.scoring.tails import benjamini_hochberg
 from hw8.training.run_folder import SavedModel, newest_run
 
+FINISHED = '{"held_out": {}}'  # a summary.json
+
 
 def test_scores_every_test_image_of_the_runs_own_data(trained, tmp_path):
     out = tmp_path / "scores.csv"
@@ -114,7 +116,7 @@ def test_runs_that_cannot_score(trained, quick, demo, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     finished = tmp_path / "runs" / "first"
     finished.mkdir(parents=True)
-    (finished / "summary.json").write_text("{}")
+    (finished / "summary.json").write_text(FINISHED)
     with pytest.raises(InputError, match=r"no run here \(config.yaml is missing\); the newest runs are runs/first; "):
         predict([tmp_path], None, None)
     half = tmp_path / "half"
@@ -207,15 +209,16 @@ def test_files_of_others_are_not_replaced(trained, tmp_path):
 
 
 def test_the_newest_run_is_the_default(tmp_path):
-    for age, name in ((10, "new"), (500, "old")):
+    for age, name in ((0, "damaged"), (10, "new"), (500, "old")):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "summary.json").write_text("{}")
+        (tmp_path / name / "summary.json").write_text(FINISHED)
         os.utime(tmp_path / name / "summary.json", (1e9 - age, 1e9 - age))
+    (tmp_path / "damaged" / "summary.json").write_text("{")
     assert newest_run(tmp_path).name == "new"
     (tmp_path / "baseline" / "boss_quick").mkdir(parents=True)
-    (tmp_path / "baseline" / "boss_quick" / "summary.json").write_text("{}")
+    (tmp_path / "baseline" / "boss_quick" / "summary.json").write_text(FINISHED)
     assert newest_run(tmp_path).name == "new"
-    for name in ("new", "old"):
+    for name in ("new", "old", "damaged"):
         (tmp_path / name / "summary.json").unlink()
     assert newest_run(tmp_path).name == "boss_quick", "of a subfolder where there is no other"
     with pytest.raises(InputError, match=r"no finished run in .*train one first"):

@@ -2,6 +2,7 @@ import functools
 
 import numpy as np
 import pytest
+import torch
 
 from hw8.base.errors import InputError
 from hw8.config import ScoreConfig
@@ -226,6 +227,42 @@ def test_a_table_without_some_evidence_still_gives_the_other_scores():
     assert set(calibration.scores({"texture": draw(rng, 5)["texture"]})) == {"texture"}
 
 
+def test_evidence_that_was_not_calibrated_is_no_score():
+    rng = np.random.default_rng(0)
+    table = draw(rng, 50)
+    calibration = Calibration.fit({"texture": table["texture"]}, ScoreConfig(score="texture"))
+    assert set(calibration.scores(table)) == {"texture"}
+
+
+@pytest.mark.parametrize("broken", ["l1", "amounts"])
+def test_only_evidence_of_the_score_must_be_finite(broken):
+    rng = np.random.default_rng(0)
+    table, reference = draw(rng, 50), draw(rng, 80)
+    table[broken][3] = np.nan
+    for of_others in (None, reference):
+        calibration = Calibration.fit(table, ScoreConfig(score="texture"), of_others)
+        assert "texture" in calibration.values_C
+        assert broken not in calibration.scores(draw(rng, 5))
+        with pytest.raises(InputError, match=f"the evidence {broken} is not finite"):
+            Calibration.fit(table, ScoreConfig(score=broken), of_others)
+    assert broken not in Calibration.fit(reference, ScoreConfig(score="texture"), table).values_C
+
+
+@pytest.mark.parametrize("distance", ["mahalanobis", "neighbours", "euclidean"])
+def test_saving_loses_nothing(distance):
+    rng = np.random.default_rng(0)
+    table = {name: value.astype(np.float32) for name, value in draw(rng, 50).items()}
+    scoring = ScoreConfig(score="joint", parts=("l1", "texture"), distance=distance)
+    calibration = Calibration.fit(table, scoring)
+    tensors = calibration.tensors()
+    loaded = Calibration.from_tensors(tensors, scoring, "run")
+    new = draw(rng, 5)
+    for name, score_N in calibration.scores(new).items():
+        np.testing.assert_array_equal(loaded.scores(new)[name], score_N)
+    if distance == "euclidean":
+        assert tensors["fit.joint.reference_RD"].dtype == torch.float32
+
+
 def test_members_that_agree_count_once():
     rng = np.random.default_rng(0)
     first, other = rng.normal(size=(2, 500))
@@ -237,6 +274,11 @@ def test_members_that_agree_count_once():
     assert groups == [[0, 1], [2]]
     np.testing.assert_allclose(fuse([first, first, other], groups), first + other)
     np.testing.assert_array_equal(rank_correlation([first[:1], other[:1]]), np.ones((2, 2)))
+
+
+def test_scores_that_are_all_equal_agree_with_none():
+    first = np.arange(5.0)
+    np.testing.assert_allclose(rank_correlation([np.ones(5), first, first]), [[1, 0, 0], [0, 1, 1], [0, 1, 1]])
 
 
 def test_shares_of_the_parts_add_up_to_the_squared_distance():
@@ -251,5 +293,7 @@ def test_shares_of_the_parts_add_up_to_the_squared_distance():
     np.testing.assert_allclose(calibration.shares(new)["b"] * squared_N, by_hand)
     np.testing.assert_allclose(calibration.shares(new)["a"] + calibration.shares(new)["b"], 1)
     assert calibration.shares(new)["b"][1] > 0.9
+    median = {"a": fit.location_D[None, :2], "b": fit.location_D[2:]}
+    assert calibration.shares(median) == {"a": 0, "b": 0}, "an image at the median has no shares"
     assert Calibration.fit(table, ScoreConfig(parts=("a", "b"), distance="neighbours")).shares(new) == {}
     assert Calibration.fit(table, ScoreConfig()).shares(new) == {}

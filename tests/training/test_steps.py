@@ -14,7 +14,7 @@ from hw8.base.processes import Processes
 from hw8.config import TrainConfig
 from hw8.config.presets import changed
 from hw8.data.arrays import to_pixels
-from hw8.data.loader import mirrored_rows
+from hw8.data.loader import mirror_mask
 from hw8.data.sources import open_source
 from hw8.data.splits import split_rows
 from hw8.models import create_model
@@ -141,7 +141,7 @@ def test_half_of_the_images_are_mirrored_if_they_may_be(trainer, monkeypatch, fl
     rows = trainer.splits.train[:64]
     trainer.step(rows)
     plain = to_pixels(torch.from_numpy(trainer.images.read(rows)))
-    mirrored = torch.from_numpy(mirrored_rows(64, trainer.config.seed, 0) & flip)
+    mirrored = torch.from_numpy(mirror_mask(64, trainer.config.seed, 0) & flip)
     torch.testing.assert_close(torch.cat(seen), torch.where(mirrored[:, None, None, None], plain.flip(3), plain))
     assert 20 <= mirrored.sum() <= 44 if flip else not mirrored.any()
 
