@@ -30,7 +30,7 @@ html_title = "hw8"
 html_static_path = ["static"]
 html_css_files = ["guide.css"]
 html_copy_source = False
-html_show_sphinx = False
+html_show_sphinx = html_show_copyright = False
 
 # Formulas become MathML, which browsers typeset by themselves: no script, no font, nothing to fetch.
 html_math_renderer = "mathml"

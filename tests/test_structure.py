@@ -16,7 +16,10 @@ APPLICATIONS = {
     "oneclass": (),
     "report": ("compare",),
     "explorer": ("report",),
-    "detector": ("prepare",),  # whether a folder holds normal pictures only
+    "detector": (
+        "prepare",
+        "report",
+    ),  # whether a folder holds normal pictures only; what sets an image apart, in words
     "export": (),
     "kaggle": (),
     "prepare": (),

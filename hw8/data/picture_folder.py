@@ -118,7 +118,8 @@ def read_images(
     images = []
     for name, image in zip(names, read_pictures(root, names, side, channels, crop), strict=True):
         if isinstance(image, str):
-            raise InputError(f"{printable(str(root / name))}: {image}; remove it, or give another")
+            reason = CONVERT if Path(name).suffix.lower() in UNREAD else f"{image}; remove it, or give another"
+            raise InputError(f"{printable(str(root / name))}: {reason}")
         images.append(image)
     if not images:
         raise InputError(f"{root}: no pictures to read; give a folder or a list of picture files")

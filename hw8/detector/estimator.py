@@ -196,6 +196,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
         It takes the time of scoring 120 times as many images.
         """
+        from hw8.report.explanation import words_of  # with what draws plots, which nothing else here needs
+
         check_is_fitted(self)
         trained, array_NHWC = self._trained, self.layout_.images(self._rows(X, reset=False)[0])
         images, rows = self._in_full_batches(array_NHWC)
@@ -207,6 +209,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
             trained.p_value(score_N)[:count],
             {name: p_N[:count] for name, p_N in trained.evidence_p_values(scores).items()},
             {name: share_N[:count] for name, share_N in trained.shares(table).items()},
+            words_of(trained, table)[:count],
             None if self.layout_.vector else trained.score_maps(images.read(rows[:count])),
         )
 
@@ -238,6 +241,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
             side, channels = (64, 3) if reset else (self.layout_.side, self.layout_.channels)
             X = read_images(X, side, channels, self.crop)  # type: ignore[arg-type]  # which checks the name
         if isinstance(X, list | tuple):
+            if not X:
+                raise ValueError("X: no images; give some")
             X = stacked(X)
         if getattr(X, "ndim", 2) > 2:
             array = np.asarray(X)

@@ -33,7 +33,7 @@ from hw8.training.run_folder import RunFolder
 # page grows with the number of methods.
 EACH, SPREAD = 12, 12
 SECTIONS = {
-    "standings": "Leaderboard", "pairs": "Two methods", "gallery": "Gallery", "plots": "Curves", "facts": "Facts",
+    "standings": "Leaderboard", "pairs": "Two methods", "plots": "Curves", "gallery": "Gallery", "facts": "Facts",
     "glossary": "Glossary",
 }  # fmt: skip
 

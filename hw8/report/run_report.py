@@ -30,7 +30,7 @@ EACH, SPREAD = 48, 96
 STRIP = 6  # most anomalous images at the head of the page: two lines of a laptop's screen
 SHORT_SHARE = 0.2  # of a preset's epochs, chosen by hand: with fewer, reconstructions often show nothing yet
 SECTIONS = {
-    "most": "Most anomalous", "scores": "Scores", "gallery": "Gallery", "plots": "Curves", "evidence": "Evidence",
+    "most": "Most anomalous", "scores": "Scores", "plots": "Curves", "gallery": "Gallery", "evidence": "Evidence",
     "facts": "Facts", "glossary": "Glossary",
 }  # fmt: skip
 
@@ -60,6 +60,7 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str, expl
         "run.html.j2",
         title=f"{name}{f' ({preset})' if preset not in ('', name) else ''} on {source.test_set_name}",
         facts=_facts(trained, summary, source.test_set_name, len(images), predicted.share),
+        held_out=not source.has_test_set,
         transductive=is_transductive,
         warnings=warnings_of(summary),
         **_lead(predicted, labels, len(trained.normal_C)),
