@@ -5,6 +5,7 @@ Where the test set's labels are known, ends with a table of ROC-AUC by kind.
 
 import dataclasses
 import json
+import logging
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from hw8.runs.prediction_files import Discovery
 
 
+log = logging.getLogger(__name__)
 MIN_TO_WARN = 20  # images, chosen by hand: a few anomalies may well be all that is scored
 NEARLY_ALL = 0.9  # share of flagged images, chosen by hand: test sets of so many anomalies are rare
 
@@ -153,10 +155,12 @@ def discovered(discovery: "Discovery", normals: int) -> str:
 def main() -> None:
     """Parse, predict, and print where the file is and what it is worth."""
     arguments = parse(Arguments, __doc__ or "")
+    from hw8.base.interrupts import stopping_as_interrupted
     from hw8.base.processes import processes
     from hw8.report.figures import draw_scores
     from hw8.report.tables import auc_table
     from hw8.runs.predict import predict
+    from hw8.runs.prediction_files import PICTURE_SUFFIX
 
     if not arguments.runs and is_given("run", own_words()):
         raise InputError("--run: a value is missing; omit it to take the run finished last")
@@ -175,8 +179,12 @@ def main() -> None:
     )
     if not processes().is_main:
         return
-    picture = prediction.out.with_suffix(".png")
-    draw_scores(picture, prediction.score_N, prediction.labels)
+    picture = prediction.out.with_suffix(PICTURE_SUFFIX)
+    with stopping_as_interrupted(f"interrupted; the scores are in {prediction.out}, without their picture"):
+        try:
+            draw_scores(picture, prediction.score_N, prediction.labels)
+        except InputError as error:  # the scores are written
+            log.warning("Warning:  no picture of the scores: %s", error)
     if arguments.json:
         print(json.dumps(prediction.as_json()))
         return
@@ -186,7 +194,9 @@ def main() -> None:
         print(f"Run:      {prediction.runs[0]}, which was finished last")
     for note in notes(prediction):
         print(note)
-    print(f"Wrote:    {prediction.out} ({counted(len(prediction.score_N), 'row')}, validated)\nPictures: {picture}")
+    print(f"Wrote:    {prediction.out} ({counted(len(prediction.score_N), 'row')}, validated)")
+    if picture.exists():
+        print(f"Pictures: {picture}")
     if prediction.files:
         print(f"By name:  {prediction.files} (file,score,p_value; the most anomalous first)")
     if arguments.evidence:

@@ -54,7 +54,7 @@ class ComparisonPlan:
             raise InputError(f"`epochs` {self.epochs}: must be at least 1")
         for name in self.presets:
             if name not in CLASSICAL and name not in PRESETS:
-                raise unknown_preset(name, described())
+                raise unknown_preset(name, described(), "presets")
 
     def entries(self) -> list[RunKey]:
         """Preset and seed of every run, a whole round of presets for each seed."""

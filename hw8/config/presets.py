@@ -35,8 +35,8 @@ def load_preset(name: str) -> RunConfig:
     return PRESETS[name]()
 
 
-def unknown_preset(name: str, others: Mapping[str, str] | None = None) -> InputError:
-    """The error for an unknown name, where `others` maps further names that would do to their descriptions."""
+def unknown_preset(name: str, others: Mapping[str, str] | None = None, field: str = "preset") -> InputError:
+    """The error for an unknown name in `field`, where `others` maps further names to their descriptions."""
     descriptions = {preset: (load.__doc__ or "").split("\n")[0] for preset, load in PRESETS.items()}
     descriptions |= others or {}
     similar = difflib.get_close_matches(name, descriptions, SHORT_LIST, SIMILAR)
@@ -45,7 +45,7 @@ def unknown_preset(name: str, others: Mapping[str, str] | None = None) -> InputE
     lines = aligned([(preset, descriptions[preset]) for preset in listed], left=2)
     several = "," in name and others is not None
     apart = " separate names by spaces;" if several else did_you_mean(name, descriptions)
-    return InputError(f"`preset` {name}: unknown;{apart} {there_are}", [f"  {line}" for line in lines])
+    return InputError(f"`{field}` {name}: unknown;{apart} {there_are}", [f"  {line}" for line in lines])
 
 
 def changed(config: RunConfig, **fields: Any) -> RunConfig:

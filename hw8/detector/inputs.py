@@ -1,13 +1,16 @@
 """What people pass to an estimator, told apart: arrays, lists of images, and the names of pictures."""
 
 import os
+from collections.abc import Iterator, Set
 from typing import Any
 
 import numpy as np
 
 
 def listed(X: Any) -> Any:
-    """X, as a list if it is an array or a Series of names."""
+    """X, as a list if it is an array or a Series of names. Raises ValueError for a set or an iterator."""
+    if isinstance(X, Iterator | Set):
+        raise ValueError(f"X: a {type(X).__name__}, which has no length or order; give a list: sorted(X) or list(X)")
     names = getattr(X, "ndim", 0) == 1 and len(X) and all(isinstance(name, str | os.PathLike) for name in X)
     return list(X) if names else X
 

@@ -29,6 +29,7 @@ TOLERANCE = 1e-3
 ROUNDING = 1e-6
 CHECKED = 64  # images of the check, chosen by hand: enough for several p-values, and a second's work
 FIRST, SECOND = 1, 3  # sizes of its first batches, the rest is the third: a graph must take any number of images
+RANDOM = "random"  # the kind of images that stand in for the run's own
 MARGIN = 7  # pixels around the crop of random images: odd, so that the crop's rounding is checked too
 
 
@@ -61,6 +62,8 @@ class Agreement:
         lines = [
             f"Checked:  {self.images} {self.kind} images: scores within {self.largest:.1e} of PyTorch's, {p_values}"
         ]
+        if self.kind == RANDOM:
+            lines.append("          (the run's own images are not here; where it was trained, they would be checked)")
         if self.own is not None:
             lines.append(f"          (both in float32; the run's own bfloat16 ranks alike at {self.own:.5f})")
         return lines
@@ -235,4 +238,4 @@ def _images(run: TrainedRun) -> tuple[Images, str]:
     rng = np.random.default_rng(0)
     mean, contrast = rng.integers(0, 256, (2, CHECKED, 1, 1, channels))
     pixels = mean + contrast / 2 * rng.uniform(-1, 1, (CHECKED, whole, whole, channels))
-    return Images(pixels.clip(0, 255).astype(np.uint8), data.crop), "random"
+    return Images(pixels.clip(0, 255).astype(np.uint8), data.crop), RANDOM

@@ -24,7 +24,12 @@ def read_labelled_scores(scores: Path, labels: Path) -> tuple[np.ndarray, Labels
     Labels are `ID,label[,kind]` for the first and `file,label[,kind]` for the second. Raises InputError if the files
     are damaged, do not belong together, or hold images of one label only.
     """
-    if first_line(scores).startswith("file,"):
+    by_name = first_line(scores).startswith("file,")
+    if first_line(labels).startswith("ID," if by_name else "file,"):
+        kinds = ("file name", "ID") if by_name else ("ID", "file name")
+        hint = "give labels of the same kind, or the prediction's other file (NAME.csv by ID, NAME.files.csv by name)"
+        raise InputError(f"{scores} has scores by {kinds[0]}, {labels} labels by {kinds[1]}; {hint}")
+    if by_name:
         score_N, image_labels = _by_name(scores, labels)
     else:
         score_N = read_submission(scores)

@@ -31,7 +31,7 @@ from hw8.models import Model, create_model
 from hw8.runs.minutes import fit_into
 from hw8.runs.summary import described, summarise, tracked_figures
 from hw8.runs.suspects import Suspects, find_suspects
-from hw8.runs.trained_run import TrainedRun
+from hw8.runs.trained_run import TrainedRun, open_own_source
 from hw8.runs.unaligned import adapt_to_alignment
 from hw8.scoring.appearance import Appearance
 from hw8.scoring.calibration import Calibration, check_names
@@ -87,7 +87,7 @@ def resume_run(path: Path, settings: RunConfig | None = None) -> FinishedTrainin
             config, tracker=settings.tracker, threads=settings.threads, data={"source": settings.data.source}
         )
         _check_unchanged(settings, config, path)
-    source = open_source(config.data.source)
+    source = open_own_source(config, str(path))
     with computing_threads(config.threads) as threads:
         return _train(config, source, threads, folder)
 

@@ -155,13 +155,7 @@ class TrainedRun:
 
     def open_source(self, where: str | None) -> Source:
         """The images at `where` or, if that is None, the run's own. Raises InputError if there are none."""
-        if where is not None:
-            return open_source(where)
-        try:
-            return open_source(self.config.data.source)
-        except InputError as error:
-            hint = "give `data`, or start this in the folder where the run was trained"
-            raise InputError(f"{self.name}: its own images cannot be opened: {error}; {hint}") from None
+        return open_own_source(self.config, self.name) if where is None else open_source(where)
 
     def open_test(self, source: Source) -> Images:
         """The test images, cropped as this run takes them. Raises InputError if side or channels differ from its own.
@@ -230,3 +224,12 @@ class TrainedRun:
         if len(labels) != value.shape[1]:
             labels = tuple(map(str, range(value.shape[1])))
         return [f"{name}.{label.replace(' ', '_')}" for label in labels]
+
+
+def open_own_source(config: RunConfig, run_name: str) -> Source:
+    """The images that the run of these settings was trained on. Raises InputError, naming the run."""
+    try:
+        return open_source(config.data.source)
+    except InputError as error:
+        hint = "give `data`, or start this in the folder where the run was trained"
+        raise InputError(f"{run_name}: its own images cannot be opened: {error}; {hint}") from None

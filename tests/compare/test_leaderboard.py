@@ -188,7 +188,7 @@ def test_results_made_with_other_settings_stop_the_comparison_before_it_writes(p
     with pytest.raises(InputError, match="fcn-0: was made with other settings or data; give `out` another name"):
         compare(other, written.append)
     assert written == []
-    with pytest.raises(InputError, match="`preset` nothing: unknown"):
+    with pytest.raises(InputError, match="`presets` nothing: unknown"):
         ComparisonPlan(("nothing",), (0,), plan.data, 1, plan.folder)
     (plan.folder / "pca-0" / "result.json").write_text("{")
     with pytest.raises(InputError, match="is no result of a comparison"):

@@ -548,6 +548,26 @@ def test_images_of_another_kind_are_refused(small, grey, change, message):
         small.score_samples(change(grey[:9]))
 
 
+@pytest.mark.parametrize(
+    ("X", "words"),
+    [
+        ([], "X: no images"),
+        ({"a.png", "b.png"}, r"X: a set, .* give a list: sorted\(X\) or list\(X\)"),
+        (iter(["a.png"]), "X: a list_iterator, .* give a list"),
+    ],
+)
+def test_what_is_no_list_is_refused(small, X, words):
+    for call in (small.score_samples, AnomalyDetector(TINY, epochs=1).fit):
+        with pytest.raises(ValueError, match=words):
+            call(X)
+
+
+def test_words_say_what_sets_each_image_apart(small, grey):
+    words = small.explain(grey[:3]).words
+    assert len(words) == 3
+    assert all(isinstance(text, str) and text for text in words)
+
+
 def test_grey_images_for_a_detector_of_colour_images_are_refused_with_what_to_write(detector, normal):
     grey = normal[:3].mean(axis=3)
     with pytest.raises(ValueError, match="make them colour images: ") as caught:

@@ -292,6 +292,7 @@ def test_the_example_that_it_prints_works(exported, plain):
         exec("\n".join(line[10:] for line in lines[-3:]), space)
         assert space["score_N"].shape == space["p_value_N"].shape == (5 if images else 120,)
     assert any("64 random images: scores within" in line for line in plain.lines())
+    assert any("the run's own images are not here" in line for line in plain.lines())
     assert any(" development images: scores within" in line for line in exported("resnet").lines())
 
 

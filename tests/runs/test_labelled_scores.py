@@ -31,6 +31,8 @@ def test_by_name_in_any_order(tmp_path):
         ("file,score,p_value\nb.png,2,\n", "file,label\nb.png,1\na.png,0\nb.png,0\n", "labels.csv: b.png stands twice"),
         ("ID,score\n0,2\n1,3\n", "ID,label\n0,1\n", "scores.csv: has 2 scores, but .*labels.csv has 1 labels"),
         ("ID,score\n0,2\n1,3\n", "ID,label\n0,1\n1,1\n", "labels.csv: every label is 1"),
+        ("file,score,p_value\nb.png,2,\n", "ID,label\n0,1\n", "has scores by file name, .* labels by ID"),
+        ("ID,score\n0,2\n", "file,label\nb.png,1\n", "scores by ID, .* labels by file name; .*files.csv"),
         ("ID;score\n0;2\n", "ID,label\n0,1\n", "header is 'ID;score'; it must be ID,score; separate columns by commas"),
     ],
 )  # fmt: skip

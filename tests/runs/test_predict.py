@@ -2,6 +2,7 @@ import dataclasses
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,17 @@ import torch
 
 from hw8.base.errors import InputError
 from hw8.base.tables import read_table
-from hw8.commands.predict import flagged, notes
+from hw8.commands.predict import flagged, main, notes
 from hw8.config import to_yaml
 from hw8.config.presets import changed
 from hw8.evaluation.metrics import evaluate
+from hw8.report import figures
 from hw8.report.figures import draw_reconstructions, draw_scores
 from hw8.report.tables import auc_table
 from hw8.runs.predict import predict, predict_shard
 from hw8.runs.prediction_files import write_discoveries
 from hw8.runs.submission import merge_parts, read_submission
-from hw8.runs.train import train_run
+from hw8.runs.train import resume_run, train_run
 from hw8.scoring.inference import Scorer
 from hw8.scoring.tails import benjamini_hochberg
 from hw8.training.run_folder import SavedModel, newest_run
@@ -191,6 +193,30 @@ def test_the_picture_cannot_take_the_files_place(trained, tmp_path):
         with pytest.raises(InputError, match="is the name of another file that is written"):
             predict([trained.folder.path], None, tmp_path / "scores.csv", evidence=tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_that_cannot_be_drawn_costs_no_scores(trained, tmp_path, monkeypatch, capsys, caplog):
+    def full(*_: object) -> None:
+        raise InputError("the disk is full")
+
+    out, picture = tmp_path / "s.csv", tmp_path / "s.png"
+    picture.write_bytes(b"of other scores")
+    monkeypatch.setattr(figures, "draw_scores", full)
+    monkeypatch.setattr(sys, "argv", ["predict.py", "--run", str(trained.folder.path), "--out", str(out)])
+    main()
+    printed = capsys.readouterr().out
+    assert f"Wrote:    {out}" in printed
+    assert "Pictures:" not in printed
+    assert "no picture of the scores: the disk is full" in caplog.text
+    assert not picture.exists()
+
+
+def test_a_run_whose_images_are_not_found_says_what_to_do_when_it_is_resumed(trained, tmp_path):
+    shutil.copy(trained.folder.path / "config.yaml", tmp_path)
+    config = changed(trained.config, data={"source": "gone"})
+    (tmp_path / "config.yaml").write_text(to_yaml(config))
+    with pytest.raises(InputError, match="own images cannot be opened: `data` gone: .*start this in the folder where"):
+        resume_run(tmp_path)
 
 
 def test_files_of_others_are_not_replaced(trained, tmp_path):
