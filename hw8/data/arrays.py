@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 Pixels = TypeVar("Pixels", np.ndarray, "torch.Tensor")
 CHANNELS = (1, 3)
 MIN_SIDE = 4  # pixels; a convolutional model halves them at least twice
+DARK = 64  # of 255 levels, chosen by hand: photographs reach higher, pictures of 12 bits in files of 16 end at 16
 SIDE_STEP = 16  # most convolutional models halve an image four times, and take sides that are multiples of this
 # Images that a fingerprint reads: enough to tell two data sets apart without reading the homework's 1.2 GB. Every run
 # folder holds one: with another number no earlier run could be resumed.
 FINGERPRINT_IMAGES = 1024
+# Share of a range by which float pixels may lie beyond it, chosen by hand: resized pictures overshoot at edges.
+OVERSHOOT = 0.1
 RANGE_SAMPLE = 2_000_000  # numbers looked at to guess the range of a float array: 8 to 16 MB
 
 
@@ -194,11 +197,14 @@ def _shape_problem(path: Path, shape: tuple[int, ...], fortran: bool) -> str | N
 
 def _dtype_problem(path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: int) -> str:
     """What the array seems to hold, and the command that converts it to uint8."""
+    if dtype.kind == "b":
+        return f"{path}: dtype is bool, expected uint8; convert with {_rewrite(path, 'a.astype(np.uint8) * 255')}"
+    if dtype.kind not in "fiu":
+        return f"{path}: dtype is {dtype}, expected uint8; save an array of pixels from 0 to 255"
     # Of whole numbers all are looked at, since a wrong conversion would destroy them; of floats a part shows the range.
     count = math.prod(shape) if dtype.kind in "iu" else min(math.prod(shape), RANGE_SAMPLE)
-    if dtype.kind not in "fiu" or count == 0:
-        hint = _rewrite(path, "a.astype(np.uint8)")
-        return f"{path}: dtype is {dtype}, expected uint8; if its pixels go from 0 to 255, convert with {hint}"
+    if count == 0:
+        return f"{path}: dtype is {dtype}, expected uint8, and it holds no images"
     sample = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=(count,))
     low, high = float(sample.min()), float(sample.max())
     if dtype.kind in "iu" and low >= 0 and high <= 255:
@@ -208,16 +214,19 @@ def _dtype_problem(path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: 
         return f"{path}: uint16 up to {high:g}, expected uint8; if its full range is 0 to 65,535, convert with {hint}"
     if not math.isfinite(high - low):
         return f"{path}: {dtype} that holds NaN or infinity; replace those, then convert it to uint8 0 to 255"
+    found = f"{path}: {dtype} from {low:g} to {high:g}, expected uint8 0 to 255"
     for low_end, high_end, formula in ((0, 1, "a * 255"), (-1, 1, "(a + 1) * 127.5"), (0, 255, "a")):
-        if low_end - 1e-3 <= low and high <= high_end + 1e-3:  # rounding may end a little beyond
+        beyond = OVERSHOOT * (high_end - low_end)
+        is_wide = high - low > (high_end - low_end) / 4  # pixels from 0 to 3 are no pixels from 0 to 255
+        if is_wide and low_end - beyond <= low and high <= high_end + beyond:
             hint = _rewrite(path, f"np.rint({formula}).clip(0, 255).astype(np.uint8)")
-            return f"{path}: {dtype} in [{low_end}, {high_end}], expected uint8 0 to 255; convert with {hint}"
-    return f"{path}: {dtype} from {low:g} to {high:g}, expected uint8 0 to 255; rescale it to that range first"
+            return f"{found}; if its pixels go from {low_end} to {high_end}, convert with {hint}"
+    return f"{found}; rescale it to that range first"
 
 
 def _rewrite(path: Path, expression: str) -> str:
-    """A shell command that replaces the file by `expression` of its array `a`, through a new file that is renamed."""
+    """A shell command that puts `expression` of an array `a` in its file's place, which is kept as NAME.original."""
     return (
         "python -c \"import os, sys, numpy as np; p = sys.argv[1]; q = p + '.new.npy'; a = np.load(p); "
-        f'np.save(q, {expression}); os.replace(q, p)" {shlex.quote(str(path))}'
+        f"np.save(q, {expression}); os.rename(p, p + '.original'); os.rename(q, p)\" {shlex.quote(str(path))}"
     )

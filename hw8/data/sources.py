@@ -95,9 +95,12 @@ class Source:
             shapes = [images.array_NHWC.shape[1:] for images in (training, test)]
             if shapes[0] != shapes[1]:
                 raise InputError(f"{test.name}: images of {shapes[1]}, but those to train on have {shapes[0]}")
-            # A line for each image: only otherwise the table is read, which takes a third of a second to begin.
-            if self.labels_file.exists() and self.labels_file.read_bytes().count(b"\n") != len(test) + 1:
-                self.labels(len(test))
+            # Reading the table takes a third of a second to begin: not where each line is as it should be.
+            if self.labels_file.exists():
+                header, *lines = self.labels_file.read_bytes().splitlines() or [b""]
+                is_plain = header in (b"ID,label", b"ID,label,kind") and len(lines) == len(test)
+                if not (is_plain and all(line.split(b",")[1:2] in ([b"0"], [b"1"]) for line in lines)):
+                    self.labels(len(test))
         except InputError as error:
             log.warning("Warning:  the test set cannot be used: %s", error)
 

@@ -22,7 +22,7 @@ from hw8.base.text import counted
 from hw8.base.threads import Threads, computing_threads
 from hw8.config import RunConfig
 from hw8.config.presets import changed
-from hw8.data.arrays import Images
+from hw8.data.arrays import DARK, Images
 from hw8.data.loader import batch_count
 from hw8.data.sources import TRAINING_FILES, Source, open_source
 from hw8.data.splits import Splits, evenly_spaced, reference_rows, split_rows
@@ -33,7 +33,7 @@ from hw8.runs.summary import described, summarise, tracked_figures
 from hw8.runs.suspects import Suspects, find_suspects
 from hw8.runs.trained_run import TrainedRun, open_own_source
 from hw8.runs.unaligned import adapt_to_alignment
-from hw8.scoring.appearance import Appearance
+from hw8.scoring.appearance import TRAINING_SHARE, Appearance
 from hw8.scoring.calibration import Calibration, check_names
 from hw8.scoring.inference import Scorer
 from hw8.scoring.tails import check_scores
@@ -203,11 +203,16 @@ def build(config: RunConfig, images: Images, splits: Splits, verbose: bool = Tru
 
 
 def _check_varied(images: Images) -> None:
-    """Raise InputError if the images are all the same, as far as up to 256 of them show."""
+    """Raise InputError if the images are all the same, as far as up to 256 of them show; log if these are all dark."""
     some_BHWC = images.read(evenly_spaced(np.arange(len(images)), LOOKED_AT))
     if (some_BHWC == some_BHWC[0]).all():
         all_of = f"all {len(some_BHWC)} images" + (" looked at" if len(images) > LOOKED_AT else "")
         raise InputError(f"{images.name}: {all_of} are the same, so that nothing can be learned; give others")
+    if (brightest := some_BHWC.max()) < DARK:
+        log.warning(
+            "Warning:  %s: no pixel looked at is above level %s of 255; scale the images to the full range",
+            images.name, brightest,
+        )  # fmt: skip
 
 
 def _check_alike(images: Images, precision: str, device: torch.device) -> None:
@@ -268,6 +273,12 @@ def calibrate(trainer: Trainer) -> TrainedRun:
     except InputError as error:
         raise TrainingFailed(str(error)) from None
     appearance = Appearance.of(images, splits)
+    copies = appearance.share_of_training(images, splits.development)
+    if copies > TRAINING_SHARE:
+        log.warning(
+            "Warning:  about %.0f%% of the images held out from training equal a training image, to the last pixel: "
+            "held-out figures and p-values are too good; remove the copies and train again", 100 * copies,
+        )  # fmt: skip
     needed = scorer.with_evidence(scoring.evidence_names)
     return TrainedRun(trainer.folder, trainer.config, needed, calibration, appearance, images.side, images.channels)
 

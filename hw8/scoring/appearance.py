@@ -73,6 +73,14 @@ class Appearance:
         digest_N = digests(images, evenly_spaced(rows, COMPARED))
         return self._size(images) + self._looks(value_NK, images.channels) + self._copies(digest_N, len(images))
 
+    def share_of_training(self, images: Images, rows: np.ndarray) -> float:
+        """The estimated share of these rows, of which up to 20,000 are looked at, that equal a training image."""
+        return self._share(digests(images, evenly_spaced(rows, COMPARED)))
+
+    def _share(self, digest_N: np.ndarray) -> float:
+        """Only some training images have a digest: the others are taken to be among the images as often."""
+        return min(1.0, float(np.isin(digest_N, self.digest_K).mean()) * self.total / max(len(self.digest_K), 1))
+
     def _size(self, images: Images) -> list[str]:
         side = images.array_NHWC.shape[1]
         if self.whole_side in (0, side):
@@ -110,13 +118,12 @@ class Appearance:
         copies = 1 - len(np.unique(digest_N)) / len(digest_N)
         if copies > COPIES_SHARE:
             lines.append(f"{copies:.0%} of the {len(digest_N):,} images looked at are copies of another one of them")
-        # Only some training images have a digest: the others are taken to be among the test images as often.
-        share = np.isin(digest_N, self.digest_K).mean() * self.total / max(len(self.digest_K), 1)
+        share = self._share(digest_N)
         if share > TRAINING_SHARE:
             about = "about " if len(self.digest_K) < self.total else ""
             lines.append(
-                f"{about}{min(share, 1):.0%} of the {count:,} images are among the training images, to the last pixel: "
-                "is this the right file?"
+                f"{about}{share:.0%} of the {count:,} images are among the training images, to the last pixel, which "
+                "makes figures too good: remove them, or give another file"
             )
         return lines
 

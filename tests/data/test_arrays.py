@@ -88,9 +88,15 @@ def test_object_array_is_never_unpickled(array_file, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("array", "description"),
     [
-        ((GOOD / 255).astype(np.float32), "float32 in [0, 1]"),
-        (GOOD.astype(np.float64), "float64 in [0, 255]"),
-        ((GOOD / 127.5 - 1).astype(np.float32), "float32 in [-1, 1]"),
+        (
+            (GOOD / 255).astype(np.float32),
+            "float32 from 0 to 1, expected uint8 0 to 255; if its pixels go from 0 to",
+        ),
+        (GOOD.astype(np.float64), "float64 from 0 to 255, expected uint8 0 to 255; if its pixels go from 0 to 255,"),
+        (
+            (GOOD / 127.5 - 1).astype(np.float32),
+            "float32 from -1 to 1, expected uint8 0 to 255; if its pixels go ",
+        ),
     ],
 )
 def test_float_arrays_are_named_and_the_given_command_converts_them(array_file, array, description):
@@ -100,9 +106,28 @@ def test_float_arrays_are_named_and_the_given_command_converts_them(array_file, 
     command = message.split("convert with ")[1].replace("python", sys.executable, 1)
     subprocess.run(command, shell=True, check=True)
     np.testing.assert_array_equal(open_images(path).array_NHWC, GOOD)
+    np.testing.assert_array_equal(np.load(f"{path}.original"), array)
+
+
+def test_floats_that_overshoot_are_clipped(array_file):
+    path = array_file((GOOD / 255 * 1.1 - 0.05).astype(np.float32))
+    message = refused(path)
+    assert "float32 from -0.05 to 1.05, expected uint8 0 to 255; if its pixels go from 0 to 1, convert" in message
+    command = message.split("convert with ")[1].replace("python", sys.executable, 1)
+    subprocess.run(command, shell=True, check=True)
+    image_NHWC = open_images(path).array_NHWC
+    assert (image_NHWC.min(), image_NHWC.max(), len(np.unique(image_NHWC)) > 200) == (0, 255, True)
+
+
+def test_masks_become_black_and_white(array_file):
+    path = array_file(GOOD > 100)
+    command = refused(path).split("convert with ")[1].replace("python", sys.executable, 1)
+    subprocess.run(command, shell=True, check=True)
+    np.testing.assert_array_equal(open_images(path).array_NHWC, np.where(GOOD > 100, 255, 0))
 
 
 def test_floats_of_no_known_range(array_file):
+    assert "from 0 to 3, expected uint8 0 to 255; rescale" in refused(array_file(np.where(GOOD > 100, 3.0, 0.0)))
     assert "from -400 to 600" in refused(array_file(np.linspace(-400, 600, 768).reshape(1, 16, 16, 3)))
 
 

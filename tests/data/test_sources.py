@@ -52,6 +52,9 @@ def test_what_is_read_after_a_training_is_looked_at_before_it(small, tmp_path, c
     source.check_tables(training)
     assert "Warning:  the test set cannot be used: " in caplog.text
     assert "labels 2 images, but the test set has 120" in caplog.text
+    (tmp_path / "testing_labels.csv").write_text("ID,label\n" + "".join(f"{row},maybe\n" for row in range(120)))
+    source.check_tables(training)
+    assert "not 'maybe'" in caplog.text
     np.save(tmp_path / "testingset.npy", np.zeros((5, 8, 8, 1), np.uint8))
     source.check_tables(training)
     assert f"images of (8, 8, 1), but those to train on have {training.array_NHWC.shape[1:]}" in caplog.text

@@ -57,3 +57,19 @@ def test_images_that_look_otherwise_are_said_to(trained, demo, tmp_path, caplog)
     predict_shard(trained.folder.path, str(tmp_path), tmp_path / "part.csv", (0, 1))
     assert f"Warning:  {line}" in caplog.text
     assert predict([trained.folder.path], None, tmp_path / "out.csv").warnings == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda image_NHWC: image_NHWC // 8, "no pixel looked at is above level 31 of 255"),
+        (
+            lambda image_NHWC: np.tile(image_NHWC[:20], (20, 1, 1, 1)),
+            "100% of the images held out from training equal",
+        ),
+    ],
+)
+def test_training_images_that_are_dark_or_copies_are_named(small, quick, tmp_path, caplog, change, words):
+    np.save(tmp_path / "trainingset.npy", change(np.load(small / "trainingset.npy")))
+    train_run(changed(quick, data={"source": str(tmp_path)}), tmp_path / "run")
+    assert words in caplog.text
