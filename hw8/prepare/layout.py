@@ -1,13 +1,15 @@
 """Which pictures of a folder are normal, anomalous, to train on and to test with: by its subfolders, or by a table."""
 
 import dataclasses
+import difflib
+import unicodedata
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from hw8.base.errors import InputError, printable
-from hw8.base.tables import binary_labels, read_table
+from hw8.base.tables import read_label_table
 from hw8.data.labels import NORMAL, UNNAMED
 from hw8.data.picture_folder import SUFFIXES, PictureFolder
 from hw8.data.splits import MIN_IMAGES
@@ -180,20 +182,31 @@ def _by_table(folder: PictureFolder) -> Parts:
 
 def _read_kinds(path: Path, pictures: set[str]) -> dict[str, str]:
     """The kind of each picture in the table, NORMAL for label 0."""
-    table = read_table(path, ("file", "label"), optional=("kind",))
-    label_N = binary_labels(path, table)
+    table, label_N = read_label_table(path, "file")
     kinds = table["kind"].str.strip() if "kind" in table else [""] * len(table)
+    name_of = {unicodedata.normalize("NFC", name): name for name in pictures} | {name: name for name in pictures}
     kind_of: dict[str, str] = {}
     for line, (text, label, kind) in enumerate(zip(table["file"], label_N, kinds, strict=True), start=2):
         name, where = PurePosixPath(text).as_posix(), f"{path}: line {line}: "
+        name = name_of.get(name) or name_of.get(unicodedata.normalize("NFC", name), name)
         if name in kind_of:
             raise InputError(f"{where}{text!r} stands twice")
         if label == 1 and kind.lower() == NORMAL:
             raise InputError(f"{where}an anomaly of kind {kind!r}; give anomalies another name")
         if name not in pictures:  # so that a table cannot name files outside the folder either
-            raise InputError(f"{where}no picture {text!r} is in the folder; correct the table")
+            near = _nearest(name, pictures)
+            there_is = f" (there is {printable(near)})" if near else ""
+            raise InputError(f"{where}no picture {text!r} is in the folder{there_is}; correct the table")
         kind_of[name] = (printable(kind) or UNNAMED) if label else NORMAL
     return kind_of
+
+
+def _nearest(name: str, pictures: set[str]) -> str:
+    """The picture of the same name in another folder, letter case or format, or else one of a similar name; "": none."""
+    stem = PurePosixPath(name.replace("\\", "/")).stem.lower()
+    ordered = sorted(pictures)
+    same = (picture for picture in ordered if PurePosixPath(picture).stem.lower() == stem)
+    return next(same, "") or next(iter(difflib.get_close_matches(name, ordered, 1)), "")
 
 
 def split(parts: Parts, share: float | None, seed: int) -> Parts:

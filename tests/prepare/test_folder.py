@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import time
+import unicodedata
 import zlib
 from pathlib import Path
 
@@ -229,6 +230,19 @@ def test_a_table_of_labels_without_kinds(listed, out):
     assert prepare(root, out, QUICK).kinds == {"normal": 6, "anomaly": 1}
 
 
+def test_a_table_of_labels_may_spell_its_header_and_labels_in_words(listed, out):
+    parts = prepare(listed("b/dog.png,Bad,dog", "b/cat.png,NG,cat", header="File,Label,Kind"), out, QUICK)
+    assert parts.kinds == {"normal": 6, "cat": 1, "dog": 1}
+
+
+@pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
+def test_a_name_in_a_table_may_be_composed_of_other_unicode_characters(listed, out, on_disk):
+    name = "b/caf\xe9.png"
+    root = listed(unicodedata.normalize("NFD" if on_disk == "NFC" else "NFC", name) + ",1,cat")
+    fill(root, unicodedata.normalize(on_disk, name), start=150)
+    assert prepare(root, out, QUICK).kinds == {"normal": 6, "cat": 1}
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -238,6 +252,12 @@ def test_a_table_of_labels_without_kinds(listed, out):
         ("\x1b[31mx.png,1,cat", r"no picture '\x1b[31mx.png'"),
         ("b/cat.png,2,cat", "line 32: label must be 0 (normal) or 1 (anomalous), not '2'"),
         ("b/cat.png,yes,cat", "line 32: label must be 0 (normal) or 1 (anomalous), not 'yes'"),
+        (
+            "b/cats.png,1,cat",
+            "line 32: no picture 'b/cats.png' is in the folder (there is b/cat.png); correct the table",
+        ),
+        (".\\B\\DOG.PNG,1,cat", "is in the folder (there is b/dog.png); correct"),
+        ("1,1,cat", "line 32: no picture '1' is in the folder; correct the table"),
         ("b/cat.png,1,Normal", "line 32: an anomaly of kind 'Normal'"),
         ("./a/007.png,0,", "line 32: './a/007.png' stands twice"),
         ("b/cat.png,1,cat,more", "not a CSV file"),
