@@ -16,6 +16,7 @@ from hw8.data.pictures import CROPS, MAX_SQUARE, Crop, read_pictures
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 # Pictures in formats that hw8 cannot read: reported as skipped, where other files are only counted. Chosen by hand.
 UNREAD = frozenset({".heic", ".heif", ".avif", ".jxl", ".jp2", ".tga", ".psd", ".svg", ".dng", ".cr2", ".nef", ".arw"})
+TABLES = frozenset({".csv", ".tsv", ".xls", ".xlsx", ".ods"})  # files that may label pictures
 CONVERT = "a format that is not read; convert it to PNG or JPEG"
 
 
@@ -24,13 +25,14 @@ class PictureFolder:
     """The files of a folder.
 
     `names` are the pictures' paths relative to `root`, sorted; `skipped` maps other pictures to the reason; `others`
-    is the number of hidden files and files that are no pictures.
+    is the number of hidden files and files that are no pictures, with those `tables` among them.
     """
 
     root: Path
     names: list[str] = dataclasses.field(default_factory=list)
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
     others: int = 0
+    tables: list[str] = dataclasses.field(default_factory=list)
 
     def refusal(self, problem: str) -> InputError:
         """The error to raise for a problem with the folder; it mentions a skipped picture, which may be the cause."""
@@ -77,9 +79,12 @@ def find_pictures(root: Path) -> PictureFolder:
                 folder.skipped[relative] = CONVERT
             else:
                 folder.others += 1
+                if path.suffix.lower() in TABLES:
+                    folder.tables.append(relative)
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
     # Folder by folder: the order decides the images' IDs and the split, which must not change.
     folder.names.sort(key=lambda name: name.split("/"))
+    folder.tables.sort()
     return folder
 
 

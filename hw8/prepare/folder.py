@@ -62,7 +62,7 @@ def prepare(images: Path, out: Path, settings: Preparation) -> Parts:
 def report(parts: Parts, out: Path, settings: Preparation) -> str:
     """What `prepare` wrote and what it skipped, as lines of text."""
     folder, kinds = parts.folder, parts.kinds
-    lines = [f"Layout:   {parts.layout}"]
+    lines = [f"Layout:   {parts.layout}", *(f"Warning:  {warning}" for warning in parts.warnings)]
     if folder.others:
         lines.append(f"Ignored:  {folder.others:,} (hidden, or no picture by its name)")
     if folder.skipped:

@@ -140,13 +140,43 @@ def test_pictures_of_twelve_bits_in_files_of_sixteen_are_pointed_out(root, out):
 
 def test_normal_and_anomalous_folders_one_level_deeper_are_not_all_normal(root, out):
     fill(root, *numbered(30, "data/normal/{:03d}.png"), "data/anomaly/x.png")
-    assert "folders named anomaly; move normal pictures to normal/" in refused(root, out)
+    assert refused(root, out).endswith(f"folders of normal pictures and of others; give {root / 'data'}")
+    fill(root.parent / "b", *numbered(30, "x/y/Good/{:03d}.png"), "x/y/hole/x.png")
+    assert refused(root.parent / "b", out).endswith(
+        f"all pictures are in x/y/, which has folders of normal pictures "
+        f"and of others; give {root.parent / 'b' / 'x' / 'y'}"
+    )
+    fill(root.parent / "c", *numbered(30, "set/train/good/{:03d}.png"), "set/test/hole/x.png")
+    assert refused(root.parent / "c", out).endswith(f"give {root.parent / 'c' / 'set'}")
+
+
+def test_one_folder_of_normal_pictures_in_another_is_a_plain_one(root, out):
+    fill(root, *numbered(30, "data/normal/{:03d}.png"))
+    parts = prepare(root, out, QUICK)
+    assert (len(parts.training), parts.warnings) == (30, ())
 
 
 def test_folders_that_are_all_taken_as_normal_are_named(root, out):
     fill(root, *numbered(30, "front/{:03d}.png"), "back/x.png", "y.png")
     line = report(prepare(root, out, QUICK), out, QUICK)
-    assert "every picture is taken as normal, in 3 folders (back 1, front 30, . 1)" in line
+    assert "Warning:  3 folders are all taken as normal (back 1, front 30, . 1); if some hold anomalies, move" in line
+
+
+@pytest.mark.parametrize(
+    ("normal", "anomalous"),
+    [("OK", "NG"), ("Defect-free", "hole"), ("Negative", "positive"), ("正常", "異常"), ("intact", "damaged")],
+)
+def test_normal_pictures_have_many_names(root, out, normal, anomalous):
+    fill(root, *numbered(30, f"{normal}/{{:03d}}.png"), f"{anomalous}/x.png")
+    assert prepare(root, out, QUICK).kinds == {"normal": 6, anomalous: 1}
+
+
+@pytest.mark.parametrize(
+    "name", ["Damaged", "outliers", "outlier", "Positive", "hole", "not OK", "異常", "瑕疵", "不良"]
+)
+def test_anomalies_have_many_names(root, out, name):
+    fill(root, *numbered(30, "pictures/{:03d}.png"), f"{name}/x.png")
+    assert "also 1 in folders named " in refused(root, out)
 
 
 def test_an_anomaly_in_no_folder_of_a_kind_is_an_anomaly(root, out):
@@ -228,6 +258,43 @@ def test_a_table_of_labels(listed, out):
 def test_a_table_of_labels_without_kinds(listed, out):
     root = listed("b/cat.png,1", header="file,label")
     assert prepare(root, out, QUICK).kinds == {"normal": 6, "anomaly": 1}
+
+
+@pytest.mark.parametrize("name", ["Labels.CSV", "LABELS.csv"])
+def test_a_table_of_labels_is_found_in_any_letter_case(listed, out, name):
+    root = listed("b/cat.png,1,cat")
+    (root / "labels.csv").rename(root / name)
+    parts = prepare(root, out, QUICK)
+    assert parts.kinds == {"normal": 6, "cat": 1}
+    assert skipped(out)["b/dog.png"] == f"not in {name}"
+    (root / "labels.csv").write_text("file,label\n")
+    assert f"has {name} and labels.csv; keep one of them" in refused(root, out)
+
+
+@pytest.mark.parametrize(
+    ("table", "text", "remedy"),
+    [
+        ("label.csv", "file,label\na/000.png,0\n", "save it as {}/labels.csv (file,label[,kind]), else move it out"),
+        ("truth.tsv", "./a/000.png\t0\n", "save it as {}/labels.csv (file"),
+        ("a/labels.csv", "file,label\n000.png,0\n", "if it labels them, give {}/a, else move it"),
+        ("a/l.csv", '"file";"label"\n"000.png";0\n', "save it as {0}/a/labels.csv (file,label[,kind]) and give {0}/a,"),
+        ("a/labels.csv", "file,label\na/000.png,0\n", "save it as {}/labels.csv (file,label[,kind]), else"),
+    ],
+)
+def test_a_table_that_would_be_ignored_is_refused_if_it_names_pictures(root, out, table, text, remedy):
+    fill(root, *numbered(30, "a/{:03d}.png"))
+    (root / table).write_text(text)
+    line = refused(root, out)
+    assert f"{table} names pictures but would not be read" in line
+    assert remedy.format(root) in line
+
+
+def test_other_tables_are_warned_of(root, out):
+    fill(root, *numbered(30))
+    (root / "prices.csv").write_text("item,price\nnut,3\n")
+    (root / "labels.xlsx").write_bytes(b"PK\xff\x00")
+    parts = prepare(root, out, QUICK)
+    assert "Warning:  not read: labels.xlsx, prices.csv; labels are read from labels.csv" in report(parts, out, QUICK)
 
 
 def test_a_table_of_labels_may_spell_its_header_and_labels_in_words(listed, out):
@@ -628,9 +695,9 @@ def test_folders_of_defects_are_not_taken_as_normal(root, out):
     for kind in ("screw", "nut"):
         fill(root, *numbered(30, f"{kind}/train/good/{{:03d}}.png"), f"{kind}/test/scratch/0.png")
         fill(root, f"{kind}/ground_truth/scratch/0.png")
-    message = "also 4 in folders named ground_truth, test; move normal pictures to normal/"
+    message = "also 4 in folders named ground_truth, scratch, test; move normal pictures to normal/"
     assert message in refused(root, out)
-    fill(root.parent / "plain", *numbered(20, "OK/{:03d}.png"), "NOK/0.png")
+    fill(root.parent / "plain", *numbered(20, "fine/{:03d}.png"), "NOK/0.png")
     assert "also 1 in folders named nok;" in refused(root.parent / "plain", out)
 
 
