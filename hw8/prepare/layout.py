@@ -70,6 +70,11 @@ class Parts:
         kinds = set(self.kinds)
         if len(self.training) < MIN_IMAGES and not self.test_only:
             problem = f"{len(self.training)} normal pictures to train on; at least {MIN_IMAGES} are needed"
+            count = len(self.training) + self.held_back
+            # Rounded down to two digits, so that no more are held back.
+            share = (count - MIN_IMAGES) * 100 // max(1, count) / 100
+            if self.held_back and share > 0:
+                problem += f"; `test_share` {share:g} leaves that many"
             if self.testing:
                 problem += "; `test_share` 1 makes a test set of all, for a run that is trained already"
         elif self.labelled and NORMAL not in kinds:

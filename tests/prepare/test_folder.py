@@ -21,6 +21,7 @@ from hw8.config.presets import changed, load_preset
 from hw8.data import pictures
 from hw8.data.arrays import open_images
 from hw8.data.labels import read_labels
+from hw8.data.picture_folder import LINK_OUT
 from hw8.data.pictures import read_picture, resized_to_square
 from hw8.prepare.files import FILES
 from hw8.prepare.folder import prepare, report
@@ -428,8 +429,23 @@ def test_links_out_of_the_folder_are_not_followed(root, out, tmp_path):
     (root / "inside.png").symlink_to("sub/in.png")
     prepare(root, out, QUICK)
     assert reds(out) == [*range(20), 20, 20]
-    out_of_it = dict.fromkeys(["file.png", "folder", "sub/up.png"], "a link out of the folder")
+    out_of_it = dict.fromkeys(["file.png", "folder", "sub/up.png"], LINK_OUT)
     assert skipped(out) == out_of_it | {"loop": "a link to a folder"}
+
+
+@pytest.mark.parametrize("link", ["0.png", "folder"])
+def test_a_folder_of_nothing_but_links_says_what_to_do(root, out, tmp_path, link):
+    fill(tmp_path, "folder/0.png")
+    root.mkdir()
+    (root / link).symlink_to(tmp_path / "folder" / link if link == "0.png" else tmp_path / link)
+    assert refused(root, out).endswith(f"(1 skipped, for instance {link}: {LINK_OUT})")
+
+
+def test_files_without_an_ending_are_listed(root, out):
+    fill(root, *numbered(20))
+    (root / "img0").write_bytes((root / "000.png").read_bytes())
+    prepare(root, out, QUICK)
+    assert skipped(out) == {"img0": "no ending by which a picture is known; add .png or .jpg, for instance"}
 
 
 def test_links_that_lead_nowhere_are_skipped(root, out):
@@ -478,10 +494,30 @@ def test_too_little_is_refused_before_anything_is_written(root, out):
     fill(root, *numbered(19))
     assert "19 normal pictures to train on; at least 20 are needed" in refused(root, out)
     (root / "a.png").write_bytes(b"")
-    assert "(1 picture skipped, for instance a.png: an empty file)" in refused(root, out)
+    assert "(1 skipped, for instance a.png: an empty file)" in refused(root, out)
     assert not out.exists()
     fill(root, "b.png")
     prepare(root, out, QUICK)
+
+
+@pytest.mark.parametrize(("count", "share"), [(21, "0.04"), (22, "0.09"), (23, "0.13"), (24, "0.16"), (20, None)])
+def test_a_share_that_leaves_enough_is_suggested(root, out, count, share):
+    fill(root, *numbered(count, "normal/{:03d}.png"), "bad/x.png")
+    line = refused(root, out)
+    if share is None:
+        assert "are needed; `test_share` 1 makes" in line
+    else:
+        assert f"at least 20 are needed; `test_share` {share} leaves that many; `test_share` 1 makes" in line
+        parts = prepare(root, out, dataclasses.replace(QUICK, test_share=float(share)))
+        assert (len(parts.training), parts.held_back) == (20, count - 20)
+
+
+def test_equal_pictures_only_are_refused_as_train_does(root, out):
+    fill(root, "0.png")
+    for name in numbered(25):
+        os.link(root / "0.png", root / name)
+    assert "all 26 images to train on are the same, so that nothing can be learned; give" in refused(root, out)
+    prepare(root, out, dataclasses.replace(QUICK, unlabelled=True))
 
 
 @pytest.mark.parametrize(("part", "words"), [("normal", "no normal picture to test on"), ("cat", "no anomaly to test")])
@@ -631,6 +667,7 @@ def test_memory_does_not_grow_with_the_pictures(tmp_path):
     Image.effect_noise((40, 40), 50).save(tmp_path / "x.png")
     for name, count in (("few", 200), ("many", 2000)):
         (tmp_path / name).mkdir()
+        fill(tmp_path / name, "other.png")
         for file in numbered(count, "{:05d}.png"):
             os.link(tmp_path / "x.png", tmp_path / name / file)
     command = [sys.executable, "-c", MEASURE, tmp_path]
