@@ -13,13 +13,19 @@ if TYPE_CHECKING:
 # Bytes, chosen by hand: about ten million rows. As text in pandas a table takes several times its size, so that a
 # larger file might not fit into memory.
 MAX_BYTES = 500_000_000
+# What stands for a label, in any letter case.
+LABEL_WORDS = dict.fromkeys(["0", "normal", "good", "ok", "false"], 0) | dict.fromkeys(
+    ["1", "anomaly", "anomalous", "abnormal", "bad", "defect", "defective", "ng", "nok", "true"], 1
+)
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 
 
-def read_table(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> "pd.DataFrame":
-    """Read a CSV file with exactly these columns, in this order, as text.
+def read_table(
+    path: Path, required: tuple[str, ...], optional: tuple[str, ...] = (), any_case: bool = False
+) -> "pd.DataFrame":
+    """Read a CSV file with exactly these columns, in this order, as text; their names may be in `any_case`.
 
-    Raises InputError if it is missing, not a CSV file, has other columns, or no rows.
+    Raises InputError if it is missing, not a CSV file, not UTF-8, has other columns, or no rows.
     """
     import pandas as pd
 
@@ -36,11 +42,16 @@ def read_table(path: Path, required: tuple[str, ...], optional: tuple[str, ...] 
             raise ValueError("its rows have more fields than its header")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error_reason(error)}); check the name") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
     except ValueError as error:
         raise InputError(f"{path}: not a CSV file ({error_reason(error)}); write it again") from None
     table.columns = [str(name).strip() for name in table.columns]
     columns = list(table.columns)
-    if columns not in (list(required), [*required, *optional]):
+    if any_case:
+        spelling = {name.lower(): name for name in (*required, *optional)}
+        table.columns = [spelling.get(name.lower(), name) for name in columns]
+    if list(table.columns) not in (list(required), [*required, *optional]):
         expected = ",".join(required) + "".join(f"[,{name}]" for name in optional)
         hint = "; separate columns by commas" if len(columns) == 1 and {*";\t"} & {*columns[0]} else ""
         raise InputError(f"{path}: its header is {','.join(columns)[:80]!r}; it must be {expected}{hint}")
@@ -61,13 +72,22 @@ def numbers(path: Path, table: "pd.DataFrame", column: str) -> np.ndarray:
     return values
 
 
-def binary_labels(path: Path, table: "pd.DataFrame") -> np.ndarray:
-    """Return the column `label` as int64 (N,), 0 or 1. Raises InputError naming the first line that is neither."""
-    text = table["label"].str.strip()
-    if (other := ~text.str.fullmatch(r"[01](\.0*)?").to_numpy(bool)).any():
+def read_label_table(path: Path, key: str) -> tuple["pd.DataFrame", np.ndarray]:
+    """Read a table `key,label[,kind]`, its header in any letter case; return it with its labels, int64 (N,) of 0 and 1.
+
+    Labels may be LABEL_WORDS. Raises InputError as `read_table` does, and naming the first line whose label
+    is none.
+    """
+    table = read_table(path, (key, "label"), optional=("kind",), any_case=True)
+    text = table["label"].str.strip().str.lower().str.replace(r"^([01])\.0*$", r"\1", regex=True)
+    label_N = text.map(LABEL_WORDS).fillna(-1).to_numpy(np.int64)
+    if (other := label_N < 0).any():
         row = int(other.argmax())
-        raise InputError(f"{path}: line {row + 2}: label must be 0 (normal) or 1 (anomalous), not {text[row]!r}")
-    return text.astype(float).to_numpy(np.int64)
+        problem = f"label must be 0 (normal) or 1 (anomalous), not {table['label'][row].strip()!r}"
+        if text[row] in ("-1", "-1.0"):  # scikit-learn's 1 is normal, other programs' is not
+            problem += "; 1 beside -1 may mean either: write 0 for the normal ones and 1 for the others"
+        raise InputError(f"{path}: line {row + 2}: {problem}")
+    return table, label_N
 
 
 def ids_in_order(path: Path, table: "pd.DataFrame") -> np.ndarray:

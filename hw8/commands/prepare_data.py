@@ -39,13 +39,18 @@ def main() -> None:
     arguments = parse(Arguments, __doc__ or "")
     parts = prepare(arguments.images, arguments.out, arguments.settings)
     text = for_shell(report(parts, arguments.out, arguments.settings))
-    print(f"{text}\nNext:     {printable(_next_command(arguments.out, bool(parts.training), arguments.settings))}")
+    print(f"{text}\n{printable(_following(arguments.out, bool(parts.training), arguments.settings))}")
 
 
-def _next_command(out: Path, has_training_set: bool, settings: Preparation) -> str:
-    """The command that trains on the images or, without a training set, scores them with the newest run that can."""
+def _following(out: Path, has_training_set: bool, settings: Preparation) -> str:
+    """The line of the command that trains on the images or, without a training set, scores them with the newest run.
+
+    Without a run that can score them there is no such command, and the line says what it takes.
+    """
     if has_training_set:
-        return spelled("train", "--data", as_folder(out), *(["--preset", "fcn"] if settings.side % SIDE_STEP else []))
+        return "Next:     " + spelled(
+            "train", "--data", as_folder(out), *(["--preset", "fcn"] if settings.side % SIDE_STEP else [])
+        )
     from hw8.runs.trained_run import TrainedRun
     from hw8.training.run_folder import finished_runs
 
@@ -56,5 +61,8 @@ def _next_command(out: Path, has_training_set: bool, settings: Preparation) -> s
             if trained.folder is not None and trained.folder.picture_crop() not in (None, settings.crop):
                 continue
             scores = SUBMISSIONS / f"{out.resolve().name}.csv"
-            return spelled("predict", "--run", run, "--data", as_folder(out), "--out", scores)
-    return f"train a run on images like these, {spelled('train')}, then {spelled('predict', '--data', as_folder(out))}"
+            return "Next:     " + spelled("predict", "--run", run, "--data", as_folder(out), "--out", scores)
+    return (
+        f"No run:   none that is finished takes such images; train one on normal pictures prepared alike, then score "
+        f"these with {spelled('predict', '--data', as_folder(out))}"
+    )

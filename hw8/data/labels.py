@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hw8.base.errors import InputError
-from hw8.base.tables import binary_labels, ids_in_order, read_table
+from hw8.base.tables import ids_in_order, read_label_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,13 +39,13 @@ def read_labels(path: Path, count: int | None = None) -> Labels:
     """Read a labels file, in the order of its IDs; its rows may stand in any order.
 
     `count` is the number of test images, if known. Raises InputError if the file is missing or not
-    such a table, does not have `count` rows, misses or repeats an ID, has a label other than 0 and 1, or gives one
-    kind both labels.
+    such a table, does not have `count` rows, misses or repeats an ID, has a label that is neither 0 nor 1
+    nor a word for one of them, or gives one kind both labels.
     """
-    table = read_table(path, ("ID", "label"), optional=("kind",))
+    table, label_N = read_label_table(path, "ID")
     if count is not None and len(table) != count:
         raise InputError(f"{path}: labels {len(table):,} images, but the test set has {count:,}; use its own labels")
-    return labels_of(path, binary_labels(path, table), table.get("kind"), ids_in_order(path, table))
+    return labels_of(path, label_N, table.get("kind"), ids_in_order(path, table))
 
 
 def labels_of(path: Path, label_N: np.ndarray, kinds: "pd.Series | None", order: np.ndarray) -> Labels:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from hw8.base.errors import InputError, printable
-from hw8.base.text import counted
 from hw8.data.arrays import MIN_SIDE
 from hw8.data.pictures import CROPS, MAX_SQUARE, Crop, read_pictures
 
@@ -16,21 +15,25 @@ from hw8.data.pictures import CROPS, MAX_SQUARE, Crop, read_pictures
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 # Pictures in formats that hw8 cannot read: reported as skipped, where other files are only counted. Chosen by hand.
 UNREAD = frozenset({".heic", ".heif", ".avif", ".jxl", ".jp2", ".tga", ".psd", ".svg", ".dng", ".cr2", ".nef", ".arw"})
+TABLES = frozenset({".csv", ".tsv", ".xls", ".xlsx", ".ods"})  # files that may label pictures
 CONVERT = "a format that is not read; convert it to PNG or JPEG"
+NO_ENDING = "no ending by which a picture is known; add .png or .jpg, for instance"
+LINK_OUT = "a link out of the folder; give a copy of the folder made with cp -rL"
 
 
 @dataclasses.dataclass
 class PictureFolder:
     """The files of a folder.
 
-    `names` are the pictures' paths relative to `root`, sorted; `skipped` maps other pictures to the reason; `others`
-    is the number of hidden files and files that are no pictures.
+    `names` are the pictures' paths relative to `root`, sorted; `skipped` maps what else may be pictures to the reason;
+    `others` is the number of hidden files and files that are no pictures, with those `tables` among them.
     """
 
     root: Path
     names: list[str] = dataclasses.field(default_factory=list)
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
     others: int = 0
+    tables: list[str] = dataclasses.field(default_factory=list)
 
     def refusal(self, problem: str) -> InputError:
         """The error to raise for a problem with the folder; it mentions a skipped picture, which may be the cause."""
@@ -39,9 +42,9 @@ class PictureFolder:
         return InputError(f"{self.root}: {problem}")
 
     def skipped_example(self) -> str:
-        """How many pictures were skipped, with the last of them and its reason."""
+        """How many files and folders were skipped, with the last of them and its reason."""
         name, reason = list(self.skipped.items())[-1]
-        return f"{counted(len(self.skipped), 'picture')} skipped, for instance {printable(name)}: {reason}"
+        return f"{len(self.skipped):,} skipped, for instance {printable(name)}: {reason}"
 
 
 def find_pictures(root: Path) -> PictureFolder:
@@ -66,7 +69,7 @@ def find_pictures(root: Path) -> PictureFolder:
             if name.startswith("."):
                 folder.others += 1
             elif is_link and not Path(os.path.realpath(path)).is_relative_to(real_root):
-                folder.skipped[relative] = "a link out of the folder"
+                folder.skipped[relative] = LINK_OUT
             elif is_link and name in subfolders:
                 folder.skipped[relative] = "a link to a folder"
             elif name in subfolders:
@@ -75,23 +78,31 @@ def find_pictures(root: Path) -> PictureFolder:
                 folder.names.append(relative)
             elif path.suffix.lower() in UNREAD:
                 folder.skipped[relative] = CONVERT
+            elif not path.suffix:
+                folder.skipped[relative] = NO_ENDING
             else:
                 folder.others += 1
+                if path.suffix.lower() in TABLES:
+                    folder.tables.append(relative)
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
     # Folder by folder: the order decides the images' IDs and the split, which must not change.
     folder.names.sort(key=lambda name: name.split("/"))
+    folder.tables.sort()
     return folder
 
 
 def named_pictures(pictures: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> tuple[Path, list[str]]:
     """A folder and the names in it of the pictures that `read_images` reads, in their order.
 
-    Raises InputError for a file, and for a folder of which something would be skipped (see `find_pictures`).
+    Raises InputError for a file, and for a folder of which something would be skipped (see `find_pictures`), files
+    without an ending apart.
     """
     if isinstance(pictures, str | os.PathLike):
         if Path(pictures).is_file():
             raise InputError(f"{pictures}: is a file; give a list of files, or a folder of pictures")
         folder = find_pictures(Path(pictures))
+        # A text without an ending, such as LICENSE, often lies beside pictures.
+        folder.skipped = {name: reason for name, reason in folder.skipped.items() if reason != NO_ENDING}
         if folder.skipped:
             raise folder.refusal("holds what would be skipped; remove it, or give a list of files")
         return folder.root, folder.names

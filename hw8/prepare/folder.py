@@ -9,6 +9,7 @@ from hw8.base.errors import printable
 from hw8.base.interrupts import stopping_as_interrupted
 from hw8.base.progress import progress_bar
 from hw8.base.text import aligned
+from hw8.data.arrays import DARK
 from hw8.data.labels import NORMAL
 from hw8.data.picture_folder import find_pictures
 from hw8.data.sources import LABELS, TESTING, TESTING_FILES, TRAINING
@@ -16,7 +17,6 @@ from hw8.prepare.files import SKIPPED, all_or_none, write_images, write_tables
 from hw8.prepare.layout import Parts, recognise, split
 from hw8.prepare.settings import Preparation
 
-DARK = 64  # of 255 levels, chosen by hand: photographs reach higher, pictures of 12 bits in files of 16 end at 16
 EXAMPLES = 3  # names shown for each reason, so that a line fits on a terminal; all are in the table of skipped pictures
 
 
@@ -24,8 +24,8 @@ def prepare(images: Path, out: Path, settings: Preparation) -> Parts:
     """Write the pictures in `images` as array files in `out`, all of them or none; return what was written.
 
     Memory grows with the number of pictures, not with their sizes. Raises InputError if there is nothing to read, too
-    little to train or test on, a wrong labels.csv, no space on the disk, or another process at work in `out`; and
-    Interrupted after Ctrl-C, with nothing written.
+    little to train or test on, nothing but equal pictures to train on, a wrong labels.csv, no space on the disk, or
+    another process at work in `out`; and Interrupted after Ctrl-C, with nothing written.
     """
 
     folder = find_pictures(images)
@@ -53,6 +53,9 @@ def prepare(images: Path, out: Path, settings: Preparation) -> Parts:
         )
         if not settings.unlabelled:
             parts.check()
+        if parts.training and parts.repeated == len(parts.training) - 1:
+            all_of = f"all {len(parts.training)} images to train on"
+            raise folder.refusal(f"{all_of} are the same, so that nothing can be learned; give others")
         if not test.rows and (test_names or settings.unlabelled):
             raise folder.refusal("no picture to test on can be read")
         write_tables(temporary, parts, settings)
@@ -62,7 +65,7 @@ def prepare(images: Path, out: Path, settings: Preparation) -> Parts:
 def report(parts: Parts, out: Path, settings: Preparation) -> str:
     """What `prepare` wrote and what it skipped, as lines of text."""
     folder, kinds = parts.folder, parts.kinds
-    lines = [f"Layout:   {parts.layout}"]
+    lines = [f"Layout:   {parts.layout}", *(f"Warning:  {warning}" for warning in parts.warnings)]
     if folder.others:
         lines.append(f"Ignored:  {folder.others:,} (hidden, or no picture by its name)")
     if folder.skipped:
@@ -95,12 +98,12 @@ def report(parts: Parts, out: Path, settings: Preparation) -> str:
 
 
 def _skipped_table(skipped: dict[str, str]) -> list[str]:
-    """How many pictures were skipped for each reason, the most frequent first, with some of their names."""
+    """How much was skipped for each reason, the most frequent first, with some of their names."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in sorted(skipped.items()):
         by_reason.setdefault(reason, []).append(name)
     groups = sorted(by_reason.items(), key=lambda group: (-len(group[1]), group[0]))
-    cells = [["reason", "pictures"], *([reason, f"{len(names):,}"] for reason, names in groups)]
+    cells = [["reason", "number"], *([reason, f"{len(names):,}"] for reason, names in groups)]
     examples = [", ".join(names[:EXAMPLES]) + ", ..." * (len(names) > EXAMPLES) for _, names in groups]
     header, *lines = [f"{line}  {text}" for line, text in zip(aligned(cells), ["for instance", *examples], strict=True)]
     rule = "-" * max(map(len, lines))

@@ -1,25 +1,33 @@
 """Which pictures of a folder are normal, anomalous, to train on and to test with: by its subfolders, or by a table."""
 
 import dataclasses
+import os
+import re
+import unicodedata
 from collections import Counter
-from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from hw8.base.errors import InputError, printable
-from hw8.base.tables import binary_labels, read_table
 from hw8.data.labels import NORMAL, UNNAMED
 from hw8.data.picture_folder import SUFFIXES, PictureFolder
 from hw8.data.splits import MIN_IMAGES
+from hw8.prepare.label_table import TABLE, check_none_ignored, naming_tables, own_table, read_kinds
 
-TABLE = "labels.csv"
-# `good` is what MVTec AD and the sets made after it call the normal pictures.
-NORMAL_FOLDERS = frozenset({NORMAL, "good"})
+# As inspection sets name the folder of normal pictures: `good` in MVTec AD, `ok` in BTAD, others with their anomalies.
+NORMAL_FOLDERS = frozenset(
+    [NORMAL, "good", "ok", "defect_free", "no_defect", "no_defects", "non_defective", "intact", "undamaged", "healthy",
+     "negative", "negatives", "正常", "良品", "合格"]
+)  # fmt: skip
 ANOMALY_FOLDER = "anomaly"
 # Folders whose pictures are hardly normal ones to train on, by the names that inspection sets give them.
 SUSPICIOUS_FOLDERS = frozenset(
-    ["test", "ground_truth", "anomaly", "anomalies", "anomalous", "abnormal", "bad", "broken", "defect", "defects",
-     "defective", "faulty", "ng", "nok"]
+    ["test", "ground_truth", "anomaly", "anomalies", "anomalous", "abnormal", "abnormals", "abnormality", "bad",
+     "broken", "contaminated", "contamination", "crack", "cracked", "cracks", "damage", "damaged", "damages", "defect",
+     "defective", "defects", "dent", "dents", "fail", "failed", "failure", "failures", "fault", "faults", "faulty",
+     "flaw", "flawed", "flaws", "hole", "holes", "ko", "ng", "no_good", "nok", "not_good", "not_ok", "outlier",
+     "outliers", "positive", "positives", "reject", "rejected", "rejects", "scrap", "scratch", "scratched",
+     "scratches", "異常", "异常", "瑕疵", "缺陷", "欠陥", "不良", "不良品", "不合格", "損壞", "损坏"]
 )  # fmt: skip
 # Folders beside the normal one that are no kind of anomaly: other parts of the set, and masks.
 NO_KINDS = frozenset(["train", "val", "valid", "validation", "test", "ground_truth", "mask", "masks"])
@@ -36,7 +44,7 @@ class Parts:
     `testing` holds names and kinds, NORMAL for normal pictures; the kinds count as labels only if it is `labelled`.
     Parts that are `test_only` need no training pictures. `held_back` of the test pictures were meant for training. Once
     written, it is known that `repeated` training images are equal to another one, `shared` test images to a training
-    image, and that no pixel is above `brightest`.
+    image, and that no pixel is above `brightest`. `warnings` say what may be wrong with the layout.
     """
 
     folder: PictureFolder
@@ -49,6 +57,7 @@ class Parts:
     shared: int = 0
     brightest: int = 255
     held_back: int = 0
+    warnings: tuple[str, ...] = ()
 
     @property
     def kinds(self) -> dict[str, int]:
@@ -61,6 +70,11 @@ class Parts:
         kinds = set(self.kinds)
         if len(self.training) < MIN_IMAGES and not self.test_only:
             problem = f"{len(self.training)} normal pictures to train on; at least {MIN_IMAGES} are needed"
+            count = len(self.training) + self.held_back
+            # Rounded down to two digits, so that no more are held back.
+            share = (count - MIN_IMAGES) * 100 // max(1, count) / 100
+            if self.held_back and share > 0:
+                problem += f"; `test_share` {share:g} leaves that many"
             if self.testing:
                 problem += "; `test_share` 1 makes a test set of all, for a run that is trained already"
         elif self.labelled and NORMAL not in kinds:
@@ -80,9 +94,19 @@ def recognise(folder: PictureFolder) -> Parts:
     """
     if not folder.names:
         raise folder.refusal(f"holds no pictures ({' '.join(sorted(SUFFIXES))})")
-    if (folder.root / TABLE).exists():
-        return _by_table(folder)
-    heads = {tuple(word.lower() for word in name.split("/")[:-1][:2]) for name in folder.names}
+    if table := own_table(folder):
+        return _by_table(folder, table)
+    parts = _by_subfolders(folder)
+    if folder.tables:
+        some = ", ".join(folder.tables[:FOLDERS_SHOWN]) + ", ..." * (len(folder.tables) > FOLDERS_SHOWN)
+        warning = f"not read: {some}; labels are read from {TABLE} in the folder itself alone"
+        parts = dataclasses.replace(parts, warnings=(*parts.warnings, warning))
+    return parts
+
+
+def _by_subfolders(folder: PictureFolder) -> Parts:
+    """Group pictures by the names of their subfolders. Raises InputError if the normal ones cannot be told so."""
+    heads = {tuple(_word(name) for name in name.split("/")[:-1][:2]) for name in folder.names}
     tops = {head[0] for head in heads if head}
     if any(head[0] == "train" and head[1] in NORMAL_FOLDERS for head in heads if len(head) == 2):
         return _by_folder(folder, "train/ and test/: folders of normal pictures and of anomalies", True)
@@ -96,20 +120,42 @@ def recognise(folder: PictureFolder) -> Parts:
         return _by_folder(folder, "a folder of normal pictures, and beside it one for each kind of anomaly", False)
     if ANOMALY_FOLDER in tops:
         raise folder.refusal(f"has {ANOMALY_FOLDER}/, but no pictures in {NORMAL}/; move the normal ones there")
-    folders = [{word.lower() for word in name.split("/")[:-1]} for name in folder.names]
-    if suspicious := [words & SUSPICIOUS_FOLDERS for words in folders if words & SUSPICIOUS_FOLDERS]:
+    return _all_normal(folder)
+
+
+def _all_normal(folder: PictureFolder) -> Parts:
+    """All pictures as normal ones. Raises InputError if names of folders, or a table, tell that they may not be."""
+    check_none_ignored(folder)
+    places = [name.rpartition("/")[0] for name in folder.names]
+    shared = os.path.commonpath(places) if all(places) else ""
+    words_of = {place: [_word(name) for name in place.split("/")] for place in set(places)}
+    inside = len(shared.split("/")) if shared else 0
+    below = {words[inside] for words in words_of.values() if len(words) > inside}
+    if shared and ((below & NORMAL_FOLDERS and len(below) > 1) or {"train", "test"} <= below):
+        raise folder.refusal(
+            f"all pictures are in {shared}/, which has folders of normal pictures and of others; give "
+            f"{folder.root / shared}"
+        )
+    if suspicious := [found for place in places if (found := {*words_of[place]} & SUSPICIOUS_FOLDERS)]:
         names = ", ".join(sorted(set.union(*suspicious)))
         raise folder.refusal(
             f"every picture would be taken as normal, also {len(suspicious):,} in folders named {names}; move normal "
             f"pictures to {NORMAL}/ and anomalies to {ANOMALY_FOLDER}/KIND/, prepare one object at a time, or give "
             "`unlabelled` to score them all"
         )
-    counts = Counter(name.partition("/")[0] if "/" in name else "." for name in folder.names)
-    layout = "plain folder: every picture is taken as normal"
+    counts = Counter(place.split("/")[inside] if len(place) > len(shared) else "." for place in places)
+    warnings: tuple[str, ...] = ()
     if len(counts) > 1:
-        some = ", ".join(f"{top} {count:,}" for top, count in list(counts.items())[:FOLDERS_SHOWN])
-        layout += f", in {len(counts):,} folders ({some}{', ...' * (len(counts) > FOLDERS_SHOWN)})"
-    return Parts(folder, layout, folder.names, [])
+        some = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:FOLDERS_SHOWN])
+        some += ", ..." * (len(counts) > FOLDERS_SHOWN)
+        remedy = f"move them to {ANOMALY_FOLDER}/KIND/, and the others to {NORMAL}/"
+        warnings = (f"{len(counts):,} folders are all taken as normal ({some}); if some hold anomalies, {remedy}",)
+    return Parts(folder, "plain folder: every picture is taken as normal", folder.names, [], warnings=warnings)
+
+
+def _word(name: str) -> str:
+    """The name of a folder as it is compared: in lower case, words joined by underscores."""
+    return re.sub(r"[\s-]+", "_", unicodedata.normalize("NFC", name).lower())
 
 
 def check_all_normal(folder: PictureFolder) -> None:
@@ -119,21 +165,26 @@ def check_all_normal(folder: PictureFolder) -> None:
         all_normal = not parts.testing and len(parts.training) == len(folder.names)
     except InputError:  # which tells `prepare_data` what to do
         all_normal = not folder.names  # no pictures at all are reported by who reads them
-    if not all_normal:
+    if all_normal:
+        return
+    tables = [name for name in folder.tables if name.lower() == TABLE] or [*naming_tables(folder)]
+    if tables:
+        problem = f"has {printable(tables[0])}; pictures that it lists or leaves out may not be normal"
+    else:
         some = ", ".join(list(dict.fromkeys(name.rpartition("/")[0] or "." for name in folder.names))[:FOLDERS_SHOWN])
         problem = f"has pictures in several folders ({some}), which may not all be normal"
-        raise InputError(f"{folder.root}: {problem}; give the folder of the normal ones alone")
+    raise InputError(f"{folder.root}: {problem}; give the folder of the normal ones alone, or a list of them")
 
 
 def _by_folder(folder: PictureFolder, layout: str, has_parts: bool) -> Parts:
     """Group pictures by the subfolders they are in, below train/ and test/ if the folder `has_parts`."""
     parts = Parts(folder, layout, [], [])
-    tops = {name.partition("/")[0].lower() for name in folder.names}
+    tops = {_word(name.partition("/")[0]) for name in folder.names}
     siblings_are_kinds = not has_parts and ANOMALY_FOLDER not in tops
     for name in folder.names:
         *subfolders, _ = name.split("/")
-        part = subfolders.pop(0).lower() if has_parts and subfolders else ""
-        is_other = siblings_are_kinds and bool(subfolders) and subfolders[0].lower() in NO_KINDS
+        part = _word(subfolders.pop(0)) if has_parts and subfolders else ""
+        is_other = siblings_are_kinds and bool(subfolders) and _word(subfolders[0]) in NO_KINDS
         kind = _kind(folder, subfolders, any_is_kind=part == "test" or (siblings_are_kinds and not is_other))
         if kind is None or part not in ("", "train", "test") or (part == "train" and kind != NORMAL):
             hint = ""
@@ -151,7 +202,7 @@ def _by_folder(folder: PictureFolder, layout: str, has_parts: bool) -> Parts:
 
 def _kind(folder: PictureFolder, subfolders: list[str], any_is_kind: bool) -> str | None:
     """The kind of pictures in these subfolders, or None; `any_is_kind`: a name that is not reserved is an anomaly's."""
-    top = subfolders[0].lower() if subfolders else ""
+    top = _word(subfolders[0]) if subfolders else ""
     if top in NORMAL_FOLDERS:
         return NORMAL
     if top == ANOMALY_FOLDER:
@@ -164,36 +215,18 @@ def _kind(folder: PictureFolder, subfolders: list[str], any_is_kind: bool) -> st
     return kind
 
 
-def _by_table(folder: PictureFolder) -> Parts:
+def _by_table(folder: PictureFolder, table: str) -> Parts:
     """Group pictures by a table `file,label[,kind]`. Raises InputError naming the first wrong line."""
-    kind_of = _read_kinds(folder.root / TABLE, {*folder.names, *folder.skipped})
-    parts = Parts(folder, f"{TABLE}: a table of normal pictures and anomalies", [], [])
+    kind_of = read_kinds(folder.root / table, {*folder.names, *folder.skipped})
+    parts = Parts(folder, f"{printable(table)}: a table of normal pictures and anomalies", [], [])
     for name in folder.names:
         if name not in kind_of:
-            folder.skipped[name] = f"not in {TABLE}"
+            folder.skipped[name] = f"not in {table}"
         elif kind_of[name] == NORMAL:
             parts.training.append(name)
         else:
             parts.testing.append((name, kind_of[name]))
     return parts
-
-
-def _read_kinds(path: Path, pictures: set[str]) -> dict[str, str]:
-    """The kind of each picture in the table, NORMAL for label 0."""
-    table = read_table(path, ("file", "label"), optional=("kind",))
-    label_N = binary_labels(path, table)
-    kinds = table["kind"].str.strip() if "kind" in table else [""] * len(table)
-    kind_of: dict[str, str] = {}
-    for line, (text, label, kind) in enumerate(zip(table["file"], label_N, kinds, strict=True), start=2):
-        name, where = PurePosixPath(text).as_posix(), f"{path}: line {line}: "
-        if name in kind_of:
-            raise InputError(f"{where}{text!r} stands twice")
-        if label == 1 and kind.lower() == NORMAL:
-            raise InputError(f"{where}an anomaly of kind {kind!r}; give anomalies another name")
-        if name not in pictures:  # so that a table cannot name files outside the folder either
-            raise InputError(f"{where}no picture {text!r} is in the folder; correct the table")
-        kind_of[name] = (printable(kind) or UNNAMED) if label else NORMAL
-    return kind_of
 
 
 def split(parts: Parts, share: float | None, seed: int) -> Parts:

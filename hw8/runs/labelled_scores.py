@@ -7,7 +7,7 @@ import numpy as np
 
 from hw8.base.errors import InputError
 from hw8.base.files import first_line
-from hw8.base.tables import binary_labels, ids_in_order, numbers, read_table
+from hw8.base.tables import ids_in_order, numbers, read_label_table, read_table
 from hw8.base.text import counted
 from hw8.data.labels import Labels, labels_of, read_labels
 from hw8.data.sources import TESTING_FILES
@@ -25,7 +25,7 @@ def read_labelled_scores(scores: Path, labels: Path) -> tuple[np.ndarray, Labels
     are damaged, do not belong together, or hold images of one label only.
     """
     by_name = first_line(scores).startswith("file,")
-    if first_line(labels).startswith("ID," if by_name else "file,"):
+    if first_line(labels).lower().startswith("id," if by_name else "file,"):
         kinds = ("file name", "ID") if by_name else ("ID", "file name")
         hint = "give labels of the same kind, or the prediction's other file (NAME.csv by ID, NAME.files.csv by name)"
         raise InputError(f"{scores} has scores by {kinds[0]}, {labels} labels by {kinds[1]}; {hint}")
@@ -47,22 +47,27 @@ def _by_name(scores: Path, labels: Path) -> tuple[np.ndarray, Labels]:
 
     Raises InputError for a picture without a label, and for one that stands twice.
     """
-    table, labelled = _of_files(scores, ("file", "score", "p_value")), _of_files(labels, ("file", "label"), ("kind",))
+    table, (labelled, label_N) = _scores_of_files(scores), read_label_table(labels, "file")
+    _check_once(labels, labelled)
     place_of = {name: place for place, name in enumerate(labelled["file"])}
     if missing := [name for name in table["file"] if name not in place_of]:
         some = f"{counted(len(missing), 'picture')} of {scores}, for instance {missing[0]}"
         raise InputError(f"{labels}: has no label for {some}")
     order = np.array([place_of[name] for name in table["file"]])
-    label_N = binary_labels(labels, labelled)
     return numbers(scores, table, "score"), labels_of(labels, label_N, labelled.get("kind"), order)
 
 
-def _of_files(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> "pd.DataFrame":
-    """A table of files, each of which stands once."""
-    table = read_table(path, required, optional)
+def _scores_of_files(path: Path) -> "pd.DataFrame":
+    """A table of the scores of files, each of which stands once."""
+    table = read_table(path, ("file", "score", "p_value"))
+    _check_once(path, table)
+    return table
+
+
+def _check_once(path: Path, table: "pd.DataFrame") -> None:
+    """Raise InputError if a file stands twice in a table."""
     if twice := table["file"][table["file"].duplicated()].tolist():
         raise InputError(f"{path}: {twice[0]} stands twice")
-    return table
 
 
 def _check_same_order(scores: Path, score_N: np.ndarray, labels: Path) -> None:
@@ -70,7 +75,7 @@ def _check_same_order(scores: Path, score_N: np.ndarray, labels: Path) -> None:
     by_name, names = scores.with_suffix(FILES_SUFFIX), labels.parent / TESTING_FILES
     if not (by_name.exists() and names.exists()):
         return
-    table, files = _of_files(by_name, ("file", "score", "p_value")), read_table(names, ("ID", "file"))
+    table, files = _scores_of_files(by_name), read_table(names, ("ID", "file"))
     score_of = dict(zip(table["file"], numbers(by_name, table, "score").tolist(), strict=True))
     if sorted(score_of.values()) != sorted(score_N.tolist()):
         return  # the names are of earlier scores

@@ -117,13 +117,14 @@ def test_own_pictures_without_a_test_part_have_no_dead_end(follow, call, tmp_pat
 def test_new_pictures_are_scored_with_the_run_that_is_there(call, tmp_path):
     pictures(tmp_path / "new", 5)
     said = call("prepare_data", "new", "new-images", "--side", 16, "--unlabelled").stdout
-    assert "Next:     train a run on images like these, python scripts/train.py, then" in said
+    assert "Next:" not in said, "no command works yet"
+    assert said.endswith("prepared alike, then score these with python scripts/predict.py --data new-images\n")
     pictures(tmp_path / "old", 60)
     call("prepare_data", "old", "old-images", "--side", 16)
     call("train", *QUICK, "--data", "old-images", "--out", "runs/a b")
     shutil.rmtree(tmp_path / "new-images")
     larger = call("prepare_data", "new", "large-images", "--side", 32, "--unlabelled").stdout
-    assert "Next:     train a run on images like these" in larger, "the run takes smaller ones"
+    assert "No run:   none that is finished takes such images" in larger, "the run takes smaller ones"
     said = call("prepare_data", "new", "new-images", "--side", 16, "--unlabelled").stdout
     next_words = "--run 'runs/a b' --data new-images --out submissions/new-images.csv\n"
     assert said.endswith(f"Next:     python scripts/predict.py {next_words}")

@@ -35,11 +35,11 @@ def test_an_image_without_its_kind_has_that_of_its_label(tmp_path):
         ("ID,label\n0,0\n1,1\n1,1\n", "stands twice"),
         ("ID,label\n0,0\n1,1\n3,1\n", "ID 2 is missing"),
         ("ID,label\n0,0\n1,1\n2,2\n", "line 4: label must be 0 .* not '2'"),
-        ("ID,label\n0,0\n1,1\n2,-1\n", "line 4: label must be 0 .* not '-1'"),
-        ("ID,label\n0,0\n1,bad\n2,1\n", "line 3: label must be 0 .* not 'bad'"),
+        ("ID,label\n0,0\n1,1\n2,-1\n", "line 4: label must be 0 .* not '-1'; 1 beside -1 may mean either: write 0 for"),
+        ("ID,label\n0,0\n1,Maybe\n2,1\n", "line 3: label must be 0 .* not 'Maybe'"),
         ("ID,label\n0,0\n1,1\n2.0,1\n", "line 4: ID '2.0' is not a row number"),
         ("ID,label\n0,0\n1,1\n2,\n", "line 4: label must be 0 .* not ''"),
-        ("id,label\n0,0\n1,1\n2,1\n", "its header is 'id,label'; it must be ID,label[,kind]"),
+        ("name,label\n0,0\n1,1\n2,1\n", "its header is 'name,label'; it must be ID,label[,kind]"),
         ("ID,label,kind\n0,0,x\n1,1,x\n2,1,y\n", "kind 'x' is labelled both 0 and 1"),
         ("ID,label,kind\n", "holds no rows"),
         ("", "not a CSV file"),
@@ -53,6 +53,26 @@ def test_bad_labels_get_one_line(tmp_path, text, words):
         read_labels(path, 3)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("normal", "anomalous"),
+    [("good", "BAD"), ("Normal", "Anomaly"), ("normal", " anomalous"), ("OK", "NG"), ("False", "True"), ("0.0", "1.")],
+)
+def test_labels_may_be_words_and_the_header_in_any_letter_case(tmp_path, normal, anomalous):
+    path = tmp_path / "labels.csv"
+    path.write_text(f"id,Label,KIND\n0,{normal},\n1,{anomalous},cat\n")
+    labels = read_labels(path)
+    assert labels.label_N.tolist() == [0, 1]
+    assert labels.kind_N.tolist() == ["normal", "cat"]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_table_in_another_encoding_says_how_to_save_it(tmp_path, encoding):
+    path = tmp_path / "labels.csv"
+    path.write_text("ID,label,kind\n0,0,\n1,1,d\xe9faut\n", encoding=encoding)
+    with pytest.raises(InputError, match=r"labels\.csv: is not UTF-8 text; save it as UTF-8$"):
+        read_labels(path)
 
 
 @pytest.mark.parametrize("label", [0, 1])

@@ -490,6 +490,15 @@ def test_a_folder_that_holds_anomalies_is_refused(tmp_path):
         AnomalyDetector(TINY, epochs=1).fit(tmp_path / "train")
 
 
+@pytest.mark.parametrize("table", ["labels.csv", "Labels.CSV", "truth.csv"])
+def test_a_folder_whose_table_labels_anomalies_is_refused_for_that(tmp_path, table):
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (16, 16)).save(tmp_path / name)
+    (tmp_path / table).write_text("file,label\na.png,0\nb.png,1\n")
+    with pytest.raises(ValueError, match=rf"has {table}; .*; give the folder of the normal ones alone, or a list"):
+        AnomalyDetector(TINY, epochs=1).fit(tmp_path)
+
+
 def test_names_of_pictures_may_stand_in_an_array_or_a_series(tmp_path):
     for number in range(24):
         pixels_HW3 = np.random.default_rng(number).integers(0, 255, (16, 16, 3), np.uint8)

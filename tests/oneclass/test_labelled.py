@@ -233,7 +233,7 @@ def test_class_folders_are_cut_and_keep_their_names(tmp_path):
     source = open_labelled(str(tmp_path))
     assert source.classes() == ["ant", "bee"]
     assert source.image_NHWC.shape == (20, 32, 32, 1), "no colours: one channel"
-    assert "2 pictures skipped" in source.notes[0]
+    assert "2 skipped, for instance" in source.notes[0]
     assert len(source.cut(0).test_NHWC) == 4
 
 
@@ -248,7 +248,7 @@ def test_class_folders_with_parts_of_their_own(tmp_path):
     write_pictures(tmp_path / "val" / "ant", 3)
     source = open_labelled(str(tmp_path))
     assert (source.classes(), len(source.cut(0).test_NHWC)) == (["ant", "bee"], 4)
-    assert "3 pictures skipped" in source.notes[0]
+    assert "3 skipped, for instance" in source.notes[0]
     assert source.notes[0].endswith("neither in train/ nor in test/")
 
 

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import time
+import unicodedata
 import zlib
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from hw8.config.presets import changed, load_preset
 from hw8.data import pictures
 from hw8.data.arrays import open_images
 from hw8.data.labels import read_labels
+from hw8.data.picture_folder import LINK_OUT
 from hw8.data.pictures import read_picture, resized_to_square
 from hw8.prepare.files import FILES
 from hw8.prepare.folder import prepare, report
@@ -139,13 +141,43 @@ def test_pictures_of_twelve_bits_in_files_of_sixteen_are_pointed_out(root, out):
 
 def test_normal_and_anomalous_folders_one_level_deeper_are_not_all_normal(root, out):
     fill(root, *numbered(30, "data/normal/{:03d}.png"), "data/anomaly/x.png")
-    assert "folders named anomaly; move normal pictures to normal/" in refused(root, out)
+    assert refused(root, out).endswith(f"folders of normal pictures and of others; give {root / 'data'}")
+    fill(root.parent / "b", *numbered(30, "x/y/Good/{:03d}.png"), "x/y/hole/x.png")
+    assert refused(root.parent / "b", out).endswith(
+        f"all pictures are in x/y/, which has folders of normal pictures "
+        f"and of others; give {root.parent / 'b' / 'x' / 'y'}"
+    )
+    fill(root.parent / "c", *numbered(30, "set/train/good/{:03d}.png"), "set/test/hole/x.png")
+    assert refused(root.parent / "c", out).endswith(f"give {root.parent / 'c' / 'set'}")
+
+
+def test_one_folder_of_normal_pictures_in_another_is_a_plain_one(root, out):
+    fill(root, *numbered(30, "data/normal/{:03d}.png"))
+    parts = prepare(root, out, QUICK)
+    assert (len(parts.training), parts.warnings) == (30, ())
 
 
 def test_folders_that_are_all_taken_as_normal_are_named(root, out):
     fill(root, *numbered(30, "front/{:03d}.png"), "back/x.png", "y.png")
     line = report(prepare(root, out, QUICK), out, QUICK)
-    assert "every picture is taken as normal, in 3 folders (back 1, front 30, . 1)" in line
+    assert "Warning:  3 folders are all taken as normal (back 1, front 30, . 1); if some hold anomalies, move" in line
+
+
+@pytest.mark.parametrize(
+    ("normal", "anomalous"),
+    [("OK", "NG"), ("Defect-free", "hole"), ("Negative", "positive"), ("正常", "異常"), ("intact", "damaged")],
+)
+def test_normal_pictures_have_many_names(root, out, normal, anomalous):
+    fill(root, *numbered(30, f"{normal}/{{:03d}}.png"), f"{anomalous}/x.png")
+    assert prepare(root, out, QUICK).kinds == {"normal": 6, anomalous: 1}
+
+
+@pytest.mark.parametrize(
+    "name", ["Damaged", "outliers", "outlier", "Positive", "hole", "not OK", "異常", "瑕疵", "不良"]
+)
+def test_anomalies_have_many_names(root, out, name):
+    fill(root, *numbered(30, "pictures/{:03d}.png"), f"{name}/x.png")
+    assert "also 1 in folders named " in refused(root, out)
 
 
 def test_an_anomaly_in_no_folder_of_a_kind_is_an_anomaly(root, out):
@@ -229,6 +261,56 @@ def test_a_table_of_labels_without_kinds(listed, out):
     assert prepare(root, out, QUICK).kinds == {"normal": 6, "anomaly": 1}
 
 
+@pytest.mark.parametrize("name", ["Labels.CSV", "LABELS.csv"])
+def test_a_table_of_labels_is_found_in_any_letter_case(listed, out, name):
+    root = listed("b/cat.png,1,cat")
+    (root / "labels.csv").rename(root / name)
+    parts = prepare(root, out, QUICK)
+    assert parts.kinds == {"normal": 6, "cat": 1}
+    assert skipped(out)["b/dog.png"] == f"not in {name}"
+    (root / "labels.csv").write_text("file,label\n")
+    assert f"has {name} and labels.csv; keep one of them" in refused(root, out)
+
+
+@pytest.mark.parametrize(
+    ("table", "text", "remedy"),
+    [
+        ("label.csv", "file,label\na/000.png,0\n", "save it as {}/labels.csv (file,label[,kind]), else move it out"),
+        ("truth.tsv", "./a/000.png\t0\n", "save it as {}/labels.csv (file"),
+        ("a/labels.csv", "file,label\n000.png,0\n", "if it labels them, give {}/a, else move it"),
+        ("a/l.csv", '"file";"label"\n"000.png";0\n', "save it as {0}/a/labels.csv (file,label[,kind]) and give {0}/a,"),
+        ("a/labels.csv", "file,label\na/000.png,0\n", "save it as {}/labels.csv (file,label[,kind]), else"),
+    ],
+)
+def test_a_table_that_would_be_ignored_is_refused_if_it_names_pictures(root, out, table, text, remedy):
+    fill(root, *numbered(30, "a/{:03d}.png"))
+    (root / table).write_text(text)
+    line = refused(root, out)
+    assert f"{table} names pictures but would not be read" in line
+    assert remedy.format(root) in line
+
+
+def test_other_tables_are_warned_of(root, out):
+    fill(root, *numbered(30))
+    (root / "prices.csv").write_text("item,price\nnut,3\n")
+    (root / "labels.xlsx").write_bytes(b"PK\xff\x00")
+    parts = prepare(root, out, QUICK)
+    assert "Warning:  not read: labels.xlsx, prices.csv; labels are read from labels.csv" in report(parts, out, QUICK)
+
+
+def test_a_table_of_labels_may_spell_its_header_and_labels_in_words(listed, out):
+    parts = prepare(listed("b/dog.png,Bad,dog", "b/cat.png,NG,cat", header="File,Label,Kind"), out, QUICK)
+    assert parts.kinds == {"normal": 6, "cat": 1, "dog": 1}
+
+
+@pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
+def test_a_name_in_a_table_may_be_composed_of_other_unicode_characters(listed, out, on_disk):
+    name = "b/caf\xe9.png"
+    root = listed(unicodedata.normalize("NFD" if on_disk == "NFC" else "NFC", name) + ",1,cat")
+    fill(root, unicodedata.normalize(on_disk, name), start=150)
+    assert prepare(root, out, QUICK).kinds == {"normal": 6, "cat": 1}
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -238,6 +320,12 @@ def test_a_table_of_labels_without_kinds(listed, out):
         ("\x1b[31mx.png,1,cat", r"no picture '\x1b[31mx.png'"),
         ("b/cat.png,2,cat", "line 32: label must be 0 (normal) or 1 (anomalous), not '2'"),
         ("b/cat.png,yes,cat", "line 32: label must be 0 (normal) or 1 (anomalous), not 'yes'"),
+        (
+            "b/cats.png,1,cat",
+            "line 32: no picture 'b/cats.png' is in the folder (there is b/cat.png); correct the table",
+        ),
+        (".\\B\\DOG.PNG,1,cat", "is in the folder (there is b/dog.png); correct"),
+        ("1,1,cat", "line 32: no picture '1' is in the folder; correct the table"),
         ("b/cat.png,1,Normal", "line 32: an anomaly of kind 'Normal'"),
         ("./a/007.png,0,", "line 32: './a/007.png' stands twice"),
         ("b/cat.png,1,cat,more", "not a CSV file"),
@@ -341,8 +429,23 @@ def test_links_out_of_the_folder_are_not_followed(root, out, tmp_path):
     (root / "inside.png").symlink_to("sub/in.png")
     prepare(root, out, QUICK)
     assert reds(out) == [*range(20), 20, 20]
-    out_of_it = dict.fromkeys(["file.png", "folder", "sub/up.png"], "a link out of the folder")
+    out_of_it = dict.fromkeys(["file.png", "folder", "sub/up.png"], LINK_OUT)
     assert skipped(out) == out_of_it | {"loop": "a link to a folder"}
+
+
+@pytest.mark.parametrize("link", ["0.png", "folder"])
+def test_a_folder_of_nothing_but_links_says_what_to_do(root, out, tmp_path, link):
+    fill(tmp_path, "folder/0.png")
+    root.mkdir()
+    (root / link).symlink_to(tmp_path / "folder" / link if link == "0.png" else tmp_path / link)
+    assert refused(root, out).endswith(f"(1 skipped, for instance {link}: {LINK_OUT})")
+
+
+def test_files_without_an_ending_are_listed(root, out):
+    fill(root, *numbered(20))
+    (root / "img0").write_bytes((root / "000.png").read_bytes())
+    prepare(root, out, QUICK)
+    assert skipped(out) == {"img0": "no ending by which a picture is known; add .png or .jpg, for instance"}
 
 
 def test_links_that_lead_nowhere_are_skipped(root, out):
@@ -391,10 +494,30 @@ def test_too_little_is_refused_before_anything_is_written(root, out):
     fill(root, *numbered(19))
     assert "19 normal pictures to train on; at least 20 are needed" in refused(root, out)
     (root / "a.png").write_bytes(b"")
-    assert "(1 picture skipped, for instance a.png: an empty file)" in refused(root, out)
+    assert "(1 skipped, for instance a.png: an empty file)" in refused(root, out)
     assert not out.exists()
     fill(root, "b.png")
     prepare(root, out, QUICK)
+
+
+@pytest.mark.parametrize(("count", "share"), [(21, "0.04"), (22, "0.09"), (23, "0.13"), (24, "0.16"), (20, None)])
+def test_a_share_that_leaves_enough_is_suggested(root, out, count, share):
+    fill(root, *numbered(count, "normal/{:03d}.png"), "bad/x.png")
+    line = refused(root, out)
+    if share is None:
+        assert "are needed; `test_share` 1 makes" in line
+    else:
+        assert f"at least 20 are needed; `test_share` {share} leaves that many; `test_share` 1 makes" in line
+        parts = prepare(root, out, dataclasses.replace(QUICK, test_share=float(share)))
+        assert (len(parts.training), parts.held_back) == (20, count - 20)
+
+
+def test_equal_pictures_only_are_refused_as_train_does(root, out):
+    fill(root, "0.png")
+    for name in numbered(25):
+        os.link(root / "0.png", root / name)
+    assert "all 26 images to train on are the same, so that nothing can be learned; give" in refused(root, out)
+    prepare(root, out, dataclasses.replace(QUICK, unlabelled=True))
 
 
 @pytest.mark.parametrize(("part", "words"), [("normal", "no normal picture to test on"), ("cat", "no anomaly to test")])
@@ -544,6 +667,7 @@ def test_memory_does_not_grow_with_the_pictures(tmp_path):
     Image.effect_noise((40, 40), 50).save(tmp_path / "x.png")
     for name, count in (("few", 200), ("many", 2000)):
         (tmp_path / name).mkdir()
+        fill(tmp_path / name, "other.png")
         for file in numbered(count, "{:05d}.png"):
             os.link(tmp_path / "x.png", tmp_path / name / file)
     command = [sys.executable, "-c", MEASURE, tmp_path]
@@ -608,9 +732,9 @@ def test_folders_of_defects_are_not_taken_as_normal(root, out):
     for kind in ("screw", "nut"):
         fill(root, *numbered(30, f"{kind}/train/good/{{:03d}}.png"), f"{kind}/test/scratch/0.png")
         fill(root, f"{kind}/ground_truth/scratch/0.png")
-    message = "also 4 in folders named ground_truth, test; move normal pictures to normal/"
+    message = "also 4 in folders named ground_truth, scratch, test; move normal pictures to normal/"
     assert message in refused(root, out)
-    fill(root.parent / "plain", *numbered(20, "OK/{:03d}.png"), "NOK/0.png")
+    fill(root.parent / "plain", *numbered(20, "fine/{:03d}.png"), "NOK/0.png")
     assert "also 1 in folders named nok;" in refused(root.parent / "plain", out)
 
 
