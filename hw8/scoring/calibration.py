@@ -211,7 +211,7 @@ class Calibration:
         arrays = dict(self.values_C)
         for name, fit in self.fits.items():
             arrays |= {f"{FIT}{name}.{field}": value for field, value in dataclasses.asdict(fit).items()}
-        return {name: _smallest(torch.from_numpy(np.ascontiguousarray(value))) for name, value in arrays.items()}
+        return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, torch.Tensor], scoring: ScoreConfig, run_name: str) -> "Calibration":
@@ -265,11 +265,6 @@ def _check_finite(table: Table, names: Sequence[str]) -> None:
 def _is_finite(name: str, *tables: Table) -> bool:
     """Whether this evidence is finite in all the tables that have it."""
     return all(bool(np.isfinite(table[name]).all()) for table in tables if name in table)
-
-
-def _smallest(value: torch.Tensor) -> torch.Tensor:
-    """In float32 where that loses nothing, as it does not for evidence as the model gave it."""
-    return value.float() if torch.equal(value.float().double(), value) else value
 
 
 def _numbers(table: Table) -> dict[str, np.ndarray]:

@@ -2,7 +2,6 @@ import functools
 
 import numpy as np
 import pytest
-import torch
 
 from hw8.base.errors import InputError
 from hw8.config import ScoreConfig
@@ -246,21 +245,6 @@ def test_only_evidence_of_the_score_must_be_finite(broken):
         with pytest.raises(InputError, match=f"the evidence {broken} is not finite"):
             Calibration.fit(table, ScoreConfig(score=broken), of_others)
     assert broken not in Calibration.fit(reference, ScoreConfig(score="texture"), table).values_C
-
-
-@pytest.mark.parametrize("distance", ["mahalanobis", "neighbours", "euclidean"])
-def test_saving_loses_nothing(distance):
-    rng = np.random.default_rng(0)
-    table = {name: value.astype(np.float32) for name, value in draw(rng, 50).items()}
-    scoring = ScoreConfig(score="joint", parts=("l1", "texture"), distance=distance)
-    calibration = Calibration.fit(table, scoring)
-    tensors = calibration.tensors()
-    loaded = Calibration.from_tensors(tensors, scoring, "run")
-    new = draw(rng, 5)
-    for name, score_N in calibration.scores(new).items():
-        np.testing.assert_array_equal(loaded.scores(new)[name], score_N)
-    if distance == "euclidean":
-        assert tensors["fit.joint.reference_RD"].dtype == torch.float32
 
 
 def test_members_that_agree_count_once():
