@@ -24,6 +24,7 @@ from hw8.report.pages import Figure, as_data, with_code, write_page
 from hw8.report.pairs import PAIRED, disagreements
 from hw8.report.run_plots import LATENTS, LOSSES, latent_map, mapped_rows, training_curves
 from hw8.report.run_report import warnings_of
+from hw8.report.sprites import thumbnails
 from hw8.runs.scores import Scores
 from hw8.runs.submission import read_submission
 from hw8.runs.trained_run import TrainedRun
@@ -113,14 +114,18 @@ def write_comparison(compared: Compared, table: pd.DataFrame, out: Path, command
     """
     names = table["preset"].tolist()
     methods, pairs = _explained(compared, names)
-    files = files_to_score(compared.source, DataConfig())
+    files, images = files_to_score(compared.source, DataConfig()), images_to_score(compared.source, DataConfig())
     named_cards = [
         (dataclasses.replace(method.scores, name=marked(method.scores.name)), with_files(method.cards, files))
         for method in methods
     ]
     readable_table = _readable(table, failed_presets(compared.rows))
     choosing = [f"{line}." for line in [correlation_note(table)] if line]
-    more = {"calibration_counts": [method.calibration_count for method in methods], "pairs": pairs}
+    more = {
+        "calibration_counts": [method.calibration_count for method in methods],
+        "pairs": pairs,
+        "thumbnails": thumbnails(images, mapped_rows(len(images))),
+    }
     write_page(
         out.with_name(out.name + ".html"),
         "comparison.html.j2",

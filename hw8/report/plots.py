@@ -242,10 +242,7 @@ def training(axes: Any, metrics: pd.DataFrame, name: str) -> Drawn:
 def scatter_map(
     axes: Any, point_N2: np.ndarray, rows: np.ndarray, scores: Scores, labels: Labels | None, shown_N: np.ndarray
 ) -> Drawn:
-    """Latents of these rows of the test set by two principal components, coloured by kind, with rings where `shown_N`.
-
-    Only the rings lead anywhere.
-    """
+    """Latents of these rows of the test set by two principal components, by kind, with rings where `shown_N`."""
     mapped = None if labels is None else Labels(labels.label_N[rows], labels.kind_N[rows])
     groups = groups_of(np.arange(len(point_N2)), mapped)
     colours = colours_of(list(groups), mapped)
@@ -261,8 +258,7 @@ def scatter_map(
     )
     kinds = [""] * len(rows) if mapped is None else [f", {kind}" for kind in mapped.kind_N]
     texts = [f"image {row}{kind},\nscore {short(scores.score_N[row])}" for row, kind in zip(rows, kinds, strict=True)]
-    goals = [row if has_card else None for row, has_card in zip(rows.tolist(), shown_N, strict=True)]
-    return Drawn(description, point_N2, texts, goals)
+    return Drawn(description, point_N2, texts, rows.tolist())
 
 
 def use_plain_numbers(axis: Any) -> None:

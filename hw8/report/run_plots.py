@@ -17,7 +17,8 @@ LOSSES = (
     "with the held-out error."
 )
 LATENTS = (
-    f"Up to {MAPPED:,} test images; those with like latents lie near each other. A ring marks those of the gallery."
+    f"Up to {MAPPED:,} test images; those with like latents lie near each other. Point at one (or tap it) to see it; a "
+    "ring marks those of the gallery, which a click opens."
 )
 AGREEMENT = "Rank correlation of every two scores: 1 where they order the images alike, 0 where they do not agree."
 SEED = 8  # of the projection, so that a page made twice is the same
@@ -43,7 +44,8 @@ def latent_map(
 ) -> Markup | None:
     """The latents of these rows (R,) by their two principal components; None without latents that vary.
 
-    Those among the `shown_rows`, which the page has a card of, are ringed and lead to it.
+    Those among the `shown_rows`, which the page has a card of, are ringed and lead to it; of others the page's script
+    shows the thumbnail (see `sprites.thumbnails`).
     """
     # Two dimensions of two are no map, and fewer than three images no cloud.
     if np.ndim(latent_RD) != 2 or min(latent_RD.shape) < 3:

@@ -17,6 +17,7 @@ from hw8.report.explanation import Explainer
 from hw8.report.gallery import cards, choose, explained_rows, gallery, rows_of, with_files, with_maps
 from hw8.report.pages import Figure, as_data, write_page
 from hw8.report.run_plots import AGREEMENT, LATENTS, LOSSES, latent_map, mapped_rows, training_curves
+from hw8.report.sprites import thumbnails
 from hw8.report.thresholds import thresholds
 from hw8.report.words import p_in_words
 from hw8.runs.scores import RunScores, score_images
@@ -53,6 +54,7 @@ def write_run_report(run: Path, where: str | None, out: Path, command: str, expl
     groups = choose(predicted, labels, EACH, SPREAD)
     card_list, more = _gallery(trained, predicted, scores, images, labels, groups)
     card_list = with_files(card_list, trained.file_names(source))
+    more["thumbnails"] = thumbnails(images, mapped_rows(len(images)))
     preset, is_transductive = trained.config.preset, predicted.share is not None
     score_name = "transductive" if is_transductive else trained.score_name
     write_page(

@@ -2,10 +2,11 @@
 
 import base64
 import io
+from typing import Any
 
 import numpy as np
 
-from hw8.data.arrays import unscaled
+from hw8.data.arrays import Images, unscaled
 from hw8.report.explanation import ImageExplanation
 from hw8.report.heatmaps import heat, three_channels
 
@@ -13,6 +14,7 @@ from hw8.report.heatmaps import heat, three_channels
 QUALITY = 82
 # Pixels: larger pictures are shrunk, since a page holds hundreds and must not grow with the images' side.
 MAX_SIDE = 96
+THUMBNAIL, COLUMNS = 64, 50  # pixels of a side, and images in a row of a sheet: WebP files have at most 16,383 pixels
 
 
 def strip(explanation: ImageExplanation) -> np.ndarray:
@@ -40,6 +42,14 @@ def resized(image_HWC: np.ndarray, width: int, height: int) -> np.ndarray:
     from PIL import Image
 
     return np.asarray(Image.fromarray(image_HWC).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def thumbnails(images: Images, rows: np.ndarray) -> dict[str, Any]:
+    """These images in one picture, row by row, with the numbers that the page's script cuts it by."""
+    tiles = [resized(three_channels(image_HWC), THUMBNAIL, THUMBNAIL) for image_HWC in images.read(rows)]
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % COLUMNS)
+    lines = [np.concatenate(tiles[start : start + COLUMNS], axis=1) for start in range(0, len(tiles), COLUMNS)]
+    return {"ids": rows.tolist(), "side": THUMBNAIL, "columns": COLUMNS, "src": data_uri(np.concatenate(lines))}
 
 
 def encoded(image_HWC: np.ndarray) -> bytes:

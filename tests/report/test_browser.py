@@ -429,10 +429,14 @@ def test_a_single_latent_map_says_whose_it_is_and_leads_to_its_images(offline, b
     figure = page.locator("figure", has_text="Latent maps")
     named = figure.locator("option").all_inner_texts()
     assert named == ["fcn"]
-    point = page.evaluate(
-        "figure => JSON.parse(figure.querySelector('script').textContent).points.find((point) => point[3] !== null)",
+    point, other = page.evaluate(
+        "figure => [true, false].map((has) => JSON.parse(figure.querySelector('script').textContent).points"
+        ".find((point) => Boolean(cardOf(figure.querySelector('.plot'), point[3])) === has))",
         figure.element_handle(),
     )
     plot = figure.locator(".plot").bounding_box()
+    figure.locator(".plot").click(position={"x": other[0] * plot["width"], "y": other[1] * plot["height"]})
+    assert figure.locator(".tip .thumbnail").bounding_box()["width"] == 64, "of others the image is shown"
+    assert page.locator("dialog").is_hidden()
     figure.locator(".plot").click(position={"x": point[0] * plot["width"], "y": point[1] * plot["height"]})
     assert page.locator("#dialog-title").inner_text().startswith("fcn: image "), "never another method's"

@@ -1,4 +1,6 @@
+import base64
 import dataclasses
+import io
 import json
 import os
 import re
@@ -6,6 +8,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from hw8.base.errors import InputError
 from hw8.compare.leaderboard import ComparisonPlan, compare
@@ -119,9 +122,11 @@ def test_the_page_holds_what_its_plots_and_its_threshold_need(page, trained):
     assert found["totals"] == [{"false_alarms": alarms, "misses": misses}]
     points = [json.loads(text) for text in re.findall(r'</svg><script type="application/json">(.*?)</script>', page)]
     goals = [[point[3] for point in plot["points"]] for plot in points]
-    shown = {card["id"] for card in found["cards"]}
-    leading = [row if row in shown else None for row in range(120)]
-    assert leading in goals, "the dots of the map that have a card lead to it"
+    assert list(range(120)) in goals, "the dots of the map lead to their images"
+    sheet = found["thumbnails"]
+    assert sheet["ids"] == list(range(120))
+    with Image.open(io.BytesIO(base64.b64decode(sheet["src"].partition(",")[2]))) as picture:
+        assert picture.size == (50 * 64, 3 * 64)
     strip = page[page.index('id="most"') : page.index('id="scores"')]
     assert f"rarer than all {normals} normals" in strip or "p = " in strip
     for word in ("score", "p-value", "evidence", "held-out", "AUC", "false alarm", "miss"):

@@ -8,6 +8,14 @@ const methodOf = (plot) => Math.max(0, data.methods.indexOf(plot.closest("figure
 // Of a figure with a view of each method, the goals are that method's.
 const cardOf = (plot, goal) => data.cards.find((card) => card.id === goal && card.method === methodOf(plot));
 
+// The image of a dot that has no card, cut out of the sheet of thumbnails.
+const sheet = data.thumbnails;
+if (sheet) document.head.append(element("style", {}, `.thumbnail { background-image: url(${sheet.src}); width: ${sheet.side}px; height: ${sheet.side}px; }`));
+function thumbnail(id) {
+  const place = sheet ? sheet.ids.indexOf(id) : -1, at = (index) => `-${sheet.side * index}px`;
+  return place < 0 ? [] : [element("i", { class: "thumbnail", style: `background-position: ${at(place % sheet.columns)} ${at(Math.floor(place / sheet.columns))}` })];
+}
+
 function nearest(plot, points, event) {
   const { left, top, width, height } = plot.getBoundingClientRect();
   const bins = Array.isArray(points[0][3]);  // of a histogram the bin is meant, at whatever height
@@ -18,11 +26,11 @@ function nearest(plot, points, event) {
 
 function show(plot, point) {
   tip.hidden = ring.hidden = !point;
-  plot.classList.toggle("leads", Boolean(point) && point[3] !== null);
-  if (!point) return;
-  const [x, y, text, goal] = point;
+  const [x, y, text, goal] = point ?? [];
   const card = Number.isInteger(goal) ? cardOf(plot, goal) : undefined;
-  tip.replaceChildren(...(card ? [picture(card)] : []), text);
+  plot.classList.toggle("leads", Boolean(card) || Array.isArray(goal));
+  if (!point) return;
+  tip.replaceChildren(...(card ? [picture(card)] : thumbnail(goal)), text);
   for (const mark of [tip, ring]) Object.assign(mark.style, { left: cssLength(x), top: cssLength(y) });
   // Above the point, or below one at the top; shifted by the share of its width that keeps it inside of the plot.
   tip.style.transform = `translate(${cssLength(-x)}, ${y > 0.3 ? "calc(-100% - .8rem)" : ".8rem"})`;
@@ -41,7 +49,7 @@ function lead(plot, [, , , goal]) {
     form.group.value = form.kind.value = "";
     draw();
     document.getElementById("gallery").scrollIntoView();
-  } else if (goal !== null) {
+  } else if (cardOf(plot, goal)) {
     openedFrom = plot;
     open(0, [cardOf(plot, goal)]);
   }
