@@ -24,7 +24,6 @@ SIDE_STEP = 16  # most convolutional models halve an image four times, and take 
 FINGERPRINT_IMAGES = 1024
 # Share of a range by which float pixels may lie beyond it, chosen by hand: resized pictures overshoot at edges.
 OVERSHOOT = 0.1
-RANGE_SAMPLE = 2_000_000  # numbers looked at to guess the range of a float array: 8 to 16 MB
 
 
 class Readable(Protocol):
@@ -197,18 +196,18 @@ def _shape_problem(path: Path, shape: tuple[int, ...], fortran: bool) -> str | N
 
 def _dtype_problem(path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: int) -> str:
     """What the array seems to hold, and the command that converts it to uint8."""
-    if dtype.kind == "b":
-        return f"{path}: dtype is bool, expected uint8; convert with {_rewrite(path, 'a.astype(np.uint8) * 255')}"
-    if dtype.kind not in "fiu":
+    if dtype.kind not in "bfiu":
         return f"{path}: dtype is {dtype}, expected uint8; save an array of pixels from 0 to 255"
-    # Of whole numbers all are looked at, since a wrong conversion would destroy them; of floats a part shows the range.
-    count = math.prod(shape) if dtype.kind in "iu" else min(math.prod(shape), RANGE_SAMPLE)
+    count = math.prod(shape)
     if count == 0:
         return f"{path}: dtype is {dtype}, expected uint8, and it holds no images"
-    sample = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=(count,))
-    low, high = float(sample.min()), float(sample.max())
-    if dtype.kind in "iu" and low >= 0 and high <= 255:
-        return f"{path}: dtype is {dtype}, expected uint8; convert with {_rewrite(path, 'a.astype(np.uint8)')}"
+    # All pixels, which may take a minute: a part may be black, or hide that the others would be clipped.
+    values = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=(count,))
+    low, high = float(values.min()), float(values.max())
+    if dtype.kind in "biu" and low >= 0 and high <= 255:
+        # Whole numbers that are only 0 and 1 are masks, which would become black images.
+        expression = "a.astype(np.uint8)" if high > 1 else "a.astype(np.uint8) * 255"
+        return f"{path}: dtype is {dtype}, expected uint8; convert with {_rewrite(path, expression)}"
     if dtype.kind == "u" and dtype.itemsize == 2:
         hint = _rewrite(path, "np.rint(a / 257).astype(np.uint8)")
         return f"{path}: uint16 up to {high:g}, expected uint8; if its full range is 0 to 65,535, convert with {hint}"
@@ -225,8 +224,13 @@ def _dtype_problem(path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: 
 
 
 def _rewrite(path: Path, expression: str) -> str:
-    """A shell command that puts `expression` of an array `a` in its file's place, which is kept as NAME.original."""
+    """A shell command that puts `expression` of an array `a` in its file's place, which is kept as NAME.original.
+
+    If there is a NAME.original, of another conversion, it is kept too, and the file becomes NAME.original.original.
+    """
     return (
         "python -c \"import os, sys, numpy as np; p = sys.argv[1]; q = p + '.new.npy'; a = np.load(p); "
-        f"np.save(q, {expression}); os.rename(p, p + '.original'); os.rename(q, p)\" {shlex.quote(str(path))}"
+        f"np.save(q, {expression}); "
+        "k = next(k for i in range(1, 9) if not os.path.exists(k := p + '.original' * i)); "
+        f'os.rename(p, k); os.rename(q, p)" {shlex.quote(str(path))}'
     )

@@ -109,6 +109,23 @@ def test_float_arrays_are_named_and_the_given_command_converts_them(array_file, 
     np.testing.assert_array_equal(np.load(f"{path}.original"), array)
 
 
+def test_no_conversion_replaces_the_original_of_an_earlier_one(array_file):
+    array = (GOOD / 255).astype(np.float32).transpose(0, 3, 1, 2)
+    path = array_file(array)
+    for _ in range(2):  # to uint8, then to channels last
+        command = refused(path).split("convert with ")[1].replace("python", sys.executable, 1)
+        subprocess.run(command, shell=True, check=True)
+    np.testing.assert_array_equal(open_images(path).array_NHWC, GOOD)
+    np.testing.assert_array_equal(np.load(f"{path}.original"), array)
+    np.testing.assert_array_equal(np.load(f"{path}.original.original"), GOOD.transpose(0, 3, 1, 2))
+
+
+def test_the_range_of_floats_is_that_of_all_pixels(array_file):
+    array = np.zeros((1000, 32, 32, 3), np.float16)  # more numbers than were once looked at
+    array[-1] = np.linspace(0, 255, 32 * 32 * 3).reshape(32, 32, 3)
+    assert "float16 from 0 to 255, " in refused(array_file(array))
+
+
 def test_floats_that_overshoot_are_clipped(array_file):
     path = array_file((GOOD / 255 * 1.1 - 0.05).astype(np.float32))
     message = refused(path)
@@ -119,11 +136,18 @@ def test_floats_that_overshoot_are_clipped(array_file):
     assert (image_NHWC.min(), image_NHWC.max(), len(np.unique(image_NHWC)) > 200) == (0, 255, True)
 
 
-def test_masks_become_black_and_white(array_file):
-    path = array_file(GOOD > 100)
+@pytest.mark.parametrize("dtype", [np.bool_, np.int64])
+def test_masks_become_black_and_white(array_file, dtype):
+    path = array_file((GOOD > 100).astype(dtype))
     command = refused(path).split("convert with ")[1].replace("python", sys.executable, 1)
     subprocess.run(command, shell=True, check=True)
     np.testing.assert_array_equal(open_images(path).array_NHWC, np.where(GOOD > 100, 255, 0))
+
+
+@pytest.mark.parametrize("dtype", [np.complex128, "U3"])
+def test_what_holds_no_pixels_gets_no_command(array_file, dtype):
+    message = refused(array_file(GOOD.astype(dtype)))
+    assert message.endswith("expected uint8; save an array of pixels from 0 to 255")
 
 
 def test_floats_of_no_known_range(array_file):
