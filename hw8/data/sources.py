@@ -28,6 +28,7 @@ HOMEWORK_IMAGES = {TRAINING: 100_000, TESTING: 19_636}  # of the course's files
 DEMO = Path("data/demo")
 LFW = Path("data/lfw")
 NAMED_SOURCES = {"demo": DEMO, "hw8": HOMEWORK, "lfw": LFW}
+ARRAYS_SHOWN = 4  # names of other arrays in a folder that a line shows
 LOOKED_AT = 1000  # names in a folder without arrays: enough to see whether it holds pictures, in a moment
 
 
@@ -94,12 +95,16 @@ class Source:
             test = self.testing()
             shapes = [images.array_NHWC.shape[1:] for images in (training, test)]
             if shapes[0] != shapes[1]:
-                raise InputError(f"{test.name}: images of {shapes[1]}, but those to train on have {shapes[0]}")
+                raise InputError(
+                    f"{test.name}: images of {shapes[1]}, but those to train on have {shapes[0]}; make them alike"
+                )
             # Reading the table takes a third of a second to begin: not where each line is as it should be.
             if self.labels_file.exists():
                 header, *lines = self.labels_file.read_bytes().splitlines() or [b""]
-                is_plain = header in (b"ID,label", b"ID,label,kind") and len(lines) == len(test)
-                if not (is_plain and all(line.split(b",")[1:2] in ([b"0"], [b"1"]) for line in lines)):
+                rows = [line.split(b",") for line in lines]
+                in_order = [row[0] for row in rows] == [b"%d" % number for number in range(len(test))]
+                has_both = {b"".join(row[1:2]) for row in rows} == {b"0", b"1"}
+                if not (header in (b"ID,label", b"ID,label,kind") and in_order and has_both):
                     self.labels(len(test))
         except InputError as error:
             log.warning("Warning:  the test set cannot be used: %s", error)
@@ -130,7 +135,7 @@ class Source:
         return images
 
     def _explain_missing(self, name: str) -> None:
-        """Raise InputError if the folder holds pictures instead of arrays, or only the training images."""
+        """Raise InputError, with the remedy, if the folder holds pictures, arrays of other names or training images."""
         files = itertools.islice(self.folder.rglob("*"), LOOKED_AT)
         picture = next((path.name for path in files if path.suffix.lower() in SUFFIXES), None)
         if picture is not None:
@@ -139,6 +144,13 @@ class Source:
                 f"{self.folder}: holds pictures ({picture} and so on), not {name}; make arrays of them with: "
                 f"{command('prepare_data', self.folder, f'{self.folder.resolve().name}-images', *unlabelled)}"
             )
+        known = [self.folder / TRAINING, *shard_paths(self.folder / TRAINING)] if name == TESTING else []
+        arrays = sorted(path.name for path in self.folder.glob("*.np[yz]") if path not in known)
+        if arrays:
+            names = ", ".join(arrays[:ARRAYS_SHOWN]) + ", ..." * (len(arrays) > ARRAYS_SHOWN)
+            purpose = "images to score" if name == TESTING else "normal images to train on"
+            archive = "; of an .npz file, save the array with numpy.save" if ".npz" in names else ""
+            raise InputError(f"{self.folder}: has {names}, but no {name}; save the {purpose} under that name{archive}")
         if name == TESTING and array_exists(self.folder / TRAINING):
             raise InputError(
                 f"{self.folder}: has no {name}; put images to score there under that name, or make it of pictures "

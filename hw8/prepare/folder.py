@@ -71,7 +71,10 @@ def report(parts: Parts, out: Path, settings: Preparation) -> str:
     if folder.skipped:
         lines += [f"Skipped:  {len(folder.skipped):,}, listed in {out / SKIPPED}", *_skipped_table(folder.skipped)]
     if parts.repeated:
-        lines.append(f"Repeated: {parts.repeated:,} training images equal another one, pixel by pixel")
+        lines.append(
+            f"Repeated: {parts.repeated:,} training images equal another one, pixel by pixel, which makes held-out "
+            "figures and p-values too good; remove the copies"
+        )
     if parts.shared:
         lines.append(
             f"Shared:   {parts.shared:,} test images equal a training image, pixel by pixel, which makes figures too "

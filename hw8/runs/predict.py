@@ -195,7 +195,7 @@ def warn_of_differences(trained_runs: Sequence[TrainedRun], test_sets: Sequence[
         f"{images.name}: {difference}"
         for trained, images in zip(trained_runs, test_sets, strict=True)
         if trained.appearance is not None
-        for difference in trained.appearance.differences(images)
+        for difference in trained.appearance.differences(images, held_out=not source.has_test_set)
     )
     crop = source.picture_crop()
     crops = [trained.folder.picture_crop() for trained in trained_runs if trained.folder is not None]

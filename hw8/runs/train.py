@@ -273,7 +273,8 @@ def calibrate(trainer: Trainer) -> TrainedRun:
     except InputError as error:
         raise TrainingFailed(str(error)) from None
     appearance = Appearance.of(images, splits)
-    copies = appearance.share_of_training(images, splits.development)
+    held_out = np.setdiff1d(splits.development, splits.train)  # an estimator of few images trains on these too
+    copies = appearance.share_of_training(images, held_out) if len(held_out) else 0
     if copies > TRAINING_SHARE:
         log.warning(
             "Warning:  about %.0f%% of the images held out from training equal a training image, to the last pixel: "

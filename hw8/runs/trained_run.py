@@ -172,10 +172,11 @@ class TrainedRun:
             return images
         images = source.testing(self.config.data.crop)
         if (images.side, images.channels) != (self.side, self.channels):
-            remedy = f"`side` {self.side}, {'with' if self.channels == 1 else 'without'} `grey`"
+            side = self.side if self.appearance is None else self.appearance.whole_side or self.side  # before a crop
+            remedy = f"`side` {side}, {'with' if self.channels == 1 else 'without'} `grey`"
             raise InputError(
                 f"{images.name}: images of {images.side}x{images.side}x{images.channels}, but {self.name} "
-                f"takes {self.side}x{self.side}x{self.channels}; prepare them in that size ({remedy}), or score "
+                f"takes {self.side}x{self.side}x{self.channels}; prepare them like its own ({remedy}), or score "
                 "other images"
             )
         return images

@@ -63,15 +63,17 @@ class Appearance:
         total = int(tensors["total"].sum())
         return cls(tensors["statistics"].double().numpy(), tensors["digests"].numpy(), total, whole_side)
 
-    def differences(self, images: Images) -> list[str]:
+    def differences(self, images: Images, held_out: bool = False) -> list[str]:
         """How these images differ from the run's own, one line each; empty if they are of the same kind.
 
+        `held_out` images were cut from the same file as the training images, so that copies have another remedy.
         Medians over the images are compared, so that a test set half of which is anomalous gives no line.
         """
         rows = np.arange(len(images))
         value_NK = measure(images, evenly_spaced(rows, MEASURED))
         digest_N = digests(images, evenly_spaced(rows, COMPARED))
-        return self._size(images) + self._looks(value_NK, images.channels) + self._copies(digest_N, len(images))
+        copies = self._copies(digest_N, len(images), held_out)
+        return self._size(images) + self._looks(value_NK, images.channels) + copies
 
     def share_of_training(self, images: Images, rows: np.ndarray) -> float:
         """The estimated share of these rows, of which up to 20,000 are looked at, that equal a training image."""
@@ -113,7 +115,7 @@ class Appearance:
             if is_far
         ]
 
-    def _copies(self, digest_N: np.ndarray, count: int) -> list[str]:
+    def _copies(self, digest_N: np.ndarray, count: int, held_out: bool) -> list[str]:
         lines = []
         copies = 1 - len(np.unique(digest_N)) / len(digest_N)
         if copies > COPIES_SHARE:
@@ -121,9 +123,10 @@ class Appearance:
         share = self._share(digest_N)
         if share > TRAINING_SHARE:
             about = "about " if len(self.digest_K) < self.total else ""
+            remedy = "remove the copies and train again" if held_out else "remove them, or give another file"
             lines.append(
                 f"{about}{share:.0%} of the {count:,} images are among the training images, to the last pixel, which "
-                "makes figures too good: remove them, or give another file"
+                f"makes figures too good: {remedy}"
             )
         return lines
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -55,12 +57,40 @@ def test_what_is_read_after_a_training_is_looked_at_before_it(small, tmp_path, c
     (tmp_path / "testing_labels.csv").write_text("ID,label\n" + "".join(f"{row},maybe\n" for row in range(120)))
     source.check_tables(training)
     assert "not 'maybe'" in caplog.text
+    (tmp_path / "testing_labels.csv").write_text("file,label\n" + "".join(f"{row}.png,0\n" for row in range(120)))
+    source.check_tables(training)
+    assert "its header is 'file,label'; it must be ID,label[,kind]" in caplog.text
+    (tmp_path / "testing_labels.csv").write_text("ID,label\n" + "".join(f"{row // 2},1\n" for row in range(120)))
+    source.check_tables(training)
+    assert "ID 0 stands twice" in caplog.text
+    (tmp_path / "testing_labels.csv").write_text("ID,label\n" + "".join(f"{row},0\n" for row in range(120)))
+    source.check_tables(training)
+    assert "every label is 0; ROC-AUC needs normal and anomalous images" in caplog.text
     np.save(tmp_path / "testingset.npy", np.zeros((5, 8, 8, 1), np.uint8))
     source.check_tables(training)
     assert f"images of (8, 8, 1), but those to train on have {training.array_NHWC.shape[1:]}" in caplog.text
     (tmp_path / "training_files.csv").write_text("ID,file\n0,a.png\n")
     with pytest.raises(InputError, match="names 1 pictures, but there are 400 images"):
         source.check_tables(training)
+
+
+@pytest.mark.parametrize(
+    ("files", "missing", "words"),
+    [
+        (["train.npy"], "trainingset.npy", "has train.npy, but no trainingset.npy; save the normal images to train on"),
+        (["trainingset.npz"], "trainingset.npy", "under that name; of an .npz file, save the array with numpy.save"),
+        (["testingset.npy"], "trainingset.npy", "has testingset.npy, but no trainingset.npy"),
+        (list("abcde"), "trainingset.npy", "has a.npy, b.npy, c.npy, d.npy, ..., but no trainingset.npy"),
+        (["trainingset.npy", "test.npy"], "testingset.npy", "has test.npy, but no testingset.npy; save the images to"),
+    ],
+)
+def test_arrays_of_other_names_are_listed(tmp_path, files, missing, words):
+    for name in files:
+        (tmp_path / name).with_suffix(Path(name).suffix or ".npy").write_bytes(b"")
+    source = open_source(str(tmp_path))
+    with pytest.raises(InputError) as caught:
+        source.training() if missing == "trainingset.npy" else source.testing()
+    assert words in str(caught.value)
 
 
 def test_labels_may_be_unknown(tmp_path):

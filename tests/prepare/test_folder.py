@@ -534,7 +534,7 @@ def test_equal_pictures_are_counted(root, out):
     flat(3).save(root / "train/good/z.png")
     parts = prepare(root, out, QUICK)
     assert (parts.repeated, parts.shared) == (2, 1)
-    assert "Repeated: 2 training images" in report(parts, out, QUICK)
+    assert "Repeated: 2 training images equal another one, pixel by pixel, which makes" in report(parts, out, QUICK)
     assert "Shared:   1 test images" in report(parts, out, QUICK)
 
 

@@ -7,11 +7,13 @@ import pytest
 
 from hw8.base.errors import InputError
 from hw8.config.presets import changed
+from hw8.data.arrays import open_images
+from hw8.data.splits import Splits
 from hw8.runs.predict import predict, predict_shard
 from hw8.runs.prediction_files import write_files
 from hw8.runs.scores import Scores
 from hw8.runs.submission import merge_parts
-from hw8.runs.train import train_run
+from hw8.runs.train import train_images, train_run
 
 
 def test_runs_without_common_p_values_flag_nothing_at_a_false_discovery_rate(quick, tmp_path):
@@ -72,4 +74,26 @@ def test_images_that_look_otherwise_are_said_to(trained, demo, tmp_path, caplog)
 def test_training_images_that_are_dark_or_copies_are_named(small, quick, tmp_path, caplog, change, words):
     np.save(tmp_path / "trainingset.npy", change(np.load(small / "trainingset.npy")))
     train_run(changed(quick, data={"source": str(tmp_path)}), tmp_path / "run")
-    assert words in caplog.text
+    assert caplog.text.count(words) == 1
+
+
+def test_images_that_an_estimator_shares_between_its_parts_are_no_copies(small, quick, caplog):
+    images = open_images(small / "trainingset.npy")
+    rows = np.arange(100)
+    train_images(quick, images, Splits(rows, rows, rows), verbose=False)
+    assert "Warning" not in caplog.text
+
+
+def test_the_channels_and_side_that_a_run_takes_are_named(trained, demo, small, quick, tmp_path):
+    pixel_NHWC = np.load(demo / "testingset.npy")
+    np.save(tmp_path / "testingset.npy", pixel_NHWC[..., :1])
+    with pytest.raises(InputError, match=r"prepare them like its own \(`side` \d+, without `grey`\)"):
+        predict([trained.folder.path], str(tmp_path), tmp_path / "out.csv")
+    grey = tmp_path / "grey"
+    grey.mkdir()
+    training_NHWC = np.load(small / "trainingset.npy")[..., :1]
+    np.save(grey / "trainingset.npy", training_NHWC)
+    run = train_run(changed(quick, data={"source": str(grey), "crop": 12}), tmp_path / "run")
+    # The side is that before the crop.
+    with pytest.raises(InputError, match=rf"like its own \(`side` {training_NHWC.shape[1]}, with `grey`\)"):
+        predict([run.folder.path], str(small), tmp_path / "out.csv")

@@ -49,6 +49,11 @@ def test_what_does_not_look_like_training_images_is_named(known, change, words):
     assert words in said(known, change(FACES))
 
 
+def test_copies_among_held_out_images_have_another_remedy(known):
+    assert "makes figures too good: remove the copies and train again" in known.differences(Images(TRAIN), True)[-1]
+    assert "remove them, or give another file" in known.differences(Images(TRAIN))[-1]
+
+
 def test_a_few_copies_are_nothing_to_speak_of(known):
     assert said(known, np.concatenate([FACES[:185], np.repeat(FACES[:1], 15, 0)])) == ""
 
