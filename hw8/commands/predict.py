@@ -160,7 +160,6 @@ def main() -> None:
     from hw8.report.figures import draw_scores
     from hw8.report.tables import auc_table
     from hw8.runs.predict import predict
-    from hw8.runs.prediction_files import PICTURE_SUFFIX
 
     if not arguments.runs and is_given("run", own_words()):
         raise InputError("--run: a value is missing; omit it to take the run finished last")
@@ -179,11 +178,12 @@ def main() -> None:
     )
     if not processes().is_main:
         return
-    picture = prediction.out.with_suffix(PICTURE_SUFFIX)
+    picture = prediction.out.with_suffix(".png")
     with stopping_as_interrupted(f"interrupted; the scores are in {prediction.out}, without their picture"):
         try:
+            picture.unlink(missing_ok=True)  # it shows the scores before
             draw_scores(picture, prediction.score_N, prediction.labels)
-        except InputError as error:  # the scores are written
+        except (InputError, OSError) as error:  # the scores are written
             log.warning("Warning:  no picture of the scores: %s", error)
     if arguments.json:
         print(json.dumps(prediction.as_json()))
@@ -195,7 +195,7 @@ def main() -> None:
     for note in notes(prediction):
         print(note)
     print(f"Wrote:    {prediction.out} ({counted(len(prediction.score_N), 'row')}, validated)")
-    if picture.exists():
+    if picture.is_file():
         print(f"Pictures: {picture}")
     if prediction.files:
         print(f"By name:  {prediction.files} (file,score,p_value; the most anomalous first)")

@@ -217,7 +217,8 @@ def _dtype_problem(path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: 
     for low_end, high_end, formula in ((0, 1, "a * 255"), (-1, 1, "(a + 1) * 127.5"), (0, 255, "a")):
         beyond = OVERSHOOT * (high_end - low_end)
         is_wide = high - low > (high_end - low_end) / 4  # pixels from 0 to 3 are no pixels from 0 to 255
-        if is_wide and low_end - beyond <= low and high <= high_end + beyond:
+        is_signed = low_end == 0 or low < low_end / 2  # from -0.2 to 1.2 is no range from -1 to 1
+        if is_wide and is_signed and low_end - beyond <= low and high <= high_end + beyond:
             hint = _rewrite(path, f"np.rint({formula}).clip(0, 255).astype(np.uint8)")
             return f"{found}; if its pixels go from {low_end} to {high_end}, convert with {hint}"
     return f"{found}; rescale it to that range first"

@@ -136,6 +136,13 @@ class Source:
 
     def _explain_missing(self, name: str) -> None:
         """Raise InputError, with the remedy, if the folder holds pictures, arrays of other names or training images."""
+        known = [self.folder / TRAINING, *shard_paths(self.folder / TRAINING)] if name == TESTING else []
+        arrays = sorted(path.name for path in self.folder.glob("*.np[yz]") if path not in known)
+        if arrays:
+            names = ", ".join(arrays[:ARRAYS_SHOWN]) + ", ..." * (len(arrays) > ARRAYS_SHOWN)
+            purpose = "images to score" if name == TESTING else "normal images to train on"
+            archive = "; of an .npz file, save the array with numpy.save" if ".npz" in names else ""
+            raise InputError(f"{self.folder}: has {names}, but no {name}; save the {purpose} under that name{archive}")
         files = itertools.islice(self.folder.rglob("*"), LOOKED_AT)
         picture = next((path.name for path in files if path.suffix.lower() in SUFFIXES), None)
         if picture is not None:
@@ -144,13 +151,6 @@ class Source:
                 f"{self.folder}: holds pictures ({picture} and so on), not {name}; make arrays of them with: "
                 f"{command('prepare_data', self.folder, f'{self.folder.resolve().name}-images', *unlabelled)}"
             )
-        known = [self.folder / TRAINING, *shard_paths(self.folder / TRAINING)] if name == TESTING else []
-        arrays = sorted(path.name for path in self.folder.glob("*.np[yz]") if path not in known)
-        if arrays:
-            names = ", ".join(arrays[:ARRAYS_SHOWN]) + ", ..." * (len(arrays) > ARRAYS_SHOWN)
-            purpose = "images to score" if name == TESTING else "normal images to train on"
-            archive = "; of an .npz file, save the array with numpy.save" if ".npz" in names else ""
-            raise InputError(f"{self.folder}: has {names}, but no {name}; save the {purpose} under that name{archive}")
         if name == TESTING and array_exists(self.folder / TRAINING):
             raise InputError(
                 f"{self.folder}: has no {name}; put images to score there under that name, or make it of pictures "

@@ -23,7 +23,6 @@ from hw8.evaluation.metrics import Evaluation, evaluate
 from hw8.runs.prediction_files import (
     FILES_SUFFIX,
     FLAGGED_SUFFIX,
-    PICTURE_SUFFIX,
     SUBMISSION,
     Discovery,
     check_outputs,
@@ -139,8 +138,7 @@ def predict_with(
         correlation = rank_correlation([item.score_N for item in by_run])
         groups = agreeing_groups(_agreement_on_normals(trained_runs))
         scores = _fused(trained_runs, by_run, groups, have_p_values)
-    beside = {FILES_SUFFIX: names is not None, FLAGGED_SUFFIX: fdr is not None, PICTURE_SUFFIX: True}
-    replace_submission(out, scores.score_N, beside)
+    replace_submission(out, scores.score_N, {FILES_SUFFIX: names is not None, FLAGGED_SUFFIX: fdr is not None})
     files = None if names is None else write_files(out.with_suffix(FILES_SUFFIX), names, scores)
     discovery = None
     if fdr is not None and scores.p_value_N is not None:

@@ -18,7 +18,7 @@ from hw8.scoring.tails import benjamini_hochberg
 
 SUBMISSION = "ID,score(,whole)?"  # the first line of a submission, or of a part of one, as a regular expression
 # Ends of the names of the files beside a submission.
-FILES_SUFFIX, FLAGGED_SUFFIX, PICTURE_SUFFIX = ".files.csv", ".flagged.csv", ".png"
+FILES_SUFFIX, FLAGGED_SUFFIX = ".files.csv", ".flagged.csv"
 FIRST_LINES = {".csv": SUBMISSION, FILES_SUFFIX: "file,score,p_value", FLAGGED_SUFFIX: "ID,p_value(,file)?"}
 
 log = logging.getLogger(__name__)

@@ -87,7 +87,8 @@ def resume_run(path: Path, settings: RunConfig | None = None) -> FinishedTrainin
             config, tracker=settings.tracker, threads=settings.threads, data={"source": settings.data.source}
         )
         _check_unchanged(settings, config, path)
-    source = open_own_source(config, str(path))
+    is_own = settings is None or settings.data.source == RunFolder.open(path)[1].data.source
+    source = open_own_source(config, str(path)) if is_own else open_source(config.data.source)
     with computing_threads(config.threads) as threads:
         return _train(config, source, threads, folder)
 

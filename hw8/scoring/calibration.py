@@ -155,7 +155,8 @@ class Calibration:
         Raises InputError where the evidence of the settings' score is not finite; other such evidence is left out.
         """
         parts, fused, distance = scoring.parts, scoring.fused, scoring.distance
-        _check_finite(table, [name for name in scoring.evidence_names if name in table])
+        for evidence in (table, reference or {}):
+            _check_finite(evidence, [name for name in scoring.evidence_names if name in evidence])
         table = {name: value for name, value in table.items() if _is_finite(name, table, reference or {})}
         values_C, fits = _numbers(table), {}
         for name, names in _distances(table, parts).items():
@@ -190,7 +191,10 @@ class Calibration:
         return scores
 
     def shares(self, table: Table) -> dict[str, np.ndarray]:
-        """The share of each part in the squared joint distance (N,), all of which sum to 1; empty of other scores."""
+        """The share of each part in the squared joint distance (N,), in sum 1; empty of other scores.
+
+        Of an image at the normals' median all shares are 0.
+        """
         if JOINT not in self.fits or len(self.fits[JOINT].reference_RD):
             return {}
         share_ND = self.fits[JOINT].shares(columns(table, self.parts))

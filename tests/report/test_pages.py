@@ -95,7 +95,7 @@ def test_a_page_on_which_nothing_is_flagged_says_how_near_it_was(trained, tmp_pa
 
 def test_the_answer_comes_first_and_the_tables_last(page):
     places = [
-        page.index(f'id="{name}"') for name in ("most", "scores", "plots", "gallery", "kinds", "evidence", "facts")
+        page.index(f'id="{name}"') for name in ("most", "scores", "plots", "gallery", "evidence", "kinds", "facts")
     ]
     assert places == sorted(places)
     assert page.index('class="lead"') < places[0]

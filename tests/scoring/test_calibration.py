@@ -245,6 +245,8 @@ def test_only_evidence_of_the_score_must_be_finite(broken):
         with pytest.raises(InputError, match=f"the evidence {broken} is not finite"):
             Calibration.fit(table, ScoreConfig(score=broken), of_others)
     assert broken not in Calibration.fit(reference, ScoreConfig(score="texture"), table).values_C
+    with pytest.raises(InputError, match=f"the evidence {broken} is not finite"):
+        Calibration.fit(reference, ScoreConfig(score=broken), table)
 
 
 def test_members_that_agree_count_once():
