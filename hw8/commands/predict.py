@@ -152,12 +152,23 @@ def discovered(discovery: "Discovery", normals: int) -> str:
     )
 
 
+def draw(prediction: "Prediction", picture: Path) -> None:
+    """Draw the scores, which are written already: the log says if that fails. Raises Interrupted."""
+    from hw8.base.interrupts import stopping_as_interrupted
+    from hw8.report.figures import draw_scores
+
+    with stopping_as_interrupted(f"interrupted; the scores are in {prediction.out}, without their picture"):
+        try:
+            picture.unlink(missing_ok=True)  # it shows the scores before
+            draw_scores(picture, prediction.score_N, prediction.labels)
+        except (InputError, OSError) as error:
+            log.warning("Warning:  no picture of the scores: %s", error)
+
+
 def main() -> None:
     """Parse, predict, and print where the file is and what it is worth."""
     arguments = parse(Arguments, __doc__ or "")
-    from hw8.base.interrupts import stopping_as_interrupted
     from hw8.base.processes import processes
-    from hw8.report.figures import draw_scores
     from hw8.report.tables import auc_table
     from hw8.runs.predict import predict
 
@@ -179,12 +190,7 @@ def main() -> None:
     if not processes().is_main:
         return
     picture = prediction.out.with_suffix(".png")
-    with stopping_as_interrupted(f"interrupted; the scores are in {prediction.out}, without their picture"):
-        try:
-            picture.unlink(missing_ok=True)  # it shows the scores before
-            draw_scores(picture, prediction.score_N, prediction.labels)
-        except (InputError, OSError) as error:  # the scores are written
-            log.warning("Warning:  no picture of the scores: %s", error)
+    draw(prediction, picture)
     if arguments.json:
         print(json.dumps(prediction.as_json()))
         return

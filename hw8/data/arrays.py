@@ -213,15 +213,15 @@ def _dtype_problem(path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: 
         return f"{path}: uint16 up to {high:g}, expected uint8; if its full range is 0 to 65,535, convert with {hint}"
     if not math.isfinite(high - low):
         return f"{path}: {dtype} that holds NaN or infinity; replace those, then convert it to uint8 0 to 255"
-    found = f"{path}: {dtype} from {low:g} to {high:g}, expected uint8 0 to 255"
+    problem = f"{path}: {dtype} from {low:g} to {high:g}, expected uint8 0 to 255"
     for low_end, high_end, formula in ((0, 1, "a * 255"), (-1, 1, "(a + 1) * 127.5"), (0, 255, "a")):
         beyond = OVERSHOOT * (high_end - low_end)
         is_wide = high - low > (high_end - low_end) / 4  # pixels from 0 to 3 are no pixels from 0 to 255
         is_signed = low_end == 0 or low < low_end / 2  # from -0.2 to 1.2 is no range from -1 to 1
         if is_wide and is_signed and low_end - beyond <= low and high <= high_end + beyond:
             hint = _rewrite(path, f"np.rint({formula}).clip(0, 255).astype(np.uint8)")
-            return f"{found}; if its pixels go from {low_end} to {high_end}, convert with {hint}"
-    return f"{found}; rescale it to that range first"
+            return f"{problem}; if its pixels go from {low_end} to {high_end}, convert with {hint}"
+    return f"{problem}; rescale it to that range first"
 
 
 def _rewrite(path: Path, expression: str) -> str:

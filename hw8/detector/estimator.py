@@ -23,6 +23,7 @@ from hw8.detector import run
 from hw8.detector.explanation import Explanation
 from hw8.detector.inputs import check_finite, listed, names_pictures, stacked
 from hw8.prepare.layout import check_all_normal
+from hw8.report.explanation import words_of
 from hw8.scoring.tails import ALPHA
 
 if TYPE_CHECKING:
@@ -196,8 +197,6 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
         It takes the time of scoring 120 times as many images.
         """
-        from hw8.report.explanation import words_of  # with what draws plots, which nothing else here needs
-
         check_is_fitted(self)
         trained, array_NHWC = self._trained, self.layout_.images(self._rows(X, reset=False)[0])
         images, rows = self._in_full_batches(array_NHWC)
@@ -237,7 +236,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         shape, X = None, listed(X)
         if names_pictures(X):
             if reset and isinstance(X, str | os.PathLike) and Path(X).is_dir():
-                check_all_normal(find_pictures(Path(X)))
+                for warning in check_all_normal(find_pictures(Path(X))):
+                    warnings.warn(f"X: {warning}", stacklevel=3)
             side, channels = (64, 3) if reset else (self.layout_.side, self.layout_.channels)
             X = read_images(X, side, channels, self.crop)  # type: ignore[arg-type]  # which checks the name
         if isinstance(X, list | tuple):

@@ -29,15 +29,15 @@ def own_table(folder: PictureFolder) -> str:
 
 def naming_tables(folder: PictureFolder) -> dict[str, Path]:
     """The tables whose first column names pictures of the folder, with the folder that the names are relative to."""
-    names, found = set(folder.names), {}
+    names, base_of = set(folder.names), {}
     for table in folder.tables:
         first_column = _first_column(folder.root / table)
         inside = PurePosixPath(table).parent
         if any(PurePosixPath(name).as_posix() in names for name in first_column):
-            found[table] = folder.root
+            base_of[table] = folder.root
         elif any((inside / name).as_posix() in names for name in first_column):
-            found[table] = folder.root / inside
-    return found
+            base_of[table] = folder.root / inside
+    return base_of
 
 
 def check_none_ignored(folder: PictureFolder) -> None:

@@ -136,7 +136,7 @@ def _all_normal(folder: PictureFolder) -> Parts:
             f"all pictures are in {shared}/, which has folders of normal pictures and of others; give "
             f"{folder.root / shared}"
         )
-    if suspicious := [found for place in places if (found := {*words_of[place]} & SUSPICIOUS_FOLDERS)]:
+    if suspicious := [words for place in places if (words := {*words_of[place]} & SUSPICIOUS_FOLDERS)]:
         names = ", ".join(sorted(set.union(*suspicious)))
         raise folder.refusal(
             f"every picture would be taken as normal, also {len(suspicious):,} in folders named {names}; move normal "
@@ -144,13 +144,16 @@ def _all_normal(folder: PictureFolder) -> Parts:
             "`unlabelled` to score them all"
         )
     counts = Counter(place.split("/")[inside] if len(place) > len(shared) else "." for place in places)
-    warnings: tuple[str, ...] = ()
-    if len(counts) > 1:
-        some = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:FOLDERS_SHOWN])
-        some += ", ..." * (len(counts) > FOLDERS_SHOWN)
-        remedy = f"move them to {ANOMALY_FOLDER}/KIND/, and the others to {NORMAL}/"
-        warnings = (f"{len(counts):,} folders are all taken as normal ({some}); if some hold anomalies, {remedy}",)
+    warnings = _of_several(counts) if len(counts) > 1 else ()
     return Parts(folder, "plain folder: every picture is taken as normal", folder.names, [], warnings=warnings)
+
+
+def _of_several(counts: dict[str, int]) -> tuple[str]:
+    """The warning of folders, with their numbers of pictures, that are all taken as normal."""
+    some = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:FOLDERS_SHOWN])
+    some += ", ..." * (len(counts) > FOLDERS_SHOWN)
+    remedy = f"move them to {ANOMALY_FOLDER}/KIND/, and the others to {NORMAL}/"
+    return (f"{len(counts):,} folders are all taken as normal ({some}); if some hold anomalies, {remedy}",)
 
 
 def _word(name: str) -> str:
@@ -158,21 +161,25 @@ def _word(name: str) -> str:
     return re.sub(r"[\s-]+", "_", unicodedata.normalize("NFC", name).lower())
 
 
-def check_all_normal(folder: PictureFolder) -> None:
-    """Raise InputError unless every picture is taken as normal: the folder has no layout of normal ones and others."""
+def check_all_normal(folder: PictureFolder) -> tuple[str, ...]:
+    """Raise InputError unless every picture is taken as normal: the folder has no layout of normal ones and others.
+
+    Returns warnings of what may be wrong with that all the same.
+    """
+    warnings: tuple[str, ...] = ()
     try:
         parts = recognise(folder)
-        all_normal = not parts.testing and len(parts.training) == len(folder.names)
+        all_normal, warnings = not parts.testing and len(parts.training) == len(folder.names), parts.warnings
     except InputError:  # which tells `prepare_data` what to do
         all_normal = not folder.names  # no pictures at all are reported by who reads them
     if all_normal:
-        return
+        return warnings
     tables = [name for name in folder.tables if name.lower() == TABLE] or [*naming_tables(folder)]
     if tables:
         problem = f"has {printable(tables[0])}; pictures that it lists or leaves out may not be normal"
     else:
         some = ", ".join(list(dict.fromkeys(name.rpartition("/")[0] or "." for name in folder.names))[:FOLDERS_SHOWN])
-        problem = f"has pictures in several folders ({some}), which may not all be normal"
+        problem = f"has pictures in folders ({some}) that may not all be normal"
     raise InputError(f"{folder.root}: {problem}; give the folder of the normal ones alone, or a list of them")
 
 

@@ -82,12 +82,13 @@ def resume_run(path: Path, settings: RunConfig | None = None) -> FinishedTrainin
     other images than a saved state was trained on, or Interrupted.
     """
     folder, config = RunFolder.open(path)
+    own_source = config.data.source
     if settings is not None:
         config = changed(
             config, tracker=settings.tracker, threads=settings.threads, data={"source": settings.data.source}
         )
         _check_unchanged(settings, config, path)
-    is_own = settings is None or settings.data.source == RunFolder.open(path)[1].data.source
+    is_own = config.data.source == own_source
     source = open_own_source(config, str(path)) if is_own else open_source(config.data.source)
     with computing_threads(config.threads) as threads:
         return _train(config, source, threads, folder)

@@ -57,15 +57,14 @@ def test_what_is_read_after_a_training_is_looked_at_before_it(small, tmp_path, c
     (tmp_path / "testing_labels.csv").write_text("ID,label\n" + "".join(f"{row},maybe\n" for row in range(120)))
     source.check_tables(training)
     assert "not 'maybe'" in caplog.text
-    (tmp_path / "testing_labels.csv").write_text("file,label\n" + "".join(f"{row}.png,0\n" for row in range(120)))
-    source.check_tables(training)
-    assert "its header is 'file,label'; it must be ID,label[,kind]" in caplog.text
-    (tmp_path / "testing_labels.csv").write_text("ID,label\n" + "".join(f"{row // 2},1\n" for row in range(120)))
-    source.check_tables(training)
-    assert "ID 0 stands twice" in caplog.text
-    (tmp_path / "testing_labels.csv").write_text("ID,label\n" + "".join(f"{row},0\n" for row in range(120)))
-    source.check_tables(training)
-    assert "every label is 0; ROC-AUC needs normal and anomalous images" in caplog.text
+    for header, line, words in (
+        ("file,label", "{}.png,0", "its header is 'file,label'; it must be ID,label[,kind]"),
+        ("ID,label", "0,1", "ID 0 stands twice"),
+        ("ID,label", "{},0", "every label is 0; ROC-AUC needs normal and anomalous images"),
+    ):
+        (tmp_path / "testing_labels.csv").write_text("\n".join([header, *map(line.format, range(120)), ""]))
+        source.check_tables(training)
+        assert words in caplog.text
     np.save(tmp_path / "testingset.npy", np.zeros((5, 8, 8, 1), np.uint8))
     source.check_tables(training)
     assert f"images of (8, 8, 1), but those to train on have {training.array_NHWC.shape[1:]}" in caplog.text

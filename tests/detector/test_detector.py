@@ -483,7 +483,7 @@ def test_a_folder_that_holds_anomalies_is_refused(tmp_path):
         Image.fromarray(pixels_HW3).save(tmp_path / name)
     with pytest.raises(
         ValueError,
-        match=r"has pictures in several folders \(.*train/good.*\), which .*; give the folder of the normal ones alone",
+        match=r"has pictures in folders \(.*train/good.*\) that .*; give the folder of the normal ones alone",
     ):
         AnomalyDetector(TINY, epochs=1).fit(tmp_path)
     with pytest.raises(ValueError, match="minimum of 4 is required"):
@@ -555,6 +555,15 @@ def test_small_sets(grey):
 def test_images_of_another_kind_are_refused(small, grey, change, message):
     with pytest.raises(ValueError, match=message):
         small.score_samples(change(grey[:9]))
+
+
+def test_several_folders_that_are_all_taken_as_normal_are_warned_of(normal, tmp_path):
+    for folder in ("morning", "evening"):
+        (tmp_path / folder).mkdir()
+        for row, image_HWC in enumerate(normal[:12]):
+            Image.fromarray(image_HWC).save(tmp_path / folder / f"{row}.png")
+    with pytest.warns(UserWarning, match="2 folders are all taken as normal"):
+        AnomalyDetector(TINY, epochs=1).fit(tmp_path)
 
 
 @pytest.mark.parametrize(
