@@ -74,7 +74,7 @@ class Projection(nn.Linear):
 
 def bounded(pixels_NCHW: Tensor) -> Tensor:
     """Squash to [-1, 1] by tanh, in float32: in bfloat16 the tanh rounds to 1 and cross-entropy loses its gradient."""
-    return torch.tanh(pixels_NCHW.float())
+    return pixels_NCHW.float().tanh_()
 
 
 def smallest_map(side: int, halvings: int = 4) -> int:
@@ -130,9 +130,12 @@ class PointwiseConv(nn.Conv2d):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Pick pixels, then mix their channels."""
+        return super().forward(self.picked(x_NCHW))
+
+    def picked(self, x_NCHW: Tensor) -> Tensor:
+        """Every `step`-th pixel of each row and column."""
         # In this order the gradient of picking is channels_last like those it is added to; mixed layouts are slow.
-        picked_NHWC = x_NCHW.permute(0, 2, 3, 1)[:, :: self.step, :: self.step]
-        return super().forward(picked_NHWC.permute(0, 3, 1, 2))
+        return x_NCHW.permute(0, 2, 3, 1)[:, :: self.step, :: self.step].permute(0, 3, 1, 2)
 
 
 class ResidualBlock(nn.Module):

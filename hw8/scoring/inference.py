@@ -18,6 +18,7 @@ from hw8.data.splits import evenly_spaced
 from hw8.models.output import Model
 from hw8.scoring.evidence import evidence
 from hw8.scoring.folding import folded
+from hw8.scoring.onednn import with_onednn
 
 # Images that a model is diagnosed on: one batch that fits every memory; shares of them are good to two percent.
 DIAGNOSED = 512
@@ -36,7 +37,7 @@ class Scorer:
         evidence_names: Collection[str] | None = None,
     ) -> None:  # fmt: skip
         self.model = model.to(device).eval()
-        self._quick = folded(self.model)
+        self._quick = with_onednn(folded(self.model), precision, device)
         self._channels_last = convolves(model)
         self.device, self.precision, self.batch_size = device, precision, batch_size
         self.evidence_names = evidence_names

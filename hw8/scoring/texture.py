@@ -15,6 +15,7 @@ LAST_PAIR = LEVELS**2 - 1  # the pair of the two highest levels; changing both s
 DIFFERENT = tuple(sorted({min(LEVELS * i + j, LEVELS * j + i, LAST_PAIR - LEVELS * i - j, LAST_PAIR - LEVELS * j - i)
                     for i in range(LEVELS) for j in range(LEVELS)}))  # fmt: skip
 FLAT = DIFFERENT.index(LEVELS**2 // 2)  # the first of the co-occurrences: both residuals are nearly zero
+AXES = (1, 2)  # down and across, of planes (N, H, W)
 # Grey levels of one quantisation step of the luma's second difference, chosen by hand: of 1, noise fills the outermost
 # levels; of 16, nearly all differences are 0. Colour differences are half as large.
 STEP = 4.0
@@ -55,13 +56,13 @@ def cooccurrence(x_NCHW: Tensor) -> Tensor:
     neighbours along the same direction, made symmetric under swapping and sign; square roots of the shares, so that the
     spread hardly depends on the share; then the mean of both directions. (N, 18 C), of pixels in [-1, 1].
     """
-    grey_NCHW = opponent(to_levels(x_NCHW))
     histograms = []
-    for channel in range(grey_NCHW.shape[1]):
-        plane_NHW = grey_NCHW[:, channel]
+    for channel, plane_NHW in enumerate(opponent(to_levels(x_NCHW)).unbind(1)):
         step = STEP if channel == 0 else STEP / 2
-        for order in (2, 3):
-            both = [_pairs(plane_NHW.diff(order, axis), axis, step * (order - 1)) for axis in (1, 2)]
+        second = [plane_NHW.diff(2, axis) for axis in AXES]
+        third = [residual_NHW.diff(1, axis) for residual_NHW, axis in zip(second, AXES, strict=True)]
+        for residuals, size in ((second, step), (third, 2 * step)):
+            both = [_pairs(residual_NHW, axis, size) for residual_NHW, axis in zip(residuals, AXES, strict=True)]
             histograms.append((both[0] + both[1]) / 2)
     return torch.cat(histograms, dim=1)
 
@@ -71,10 +72,11 @@ def _pairs(residual_NHW: Tensor, axis: int, step: float) -> Tensor:
     if residual_NHW.shape[axis] < 2:
         return residual_NHW.new_zeros(residual_NHW.shape[0], len(DIFFERENT))
     half = LEVELS // 2
-    level_NHW = (residual_NHW / step).round().clamp(-half, half) + half
+    level_NHW = (residual_NHW / step).round_().clamp_(-half, half)
     length = level_NHW.shape[axis] - 1
+    first_NHW, second_NHW = level_NHW.narrow(axis, 0, length), level_NHW.narrow(axis, 1, length)
     # An integer only here: arithmetic on eight bytes each would be slow.
-    code_NL = (level_NHW.narrow(axis, 0, length) * LEVELS + level_NHW.narrow(axis, 1, length)).flatten(1).long()
+    code_NL = torch.add(second_NHW, first_NHW, alpha=LEVELS).add_(half * LEVELS + half).flatten(1).long()
     share_NK = torch.zeros(code_NL.shape[0], LEVELS**2, device=code_NL.device)
     share_NK.scatter_add_(1, code_NL, share_NK.new_ones(1).expand(code_NL.shape))
     share_NLL = share_NK.view(-1, LEVELS, LEVELS) / code_NL.shape[1]

@@ -67,6 +67,9 @@ class Stages(Model):
     def __init__(self, recogniser: Recogniser) -> None:
         super().__init__()
         self.recogniser = recogniser
+        # Found here, since a quick copy of the model has no ReLU of its own.
+        layers = recogniser.features.layers
+        self.ends = [number for number, layer in enumerate(layers) if isinstance(layer, nn.ReLU | ResidualBlock)]
 
     def forward(self, x_NCHW: Tensor) -> Output:
         """The recogniser's."""
@@ -81,9 +84,9 @@ class Stages(Model):
 
     def _stages(self, x_NCHW: Tensor) -> Tensor:
         statistics: list[Tensor] = []
-        for layer in self.recogniser.features.layers:
+        for number, layer in enumerate(self.recogniser.features.layers):
             x_NCHW = layer(x_NCHW)
-            if isinstance(layer, nn.ReLU | ResidualBlock):
+            if number in self.ends:
                 statistics += torch.std_mean(x_NCHW.float(), (2, 3), correction=0)  # of a map of one place too
         return torch.cat(statistics, 1)
 
