@@ -78,11 +78,20 @@ class Threads:
         return True
 
 
+_begun: list[OtherLoad] = []
+
+
+def begin_measuring() -> None:
+    """Measure the load from now on, for the next `computing_threads`, which then need not wait to measure it."""
+    _begun[:] = [OtherLoad()]
+
+
 @contextlib.contextmanager
 def computing_threads(number: int | None = None, shared: bool = False) -> Iterator[Threads]:
     """Within the block, PyTorch computes with `number` threads or, by default, with as many as there are free cores.
 
-    The default is measured in a third of a second, and is never more than PyTorch had; with `shared`, for threads that
+    The default is measured in a third of a second, or since `begin_measuring`, and is never more than PyTorch had; with
+    `shared`, for threads that
     do not wait for each other, busy cores count as free ones. It is PyTorch's own number where OMP_NUM_THREADS gives
     that, and in a job of several processes. Raises InputError for a number below 1.
     """
@@ -90,10 +99,10 @@ def computing_threads(number: int | None = None, shared: bool = False) -> Iterat
 
     if number is not None and number < 1:
         raise InputError(f"`threads` {number}: must be at least 1")
-    before = torch.get_num_threads()
+    before, load = torch.get_num_threads(), _begun.pop() if _begun else None
     adaptive = number is None and before > 1 and processes().world_size == 1 and not os.environ.get("OMP_NUM_THREADS")
     if adaptive:
-        number = min(before, available_cores()) if shared else _measured(before)
+        number = min(before, available_cores()) if shared else _measured(before, load or OtherLoad())
     try:
         if number is not None and number != before:
             torch.set_num_threads(number)
@@ -136,10 +145,9 @@ def available_cores() -> int:
     return max(1, math.floor(min(len(_cores()), _container_limit())))
 
 
-def _measured(most: int) -> int:
+def _measured(most: int, load: OtherLoad) -> int:
     """The number of free cores, at least 1 and at most `most`."""
-    load = OtherLoad()
-    time.sleep(PERIOD)
+    time.sleep(max(0.0, PERIOD - load.seconds))
     used = load.cores()
     number = min(most, _free(used))
     if number < most:

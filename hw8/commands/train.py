@@ -3,6 +3,7 @@
 Ends with a table of held-out ROC-AUC, the run's folder, and the next command.
 """
 
+from hw8.base.threads import begin_measuring
 from hw8.commands.parsing import command_line
 from hw8.commands.spelling import own_words, spelled
 from hw8.commands.train_arguments import parse_training
@@ -10,6 +11,7 @@ from hw8.commands.train_arguments import parse_training
 
 def main() -> None:
     """Parse, train or resume, and print the results."""
+    begin_measuring()  # while PyTorch is imported
     arguments = parse_training(__doc__ or "", own_words())
     from hw8.base.processes import processes
     from hw8.base.text import counted

@@ -55,7 +55,8 @@ def _small(grey_NHW: np.ndarray) -> np.ndarray:
     """Images shrunk by means of whole blocks, each with mean 0 and deviation 1: (N, pixels)."""
     block = max(1, grey_NHW.shape[1] // SIDE)
     side = grey_NHW.shape[1] // block
-    cut = grey_NHW[:, : side * block, : side * block].reshape(len(grey_NHW), side, block, side, block)
-    pixel_NP = cut.mean((2, 4)).reshape(len(grey_NHW), -1)
+    cut_NHW = grey_NHW[:, : side * block, : side * block]
+    row_NhW = cut_NHW.reshape(len(cut_NHW), side, block, -1).mean(2)
+    pixel_NP = row_NhW.reshape(len(cut_NHW), side, side, block).mean(3).reshape(len(cut_NHW), -1)
     pixel_NP = pixel_NP - pixel_NP.mean(1, keepdims=True)
     return pixel_NP / (pixel_NP.std(1, keepdims=True) + 1e-6)

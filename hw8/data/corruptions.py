@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
-from scipy import ndimage
+import scipy  # its modules are loaded where they are first used
 
 from hw8.base.registry import register
 
@@ -36,7 +36,7 @@ def to_uint8(values: np.ndarray) -> np.ndarray:
 def resampled(image: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Return the image sampled at these positions (S, S) in pixels, bilinearly: uint8 (S, S, C)."""
     planes = np.moveaxis(image.astype(np.float64), 2, 0)
-    bands = [ndimage.map_coordinates(plane, [y, x], order=1, mode="nearest") for plane in planes]
+    bands = [scipy.ndimage.map_coordinates(plane, [y, x], order=1, mode="nearest") for plane in planes]
     return to_uint8(np.stack(bands, axis=-1))
 
 
@@ -79,7 +79,7 @@ def local_warp(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -
 def blur(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Gaussian blur of 0.7 to 1.8 pixels at side 64."""
     sigma = rng.uniform(0.7, 1.8) * len(image) / 64
-    return to_uint8(ndimage.gaussian_filter(image.astype(np.float64), (sigma, sigma, 0)))
+    return to_uint8(scipy.ndimage.gaussian_filter(image.astype(np.float64), (sigma, sigma, 0)))
 
 
 @corruption

@@ -6,7 +6,7 @@ Functions as in `hw8.data.corruptions`. They only measure: what is used in train
 import functools
 
 import numpy as np
-from scipy import fft, ndimage
+import scipy  # its modules are loaded where they are first used
 
 from hw8.base.registry import register
 from hw8.data.corruptions import Corruption, resampled, to_uint8
@@ -52,7 +52,7 @@ def posterise(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) ->
 @unseen_corruption
 def median(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Each pixel replaced by the median of its 3x3 neighbourhood: smooth, with sharp edges."""
-    filtered: np.ndarray = ndimage.median_filter(image, size=(3, 3, 1))
+    filtered: np.ndarray = scipy.ndimage.median_filter(image, size=(3, 3, 1))
     return filtered
 
 
@@ -66,8 +66,8 @@ def jpeg(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.n
     frequency = np.arange(8)
     # Like JPEG's tables, which are about four times as coarse for the finest detail.
     steps = (step * (1 + 0.25 * (frequency[:, None] + frequency)))[None, :, None, :, None]
-    rounded = np.rint(fft.dctn(blocks, axes=(1, 3), norm="ortho") / steps) * steps
-    return to_uint8(fft.idctn(rounded, axes=(1, 3), norm="ortho").reshape(padded.shape)[:side, :side] + 128)
+    rounded = np.rint(scipy.fft.dctn(blocks, axes=(1, 3), norm="ortho") / steps) * steps
+    return to_uint8(scipy.fft.idctn(rounded, axes=(1, 3), norm="ortho").reshape(padded.shape)[:side, :side] + 128)
 
 
 @unseen_corruption

@@ -13,18 +13,28 @@ from torch import Tensor, nn
 from hw8.models.blocks import PointwiseConv, ResidualBlock
 from hw8.models.output import Model
 
+X86 = ("x86_64", "AMD64")  # as Linux and macOS call it, and as Windows does
 OPS = torch.ops.mkldnn
 ROWS = 128  # of the batches that packed weights suit best; others are computed as well
 
 
-def with_onednn(model: Model, precision: str, device: torch.device) -> Model:
-    """The same folded model, its layers replaced in place by operations of oneDNN if `device` and `precision` have them.
+def has_onednn(precision: str, device: torch.device) -> bool:
+    """Whether there are such operations: on x86 processors in float32, from AVX-512 on also in bfloat16.
 
-    They exist on x86 processors in float32, and in bfloat16 from AVX-512 on; on ARM they were not tested.
+    On ARM they were not tested.
     """
-    if device.type != "cpu" or platform.machine() not in ("x86_64", "AMD64") or not torch.backends.mkldnn.is_available():
-        return model
-    if precision == "fp16" or (precision == "bf16" and not OPS._is_mkldnn_bf16_supported()):
+    if device.type != "cpu" or platform.machine() not in X86 or not torch.backends.mkldnn.is_available():
+        return False
+    return precision == "fp32" or (precision == "bf16" and bool(OPS._is_mkldnn_bf16_supported()))
+
+
+def with_onednn(model: Model, precision: str, device: torch.device) -> Model:
+    """The same folded model, whose layers are replaced, in place, by operations of oneDNN where they exist.
+
+    A model whose weights are not all finite stays as it is: its scores must not be finite either, and here the ReLU of
+    what is not a number would be 0.
+    """
+    if not has_onednn(precision, device) or not all(weight.isfinite().all() for weight in model.parameters()):
         return model
     for layers in [module for module in model.modules() if isinstance(module, nn.Sequential)]:
         names = [name for name, layer in layers.named_children() if not isinstance(layer, nn.Identity)]
@@ -69,16 +79,15 @@ class OneDnnLayer(nn.Module):
         if isinstance(layer, nn.Linear):
             return OPS._linear_pointwise(x, weight, bias, self.activation, [], "")
         if isinstance(layer, nn.ConvTranspose2d):
-            geometry = layer.padding, layer.output_padding, layer.stride, layer.dilation, layer.groups
-            return OPS._convolution_transpose_pointwise(x, weight, bias, *geometry, self.activation, [], "")
+            padding = layer.padding, layer.output_padding
+            steps = layer.stride, layer.dilation, layer.groups
+            return OPS._convolution_transpose_pointwise(x, weight, bias, *padding, *steps, self.activation, [], "")
         if isinstance(layer, PointwiseConv):
             x = layer.picked(x)
         geometry = layer.padding, layer.stride, layer.dilation, layer.groups
         if summand_NCHW is None:
             return OPS._convolution_pointwise(x, weight, bias, *geometry, self.activation, [], "")
-        return OPS._convolution_pointwise.binary(
-            x, summand_NCHW, weight, bias, *geometry, "add", 1.0, "relu", [], ""
-        )
+        return OPS._convolution_pointwise.binary(x, summand_NCHW, weight, bias, *geometry, "add", 1.0, "relu", [], "")
 
 
 class OneDnnResidualBlock(ResidualBlock):

@@ -1,5 +1,6 @@
 """What training measured: one row per epoch, in metrics.csv, in TensorBoard and at a tracker."""
 
+import functools
 from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,23 +38,24 @@ class MetricsWriter:
     """
 
     def __init__(self, folder: Path | None, step: int, tracker: Tracker | None = None) -> None:
-        self._writer: Any = None
-        self._tracker = tracker or Tracker()
-        if folder is not None:
-            from torch.utils.tensorboard import SummaryWriter
+        self._folder, self._step, self._tracker = folder, step, tracker or Tracker()
 
-            self._writer = SummaryWriter(str(folder), purge_step=step + 1)
+    @functools.cached_property
+    def _writer(self) -> Any:
+        from torch.utils.tensorboard import SummaryWriter  # here, so that the first step need not wait for it
+
+        return SummaryWriter(str(self._folder), purge_step=self._step + 1)
 
     def log_step(self, step: int, loss: float, lr: float) -> None:
         """Log a mean training loss, and the learning rate, at a step."""
-        if self._writer is not None:
+        if self._folder is not None:
             values = {"step/train_loss": loss, "step/lr": lr}
             self._log(values, step)
             self._tracker.log(values, step)
 
     def log_epoch(self, row: Row, draw: "Callable[[], Tensor]") -> None:
         """Log a row of the history, and what `draw` returns: held-out images in [-1, 1], reconstructions below."""
-        if self._writer is not None:
+        if self._folder is not None:
             pictures_NCHW = draw()
             step = int(row["step"])
             values = {f"epoch/{name}": value for name, value in row.items() if name not in ("epoch", "step")}
@@ -67,7 +69,7 @@ class MetricsWriter:
 
     def close(self) -> None:
         """Write out what is pending in the folder."""
-        if self._writer is not None:
+        if "_writer" in vars(self):
             self._writer.close()
 
 

@@ -11,7 +11,7 @@ import torch
 
 from hw8.base import threads
 from hw8.base.errors import InputError
-from hw8.base.threads import OtherLoad, Threads, available_cores, computing_threads, in_threads
+from hw8.base.threads import OtherLoad, Threads, available_cores, begin_measuring, computing_threads, in_threads
 
 
 class Load:
@@ -44,6 +44,18 @@ def test_a_thread_per_free_core_within_the_block(machine, used, number):
     with computing_threads():
         assert torch.get_num_threads() == number
     assert torch.get_num_threads() == 8
+
+
+def test_a_load_measured_since_the_start_is_used_once_and_not_waited_for(machine):
+    slept = []
+    machine.setattr(threads, "PERIOD", 5.0)
+    machine.setattr(threads.time, "sleep", slept.append)
+    begin_measuring()
+    for _ in range(2):
+        machine.setattr(Load, "seconds", 4.0 if not slept else 0.0)
+        with computing_threads():
+            pass
+    assert slept == [1.0, 5.0]
 
 
 def test_the_number_is_said_with_its_reason(machine, caplog):

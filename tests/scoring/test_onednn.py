@@ -1,5 +1,4 @@
 import copy
-import platform
 
 import numpy as np
 import pytest
@@ -11,11 +10,11 @@ from hw8.models import create_model
 from hw8.models.blocks import CRASHING_SIZE, Layers, Projection, ResidualBlock
 from hw8.scoring.evidence import evidence
 from hw8.scoring.folding import folded
-from hw8.scoring.onednn import OPS, OneDnnLayer, OneDnnResidualBlock, with_onednn
+from hw8.scoring.onednn import OneDnnLayer, OneDnnResidualBlock, has_onednn, with_onednn
 
 CPU = torch.device("cpu")
-HAS_BF16 = platform.machine() in ("x86_64", "AMD64") and OPS._is_mkldnn_bf16_supported()
-PRECISIONS = ["fp32", pytest.param("bf16", marks=pytest.mark.skipif(not HAS_BF16, reason="needs AVX-512"))]
+needs_bf16 = pytest.mark.skipif(not has_onednn("bf16", CPU), reason="needs AVX-512")
+PRECISIONS = ["fp32", pytest.param("bf16", marks=needs_bf16)]
 PRESETS = ["fcn_crop", "conv", "resnet", "vae", "boss", "memae", "deep_svdd", "classifier", "boss_views", "course_cnn"]
 
 
@@ -52,7 +51,7 @@ def test_it_gives_the_same_evidence(name, precision, count):
             assert errors[0] <= 1.5 * errors[1] + 1e-3 * exact_N.abs().mean().item()
 
 
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="layers stay on other processors")
+@pytest.mark.skipif(not has_onednn("fp32", CPU), reason="layers stay on other processors")
 def test_every_layer_of_the_boss_is_one_operation():
     quick = with_onednn(trained_looking("boss"), "fp32", CPU)
     blocks = [module for module in quick.modules() if isinstance(module, ResidualBlock)]
@@ -68,7 +67,7 @@ def test_other_devices_and_precisions_keep_their_layers():
         assert not any(isinstance(module, OneDnnLayer) for module in quick.modules())
 
 
-@pytest.mark.skipif(not HAS_BF16, reason="needs AVX-512")
+@needs_bf16
 @torch.inference_mode()
 def test_layers_outside_of_autocast_stay_in_float32():
     """A classifier's log-odds are computed in float32 whatever the precision of the network before it."""
@@ -79,7 +78,7 @@ def test_layers_outside_of_autocast_stay_in_float32():
         assert layer(x_ND).dtype == torch.bfloat16
 
 
-@pytest.mark.skipif(not HAS_BF16, reason="needs AVX-512")
+@needs_bf16
 @pytest.mark.parametrize("rows", [2, 8, 32])
 @torch.inference_mode()
 def test_the_size_that_ends_the_process_elsewhere_is_computed(rows):
@@ -88,3 +87,11 @@ def test_the_size_that_ends_the_process_elsewhere_is_computed(rows):
     x_ND = torch.randn(rows, CRASHING_SIZE // rows)
     with autocast("bf16", CPU):
         np.testing.assert_allclose(quick(x_ND).float(), layers(x_ND).float(), atol=0.02)
+
+
+@torch.inference_mode()
+def test_a_broken_model_has_no_finite_scores():
+    model = trained_looking("boss")
+    next(model.features.parameters())[0, 0, 0, 0] = torch.nan
+    quick = with_onednn(model, "fp32", CPU)
+    assert not evidence(quick, torch.zeros(2, 3, 32, 32), evidence_names=["amounts"])["amounts"].isfinite().any()
