@@ -16,8 +16,8 @@ from hw8.prepare.label_table import TABLE, check_none_ignored, naming_tables, ow
 
 # As inspection sets name the folder of normal pictures: `good` in MVTec AD, `ok` in BTAD, others with their anomalies.
 NORMAL_FOLDERS = frozenset(
-    [NORMAL, "good", "ok", "defect_free", "no_defect", "no_defects", "non_defective", "intact", "undamaged", "healthy",
-     "negative", "negatives", "正常", "良品", "合格"]
+    [NORMAL, "normals", "good", "ok", "defect_free", "no_anomaly", "no_defect", "no_defects", "non_defective", "intact",
+     "undamaged", "healthy", "negative", "negatives", "正常", "良品", "合格"]
 )  # fmt: skip
 ANOMALY_FOLDER = "anomaly"
 # Folders whose pictures are hardly normal ones to train on, by the names that inspection sets give them.
@@ -29,6 +29,7 @@ SUSPICIOUS_FOLDERS = frozenset(
      "outliers", "positive", "positives", "reject", "rejected", "rejects", "scrap", "scratch", "scratched",
      "scratches", "異常", "异常", "瑕疵", "缺陷", "欠陥", "不良", "不良品", "不合格", "損壞", "损坏"]
 )  # fmt: skip
+CONTENTS = re.compile("_(images?|imgs?|items?|parts?|photos?|pics?|pictures?|samples?)$")  # says nothing of the kind
 # Folders beside the normal one that are no kind of anomaly: other parts of the set, and masks.
 NO_KINDS = frozenset(["train", "val", "valid", "validation", "test", "ground_truth", "mask", "masks"])
 # Of the normal pictures, held back to be told from anomalies; a fifth is customary. A smaller share makes ROC-AUC
@@ -157,8 +158,9 @@ def _of_several(counts: dict[str, int]) -> tuple[str]:
 
 
 def _word(name: str) -> str:
-    """The name of a folder as it is compared: in lower case, words joined by underscores."""
-    return re.sub(r"[\s-]+", "_", unicodedata.normalize("NFC", name).lower())
+    """The name of a folder as it is compared: "bad" for Bad, "bad parts" or BAD-images; words joined by underscores."""
+    word = re.sub(r"[\s-]+", "_", unicodedata.normalize("NFC", name).lower())
+    return CONTENTS.sub("", word)
 
 
 def check_all_normal(folder: PictureFolder) -> tuple[str, ...]:

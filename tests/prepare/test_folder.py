@@ -165,15 +165,31 @@ def test_folders_that_are_all_taken_as_normal_are_named(root, out):
 
 @pytest.mark.parametrize(
     ("normal", "anomalous"),
-    [("OK", "NG"), ("Defect-free", "hole"), ("Negative", "positive"), ("正常", "異常"), ("intact", "damaged")],
-)
+    [
+        ("OK", "NG"), ("Defect-free", "hole"), ("Negative", "positive"), ("正常", "異常"), ("intact", "damaged"),
+        ("normals", "defects"), ("good_parts", "bad_parts"), ("Normal images", "defect-images"),
+    ],
+)  # fmt: skip
 def test_normal_pictures_have_many_names(root, out, normal, anomalous):
     fill(root, *numbered(30, f"{normal}/{{:03d}}.png"), f"{anomalous}/x.png")
     assert prepare(root, out, QUICK).kinds == {"normal": 6, anomalous: 1}
 
 
 @pytest.mark.parametrize(
-    "name", ["Damaged", "outliers", "outlier", "Positive", "hole", "not OK", "異常", "瑕疵", "不良"]
+    "name",
+    [
+        "Damaged",
+        "outliers",
+        "outlier",
+        "Positive",
+        "hole",
+        "not OK",
+        "異常",
+        "瑕疵",
+        "不良",
+        "test_images",
+        "NG photos",
+    ],
 )
 def test_anomalies_have_many_names(root, out, name):
     fill(root, *numbered(30, "pictures/{:03d}.png"), f"{name}/x.png")
