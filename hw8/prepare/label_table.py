@@ -28,15 +28,21 @@ def own_table(folder: PictureFolder) -> str:
 
 
 def naming_tables(folder: PictureFolder) -> dict[str, Path]:
-    """The tables whose first column names pictures of the folder, with the folder that the names are relative to."""
+    """The tables of which a column names pictures of the folder, with the folder that the names are relative to."""
     names, base_of = set(folder.names), {}
+    stems = {PurePosixPath(name).with_suffix("").as_posix() for name in names}
+
+    def names_pictures(column: list[str], inside: PurePosixPath) -> bool:
+        paths = [(inside / field).as_posix() for field in column if field]
+        # A few numbers may be the stems of pictures by chance; names with their endings are not.
+        return any(path in names for path in paths) or 2 * sum(path in stems for path in paths) >= len(paths) > 0
+
     for table in folder.tables:
-        first_column = _first_column(folder.root / table)
-        inside = PurePosixPath(table).parent
-        if any(PurePosixPath(name).as_posix() in names for name in first_column):
-            base_of[table] = folder.root
-        elif any((inside / name).as_posix() in names for name in first_column):
-            base_of[table] = folder.root / inside
+        columns = _columns(folder.root / table)
+        for inside in (PurePosixPath(), PurePosixPath(table).parent):
+            if any(names_pictures(column, inside) for column in columns):
+                base_of[table] = folder.root / inside
+                break
     return base_of
 
 
@@ -53,13 +59,14 @@ def check_none_ignored(folder: PictureFolder) -> None:
         )
 
 
-def _first_column(path: Path) -> list[str]:
-    """The first fields of the lines that a table begins with; none of a file that cannot be read."""
+def _columns(path: Path) -> list[list[str]]:
+    """The columns of the lines that a table begins with; none of a file that cannot be read."""
     try:
         with path.open(encoding="utf-8-sig", errors="replace") as file:
-            return [re.split("[,;\t]", line, maxsplit=1)[0].strip(' "\n') for line in itertools.islice(file, LINES)]
+            lines = [re.split("[,;\t]", line) for line in itertools.islice(file, LINES)]
     except OSError:
         return []
+    return [[field.strip(' "\n') for field in column] for column in itertools.zip_longest(*lines, fillvalue="")]
 
 
 def read_kinds(path: Path, pictures: set[str]) -> dict[str, str]:

@@ -296,6 +296,8 @@ def test_a_table_of_labels_is_found_in_any_letter_case(listed, out, name):
         ("a/labels.csv", "file,label\n000.png,0\n", "if it labels them, give {}/a, else move it"),
         ("a/l.csv", '"file";"label"\n"000.png";0\n', "save it as {0}/a/labels.csv (file,label[,kind]) and give {0}/a,"),
         ("a/labels.csv", "file,label\na/000.png,0\n", "save it as {}/labels.csv (file,label[,kind]), else"),
+        ("train.csv", ",name,bad\n0,a/000.png,0\n1,a/001.png,1\n", "save it as {}/labels.csv (file"),
+        ("a/truth.csv", "id,label\n000,0\n001,1\n", "save it as {0}/a/labels.csv (file,label[,kind]) and give {0}/a,"),
     ],
 )
 def test_a_table_that_would_be_ignored_is_refused_if_it_names_pictures(root, out, table, text, remedy):
