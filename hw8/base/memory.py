@@ -18,9 +18,10 @@ def keep_memory() -> None:
 
     By default glibc gives large blocks back to the system, which clears them page by page before it hands them out
     again: a tenth of a convolutional model's step on two cores, a quarter of a small one's. All threads share one heap:
-    those of their own hold 64 MB and return what is freed. Other C libraries are left as they are.
+    a heap per thread grows in blocks of 64 MB, and returns each once it is empty. Other C libraries are left as they
+    are.
     """
-    trim_threshold, mmap_max, arena_max = -1, -4, -8  # M_TRIM_THRESHOLD ... of glibc's malloc.h
+    trim_threshold, mmap_max, arena_max = -1, -4, -8  # M_TRIM_THRESHOLD, M_MMAP_MAX and M_ARENA_MAX of glibc
     with contextlib.suppress(OSError, AttributeError, TypeError):  # on Windows CDLL(None) raises TypeError
         libc = ctypes.CDLL(None)
         libc.mallopt(trim_threshold, 2**31 - 1)

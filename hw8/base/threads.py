@@ -78,12 +78,12 @@ class Threads:
         return True
 
 
-_begun: list[OtherLoad] = []
+_load_since_start: list[OtherLoad] = []  # one at most
 
 
 def begin_measuring() -> None:
-    """Measure the load from now on, for the next `computing_threads`, which then need not wait to measure it."""
-    _begun[:] = [OtherLoad()]
+    """Measure the load from now on, so that the next `computing_threads`, and only that one, need not wait for it."""
+    _load_since_start[:] = [OtherLoad()]
 
 
 @contextlib.contextmanager
@@ -91,15 +91,15 @@ def computing_threads(number: int | None = None, shared: bool = False) -> Iterat
     """Within the block, PyTorch computes with `number` threads or, by default, with as many as there are free cores.
 
     The default is measured in a third of a second, or since `begin_measuring`, and is never more than PyTorch had; with
-    `shared`, for threads that
-    do not wait for each other, busy cores count as free ones. It is PyTorch's own number where OMP_NUM_THREADS gives
-    that, and in a job of several processes. Raises InputError for a number below 1.
+    `shared`, for threads that do not wait for each other, busy cores count as free ones. It is PyTorch's own number
+    where OMP_NUM_THREADS gives that, and in a job of several processes. Raises InputError for a number below 1.
     """
     import torch
 
+    load = _load_since_start.pop() if _load_since_start else None
     if number is not None and number < 1:
         raise InputError(f"`threads` {number}: must be at least 1")
-    before, load = torch.get_num_threads(), _begun.pop() if _begun else None
+    before = torch.get_num_threads()
     adaptive = number is None and before > 1 and processes().world_size == 1 and not os.environ.get("OMP_NUM_THREADS")
     if adaptive:
         number = min(before, available_cores()) if shared else _measured(before, load or OtherLoad())

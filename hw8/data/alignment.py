@@ -56,7 +56,7 @@ def _small(grey_NHW: np.ndarray) -> np.ndarray:
     block = max(1, grey_NHW.shape[1] // SIDE)
     side = grey_NHW.shape[1] // block
     cut_NHW = grey_NHW[:, : side * block, : side * block]
-    row_NhW = cut_NHW.reshape(len(cut_NHW), side, block, -1).mean(2)
+    row_NhW = cut_NHW.reshape(len(cut_NHW), side, block, side * block).mean(2)
     pixel_NP = row_NhW.reshape(len(cut_NHW), side, side, block).mean(3).reshape(len(cut_NHW), -1)
     pixel_NP = pixel_NP - pixel_NP.mean(1, keepdims=True)
     return pixel_NP / (pixel_NP.std(1, keepdims=True) + 1e-6)

@@ -61,8 +61,10 @@ def cooccurrence(x_NCHW: Tensor) -> Tensor:
         step = STEP if channel == 0 else STEP / 2
         second = [plane_NHW.diff(2, axis) for axis in AXES]
         third = [residual_NHW.diff(1, axis) for residual_NHW, axis in zip(second, AXES, strict=True)]
-        for residuals, size in ((second, step), (third, 2 * step)):
-            both = [_pairs(residual_NHW, axis, size) for residual_NHW, axis in zip(residuals, AXES, strict=True)]
+        for residuals, residual_step in ((second, step), (third, 2 * step)):
+            both = [
+                _pairs(residual_NHW, axis, residual_step) for residual_NHW, axis in zip(residuals, AXES, strict=True)
+            ]
             histograms.append((both[0] + both[1]) / 2)
     return torch.cat(histograms, dim=1)
 

@@ -33,6 +33,7 @@ def machine(monkeypatch):
     monkeypatch.setattr(threads, "_cores", lambda: list(range(8)))
     monkeypatch.setattr(threads, "_container_limit", lambda: math.inf)
     monkeypatch.setattr(Load, "used", 0.0)
+    monkeypatch.setattr(threads, "_load_since_start", [])
     torch.set_num_threads(8)
     yield monkeypatch
     torch.set_num_threads(before)
