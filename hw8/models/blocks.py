@@ -73,7 +73,10 @@ class Projection(nn.Linear):
 
 
 def bounded(pixels_NCHW: Tensor) -> Tensor:
-    """Squash to [-1, 1] by tanh, in float32: in bfloat16 the tanh rounds to 1 and cross-entropy loses its gradient."""
+    """Squash to [-1, 1] by tanh, in float32: in bfloat16 the tanh rounds to 1 and cross-entropy loses its gradient.
+
+    Float32 pixels are overwritten: they must be the output of a layer without activation.
+    """
     return pixels_NCHW.float().tanh_()
 
 

@@ -1,6 +1,6 @@
 """The contract of every model: what a forward pass returns, and what else a model may give."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -35,6 +35,14 @@ class Model(nn.Module):
     def learned_buffers(self) -> set[str]:
         """Names of the buffers that are saved: unlike fixed noise, they are learned."""
         return self.state_dict().keys() - {name for name, _ in self.named_parameters(remove_duplicate=False)}
+
+    def augment(self, x_NCHW: Tensor) -> Any:  # noqa: ARG002
+        """What training shows the network in place of a batch, drawn at random: `forward` takes it after the batch.
+
+        None if the network is shown the batch itself. Nothing else in `forward` may then be drawn, since the next batch
+        may be augmented in another thread meanwhile (`hw8.training.step`).
+        """
+        return None
 
     def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
         """Evidence of each image besides its reconstruction error, by name.

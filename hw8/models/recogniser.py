@@ -34,6 +34,7 @@ from hw8.models.transformations import (
     MIRRORED_TURNS,
     QUARTERS,
     Chances,
+    Transformed,
     mirror_signs,
     parameter_names,
     transform,
@@ -83,14 +84,18 @@ class Recogniser(Autoencoder):
         self.weight, self.chances, self.mirror = options.weight, Chances(), options.mirror
         self.register_buffer("signs", mirror_signs(channels), persistent=False)
 
-    def forward(self, x_NCHW: Tensor) -> Output:
+    def augment(self, x_NCHW: Tensor) -> Transformed:
+        """The images transformed at random, and how."""
+        with in_float32(x_NCHW):  # in bfloat16 the sampling grid would be coarse, which alone reveals a change
+            return transform(x_NCHW, self.chances)
+
+    def forward(self, x_NCHW: Tensor, augmented: Transformed | None = None) -> Output:
         """Restore the image; while training, from a transformed one, and the terms are the losses of the heads."""
         if not self.training:
             map_NDhw = self.features(x_NCHW)
             latent_ND = self.encoder(map_NDhw)
             return Output(self.decode(latent_ND), latent_ND, {}, map_NDhw)
-        with in_float32(x_NCHW):  # in bfloat16 the sampling grid would be coarse, which alone reveals a change
-            changed = transform(x_NCHW, self.chances)
+        changed = self.augment(x_NCHW) if augmented is None else augmented
         map_NDhw = self.features(changed.x_NCHW)
         amount_NP, turn_NK, damage_NK = self._recognise(map_NDhw)
         loss_NP = F.smooth_l1_loss(amount_NP, changed.amount_NP, beta=BETA, reduction="none")
@@ -140,8 +145,7 @@ class Recogniser(Autoencoder):
         """Accuracy of the heads on seeded changes: share of right turns and damages, correlation of amounts."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
-            with in_float32(x_NCHW):
-                changed = transform(x_NCHW, self.chances)
+            changed = self.augment(x_NCHW)
         amount_NP, turn_NK, damage_NK = self._recognise(self.features(changed.x_NCHW))
         both = torch.stack([amount_NP.flatten(), changed.amount_NP.flatten()])
         return {

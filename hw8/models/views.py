@@ -5,6 +5,7 @@ those of the training are recognised in all their views; of other images the net
 """
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,14 @@ class ViewsOptions:
     """Average the evidence of an image and of its mirror image; right where both are equally normal."""
 
 
+class Views(NamedTuple):
+    """Views of images, and the places in `STEPS` of their shifts down and across: (4 N, C, H, W), (4 N,) and (4 N,)."""
+
+    view_MCHW: Tensor
+    down_M: Tensor
+    across_M: Tensor
+
+
 class ViewRecogniser(Model):
     """A residual network that recognises the turn and the shifts of a view; it reconstructs nothing."""
 
@@ -48,22 +57,27 @@ class ViewRecogniser(Model):
         self.heads = nn.Linear(widths[-1], QUARTERS + 2 * len(STEPS))
         self.mirror = options.mirror
 
-    def forward(self, x_NCHW: Tensor) -> Output:
+    def augment(self, x_NCHW: Tensor) -> Views:
+        """The four turns of each image, varied at random and shifted at random."""
+        with in_float32(x_NCHW):
+            # Against learning a few thousand images by heart.
+            turns_MCHW = turns(varied(self._shrunk(x_NCHW).float()))
+        down_M, across_M = (torch.randint(len(STEPS), (len(turns_MCHW),), device=x_NCHW.device) for _ in range(2))
+        return Views(shifted(turns_MCHW, down_M, across_M), down_M, across_M)
+
+    def forward(self, x_NCHW: Tensor, augmented: Views | None = None) -> Output:
         """The loss `views`, per image: cross-entropies of turn and shifts, summed, the mean over the four turns.
 
         While training each image is varied and each turn shifted at random; in evaluation none is. The latent
         (N, 4 D) is the features of the four turns (see `of_all_turns`), in evaluation with those of the mirror image.
         """
-        small_NCHW = self._shrunk(x_NCHW)
         if self.training:
-            with in_float32(x_NCHW):
-                # Against learning a few thousand images by heart.
-                turns_MCHW = turns(varied(small_NCHW.float()))
-            down_M, across_M = (torch.randint(len(STEPS), (len(turns_MCHW),), device=x_NCHW.device) for _ in range(2))
-            logit_MK, _, feature_MD = self._recognise(shifted(turns_MCHW, down_M, across_M))
+            view_MCHW, down_M, across_M = self.augment(x_NCHW) if augmented is None else augmented
         else:
-            logit_MK, _, feature_MD = self._recognise(turns(small_NCHW))
-            down_M = across_M = torch.ones_like(logit_MK[:, 0], dtype=torch.long)
+            small_NCHW = self._shrunk(x_NCHW)
+            view_MCHW = turns(small_NCHW)
+            down_M = across_M = torch.ones(len(view_MCHW), dtype=torch.long, device=x_NCHW.device)
+        logit_MK, _, feature_MD = self._recognise(view_MCHW)
         loss_QN = surprisals(logit_MK, down_M, across_M).sum(2)
         latents = [feature_MD]
         if self.mirror and not self.training:

@@ -1,6 +1,7 @@
 """The only training loop: read a batch, reconstruct it, step; evaluate and save after every epoch."""
 
 import copy
+import itertools
 import math
 import time
 from collections.abc import Iterator
@@ -120,9 +121,14 @@ class Trainer:
         Raises InputError when a loss is not a finite number.
         """
         epoch, position = self._position()
-        for rows_B in self._batches(epoch)[position:]:
-            self.step(rows_B)
-            yield len(rows_B), self.fetch_losses() if self.state.progress.step % LOG_EVERY == 0 else None
+        batches = self._batches(epoch)[position:]
+        try:
+            for rows_B, next_rows_B in itertools.zip_longest(batches, batches[1:]):
+                self.stepper.next_rows_B = next_rows_B
+                self.step(rows_B)
+                yield len(rows_B), self.fetch_losses() if self.state.progress.step % LOG_EVERY == 0 else None
+        finally:
+            self.stepper.wait()
 
     def step(self, rows_B: np.ndarray) -> None:
         """Make one optimisation step on these rows; its loss and gradient norm wait in `pending`."""

@@ -1,6 +1,7 @@
 """One optimisation step: the images of a batch, its loss and gradient, the new weights."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -9,16 +10,19 @@ import torch
 from hw8.base.cuda_graph import CudaGraph
 from hw8.base.device import autocast, convolves
 from hw8.base.processes import processes
+from hw8.base.threads import available_cores
 from hw8.config import RunConfig
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import mirror_mask, resident_images, training_batch
 from hw8.models.losses import objective
+from hw8.models.output import Model
 from hw8.training.checkpoint import TrainingState
 from hw8.training.distributed import all_reduce_gradients
 from hw8.training.optimizers import clip_gradients
 
 # Images at once on a CPU, with convolutions and without: measured on two cores. With more, their values no longer fit
 # into the caches; with fewer, the cores wait for each other more often.
+Inputs = tuple[Any, ...]  # of the model: a batch (N, C, side, side) and, of a model that augments it, what it drew
 MICROBATCH = {True: 128, False: 400}
 
 
@@ -35,31 +39,44 @@ class Stepper:
         self.job = processes()
         self.graph: CudaGraph | None = None
         self.resident_NHWC: torch.Tensor | None = None
+        self.beside, self.cores = ThreadPoolExecutor(1), available_cores()
+        self.next_rows_B: np.ndarray | None = None  # of the step after the one that is made, if it is known
+        self.ahead: tuple[np.ndarray, Future[list[Inputs]]] | None = None  # the next step's rows and inputs
         if self.device.type == "cuda" and self.job.world_size == 1 and not config.train.compile:
             self.graph = CudaGraph(self._captured_step, self.device)
             self.resident_NHWC = resident_images(images, self.device)
 
     def __call__(self, rows_B: np.ndarray) -> torch.Tensor:
-        """Make one step on these rows, each process with its shard; return its loss and gradient norm (2,)."""
+        """Make one step on these rows, each process with its shard; return its loss and gradient norm (2,).
+
+        If a core is left, the batch of `next_rows_B` is augmented meanwhile, as it would be in the next step.
+        """
         state, step = self.state, self.state.progress.step
-        _seed_layers(self.config.seed, step, self.job.rank, self.device)
         if not state.model.training:
             state.model.train()
-        microbatches = self._microbatches(rows_B)
         if self.graph is None:
-            batches = (
-                training_batch(self.images, rows_M, self.device, mirrored_M, self.channels_last)
-                for rows_M, mirrored_M in microbatches
-            )
-            return self._optimise(batches, len(rows_B))
-        [(_, mirrored_B)] = microbatches
+            inputs = self._made_ahead(rows_B) or self._inputs(rows_B, step)
+            if self.next_rows_B is not None and self._augments_ahead():
+                inputs = list(inputs)  # drawn before the other thread draws
+                threads = torch.get_num_threads()
+                future = self.beside.submit(self._make_ahead, self.next_rows_B, step + 1, threads)
+                self.ahead = self.next_rows_B, future
+            return self._optimise(inputs, len(rows_B))
+        _seed_layers(self.config.seed, step, self.job.rank, self.device)
+        [(_, mirrored_B)] = self._microbatches(rows_B, step)
         row_or_image_B = rows_B if self.resident_NHWC is not None else self.images.read(rows_B)
-        inputs = (row_or_image_B,) if mirrored_B is None else (row_or_image_B, mirrored_B)
-        return self.graph(*inputs)["loss_and_norm"]
+        given = (row_or_image_B,) if mirrored_B is None else (row_or_image_B, mirrored_B)
+        return self.graph(*given)["loss_and_norm"]
 
     def should_stop(self) -> bool:
         """Whether a stop was requested: of this process or, of several, of any one, as all agreed in the last step."""
         return self.stop_agreed if self.job.world_size > 1 else self.stop_requested()
+
+    def wait(self) -> None:
+        """Wait for a batch that is augmented ahead and forget it, so that nothing draws random numbers any more."""
+        if self.ahead is not None:
+            self.ahead[1].exception()
+        self.ahead = None
 
     def release(self) -> None:
         """Free the memory of a GPU that captured steps and resident images take."""
@@ -74,18 +91,49 @@ class Stepper:
         if mirrored_B is not None:
             batch_BHWC = torch.where(mirrored_B.view(-1, 1, 1, 1), batch_BHWC.flip(2), batch_BHWC)
         x_NCHW = to_pixels(batch_BHWC, self.device, self.channels_last)
-        return {"loss_and_norm": self._optimise([x_NCHW], len(x_NCHW))}
+        return {"loss_and_norm": self._optimise([self._with_augmented(x_NCHW)], len(x_NCHW))}
 
-    def _optimise(self, batches: Iterable[torch.Tensor], count: int) -> torch.Tensor:
+    def _inputs(self, rows_B: np.ndarray, step: int) -> Iterator[Inputs]:
+        """The model's inputs in a step, microbatch by microbatch; what it draws itself follows the same seed."""
+        _seed_layers(self.config.seed, step, self.job.rank, self.device)
+        for rows_M, mirrored_M in self._microbatches(rows_B, step):
+            x_NCHW = training_batch(self.images, rows_M, self.device, mirrored_M, self.channels_last)
+            yield self._with_augmented(x_NCHW)
+
+    def _with_augmented(self, x_NCHW: torch.Tensor) -> Inputs:
+        augmented = self.state.model.augment(x_NCHW)
+        return (x_NCHW,) if augmented is None else (x_NCHW, augmented)
+
+    def _augments_ahead(self) -> bool:
+        """Whether the next batch is augmented in a thread of its own: only where fewer threads than cores compute.
+
+        With a thread on every core one more would hold up the others.
+        """
+        augments = type(self.state.model).augment is not Model.augment
+        return augments and self.job.world_size == 1 and torch.get_num_threads() < self.cores
+
+    def _make_ahead(self, rows_B: np.ndarray, step: int, threads: int) -> list[Inputs]:
+        torch.set_num_threads(threads)  # in this thread too, so that sums are the same to the last digit
+        return list(self._inputs(rows_B, step))
+
+    def _made_ahead(self, rows_B: np.ndarray) -> list[Inputs] | None:
+        """What was augmented ahead, if it was for these rows; in any case nothing is drawn in the other thread then."""
+        if self.ahead is None:
+            return None
+        (ahead_rows_B, future), self.ahead = self.ahead, None
+        inputs = future.result()
+        return inputs if np.array_equal(ahead_rows_B, rows_B) else None
+
+    def _optimise(self, batches: Iterable[Inputs], count: int) -> torch.Tensor:
         """Step along the gradient of these microbatches of a batch of `count`; return its loss and gradient norm (2,).
 
         On a GPU nothing here may wait for it, since the step is captured (see CudaGraph).
         """
         state, train = self.state, self.config.train
         loss = torch.zeros((), device=self.device)
-        for x_NCHW in batches:
+        for x_NCHW, *augmented in batches:
             with autocast(self.precision, self.device):
-                output = self.model(x_NCHW)
+                output = self.model(x_NCHW, *augmented)
             share = objective(train.loss, output, x_NCHW).sum() / count
             state.scaler.scale(share).backward()
             loss += share.detach()
@@ -98,10 +146,10 @@ class Stepper:
         state.update_average()
         return torch.stack([loss, norm])
 
-    def _microbatches(self, rows_B: np.ndarray) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    def _microbatches(self, rows_B: np.ndarray, step: int) -> list[tuple[np.ndarray, np.ndarray | None]]:
         """This process's rows of a batch, and which of them are mirrored, in microbatches that fit a CPU's cache."""
         flip = self.config.data.flip
-        mirrored_B = mirror_mask(len(rows_B), self.config.seed, self.state.progress.step) if flip else None
+        mirrored_B = mirror_mask(len(rows_B), self.config.seed, step) if flip else None
         rank_places = np.array_split(np.arange(len(rows_B)), self.job.world_size)[self.job.rank]
         count = 1
         if self.device.type == "cpu" and self.state.model.allows_microbatches():

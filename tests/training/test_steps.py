@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -275,3 +276,45 @@ def test_steps_of_other_seeds_draw_other_numbers():
         step_module._seed_layers(seed, number, 0, torch.device("cpu"))
         drawn.append(torch.rand(1).item())
     assert len(set(drawn)) == 4
+
+
+@pytest.mark.parametrize("model", ["recogniser", "views"])
+def test_batches_augmented_ahead_give_the_same_weights(quick, model, monkeypatch):
+    """With a core to spare the next batch is augmented in another thread, from the same seed: bit for bit the same."""
+    options = {"widths": [4, 4, 4, 4]}
+    scoring = {"score": "texture"}
+    config = changed(quick, model={"name": model, "options": options}, train={"batch_size": 48}, scoring=scoring)
+    images = open_source(config.data.source).training()
+    splits, before, weights, ahead = split_rows(len(images), config.data), torch.get_num_threads(), [], []
+    original = step_module.Stepper._make_ahead
+    monkeypatch.setattr(
+        step_module.Stepper, "_make_ahead", lambda *given: ahead.append(threading.get_ident()) or original(*given)
+    )
+    try:
+        torch.set_num_threads(1)
+        for cores in (1, 2):
+            monkeypatch.setattr(step_module, "available_cores", lambda cores=cores: cores)
+            training = session.build(config, images, splits)
+            count = sum(1 for _ in training.steps())
+            weights.append(training.state.model.state_dict())
+            assert len(ahead) == (0 if cores == 1 else count - 1)
+    finally:
+        torch.set_num_threads(before)
+    assert threading.get_ident() not in ahead
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=0, atol=0)
+
+
+def test_steps_that_are_given_up_leave_nothing_that_draws(quick, monkeypatch):
+    """Else random numbers drawn after them would depend on when the other thread draws its own."""
+    monkeypatch.setattr(step_module, "available_cores", lambda: 1000)
+    config = changed(quick, model={"name": "recogniser", "options": {"widths": [4, 4, 4, 4]}})
+    images = open_source(config.data.source).training()
+    training = session.build(config, images, split_rows(len(images), config.data))
+    steps = training.steps()
+    next(steps)
+    _, future = training.stepper.ahead
+    steps.close()
+    assert future.done()
+    assert training.stepper.ahead is None
+    training.step(training.splits.train[:64])
