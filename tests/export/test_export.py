@@ -280,6 +280,7 @@ def test_every_kind_of_score(tmp_path, score, parts, distance):
         graph = ScoreGraph(run)
         score_N, p_value_N = graph(torch.from_numpy(images_NHWC))
     expected_N, expected_p_N, _ = by_hw8(run.folder.path, images_NHWC)
+    # Two-sided scores near zero are differences of nearly equal numbers.
     np.testing.assert_allclose(score_N, expected_N, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(p_value_N, expected_p_N)
 
