@@ -20,9 +20,9 @@ from hw8.training.checkpoint import TrainingState
 from hw8.training.distributed import all_reduce_gradients
 from hw8.training.optimizers import clip_gradients
 
+Inputs = tuple[Any, ...]  # of the model: a batch (N, C, side, side) and, of a model that augments it, what it drew
 # Images at once on a CPU, with convolutions and without: measured on two cores. With more, their values no longer fit
 # into the caches; with fewer, the cores wait for each other more often.
-Inputs = tuple[Any, ...]  # of the model: a batch (N, C, side, side) and, of a model that augments it, what it drew
 MICROBATCH = {True: 128, False: 400}
 
 
@@ -76,7 +76,7 @@ class Stepper:
         """Wait for a batch that is augmented ahead and forget it, so that nothing draws random numbers any more."""
         if self.ahead is not None:
             self.ahead[1].exception()
-        self.ahead = None
+        self.ahead = self.next_rows_B = None
 
     def release(self) -> None:
         """Free the memory of a GPU that captured steps and resident images take."""
@@ -109,8 +109,9 @@ class Stepper:
 
         With a thread on every core one more would hold up the others.
         """
+        alone_on_cpu = self.device.type == "cpu" and self.job.world_size == 1
         augments = type(self.state.model).augment is not Model.augment
-        return augments and self.job.world_size == 1 and torch.get_num_threads() < self.cores
+        return alone_on_cpu and augments and torch.get_num_threads() < self.cores
 
     def _make_ahead(self, rows_B: np.ndarray, step: int, threads: int) -> list[Inputs]:
         torch.set_num_threads(threads)  # in this thread too, so that sums are the same to the last digit
