@@ -37,7 +37,8 @@ def has_onednn(precision: str) -> bool:
         if precision == "bf16" and not OPS._is_mkldnn_bf16_supported():
             return False
         x_NCHW = torch.zeros(2, 4, 4, 4).contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
+        with torch.inference_mode(), autocast, torch.random.fork_rng(devices=[]):  # layers draw their weights
             for layer in (nn.Conv2d(4, 4, 1), nn.ConvTranspose2d(4, 4, 1)):
                 OneDnnLayer(layer, False, precision)(x_NCHW)
             OneDnnLayer(nn.Conv2d(4, 4, 1), True, precision)(x_NCHW, x_NCHW)

@@ -143,6 +143,13 @@ def test_a_pytorch_without_the_operations_keeps_its_layers(monkeypatch):
         has_onednn.cache_clear()
 
 
+def test_asking_whether_they_work_draws_no_random_numbers():
+    has_onednn.cache_clear()
+    before = torch.get_rng_state()
+    has_onednn("fp32")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
 @torch.inference_mode()
