@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TypeVar
 
@@ -79,6 +80,7 @@ class Threads:
 
 
 _load_since_start: list[OtherLoad] = []  # one at most
+_is_chosen: ContextVar[bool] = ContextVar("is_chosen", default=False)  # whether hw8 chose the number of threads itself
 
 
 def begin_measuring() -> None:
@@ -103,13 +105,22 @@ def computing_threads(number: int | None = None, shared: bool = False) -> Iterat
     adaptive = number is None and before > 1 and processes().world_size == 1 and not os.environ.get("OMP_NUM_THREADS")
     if adaptive:
         number = min(before, available_cores()) if shared else _measured(before, load or OtherLoad())
+    token = _is_chosen.set(adaptive)
     try:
         if number is not None and number != before:
             torch.set_num_threads(number)
         yield Threads(adaptive)
     finally:
+        _is_chosen.reset(token)
         if torch.get_num_threads() != before:
             torch.set_num_threads(before)
+
+
+def has_spare_cores() -> bool:
+    """Whether as many threads again may compute beside the present ones: hw8 chose those, and half of the cores do."""
+    import torch
+
+    return _is_chosen.get() and 2 * torch.get_num_threads() <= available_cores()
 
 
 def in_threads(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:

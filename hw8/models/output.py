@@ -37,10 +37,10 @@ class Model(nn.Module):
         return self.state_dict().keys() - {name for name, _ in self.named_parameters(remove_duplicate=False)}
 
     def augment(self, x_NCHW: Tensor) -> Any:  # noqa: ARG002
-        """What training shows the network in place of a batch, drawn at random: `forward` takes it after the batch.
+        """A random alteration of a training batch, which `forward(x_NCHW, augmented)` shows the network in its place.
 
-        None if the network is shown the batch itself. Nothing else in `forward` may then be drawn, since the next batch
-        may be augmented in another thread meanwhile (`hw8.training.step`).
+        None if the network sees the batch itself. The next batch may be augmented in another thread during a step
+        (`hw8.training.step`): so this must not read weights, and `forward` must not draw random numbers.
         """
         return None
 

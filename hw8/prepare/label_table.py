@@ -28,14 +28,17 @@ def own_table(folder: PictureFolder) -> str:
 
 
 def naming_tables(folder: PictureFolder) -> dict[str, Path]:
-    """The tables of which a column names pictures of the folder, with the folder that the names are relative to."""
+    """The tables of which a column names pictures of the folder, with the folder that the names are relative to.
+
+    One name with its ending suffices; names without must be those of half of the pictures, and half of the column.
+    """
     names, base_of = set(folder.names), {}
     stems = {PurePosixPath(name).with_suffix("").as_posix() for name in names}
 
     def names_pictures(column: list[str], inside: PurePosixPath) -> bool:
-        paths = [(inside / field).as_posix() for field in column if field]
-        # A few numbers may be the stems of pictures by chance; names with their endings are not.
-        return any(path in names for path in paths) or 2 * sum(path in stems for path in paths) >= len(paths) > 0
+        paths = {(inside / field).as_posix() for field in column if field}
+        # Without endings, numbers of other things may be those of some pictures by chance.
+        return bool(paths & names) or 2 * len(paths & stems) >= max(len(paths), min(len(stems), LINES))
 
     for table in folder.tables:
         columns = _columns(folder.root / table)

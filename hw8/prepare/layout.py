@@ -29,7 +29,8 @@ SUSPICIOUS_FOLDERS = frozenset(
      "outliers", "positive", "positives", "reject", "rejected", "rejects", "scrap", "scratch", "scratched",
      "scratches", "異常", "异常", "瑕疵", "缺陷", "欠陥", "不良", "不良品", "不合格", "損壞", "损坏"]
 )  # fmt: skip
-CONTENTS = re.compile("_(images?|imgs?|items?|parts?|photos?|pics?|pictures?|samples?)$")  # says nothing of the kind
+# Endings of names that do not tell normal from anomalous.
+CONTENTS = re.compile("_(images?|imgs?|items?|parts?|photos?|pics?|pictures?|samples?)$")
 # Folders beside the normal one that are no kind of anomaly: other parts of the set, and masks.
 NO_KINDS = frozenset(["train", "val", "valid", "validation", "test", "ground_truth", "mask", "masks"])
 # Of the normal pictures, held back to be told from anomalies; a fifth is customary. A smaller share makes ROC-AUC
@@ -137,8 +138,11 @@ def _all_normal(folder: PictureFolder) -> Parts:
             f"all pictures are in {shared}/, which has folders of normal pictures and of others; give "
             f"{folder.root / shared}"
         )
-    if suspicious := [words for place in places if (words := {*words_of[place]} & SUSPICIOUS_FOLDERS)]:
-        names = ", ".join(sorted(set.union(*suspicious)))
+    suspicious_of = {
+        place: {name for name in place.split("/") if _word(name) in SUSPICIOUS_FOLDERS} for place in words_of
+    }
+    if suspicious := [folders for place in places if (folders := suspicious_of[place])]:
+        names = ", ".join(sorted(map(printable, set.union(*suspicious))))
         raise folder.refusal(
             f"every picture would be taken as normal, also {len(suspicious):,} in folders named {names}; move normal "
             f"pictures to {NORMAL}/ and anomalies to {ANOMALY_FOLDER}/KIND/, prepare one object at a time, or give "

@@ -10,7 +10,7 @@ import torch
 from hw8.base.cuda_graph import CudaGraph
 from hw8.base.device import autocast, convolves
 from hw8.base.processes import processes
-from hw8.base.threads import available_cores
+from hw8.base.threads import has_spare_cores
 from hw8.config import RunConfig
 from hw8.data.arrays import Images, to_pixels
 from hw8.data.loader import mirror_mask, resident_images, training_batch
@@ -39,7 +39,7 @@ class Stepper:
         self.job = processes()
         self.graph: CudaGraph | None = None
         self.resident_NHWC: torch.Tensor | None = None
-        self.beside, self.cores = ThreadPoolExecutor(1), available_cores()
+        self.executor = ThreadPoolExecutor(1)
         self.next_rows_B: np.ndarray | None = None  # of the step after the one that is made, if it is known
         self.ahead: tuple[np.ndarray, Future[list[Inputs]]] | None = None  # the next step's rows and inputs
         if self.device.type == "cuda" and self.job.world_size == 1 and not config.train.compile:
@@ -49,24 +49,24 @@ class Stepper:
     def __call__(self, rows_B: np.ndarray) -> torch.Tensor:
         """Make one step on these rows, each process with its shard; return its loss and gradient norm (2,).
 
-        If a core is left, the batch of `next_rows_B` is augmented meanwhile, as it would be in the next step.
+        If cores are left, the batch of `next_rows_B` is augmented meanwhile, as it would be in the next step.
         """
         state, step = self.state, self.state.progress.step
         if not state.model.training:
             state.model.train()
         if self.graph is None:
-            inputs = self._made_ahead(rows_B) or self._inputs(rows_B, step)
+            inputs = self._take_ahead(rows_B) or self._inputs(rows_B, step)
             if self.next_rows_B is not None and self._augments_ahead():
                 inputs = list(inputs)  # drawn before the other thread draws
                 threads = torch.get_num_threads()
-                future = self.beside.submit(self._make_ahead, self.next_rows_B, step + 1, threads)
+                future = self.executor.submit(self._make_ahead, self.next_rows_B, step + 1, threads)
                 self.ahead = self.next_rows_B, future
             return self._optimise(inputs, len(rows_B))
         _seed_layers(self.config.seed, step, self.job.rank, self.device)
         [(_, mirrored_B)] = self._microbatches(rows_B, step)
         row_or_image_B = rows_B if self.resident_NHWC is not None else self.images.read(rows_B)
-        given = (row_or_image_B,) if mirrored_B is None else (row_or_image_B, mirrored_B)
-        return self.graph(*given)["loss_and_norm"]
+        graph_inputs = (row_or_image_B,) if mirrored_B is None else (row_or_image_B, mirrored_B)
+        return self.graph(*graph_inputs)["loss_and_norm"]
 
     def should_stop(self) -> bool:
         """Whether a stop was requested: of this process or, of several, of any one, as all agreed in the last step."""
@@ -105,24 +105,25 @@ class Stepper:
         return (x_NCHW,) if augmented is None else (x_NCHW, augmented)
 
     def _augments_ahead(self) -> bool:
-        """Whether the next batch is augmented in a thread of its own: only where fewer threads than cores compute.
+        """Whether the next batch is augmented in a thread of its own.
 
-        With a thread on every core one more would hold up the others.
+        With a thread on every core already, one more would hold up the others. torch.compile, while it compiles, sets
+        the state of the random numbers back to an earlier one.
         """
-        alone_on_cpu = self.device.type == "cpu" and self.job.world_size == 1
-        augments = type(self.state.model).augment is not Model.augment
-        return alone_on_cpu and augments and torch.get_num_threads() < self.cores
+        is_alone = self.device.type == "cpu" and self.job.world_size == 1 and not self.config.train.compile
+        return is_alone and type(self.state.model).augment is not Model.augment and has_spare_cores()
 
     def _make_ahead(self, rows_B: np.ndarray, step: int, threads: int) -> list[Inputs]:
         torch.set_num_threads(threads)  # in this thread too, so that sums are the same to the last digit
         return list(self._inputs(rows_B, step))
 
-    def _made_ahead(self, rows_B: np.ndarray) -> list[Inputs] | None:
-        """What was augmented ahead, if it was for these rows; in any case nothing is drawn in the other thread then."""
+    def _take_ahead(self, rows_B: np.ndarray) -> list[Inputs] | None:
+        """The inputs that were made ahead, if for these rows (each has one step in an epoch); waits for the thread."""
         if self.ahead is None:
             return None
-        (ahead_rows_B, future), self.ahead = self.ahead, None
+        ahead_rows_B, future = self.ahead
         inputs = future.result()
+        self.ahead = None
         return inputs if np.array_equal(ahead_rows_B, rows_B) else None
 
     def _optimise(self, batches: Iterable[Inputs], count: int) -> torch.Tensor:

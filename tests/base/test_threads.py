@@ -11,7 +11,15 @@ import torch
 
 from hw8.base import threads
 from hw8.base.errors import InputError
-from hw8.base.threads import OtherLoad, Threads, available_cores, begin_measuring, computing_threads, in_threads
+from hw8.base.threads import (
+    OtherLoad,
+    Threads,
+    available_cores,
+    begin_measuring,
+    computing_threads,
+    has_spare_cores,
+    in_threads,
+)
 
 
 class Load:
@@ -57,6 +65,16 @@ def test_a_load_measured_since_the_start_is_used_once_and_not_waited_for(machine
         with computing_threads():
             pass
     assert slept == [1.0, 5.0]
+
+
+def test_cores_are_spare_where_half_of_them_compute_and_nobody_fixed_the_number(machine):
+    for used, spare in ((4.0, True), (3.0, False), (0.0, False)):
+        machine.setattr(Load, "used", used)
+        with computing_threads():
+            assert has_spare_cores() == spare
+    assert not has_spare_cores()
+    with computing_threads(4):
+        assert not has_spare_cores()
 
 
 def test_the_number_is_said_with_its_reason(machine, caplog):

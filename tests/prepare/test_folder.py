@@ -297,7 +297,7 @@ def test_a_table_of_labels_is_found_in_any_letter_case(listed, out, name):
         ("a/l.csv", '"file";"label"\n"000.png";0\n', "save it as {0}/a/labels.csv (file,label[,kind]) and give {0}/a,"),
         ("a/labels.csv", "file,label\na/000.png,0\n", "save it as {}/labels.csv (file,label[,kind]), else"),
         ("train.csv", ",name,bad\n0,a/000.png,0\n1,a/001.png,1\n", "save it as {}/labels.csv (file"),
-        ("a/truth.csv", "id,label\n000,0\n001,1\n", "save it as {0}/a/labels.csv (file,label[,kind]) and give {0}/a,"),
+        ("a/t.csv", "id,bad\n" + "".join(f"{n:03d},0\n" for n in range(20)), "save it as {0}/a/labels.csv (file,"),
     ],
 )
 def test_a_table_that_would_be_ignored_is_refused_if_it_names_pictures(root, out, table, text, remedy):
@@ -306,6 +306,12 @@ def test_a_table_that_would_be_ignored_is_refused_if_it_names_pictures(root, out
     line = refused(root, out)
     assert f"{table} names pictures but would not be read" in line
     assert remedy.format(root) in line
+
+
+def test_numbers_in_a_table_that_are_names_of_some_pictures_by_chance_do_no_harm(root, out):
+    fill(root, *numbered(60, "{}.png"))
+    (root / "temperature.csv").write_text("time,degrees\n" + "".join(f"12:{n},{20 + n % 3}\n" for n in range(60)))
+    assert len(prepare(root, out, QUICK).training) == 60
 
 
 def test_other_tables_are_warned_of(root, out):
@@ -753,7 +759,7 @@ def test_folders_of_defects_are_not_taken_as_normal(root, out):
     message = "also 4 in folders named ground_truth, scratch, test; move normal pictures to normal/"
     assert message in refused(root, out)
     fill(root.parent / "plain", *numbered(20, "fine/{:03d}.png"), "NOK/0.png")
-    assert "also 1 in folders named nok;" in refused(root.parent / "plain", out)
+    assert "also 1 in folders named NOK;" in refused(root.parent / "plain", out)
 
 
 def test_loose_pictures_in_a_folder_named_test_are_not_normal_either(root, out):

@@ -292,12 +292,12 @@ def test_batches_augmented_ahead_give_the_same_weights(quick, model, monkeypatch
     )
     try:
         torch.set_num_threads(1)
-        for cores in (1, 2):
-            monkeypatch.setattr(step_module, "available_cores", lambda cores=cores: cores)
+        for spare in (False, True):
+            monkeypatch.setattr(step_module, "has_spare_cores", lambda spare=spare: spare)
             training = session.build(config, images, splits)
             count = sum(1 for _ in training.steps())
             weights.append(training.state.model.state_dict())
-            assert len(ahead) == (0 if cores == 1 else count - 1)
+            assert len(ahead) == (count - 1 if spare else 0)
     finally:
         torch.set_num_threads(before)
     assert threading.get_ident() not in ahead
@@ -307,7 +307,7 @@ def test_batches_augmented_ahead_give_the_same_weights(quick, model, monkeypatch
 
 def test_steps_that_are_given_up_leave_nothing_that_draws(quick, monkeypatch):
     """Else random numbers drawn after them would depend on when the other thread draws its own."""
-    monkeypatch.setattr(step_module, "available_cores", lambda: 1000)
+    monkeypatch.setattr(step_module, "has_spare_cores", lambda: True)
     config = changed(quick, model={"name": "recogniser", "options": {"widths": [4, 4, 4, 4]}})
     images = open_source(config.data.source).training()
     training = session.build(config, images, split_rows(len(images), config.data))
