@@ -76,7 +76,7 @@ class ViewRecogniser(Model):
         else:
             small_NCHW = self._shrunk(x_NCHW)
             view_MCHW = turns(small_NCHW)
-            down_M = across_M = torch.ones(len(view_MCHW), dtype=torch.long, device=x_NCHW.device)
+            down_M = across_M = torch.ones_like(view_MCHW[:, 0, 0, 0], dtype=torch.long)
         logit_MK, _, feature_MD = self._recognise(view_MCHW)
         loss_QN = surprisals(logit_MK, down_M, across_M).sum(2)
         latents = [feature_MD]
