@@ -18,8 +18,9 @@ from hw8.scoring.onednn import OneDnnLayer, OneDnnResidualBlock, has_onednn, wit
 CPU = torch.device("cpu")
 needs_bf16 = pytest.mark.skipif(not has_onednn("bf16"), reason="needs AVX-512")
 PRECISIONS = ["fp32", pytest.param("bf16", marks=needs_bf16)]
-# One preset of each model and its options.
-PRESETS_OF = {str((load_preset(name).model.name, load_preset(name).model.options)): name for name in PRESETS}
+# One preset of each model and backbone.
+MODELS = {name: load_preset(name).model for name in PRESETS}
+PRESETS_OF = {(model.name, model.options.get("backbone")): name for name, model in MODELS.items()}
 
 
 def trained_looking(name: str, side: int = 32, channels: int = 3) -> torch.nn.Module:
@@ -43,7 +44,7 @@ def images(count: int, side: int = 32, channels: int = 3) -> torch.Tensor:
 @torch.inference_mode()
 def test_it_gives_the_same_evidence(name, precision):
     """In float32 but for the last digits; in bfloat16 as near to float32 as the layers themselves."""
-    for side, channels, count in ((32, 3, 130), (16, 1, 5), (33, 1, 1)):
+    for side, channels, count in ((32, 3, 20), (16, 1, 5), (33, 1, 1)):
         try:
             model = trained_looking(name, side, channels)
         except InputError:  # convolutions need another side
