@@ -1,3 +1,5 @@
+"""Models made quick for scoring: folded, and with operations of oneDNN."""
+
 import copy
 import pickle
 
@@ -24,7 +26,7 @@ PRESETS_OF = {(model.name, model.options.get("backbone")): name for name, model 
 
 
 def trained_looking(name: str, side: int = 32, channels: int = 3) -> torch.nn.Module:
-    """A preset's model for evaluation, with statistics in its normalisations as after a training, folded."""
+    """A preset's model for evaluation, with statistics in its normalisations as after a training."""
     preset = load_preset(name)
     torch.manual_seed(0)
     model = create_model(preset.model.name, side, channels, preset.model.options)
@@ -32,11 +34,25 @@ def trained_looking(name: str, side: int = 32, channels: int = 3) -> torch.nn.Mo
         if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 2)
-    return channels_last(folded(model.eval()))
+    return channels_last(model.eval())
 
 
 def images(count: int, side: int = 32, channels: int = 3) -> torch.Tensor:
     return (torch.rand(count, channels, side, side) * 2 - 1).contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("name", ["fcn_crop", "conv", "resnet", "multi_encoder", "boss", "memae", "deep_svdd", "vae"])
+@torch.inference_mode()
+def test_a_folded_model_says_the_same(name):
+    """Normalisations folded into the layers before them change nothing but the last digits."""
+    model, x_NCHW = trained_looking(name), images(5)
+    quick = folded(model)
+    expected, output = model(x_NCHW), quick(x_NCHW)
+    torch.testing.assert_close(output.latent_ND, expected.latent_ND, rtol=1e-3, atol=1e-4)
+    if expected.recon_NCHW is not None:
+        torch.testing.assert_close(output.recon_NCHW, expected.recon_NCHW, rtol=1e-3, atol=1e-4)
+    norms = [sum("BatchNorm" in type(module).__name__ for module in m.modules()) for m in (model, quick)]
+    assert norms[1] < norms[0] or norms[0] == 0
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -46,7 +62,7 @@ def test_it_gives_the_same_evidence(name, precision):
     """In float32 but for the last digits; in bfloat16 as near to float32 as the layers themselves."""
     for side, channels, count in ((32, 3, 20), (16, 1, 5), (33, 1, 1)):
         try:
-            model = trained_looking(name, side, channels)
+            model = folded(trained_looking(name, side, channels))
         except InputError:  # convolutions need another side
             continue
         quick, x_NCHW = with_onednn(copy.deepcopy(model), precision, CPU), images(count, side, channels)
@@ -64,7 +80,7 @@ def test_it_gives_the_same_evidence(name, precision):
 
 @pytest.mark.skipif(not has_onednn("fp32"), reason="layers stay on other processors")
 def test_every_layer_of_the_boss_is_one_operation():
-    quick = with_onednn(trained_looking("boss"), "fp32", CPU)
+    quick = with_onednn(folded(trained_looking("boss")), "fp32", CPU)
     blocks = [module for module in quick.modules() if isinstance(module, ResidualBlock)]
     assert {type(block) for block in blocks} == {OneDnnResidualBlock}
     layers = [module for module in quick.features.modules() if isinstance(module, OneDnnLayer)]
@@ -74,7 +90,7 @@ def test_every_layer_of_the_boss_is_one_operation():
 
 def test_other_devices_and_precisions_keep_their_layers():
     for precision, device in (("fp16", CPU), ("fp32", torch.device("meta"))):
-        quick = with_onednn(trained_looking("resnet"), precision, device)
+        quick = with_onednn(folded(trained_looking("resnet")), precision, device)
         assert not any(isinstance(module, OneDnnLayer) for module in quick.modules())
 
 
@@ -104,7 +120,7 @@ def test_the_size_that_ends_the_process_elsewhere_is_computed(rows):
 @torch.inference_mode()
 def test_a_broken_model_has_no_finite_scores(place):
     """A weight, or a statistic of a normalisation that is not folded, which is not a number."""
-    model = trained_looking("boss")
+    model = folded(trained_looking("boss"))
     model.state_dict()[place][0] = torch.nan
     values = evidence(with_onednn(model, "fp32", CPU), images(2))
     assert not values["amounts" if "features" in place else "l1"].isfinite().any()
@@ -138,7 +154,7 @@ def test_a_pytorch_without_the_operations_keeps_its_layers(monkeypatch):
     has_onednn.cache_clear()
     try:
         for precision in ("fp32", "bf16"):
-            quick = with_onednn(trained_looking("resnet"), precision, CPU)
+            quick = with_onednn(folded(trained_looking("resnet")), precision, CPU)
             assert not any(isinstance(module, OneDnnLayer) for module in quick.modules())
     finally:
         has_onednn.cache_clear()
@@ -155,6 +171,6 @@ def test_asking_whether_they_work_draws_no_random_numbers():
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
 @torch.inference_mode()
 def test_a_copy_says_the_same(precision, copied):
-    quick, x_NCHW = with_onednn(trained_looking("resnet"), precision, CPU), images(3)
+    quick, x_NCHW = with_onednn(folded(trained_looking("resnet")), precision, CPU), images(3)
     with autocast(precision, CPU):
         torch.testing.assert_close(copied(quick)(x_NCHW).latent_ND, quick(x_NCHW).latent_ND, rtol=0, atol=0)
