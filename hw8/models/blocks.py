@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -120,32 +120,41 @@ class ToMap(nn.Module):
         return folded.permute(0, 3, 1, 2)
 
 
-class PointwiseConv(nn.Conv2d):
-    """A 1x1 convolution without bias that takes every `step`-th pixel of each row and column.
+def picked(x_NCHW: Tensor, step: int) -> Tensor:
+    """Every `step`-th pixel of each row and column."""
+    # In this order the gradient of picking is channels_last like those it is added to; mixed layouts are slow.
+    return x_NCHW.permute(0, 2, 3, 1)[:, ::step, ::step].permute(0, 3, 1, 2)
 
-    The pixels are picked first: given the stride itself, PyTorch 2.13's CPU kernel writes past its memory in the
-    backward pass of 8 channels (a crash, or worse, none).
+
+class _WithPicked(torch.autograd.Function):
+    """A map and its picked pixels, for two branches.
+
+    Autograd alone would put the picked pixels' gradient into a map of zeros, and add the two maps; here it is added
+    where it belongs. The other branch is a convolution, which makes its gradient for this function alone: so it may be
+    changed.
     """
 
-    def __init__(self, inputs: int, outputs: int, step: int) -> None:
-        super().__init__(inputs, outputs, 1, bias=False)
-        self.step = step
+    @staticmethod
+    def forward(ctx: Any, x_NCHW: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        ctx.step = step
+        return x_NCHW.view_as(x_NCHW), picked(x_NCHW, step).contiguous(memory_format=torch.channels_last)
 
-    def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Pick pixels, then mix their channels."""
-        return super().forward(self.picked(x_NCHW))
-
-    def picked(self, x_NCHW: Tensor) -> Tensor:
-        """Every `step`-th pixel of each row and column."""
-        # In this order the gradient of picking is channels_last like those it is added to; mixed layouts are slow.
-        return x_NCHW.permute(0, 2, 3, 1)[:, :: self.step, :: self.step].permute(0, 3, 1, 2)
+    @staticmethod
+    def backward(ctx: Any, gradient_NCHW: Tensor, picked_NCHW: Tensor) -> tuple[Tensor, None]:
+        picked(gradient_NCHW, ctx.step).add_(picked_NCHW)
+        return gradient_NCHW, None
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with BatchNorm around a shortcut (He 2016); `stride` 2 halves the map."""
+    """Two 3x3 convolutions with BatchNorm around a shortcut (He 2016); `stride` 2 halves the map.
+
+    The shortcut's pixels are picked before its convolution. Given the stride itself, PyTorch 2.13's CPU kernel writes
+    past its memory in the backward pass of 8 channels (a crash, or worse, none).
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
+        self.stride = stride
         self.main = nn.Sequential(
             nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
             nn.BatchNorm2d(outputs),
@@ -155,8 +164,13 @@ class ResidualBlock(nn.Module):
         )
         self.shortcut: nn.Module = nn.Identity()
         if inputs != outputs or stride != 1:
-            self.shortcut = nn.Sequential(PointwiseConv(inputs, outputs, stride), nn.BatchNorm2d(outputs))
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Sum of the convolutions' output and the shortcut's."""
-        return (self.main(x_NCHW) + self.shortcut(x_NCHW)).relu_()
+        picked_NChw = x_NCHW
+        if self.stride > 1 and self.training:
+            x_NCHW, picked_NChw = _WithPicked.apply(x_NCHW, self.stride)
+        elif self.stride > 1:
+            picked_NChw = picked(x_NCHW, self.stride)
+        return (self.main(x_NCHW) + self.shortcut(picked_NChw)).relu_()

@@ -12,7 +12,7 @@ from hw8.models.backbones import Backbone, make_decoder, make_encoder
 from hw8.models.blocks import Autoencoder, Size, in_float32
 from hw8.models.output import Output
 from hw8.models.registry import model_options, register_model
-from hw8.models.transformations import boxes, bump
+from hw8.models.transformations import boxes, bump, pulls
 
 HIDDEN = 64  # units of the classifier's hidden layer; chosen by hand
 
@@ -58,7 +58,7 @@ def _moved(x_NCHW: Tensor) -> Tensor:
     with in_float32(x_NCHW):
         identity = torch.eye(2, 3, device=x_NCHW.device).expand(count, 2, 3)
         grid_NHW2 = F.affine_grid(identity, [count, 1, height, width], align_corners=False)
-        grid_NHW2 = grid_NHW2 + bump(grid_NHW2, 0.18, 0.16, 0.32)
+        grid_NHW2 = grid_NHW2 + bump(grid_NHW2, 0.18, *pulls(count, x_NCHW.device, 0.16, 0.32))
         return F.grid_sample(x_NCHW.float(), grid_NHW2, padding_mode="border", align_corners=False)
 
 

@@ -37,7 +37,7 @@ def mse(recon_NCHW: Tensor, x_NCHW: Tensor) -> Tensor:
 
 def l1(recon_NCHW: Tensor, x_NCHW: Tensor) -> Tensor:
     """Mean absolute error over an image's pixels in [-1, 1]: (N,)."""
-    return (recon_NCHW - x_NCHW).abs().flatten(1).mean(1)
+    return (recon_NCHW - x_NCHW).abs().mean((1, 2, 3))  # flattened, its gradient would lose its memory layout
 
 
 def bce(recon_NCHW: Tensor, x_NCHW: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def bce(recon_NCHW: Tensor, x_NCHW: Tensor) -> Tensor:
     between 0 and 1 the loss is above zero even where the reconstruction is exact.
     """
     mean, target = (recon_NCHW.float() + 1) / 2, (x_NCHW + 1) / 2
-    return F.binary_cross_entropy(mean, target, reduction="none").flatten(1).mean(1)
+    return F.binary_cross_entropy(mean, target, reduction="none").mean((1, 2, 3))
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": mse, "l1": l1, "bce": bce}

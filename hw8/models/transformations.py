@@ -135,17 +135,19 @@ def boxes(count: int, height: int, width: int, device: torch.device, low: float,
     return rows & columns
 
 
-def bump(grid_NHW2: Tensor, spread: Tensor | float, low: float = 0.14, high: float = 0.32) -> Tensor:
-    """A smooth pull (N, H, W, 2) of the surroundings of a random point to a random side.
+def pulls(count: int, device: torch.device, low: float = 0.14, high: float = 0.32) -> tuple[Tensor, Tensor, Tensor]:
+    """Of one pull per image, for `bump`: a random point (N, 1, 1, 2), direction in radians and length, (N, 1, 1) each.
 
-    Its length is `low` to `high` in coordinates from -1 to 1 (by default 7% to 16% of the side); `spread` is the
-    squared radius, a number or (N, 1, 1).
+    The length is `low` to `high` in coordinates from -1 to 1 (by default 7% to 16% of the side).
     """
-    count, device = len(grid_NHW2), grid_NHW2.device
     centre = torch.rand(count, 1, 1, 2, device=device) - 0.5
     angle = 2 * math.pi * torch.rand(count, 1, 1, device=device)
-    pull = low + (high - low) * torch.rand(count, 1, 1, device=device)
-    height = pull * torch.exp(-(grid_NHW2 - centre).square().sum(-1) / spread)
+    return centre, angle, low + (high - low) * torch.rand(count, 1, 1, device=device)
+
+
+def bump(grid_NHW2: Tensor, spread: Tensor | float, centre: Tensor, angle: Tensor, length: Tensor) -> Tensor:
+    """A smooth pull (N, H, W, 2) of a point's surroundings; `spread` is the squared radius, a number or (N, 1, 1)."""
+    height = length * torch.exp(-(grid_NHW2 - centre).square().sum(-1) / spread)
     return torch.stack([height * angle.cos(), height * angle.sin()], dim=-1)
 
 
@@ -156,7 +158,7 @@ def _damaged(x_NCHW: Tensor, damage_N: Tensor) -> Tensor:
     another place of the same image. Covered: the box has one colour of the other image.
     """
     height, width = x_NCHW.shape[2:]
-    other_NCHW = x_NCHW.roll(1, 0)
+    other_N = torch.arange(len(x_NCHW), device=x_NCHW.device).roll(1)
     # "Another place" is a tenth to a quarter of the side away; chosen by hand.
     nearest = max(1, height // 10)
     shift_2 = nearest + torch.randint(height // 4 - nearest + 1, (2,), device=x_NCHW.device)
@@ -165,11 +167,11 @@ def _damaged(x_NCHW: Tensor, damage_N: Tensor) -> Tensor:
         return boxes(len(part_NCHW), height, width, x_NCHW.device, 0.2, 0.5)
 
     def pasted(part_NCHW: Tensor, rows: Tensor | slice) -> Tensor:
-        return torch.where(box(part_NCHW), _rolled(other_NCHW[rows], shift_2), part_NCHW)
+        return torch.where(box(part_NCHW), _rolled(x_NCHW[other_N[rows]], shift_2), part_NCHW)
 
     def blended(part_NCHW: Tensor, rows: Tensor | slice) -> Tensor:
         share = 0.35 + 0.3 * torch.rand(len(part_NCHW), 1, 1, 1, device=part_NCHW.device)
-        return share * part_NCHW + (1 - share) * other_NCHW[rows]
+        return share * part_NCHW + (1 - share) * x_NCHW[other_N[rows]]
 
     def shuffled(part_NCHW: Tensor, rows: Tensor | slice) -> Tensor:  # noqa: ARG001 (one signature for all)
         return torch.where(box(part_NCHW), _rolled(part_NCHW, shift_2), part_NCHW)
@@ -177,7 +179,7 @@ def _damaged(x_NCHW: Tensor, damage_N: Tensor) -> Tensor:
     def covered(part_NCHW: Tensor, rows: Tensor | slice) -> Tensor:
         count, device = len(part_NCHW), part_NCHW.device
         y, x = (torch.randint(size, (count,), device=device) for size in (height, width))
-        colour_NC = other_NCHW[rows][torch.arange(count, device=device), :, y, x]
+        colour_NC = x_NCHW[other_N[rows], :, y, x]
         return torch.where(box(part_NCHW), colour_NC[:, :, None, None], part_NCHW)
 
     y_NCHW = x_NCHW.clone()
@@ -188,11 +190,15 @@ def _damaged(x_NCHW: Tensor, damage_N: Tensor) -> Tensor:
 
 def _rolled(x_NCHW: Tensor, shift_2: Tensor) -> Tensor:
     """All images moved down and to the right by these numbers of pixels, what leaves them entering opposite."""
+    height, width = x_NCHW.shape[2:]
     down, across = (
         (torch.arange(size, device=x_NCHW.device) - shift) % size
-        for size, shift in zip(x_NCHW.shape[2:], shift_2, strict=True)
+        for size, shift in zip((height, width), shift_2, strict=True)
     )
-    return x_NCHW.index_select(2, down).index_select(3, across)
+    # In one pass, pixel by pixel with all channels, as they lie in memory.
+    pixel_NPC = x_NCHW.permute(0, 2, 3, 1).flatten(1, 2)
+    place_P = (down.unsqueeze(1) * width + across).flatten()
+    return pixel_NPC.index_select(1, place_P).unflatten(1, (height, width)).permute(0, 3, 1, 2)
 
 
 def _moved(y_NCHW: Tensor, amount: dict[str, Tensor], turn_N: Tensor, pulled_N: Tensor) -> Tensor:
@@ -219,7 +225,12 @@ def _moved(y_NCHW: Tensor, amount: dict[str, Tensor], turn_N: Tensor, pulled_N: 
         second = torch.stack([angle.sin() * down, angle.cos() * down, SHIFT * shift_y], dim=1)
         grid_NHW2 = F.affine_grid(torch.stack([first, second], 1), [count, 1, side, side], align_corners=False)
         spread = 0.08 + 0.14 * torch.rand(count, 1, 1, device=part_NCHW.device)
-        grid_NHW2 = grid_NHW2 + bump(grid_NHW2, spread) * pulled_N[rows].view(-1, 1, 1, 1)
+        pull = spread, *pulls(count, part_NCHW.device)
+
+        def pulled(some_MHW2: Tensor, some: Tensor | slice) -> Tensor:
+            return some_MHW2 + bump(some_MHW2, *(value[some] for value in pull))
+
+        grid_NHW2 = _where(pulled_N[rows], grid_NHW2, pulled)
         return F.grid_sample(part_NCHW, grid_NHW2, padding_mode="reflection", align_corners=False)
 
     return _where(graded_N, y_NCHW, warped)
@@ -230,8 +241,8 @@ def _smoothed(y_NCHW: Tensor, amount_N: Tensor) -> Tensor:
 
     def shrunk(part_NCHW: Tensor, rows: Tensor | slice) -> Tensor:
         coarse = F.interpolate(F.avg_pool2d(part_NCHW, 2, ceil_mode=True), part_NCHW.shape[2:], mode="bilinear")
-        band = part_NCHW - coarse
-        return coarse + band.sign() * (band.abs() - SMOOTHNESS * amount_N[rows].view(-1, 1, 1, 1)).clamp_min(0)
+        band, threshold = part_NCHW - coarse, SMOOTHNESS * amount_N[rows].view(-1, 1, 1, 1)
+        return coarse + (band - band.clamp(-threshold, threshold))
 
     return _where(amount_N > 0, y_NCHW, shrunk)
 
@@ -252,11 +263,11 @@ def _toned(y_NCHW: Tensor, amount: dict[str, Tensor]) -> Tensor:
         if channels == len(WARM):
             warm_C1 = constant(WARM, part_NCHW.device).view(-1, 1)
             offset_N11 = offset_N11 + WARMTH * warmth[rows].view(-1, 1, 1) * warm_C1
-        return (mixing_NCC @ part_NCHW.flatten(2) + offset_N11).view(part_NCHW.shape)
+        return (mixing_NCC @ part_NCHW.flatten(2)).add_(offset_N11).view(part_NCHW.shape)
 
     def bent(part_NCHW: Tensor, rows: Tensor | slice) -> Tensor:
-        light_NCHW = ((part_NCHW.clamp(-1, 1) + 1) / 2).clamp_min(1e-4)
-        return light_NCHW ** (GAMMA * amount["gamma"][rows]).exp().view(-1, 1, 1, 1) * 2 - 1
+        light_NCHW = part_NCHW.clamp(-1, 1).add_(1).div_(2).clamp_min_(1e-4)
+        return light_NCHW.pow_((GAMMA * amount["gamma"][rows]).exp().view(-1, 1, 1, 1)).mul_(2).sub_(1)
 
     linear = torch.stack([amount["contrast"], amount["brightness"], saturation, warmth])
     return _where(amount["gamma"] != 0, _where(linear.ne(0).any(0), y_NCHW, recoloured), bent)
@@ -266,7 +277,7 @@ def _textured(y_NCHW: Tensor, amount: dict[str, Tensor]) -> Tensor:
     """Sharpened or blurred by up to the whole difference from a 5x5 binomial blur; noise."""
 
     def sharpened(part_NCHW: Tensor, rows: Tensor | slice) -> Tensor:
-        return part_NCHW + amount["sharpness"][rows].view(-1, 1, 1, 1) * (part_NCHW - _blurred(part_NCHW))
+        return (part_NCHW - _blurred(part_NCHW)).mul_(amount["sharpness"][rows].view(-1, 1, 1, 1)).add_(part_NCHW)
 
     def noisy(part_NCHW: Tensor, rows: Tensor | slice) -> Tensor:
         count, channels, height, width = part_NCHW.shape

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hw8.models.blocks import PointwiseConv, Projection, ResidualBlock
+from hw8.models.blocks import Projection, ResidualBlock, picked
 from hw8.models.output import Model
 
 X86 = ("x86_64", "AMD64")  # as Linux and macOS call it, and as Windows does
 OPS = torch.ops.mkldnn
 ROWS = 128  # of the batches that packed weights suit best; others are computed as well
 # Exactly these: a class that is derived from one may compute something else.
-CONVOLUTIONS, LINEAR = (nn.Conv2d, PointwiseConv, nn.ConvTranspose2d), (nn.Linear, Projection)
+CONVOLUTIONS, LINEAR = (nn.Conv2d, nn.ConvTranspose2d), (nn.Linear, Projection)
 Layer = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
 
 
@@ -126,8 +126,6 @@ class OneDnnLayer(nn.Module):
             geometry = layer.padding, layer.output_padding, layer.stride, layer.dilation, layer.groups
             transposed = OPS._convolution_transpose_pointwise
             return transposed(x, self.weight, self.bias, *geometry, activation, [], "")
-        if isinstance(layer, PointwiseConv):
-            x = layer.picked(x)
         steps = layer.padding, layer.stride, layer.dilation, layer.groups
         if summand_NCHW is None:
             return OPS._convolution_pointwise(x, self.weight, self.bias, *steps, activation, [], "")
@@ -143,8 +141,8 @@ class OneDnnResidualBlock(ResidualBlock):
         nn.Module.__init__(self)
         self.first, self.last = (layer for layer in block.main if isinstance(layer, OneDnnLayer))
         self.last.has_relu = True
-        self.shortcut = block.shortcut
+        self.shortcut, self.stride = block.shortcut, block.stride
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Sum of the convolutions' output and the shortcut's, through a ReLU."""
-        return self.last(self.first(x_NCHW), self.shortcut(x_NCHW))
+        return self.last(self.first(x_NCHW), self.shortcut(picked(x_NCHW, self.stride)))

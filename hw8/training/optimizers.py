@@ -97,11 +97,9 @@ def orthogonalised(matrices: Sequence[Tensor]) -> list[Tensor]:
 def _newton_schulz_products(squares: list[Tensor]) -> list[Tensor]:
     """The product of all factors p of the iteration x -> p x, from the matrix x x' (I, I) of each x.
 
-    x -> p x turns x x' into p x x' p: iterating on these small matrices, x is needed only at the start and the end. On
-    a GPU, where small products take as long as their start, those of one size are multiplied together.
+    x -> p x turns x x' into p x x' p: iterating on these small matrices, x is needed only at the start and the end.
+    Those of one size are multiplied together, since one small product takes little longer than its start.
     """
-    if not squares or squares[0].device.type == "cpu":
-        return [_newton_schulz_product(square) for square in squares]
     products: dict[int, Tensor] = {}
     for size in {len(square) for square in squares}:
         places = [place for place, square in enumerate(squares) if len(square) == size]
@@ -110,7 +108,7 @@ def _newton_schulz_products(squares: list[Tensor]) -> list[Tensor]:
 
 
 def _newton_schulz_product(square: Tensor) -> Tensor:
-    """The product of all factors p, from one matrix x x' (I, I) or from several of one size (K, I, I)."""
+    """The product of all factors p, from several matrices x x' (K, I, I)."""
     product = p = _factor(square)
     for _ in range(ITERATIONS - 1):
         square = p @ square @ p

@@ -11,7 +11,7 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 from hw8.config.presets import load_preset
 from hw8.models import create_model
 from hw8.models.adversarial import reverse_gradient
-from hw8.models.blocks import PointwiseConv, ResidualBlock
+from hw8.models.blocks import ResidualBlock, picked
 from hw8.models.memae import MemaeOptions, Memory, entropy, hard_shrink
 from hw8.models.vae import VaeOptions, VariationalAutoencoder, kl_to_standard_normal
 from hw8.models.vqvae import Codebook, straight_through
@@ -241,13 +241,23 @@ def test_the_sample_notebooks_models_have_its_parameters(name, expected):
     assert (config.train.loss, config.scoring.score) == ("mse", "rse")
 
 
-@pytest.mark.parametrize("step", [1, 2])
-def test_a_pointwise_convolution_is_a_strided_one(step):
+def test_a_shortcut_is_a_strided_convolution():
     torch.manual_seed(0)
-    ours, plain = PointwiseConv(8, 5, step), torch.nn.Conv2d(8, 5, 1, step, bias=False)
+    ours, plain = torch.nn.Conv2d(8, 5, 1, bias=False), torch.nn.Conv2d(8, 5, 1, stride=2, bias=False)
     plain.load_state_dict(ours.state_dict())
     x = torch.randn(7, 8, 6, 6)
-    torch.testing.assert_close(ours(x), plain(x))
+    torch.testing.assert_close(ours(picked(x, 2)), plain(x))
+
+
+@pytest.mark.parametrize("side", [8, 9])
+def test_the_gradient_of_a_halving_block_is_that_of_its_formula(side):
+    torch.manual_seed(0)
+    block, x = ResidualBlock(4, 6, 2).double(), torch.randn(5, 4, side, side, dtype=torch.float64, requires_grad=True)
+    factor = torch.randn(5, 6, (side + 1) // 2, (side + 1) // 2)
+    inputs = x, *block.parameters()
+    ours = torch.autograd.grad((block(x) * factor).sum(), inputs)
+    formula = (block.main(x) + block.shortcut(x[:, :, ::2, ::2])).relu()
+    torch.testing.assert_close(ours, torch.autograd.grad((formula * factor).sum(), inputs))
 
 
 def test_narrow_residual_blocks_train_without_a_crash():

@@ -15,6 +15,7 @@ from hw8.models.transformations import (
     bump,
     mirror_signs,
     parameter_names,
+    pulls,
     transform,
     varied,
 )
@@ -155,7 +156,7 @@ def test_bumps_lie_anywhere_in_the_image_and_pull_to_any_side():
     torch.manual_seed(0)
     line = torch.linspace(-0.5, 0.5, 41)
     grid_NHW2 = torch.stack(torch.meshgrid(line, line, indexing="ij"), dim=-1).expand(400, -1, -1, -1)
-    pull_NHW2 = bump(grid_NHW2, torch.full((400, 1, 1), 0.02))
+    pull_NHW2 = bump(grid_NHW2, 0.02, *pulls(400, torch.device("cpu")))
     height_NHW = pull_NHW2.square().sum(-1).sqrt()
     assert 0.12 < height_NHW.flatten(1).amax(1).min() <= height_NHW.max() < 0.33
     strongest_N2 = grid_NHW2[0].reshape(-1, 2)[height_NHW.flatten(1).argmax(1)]
