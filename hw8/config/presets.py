@@ -235,7 +235,7 @@ def deep_svdd() -> RunConfig:
 
 @preset
 def boss() -> RunConfig:
-    """The best combination that uses no test labels: evidence of a recogniser and of the image's texture."""
+    """`boss_quick` with twice the epochs: evidence of a recogniser and of the image's texture."""
     return changed(
         RunConfig(unaligned="boss_views"),
         data={"flip": True},
@@ -249,7 +249,7 @@ def boss() -> RunConfig:
 
 @preset
 def boss_views() -> RunConfig:
-    """Dense views, every turn and shift of an image recognised: for objects that are not aligned."""
+    """Recognises the turns and shifts in which it sees an image: for objects that are not aligned."""
     return changed(
         RunConfig(),
         data={"flip": True},

@@ -1,4 +1,4 @@
-"""Dense views: a network predicts the quarter turn and the shifts in which it sees an image.
+"""A network that predicts the quarter turn and the shifts in which it sees an image.
 
 The pretext task of GEOM (Golan and El-Yaniv 2018) with the separate heads of Rot+Trans (Hendrycks 2019). Images like
 those of the training are recognised in all their views; of other images the network is less sure.
