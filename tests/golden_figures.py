@@ -119,7 +119,9 @@ def of_changes() -> dict[str, list[float]]:
     torch.manual_seed(9)
     found["boxes"] = checksums(transformations.boxes(20, 32, 32, CPU, 0.2, 0.5).float())
     grid_NHW2 = torch.stack(torch.meshgrid(torch.linspace(-1, 1, 16), torch.linspace(-1, 1, 16), indexing="xy"), -1)
-    found["bump"] = checksums(transformations.bump(grid_NHW2.expand(20, -1, -1, -1), torch.full((20, 1, 1), 0.15)))
+    found["bump"] = checksums(
+        transformations.bump(grid_NHW2.expand(20, -1, -1, -1), 0.15, *transformations.pulls(20, grid_NHW2.device))
+    )
     return found
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from hw8.base.device import to_device
 
-# Calls before the first capture, which make what is made once: workspaces of libraries, states of optimizers. Three,
-# as in PyTorch's description of CUDA graphs.
+# Calls before the first capture: they allocate libraries' workspaces and optimizers' states. Three, as in PyTorch's
+# description of CUDA graphs.
 WARM_UP = 3
 # A replay reads and writes the tensors of its capture, and PyTorch captures in one thread at a time.
 _lock = threading.Lock()

@@ -37,7 +37,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary.touch(exist_ok=False)
     except OSError as error:
         reason = error_reason(error)
-        raise InputError(f"{path}: cannot write here ({reason}); choose another folder with `out`") from None
+        raise InputError(f"{path}: cannot write here ({reason}); choose another folder") from None
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -45,7 +45,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         reason = error_reason(error)
-        raise InputError(f"{path}: could not be written ({reason}); free some space or choose `out`") from None
+        raise InputError(f"{path}: could not be written ({reason}); free space or choose another folder") from None
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -13,10 +13,6 @@ if TYPE_CHECKING:
 # Bytes, chosen by hand: about ten million rows. As text in pandas a table takes several times its size, so that a
 # larger file might not fit into memory.
 MAX_BYTES = 500_000_000
-# What stands for a label, in any letter case.
-LABEL_WORDS = dict.fromkeys(["0", "normal", "good", "ok", "false"], 0) | dict.fromkeys(
-    ["1", "anomaly", "anomalous", "abnormal", "bad", "defect", "defective", "ng", "nok", "true"], 1
-)
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 
 
@@ -70,24 +66,6 @@ def numbers(path: Path, table: "pd.DataFrame", column: str) -> np.ndarray:
         row = int(bad.argmax())
         raise InputError(f"{path}: line {row + 2}: {column} {text[row]!r} is not a finite number")
     return values
-
-
-def read_label_table(path: Path, key: str) -> tuple["pd.DataFrame", np.ndarray]:
-    """Read a table `key,label[,kind]`, its header in any letter case; return it with its labels, int64 (N,) of 0 and 1.
-
-    Labels may be LABEL_WORDS. Raises InputError as `read_table` does, and naming the first line whose label
-    is none.
-    """
-    table = read_table(path, (key, "label"), optional=("kind",), any_case=True)
-    text = table["label"].str.strip().str.lower().str.replace(r"^([01])\.0*$", r"\1", regex=True)
-    label_N = text.map(LABEL_WORDS).fillna(-1).to_numpy(np.int64)
-    if (other := label_N < 0).any():
-        row = int(other.argmax())
-        problem = f"label must be 0 (normal) or 1 (anomalous), not {table['label'][row].strip()!r}"
-        if text[row] in ("-1", "-1.0"):  # scikit-learn's 1 is normal, other programs' is not
-            problem += "; 1 beside -1 may mean either: write 0 for the normal ones and 1 for the others"
-        raise InputError(f"{path}: line {row + 2}: {problem}")
-    return table, label_N
 
 
 def ids_in_order(path: Path, table: "pd.DataFrame") -> np.ndarray:

@@ -50,7 +50,7 @@ def with_kaggle_scores(rows: "pd.DataFrame", folder: Path) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    from hw8.compare.leaderboard import run_name
+    from hw8.compare.leaderboard import run_path
     from hw8.kaggle import Ledger, scores_of_run
 
     try:
@@ -61,7 +61,7 @@ def with_kaggle_scores(rows: "pd.DataFrame", folder: Path) -> "pd.DataFrame":
     if not entries or rows.empty:
         return rows
     runs = zip(rows["preset"], rows["seed"], strict=True)
-    scores = [scores_of_run(entries, folder / run_name((name, int(seed)))) for name, seed in runs]
+    scores = [scores_of_run(entries, run_path(folder, (name, int(seed)))) for name, seed in runs]
     columns = pd.DataFrame(scores, columns=["public", "private"], index=rows.index, dtype=float)
     columns = columns.dropna(axis="columns", how="all")
     return rows if columns.empty else rows.join(columns)

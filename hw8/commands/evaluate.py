@@ -25,7 +25,7 @@ class Arguments:
     """Print one JSON object and nothing else; of several files, one object for each by its name."""
 
 
-def _report(file: Path, labels: Path) -> str | None:
+def _next_command(file: Path, labels: Path) -> str | None:
     """The command that shows the scored images; None unless one run has the file's name, as predict.py gives it."""
     from hw8.commands.spelling import as_folder, spelled
     from hw8.config import RUNS, read_config
@@ -65,5 +65,5 @@ def main() -> None:
         print(json.dumps(by_name if others else evaluation.as_json()))
         return
     print(side_by_side(evaluations, "ROC-AUC") if others else auc_table(evaluation, f"ROC-AUC of {arguments.files[0]}"))
-    if not others and (following := _report(arguments.files[0], arguments.labels)):
+    if not others and (following := _next_command(arguments.files[0], arguments.labels)):
         print(f"Next:     {following}")

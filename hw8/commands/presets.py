@@ -1,7 +1,7 @@
 """List the presets, a line each: what it is, and what it reached on real faces in how many minutes."""
 
 import dataclasses
-import json as json_format
+import json
 
 from hw8.commands.parsing import parse
 
@@ -54,7 +54,7 @@ def main() -> None:
             | dict(zip(("class_auc", "class_minutes", "set"), ELSEWHERE.get(name, ()), strict=False))
             for name, text in descriptions.items()
         }
-        print(json_format.dumps(listed))
+        print(json.dumps(listed))
         return
     rows = [("preset", "AUC", "minutes", "")]
     transductive = {name for name, load in PRESETS.items() if load().scoring.transductive}

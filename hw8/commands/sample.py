@@ -1,7 +1,7 @@
 """Draw images from the prior of a generative run (vae, aae), and walks between test images in its latent space."""
 
 import dataclasses
-import json as json_format
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -44,7 +44,7 @@ def main() -> None:
     draw_samples(out, samples)
     if arguments.json:
         pairs = samples.rows_P2.tolist()
-        print(json_format.dumps({"out": str(out), "count": arguments.count, "seed": arguments.seed, "pairs": pairs}))
+        print(json.dumps({"out": str(out), "count": arguments.count, "seed": arguments.seed, "pairs": pairs}))
         return
     print(f"Picture:  {out}")
     where = () if arguments.data is None else ("--data", arguments.data)

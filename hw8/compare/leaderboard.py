@@ -74,20 +74,20 @@ def compare(plan: ComparisonPlan, advance: Callable[[pd.DataFrame], object] = la
         source = open_source(plan.data)
         rows = _finished_rows(plan.folder)
         settings_by_entry = _settings_by_entry(plan, source, rows)
-        rows = {entry: _with_current_labels(row, source, plan.folder / run_name(entry)) for entry, row in rows.items()}
+        rows = {entry: _with_current_labels(row, source, run_path(plan.folder, entry)) for entry, row in rows.items()}
         for number, (entry, settings) in enumerate(settings_by_entry.items()):
             if entry in rows:
                 continue
             try:
                 with stopping_as_interrupted("stopped"):
-                    rows[entry] = _run(source, entry, settings, plan.folder / run_name(entry))
+                    rows[entry] = _run(source, entry, settings, run_path(plan.folder, entry))
             except Interrupted:
                 count = f"{number} of {len(settings_by_entry)} runs finished"
                 raise Interrupted(f"stopped with {count} and the work saved; the same command resumes it") from None
             except Exception as error:  # whatever stops one preset, the others are still worth running
                 kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
                 failure = kind + error_reason(error, 300)
-                log.warning("%s: %s", run_name(entry), failure)
+                log.warning("%s: %s", run_path(plan.folder, entry).name, failure)
                 rows[entry] = {"preset": entry[0], "seed": entry[1], "failure": failure, "settings": settings}
             advance(_table(rows))
         return _table(rows)
@@ -112,16 +112,16 @@ def _settings_by_entry(plan: ComparisonPlan, source: Source, rows: dict[RunKey, 
         if row["settings"] != settings:
             changed_runs.append(entry)
     if changed_runs:
-        folder = plan.folder / run_name(changed_runs[0])
+        folder = run_path(plan.folder, changed_runs[0])
         raise InputError(
             f"{folder}: was made with other settings or data; give `out` another name, or remove that folder"
         )
     return settings_by_entry
 
 
-def run_name(entry: RunKey) -> str:
+def run_path(folder: Path, entry: RunKey) -> Path:
     """The folder of a run within that of its comparison."""
-    return f"{entry[0]}-{entry[1]}"
+    return folder / f"{entry[0]}-{entry[1]}"
 
 
 def _settings(plan: ComparisonPlan, source: Source, images: dict[str, str], name: str, seed: int) -> dict[str, Any]:
@@ -220,7 +220,7 @@ def _is_begun_otherwise(config: RunConfig, plan: ComparisonPlan) -> bool:
 
     The number of threads, which a run records, is no such setting.
     """
-    config_file = plan.folder / run_name((config.preset, config.seed)) / "config.yaml"
+    config_file = run_path(plan.folder, (config.preset, config.seed)) / "config.yaml"
     if config.preset in CLASSICAL or not config_file.exists():
         return False
     images = open_source(config.data.source).training(config.data.crop)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hw8.compare.columns import PUBLISHED
-from hw8.compare.leaderboard import run_name
+from hw8.compare.leaderboard import run_path
 from hw8.config.presets import PRESETS, load_preset
 from hw8.data.labels import Labels
 from hw8.evaluation.paired import differences_from
@@ -49,7 +49,7 @@ def with_differences(table: pd.DataFrame, rows: pd.DataFrame, folder: Path, labe
     rows = succeeded(rows)
     scores = {
         name: [
-            read_submission(folder / run_name((name, int(seed))) / "scores.csv", len(labels))
+            read_submission(run_path(folder, (name, int(seed))) / "scores.csv", len(labels))
             for seed in rows.loc[rows["preset"] == name, "seed"]
         ]
         for name in table["preset"]

@@ -227,7 +227,7 @@ def read_config(path: Path, whole: bool = False) -> RunConfig:
         text = read_text(path)
     except (OSError, ValueError) as error:
         reason = error_reason(error)
-        raise InputError(f"{path}: cannot be read ({reason}); give a config.yaml that train.py wrote") from None
+        raise InputError(f"{path}: cannot be read ({reason}); give a config.yaml that a training wrote") from None
     return from_yaml(text, str(path), whole)
 
 
@@ -240,7 +240,7 @@ def from_yaml(text: str, name: str, whole: bool = False) -> RunConfig:
     except Exception as error:  # a bad value fails inside PyYAML in more ways than it documents
         raise InputError(f"{name}: not YAML ({error_reason(error, 160)}); mend it, or train again") from None
     if whole and isinstance(values, dict) and (missing := [name for name in SECTIONS if name not in values]):
-        hint = "start from a config.yaml that train.py wrote, or give options in place of a file"
+        hint = "start from a config.yaml that a training wrote, or give options in place of a file"
         raise InputError(f"{name}: has no {', '.join(missing)}; {hint}")
     try:
         return from_mapping(values)

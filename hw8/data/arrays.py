@@ -114,7 +114,8 @@ def to_pixels(
 ) -> "torch.Tensor":
     """Scale uint8 (B, H, W, C) to float32 (B, C, H, W) in [-1, 1] on `device`, channels_last in memory or first.
 
-    This and `scaled` are the only places where pixels are scaled to [-1, 1]: x / 127.5 - 1, the homework's 2x/255 - 1.
+    This and `scaled` are the only places where uint8 images become floats in [-1, 1]: x / 127.5 - 1, the homework's
+    2x/255 - 1.
     """
     x_BCHW = batch_BHWC.to(device, non_blocking=True).permute(0, 3, 1, 2)
     # Reordered as bytes, if at all, at a quarter of the cost of floats.

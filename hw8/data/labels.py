@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hw8.base.errors import InputError
-from hw8.base.tables import ids_in_order, read_label_table
+from hw8.base.tables import ids_in_order, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NORMAL = "normal"
 UNNAMED = "anomaly"  # the kind of anomalies in a file without kinds
+# What stands for a label, in any letter case.
+LABEL_WORDS = dict.fromkeys(["0", "normal", "good", "ok", "false"], 0) | dict.fromkeys(
+    ["1", "anomaly", "anomalous", "abnormal", "bad", "defect", "defective", "ng", "nok", "true"], 1
+)
 MAX_KIND = 100  # characters: a kind heads a column of tables and plots, and a longer one is a path or a sentence
 
 
@@ -46,6 +50,24 @@ def read_labels(path: Path, count: int | None = None) -> Labels:
     if count is not None and len(table) != count:
         raise InputError(f"{path}: labels {len(table):,} images, but the test set has {count:,}; use its own labels")
     return labels_of(path, label_N, table.get("kind"), ids_in_order(path, table))
+
+
+def read_label_table(path: Path, key: str) -> tuple["pd.DataFrame", np.ndarray]:
+    """Read a table `key,label[,kind]`, its header in any letter case; return it with its labels, int64 (N,) of 0 and 1.
+
+    Labels may be LABEL_WORDS. Raises InputError as `read_table` does, and naming the first line whose label
+    is none.
+    """
+    table = read_table(path, (key, "label"), optional=("kind",), any_case=True)
+    text = table["label"].str.strip().str.lower().str.replace(r"^([01])\.0*$", r"\1", regex=True)
+    label_N = text.map(LABEL_WORDS).fillna(-1).to_numpy(np.int64)
+    if (other := label_N < 0).any():
+        row = int(other.argmax())
+        problem = f"label must be 0 (normal) or 1 (anomalous), not {table['label'][row].strip()!r}"
+        if text[row] in ("-1", "-1.0"):  # scikit-learn's 1 is normal, other programs' is not
+            problem += "; 1 beside -1 may mean either: write 0 for the normal ones and 1 for the others"
+        raise InputError(f"{path}: line {row + 2}: {problem}")
+    return table, label_N
 
 
 def labels_of(path: Path, label_N: np.ndarray, kinds: "pd.Series | None", order: np.ndarray) -> Labels:

@@ -103,8 +103,10 @@ class Source:
                 header, *lines = self.labels_file.read_bytes().splitlines() or [b""]
                 rows = [line.split(b",") for line in lines]
                 in_order = [row[0] for row in rows] == [b"%d" % number for number in range(len(test))]
-                has_both = {b"".join(row[1:2]) for row in rows} == {b"0", b"1"}
-                if not (header in (b"ID,label", b"ID,label,kind") and in_order and has_both):
+                different = {tuple(row[1:]) for row in rows}
+                has_both = {b"".join(row[:1]) for row in different} == {b"0", b"1"}
+                one_label_each = header == b"ID,label" or len({row[1:] for row in different}) == len(different)
+                if not (header in (b"ID,label", b"ID,label,kind") and in_order and has_both and one_label_each):
                     self.labels(len(test))
         except InputError as error:
             log.warning("Warning:  the test set cannot be used: %s", error)

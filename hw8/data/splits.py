@@ -14,7 +14,7 @@ MIN_HELD_OUT = 4  # images: with them no p-value is under 1/5, and with fewer no
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """Row numbers of the three parts: disjoint, sorted, together every row once."""
+    """Row numbers of the three parts, sorted; from `split_rows` they are disjoint and hold every row once."""
 
     train: np.ndarray
     calibration: np.ndarray

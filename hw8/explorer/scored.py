@@ -50,7 +50,7 @@ class ScoredRun:
         """Score the whole test set by each piece of the run's evidence too."""
         scorer, calibration = self.trained.with_all_evidence().scorer, self.trained.calibration
         scores = calibration.scores(scorer.table(Watched(self.images, watch), np.arange(len(self.images))))
-        if self.predicted.normal_C is not None:
+        if self.predicted.share is None:
             del scores[self.trained.score_name]  # the run's own score
         # Other threads read these meanwhile: p-values first, since scores are looked up in them.
         self.p_values = self.p_values | {name: calibration.p_value(name, score_N) for name, score_N in scores.items()}
@@ -72,7 +72,7 @@ class ScoredRun:
             "name": self.name,
             "preset": self.trained.config.preset,
             "columns": list(self.scores),
-            "transductive": self.predicted.normal_C is None,
+            "transductive": self.predicted.share is not None,
             "warnings": self.warnings(),
             "auc": None if macro is None else [macro.auc, macro.low, macro.high],
             "flagged": float(is_flagged(self.p_values["score"]).mean()),
@@ -142,7 +142,7 @@ class ScoredRun:
             "flagged": bool(is_flagged(np.array(explanation.p_value))),
             "calibration_count": self.explainer.calibration_count,
             "words": explanation.words,
-            "parts": explanation.parts,
+            "parts": explanation.p_values,
             "shares": explanation.shares,
             "deviations": explanation.deviations,
             "added": explanation.added,

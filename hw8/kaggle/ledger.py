@@ -104,10 +104,7 @@ class Ledger:
             yield entries
             if entries == before:
                 return
-            try:
-                write_table(self.path, COLUMNS, map(dataclasses.astuple, entries))
-            except InputError as error:
-                raise InputError(str(error).replace("`out`", "another `ledger`")) from None
+            write_table(self.path, COLUMNS, map(dataclasses.astuple, entries))
 
 
 def as_score(text: str) -> str:

@@ -12,7 +12,6 @@ from hw8.models.resnet import ResnetOptions, resnet_decoder, resnet_encoder
 Backbone = Literal["fcn", "conv", "resnet"]
 FCN_WIDTHS = (512,)  # one hidden layer, as in the preset fcn_crop
 MAP_WIDTHS = (32, 64, 128)  # the channels of map_encoder's three stages; as the first three of conv
-MAP_STRIDE = 2 ** len(MAP_WIDTHS)  # pixels of the image per place of map_encoder's map
 
 
 def make_encoder(backbone: Backbone, side: int, channels: int, latent: int) -> Layers:

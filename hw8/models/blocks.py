@@ -127,11 +127,11 @@ def picked(x_NCHW: Tensor, step: int) -> Tensor:
 
 
 class _WithPicked(torch.autograd.Function):
-    """A map and its picked pixels, for two branches.
+    """A map, and its picked pixels: for the main branch of a block, and for the shortcut.
 
-    Autograd alone would put the picked pixels' gradient into a map of zeros, and add the two maps; here it is added
-    where it belongs. The other branch is a convolution, which makes its gradient for this function alone: so it may be
-    changed.
+    Autograd alone would put the picked pixels' gradient into a map of zeros, and add that to the map's gradient. Here
+    it is added in place, where it belongs. The main branch begins with a convolution, whose gradient nothing else
+    holds; a first layer that hands on the gradient that it gets would break this.
     """
 
     @staticmethod
@@ -168,9 +168,5 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Sum of the convolutions' output and the shortcut's."""
-        picked_NChw = x_NCHW
-        if self.stride > 1 and self.training:
-            x_NCHW, picked_NChw = _WithPicked.apply(x_NCHW, self.stride)
-        elif self.stride > 1:
-            picked_NChw = picked(x_NCHW, self.stride)
+        x_NCHW, picked_NChw = (x_NCHW, x_NCHW) if self.stride == 1 else _WithPicked.apply(x_NCHW, self.stride)
         return (self.main(x_NCHW) + self.shortcut(picked_NChw)).relu_()

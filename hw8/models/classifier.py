@@ -73,8 +73,7 @@ class ClassifyingAutoencoder(Autoencoder):
     def forward(self, x_NCHW: Tensor) -> Output:
         """Reconstruct; while training, the term is the classifier's cross-entropy on the image and its changed copy."""
         if not self.training:
-            output = super().forward(x_NCHW)
-            return output._replace(terms={"classifier": F.softplus(self._logit(output.latent_ND)) * self.weight})
+            return super().forward(x_NCHW)
         if self.negatives == "near_miss":
             changed_NCHW = near_misses(x_NCHW)
         else:

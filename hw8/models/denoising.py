@@ -9,7 +9,7 @@ from hw8.config.limits import Count, Positive
 from hw8.models.backbones import Backbone, make_decoder, make_encoder
 from hw8.models.blocks import Autoencoder, Size
 from hw8.models.losses import l1, mse
-from hw8.models.noise import CORRUPTIONS_BY_NAME, noise_shape, scoring_noise
+from hw8.models.noise import NOISES, noise_shape, scoring_noise
 from hw8.models.output import Output
 from hw8.models.registry import model_options, register_model
 
@@ -74,7 +74,7 @@ class DenoisingAutoencoder(Autoencoder):
 
     def _encode_corrupted(self, x_NCHW: Tensor, noise_NS: Tensor, strength: float | Tensor) -> Tensor:
         """Latent of the corrupted image, or corrupted latent of the image: (N, D)."""
-        corrupt = CORRUPTIONS_BY_NAME[self.corruption]
+        corrupt = NOISES[self.corruption]
         if self.corruption == "dropout":
             return corrupt(self.encoder(x_NCHW), strength, noise_NS)
         return self.encoder(corrupt(x_NCHW, strength, noise_NS))

@@ -37,7 +37,8 @@ def mse(recon_NCHW: Tensor, x_NCHW: Tensor) -> Tensor:
 
 def l1(recon_NCHW: Tensor, x_NCHW: Tensor) -> Tensor:
     """Mean absolute error over an image's pixels in [-1, 1]: (N,)."""
-    return (recon_NCHW - x_NCHW).abs().mean((1, 2, 3))  # flattened, its gradient would lose its memory layout
+    # The gradient of `mean` would be channels first in memory, which the layer before it reads slowly.
+    return (recon_NCHW - x_NCHW).abs().sum((1, 2, 3)) / x_NCHW[0].numel()
 
 
 def bce(recon_NCHW: Tensor, x_NCHW: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hw8.config.limits import NotNegative, Positive
-from hw8.models.backbones import MAP_STRIDE, map_decoder, map_encoder
+from hw8.models.backbones import map_decoder, map_encoder
 from hw8.models.blocks import Size, bounded, in_float32
 from hw8.models.output import Model, Output
 from hw8.models.registry import model_options, register_model
@@ -76,12 +76,12 @@ class MemoryAutoencoder(Model):
         """Reconstruct from memory; the term is the addressing entropy, times its weight."""
         map_NDhw = self.encoder(x_NCHW).float()
         remembered, entropy_N = self._address(map_NDhw)
-        return Output(bounded(self.decoder(remembered)), map_NDhw.flatten(1), {"entropy": self.weight * entropy_N})
+        recon_NCHW = bounded(self.decoder(remembered))
+        return Output(recon_NCHW, map_NDhw.flatten(1), {"entropy": self.weight * entropy_N}, map_NDhw)
 
     def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:
         """Entropy of the addressing, and the mean squared distance of the latents from the remembered ones."""
-        side = x_NCHW.shape[2] // MAP_STRIDE
-        map_NDhw = output.latent_ND.unflatten(1, (-1, side, side))
+        map_NDhw = self.encoder(x_NCHW).float() if output.map_NDhw is None else output.map_NDhw
         remembered, entropy_N = self._address(map_NDhw)
         distance_N = (map_NDhw - remembered).square().flatten(1).mean(1)
         return {"address_entropy": entropy_N, "memory_distance": distance_N}

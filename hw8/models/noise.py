@@ -54,7 +54,7 @@ def dropout(latent_ND: Tensor, strength: float, uniform_ND: Tensor) -> Tensor:
     return latent_ND * (uniform_ND >= strength) / (1 - strength)
 
 
-CORRUPTIONS_BY_NAME: dict[str, Callable[..., Tensor]] = {
+NOISES: dict[str, Callable[..., Tensor]] = {
     item.__name__: item for item in (gaussian, salt_pepper, mask_pixels, mask_blocks, dropout)
 }
 

@@ -112,7 +112,7 @@ def _rounded(y_NCHW: Tensor) -> Tensor:
 
 
 def _where(active_N: Tensor, y_NCHW: Tensor, change: Callable[[Tensor, Tensor | slice], Tensor]) -> Tensor:
-    """The images with the active ones replaced by `change(images, rows)`, on a CPU in place.
+    """The images (or grids) with the active ones replaced by `change(images, rows)`, on a CPU in place.
 
     There the change sees only the active ones, so that the others cost nothing. With CUDA it sees all: the host would
     have to wait for the number of active ones, and no graph could be captured.
@@ -136,9 +136,9 @@ def boxes(count: int, height: int, width: int, device: torch.device, low: float,
 
 
 def pulls(count: int, device: torch.device, low: float = 0.14, high: float = 0.32) -> tuple[Tensor, Tensor, Tensor]:
-    """Of one pull per image, for `bump`: a random point (N, 1, 1, 2), direction in radians and length, (N, 1, 1) each.
+    """What `bump` needs for one random pull per image: its point (N, 1, 1, 2), direction and length, (N, 1, 1) each.
 
-    The length is `low` to `high` in coordinates from -1 to 1 (by default 7% to 16% of the side).
+    The direction is in radians, the length `low` to `high` in coordinates from -1 to 1 (by default 7% to 16% of the side).
     """
     centre = torch.rand(count, 1, 1, 2, device=device) - 0.5
     angle = 2 * math.pi * torch.rand(count, 1, 1, device=device)

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from hw8.config.limits import NotNegative
-from hw8.models.backbones import MAP_STRIDE, map_decoder, map_encoder
+from hw8.models.backbones import map_decoder, map_encoder
 from hw8.models.blocks import Size, bounded, in_float32
 from hw8.models.output import Model, Output
 from hw8.models.registry import model_options, register_model
@@ -103,12 +103,11 @@ class VectorQuantisedAutoencoder(Model):
         quantised, _ = self._quantise(map_NDhw)
         commitment_N = (map_NDhw - quantised.detach()).square().flatten(1).mean(1)
         recon_NCHW = bounded(self.decoder(straight_through(map_NDhw, quantised)))
-        return Output(recon_NCHW, map_NDhw.flatten(1), {"commitment": self.commitment * commitment_N})
+        return Output(recon_NCHW, map_NDhw.flatten(1), {"commitment": self.commitment * commitment_N}, map_NDhw)
 
     def evidence(self, x_NCHW: Tensor, output: Output) -> dict[str, Tensor]:
         """Mean squared distance of the latents from their codes."""
-        side = x_NCHW.shape[2] // MAP_STRIDE
-        map_NDhw = output.latent_ND.unflatten(1, (-1, side, side))
+        map_NDhw = self.encoder(x_NCHW).float() if output.map_NDhw is None else output.map_NDhw
         quantised, _ = self._quantise(map_NDhw)
         return {"code_distance": (map_NDhw - quantised).square().flatten(1).mean(1)}
 

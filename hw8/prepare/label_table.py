@@ -7,8 +7,7 @@ import unicodedata
 from pathlib import Path, PurePosixPath
 
 from hw8.base.errors import InputError, printable
-from hw8.base.tables import read_label_table
-from hw8.data.labels import NORMAL, UNNAMED
+from hw8.data.labels import NORMAL, UNNAMED, read_label_table
 from hw8.data.picture_folder import PictureFolder
 
 TABLE = "labels.csv"

@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from hw8.compare.columns import by_importance, shown_columns
-from hw8.compare.leaderboard import run_name
+from hw8.compare.leaderboard import run_path
 from hw8.compare.standings import failed_presets, is_transductive, marked, succeeded, summarise, with_differences
 from hw8.compare.tables import correlation_note, head, meanings, notes, readable
 from hw8.config import DataConfig
@@ -56,7 +56,7 @@ class Compared:
         """The folder of a preset's first seed that came to a result."""
         rows = succeeded(self.rows)
         seeds = rows.loc[rows["preset"] == name, "seed"]
-        return RunFolder(self.folder / run_name((name, int(seeds.min()))))
+        return RunFolder(run_path(self.folder, (name, int(seeds.min()))))
 
     def scores(self, name: str) -> np.ndarray:
         """The scores of a preset's first seed. Raises InputError if they are damaged."""

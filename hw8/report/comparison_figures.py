@@ -43,7 +43,7 @@ def forest_of(table: pd.DataFrame) -> Figure | None:
         if value == "macro_auc"
         else "Without labels; means over seeds."
     )
-    return Figure("Leaderboard", caption, {"": method_plots.forest(fair, value, "low", "high", label)})
+    return Figure("Leaderboard", caption, {"": method_plots.forest(fair, value, label)})
 
 
 def figures_of(

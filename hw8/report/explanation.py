@@ -42,7 +42,7 @@ MIN_TOGETHER = 0.1
 class ImageExplanation:
     """One image's score and the evidence behind it.
 
-    `parts`: p-value of each piece of evidence alone. `shares`: how much each adds to the squared joint distance, in
+    `p_values`: that of each piece of evidence alone. `shares`: how much each adds to the squared joint distance, in
     sum 1; empty of other scores. `deviations`: named measurements, from the normals' median in units of the
     normals' spread. Of the joint distance these are the ones that add most to its square, and `added` holds their
     shares of it; of other scores they are the furthest, and `added` is empty. `error_HW`: squared error summed over
@@ -54,7 +54,7 @@ class ImageExplanation:
     name: str
     score: float
     p_value: float
-    parts: dict[str, float]
+    p_values: dict[str, float]
     shares: dict[str, float]
     deviations: dict[str, float]
     added: dict[str, float]
@@ -73,12 +73,12 @@ class ImageExplanation:
 
     def lines(self) -> list[str]:
         """The explanation in words."""
-        parts = sorted(self.parts.items(), key=lambda item: item[1])
+        p_values = sorted(self.p_values.items(), key=lambda item: item[1])
         lines = [f"{self.name}: score {self.score:.4g}; {self.rarity} (p = {self.p_value:.4f})"]
         lines.append(f"compared with normal images: {self.words}")
         shares = {name: f"{percent(share)} of the squared distance" for name, share in self.shares.items()}
         lines += aligned(
-            [(f"  {name}", p_in_words(p, self.calibration_count), shares.get(name, "")) for name, p in parts], left=2
+            [(f"  {name}", p_in_words(p, self.calibration_count), shares.get(name, "")) for name, p in p_values], left=2
         )
         if self.deviations:
             what = "named measurements that add most, with their shares;" if self.added else "largest deviations,"
@@ -137,15 +137,24 @@ class Explainer:
         for row, (name, image_HWC) in enumerate(zip(names, batch_BHWC, strict=True)):
             recon_HWC = None if recon_BHWC is None else recon_BHWC[row]
             error_HW = None if recon_HWC is None else np.square(recon_HWC - scaled(image_HWC)).sum(axis=2)
-            p_values = {part: float(p_B[row]) for part, p_B in parts.items()}
+            of_image, added = deviations[row]
             explanations.append(
                 ImageExplanation(
-                    name, float(score_B[row]), float(p_value_B[row]), p_values,
-                    {part: float(share_B[row]) for part, share_B in shares.items()},
-                    *deviations[row], image_HWC, recon_HWC, error_HW, scale=self.scale,
-                    calibration_count=self.calibration_count, words=words[row],
+                    name=name,
+                    score=float(score_B[row]),
+                    p_value=float(p_value_B[row]),
+                    p_values={part: float(p_B[row]) for part, p_B in parts.items()},
+                    shares={part: float(share_B[row]) for part, share_B in shares.items()},
+                    deviations=of_image,
+                    added=added,
+                    image_HWC=image_HWC,
+                    recon_HWC=recon_HWC,
+                    error_HW=error_HW,
+                    scale=self.scale,
+                    calibration_count=self.calibration_count,
+                    words=words[row],
                 )
-            )  # fmt: skip
+            )
         return explanations
 
     def _furthest(self, table: dict[str, np.ndarray], count: int) -> list[dict[str, float]]:

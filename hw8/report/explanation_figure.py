@@ -43,8 +43,8 @@ def draw_explanation(path: Path, explanation: ImageExplanation) -> None:
 
 def _draw_parts(axes: Any, explanation: ImageExplanation) -> None:
     """The p-value of each piece of evidence and, of a joint distance, its share."""
-    names = sorted(explanation.parts, key=lambda name: explanation.parts[name], reverse=True)
-    drawn = axes.barh(names, [-np.log10(explanation.parts[name]) for name in names], color="tab:red")
+    names = sorted(explanation.p_values, key=lambda name: explanation.p_values[name], reverse=True)
+    drawn = axes.barh(names, [-np.log10(explanation.p_values[name]) for name in names], color="tab:red")
     title = f"how unusual: -log10 p (dotted: {ALPHA}); all: p = {explanation.p_value:.4f}"
     if explanation.shares:
         axes.bar_label(drawn, [percent(explanation.shares[name]) for name in names], padding=2, fontsize=7)

@@ -157,7 +157,7 @@ def _pictures(batch_BHWC: np.ndarray, explainer: Explainer | None) -> list[dict[
     pictures: list[dict[str, Any]] = []
     # Rounded to what the page shows; full precision would only make it longer.
     for explanation in explainer.explain(batch_BHWC, [""] * len(batch_BHWC)):
-        parts = {name: round(p, 5) for name, p in explanation.parts.items()}
+        parts = {name: round(p, 5) for name, p in explanation.p_values.items()}
         shares = {name: round(share, 3) for name, share in explanation.shares.items()}
         deviations = {name: round(value, 2) for name, value in explanation.deviations.items()}
         wide = explanation.recon_HWC is not None

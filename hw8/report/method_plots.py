@@ -30,12 +30,12 @@ def correlation(axes: Any, matrix_MM: np.ndarray, names: Sequence[str]) -> Drawn
 
 
 @as_svg(5.6, 4)
-def forest(axes: Any, table: pd.DataFrame, value: str, low: str, high: str, label: str) -> Drawn:
+def forest(axes: Any, table: pd.DataFrame, value: str, label: str) -> Drawn:
     """One row per preset: its figure with its interval; best on top."""
     axes.figure.set_size_inches(5.6, 0.9 + 0.2 * len(table))
     place = np.arange(len(table))[::-1]
-    if low in table:
-        axes.hlines(place, table[low].to_numpy(float), table[high].to_numpy(float), color=COLOURS[1], linewidth=2)
+    if "low" in table:
+        axes.hlines(place, table["low"].to_numpy(float), table["high"].to_numpy(float), color=COLOURS[1], linewidth=2)
     axes.plot(table[value].to_numpy(float), place, "o", color=COLOURS[0], markersize=4.5)
     # The dotted line is chance.
     axes.axvline(0.5, color=INK, linestyle=":", linewidth=0.8)

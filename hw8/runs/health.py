@@ -17,8 +17,8 @@ DEAD = 0.02  # spread of the reconstructions, as a share of the images', below w
 LITTLE = 0.01  # fall of the held-out loss, as a share of its first value, that counts as none
 
 
-def warnings(
-    config: RunConfig, history: list[Row], scorer: Scorer, images: Images, rows: np.ndarray, scores: Evaluation
+def training_warnings(
+    config: RunConfig, history: list[Row], scorer: Scorer, images: Images, rows: np.ndarray, evaluation: Evaluation
 ) -> list[str]:
     """A line for each way in which a finished training has failed in silence; none for a healthy one.
 
@@ -32,7 +32,7 @@ def warnings(
         _latent(evidence["latent"]),
         None if recon_BHWC is None else _decoder(recon_BHWC, scaled(batch_BHWC)),
         _scores(score, evidence.get(score)),
-        _chance(config.model.name, score, scores),
+        _chance(score, evaluation),
     ]
     return [line for line in lines if line is not None]
 
@@ -75,11 +75,11 @@ def _scores(name: str, score_B: np.ndarray | None) -> str | None:
     return f"the scores have collapsed: {name} is {score_B.mean():.4g} for every image; try another score or model"
 
 
-def _chance(model: str, name: str, scores: Evaluation) -> str | None:
-    if scores.macro.low > 0.5:
+def _chance(name: str, evaluation: Evaluation) -> str | None:
+    macro = evaluation.macro
+    if macro.low > 0.5:
         return None
-    other = "" if model in ("recogniser", "views") else "the preset boss_quick or "
     return (
-        f"the held-out ROC-AUC of {name} is at chance: {scores.macro.auc:.3f} ({scores.macro.low:.3f} to "
-        f"{scores.macro.high:.3f}); train longer, or try {other}another score"
+        f"the held-out ROC-AUC of {name} is at chance: {macro.auc:.3f} ({macro.low:.3f} to {macro.high:.3f}); train "
+        "longer, or try another preset or score"
     )

@@ -7,9 +7,9 @@ import numpy as np
 
 from hw8.base.errors import InputError
 from hw8.base.files import first_line
-from hw8.base.tables import ids_in_order, numbers, read_label_table, read_table
+from hw8.base.tables import ids_in_order, numbers, read_table
 from hw8.base.text import counted
-from hw8.data.labels import Labels, labels_of, read_labels
+from hw8.data.labels import Labels, labels_of, read_label_table, read_labels
 from hw8.data.sources import TESTING_FILES
 from hw8.runs.prediction_files import FILES_SUFFIX
 from hw8.runs.submission import read_submission

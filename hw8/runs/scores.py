@@ -62,6 +62,6 @@ def score_images(trained: TrainedRun, images: Images) -> RunScores:
     scorer = trained.scorer.with_evidence(trained.config.scoring.evidence_names)
     transducer = Transducer(scorer, trained.calibration, trained.score_name, trained.config.seed)
     row_R = reference_rows(splits)
-    normal = Sample(training, row_R, np.full(len(row_R), trained.config.scoring.fit_on == "training"))
+    normal = Sample(training, row_R, trained.in_reference(row_R, splits))
     transduction = transducer(normal, Sample(training, splits.calibration), images, score_N)
     return RunScores(trained.name, transduction.score_N, transduction.p_value_N, table, None, transduction.share)

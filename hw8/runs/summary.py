@@ -7,7 +7,7 @@ import numpy as np
 from hw8.base.environment import describe_environment
 from hw8.base.processes import processes
 from hw8.evaluation.held_out import HeldOut
-from hw8.runs.health import warnings
+from hw8.runs.health import training_warnings
 from hw8.runs.trained_run import TrainedRun
 from hw8.training.loop import Trainer
 
@@ -33,7 +33,7 @@ def summarise(trainer: Trainer, run: TrainedRun, held_out_by_score: dict[str, He
         "diagnosis": run.scorer.diagnose(images, rows),
         "held_out_macro_auc_by_score": {name: item.common.macro.auc for name, item in held_out_by_score.items()},
         "unseen_macro_auc_by_score": {name: item.unseen.macro.auc for name, item in held_out_by_score.items()},
-        "warnings": warnings(config, progress.history, run.scorer, images, rows, held_out.common),
+        "warnings": training_warnings(config, progress.history, run.scorer, images, rows, held_out.common),
     }
 
 

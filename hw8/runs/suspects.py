@@ -41,7 +41,7 @@ class Suspects:
 def find_suspects(run: TrainedRun, images: Images, splits: Splits) -> Suspects:
     """Score all images that the run was trained, calibrated and measured on, and name those beyond the limit.
 
-    None is among its own nearest neighbours, to which it would have no distance.
+    An image that the distances were fitted to does not count among its own nearest neighbours.
     """
     row_N = np.arange(len(images))
     table = run.scorer.table(images, row_N, label="suspects")

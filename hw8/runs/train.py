@@ -107,6 +107,7 @@ def _train(
     started = time.monotonic()
     images = source.training(config.data.crop)
     source.check_tables(images)
+    _check_varied(images)
     splits = split_rows(len(images), config.data)
     config = changed(adapt_to_alignment(config, images, splits), threads=torch.get_num_threads())
     if minutes is not None:
@@ -115,7 +116,7 @@ def _train(
     trainer.threads = threads
     with _in_folder(trainer, config, saved, out, command_line) as folder:
         try:
-            fit(trainer, folder)
+            fit(trainer)
             run = calibrate(trainer)
         except TrainingFailed as error:  # a loss that is not finite or does not move, or scores that rank nothing
             folder.write_summary(described(trainer) | {"failed": str(error)})
@@ -141,6 +142,7 @@ def train_images(config: RunConfig, images: Images, splits: Splits, verbose: boo
 
     `splits` replace the cut that the settings ask for, and may share rows. Raises InputError or Interrupted.
     """
+    _check_varied(images)
     with computing_threads(config.threads) as threads:
         trainer = build(adapt_to_alignment(config, images, splits), images, splits, verbose)
         trainer.threads = threads
@@ -181,7 +183,6 @@ def _in_folder(
 def build(config: RunConfig, images: Images, splits: Splits, verbose: bool = True) -> Trainer:
     """A training that only lacks its folder, checked before anything is written. Raises InputError."""
     config = dataclasses.replace(config, train=with_enough_steps(config.train, len(splits.train)))
-    _check_varied(images)
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     # Some operations have no deterministic form on a GPU.
@@ -201,7 +202,7 @@ def build(config: RunConfig, images: Images, splits: Splits, verbose: bool = Tru
     if config.scoring.transductive:
         check_can_transduce(model)
     check_names(evidence, config.scoring)
-    return Trainer(config, None, images, splits, state, precision, verbose)
+    return Trainer(config, images, splits, state, precision, verbose)
 
 
 def _check_varied(images: Images) -> None:
@@ -239,17 +240,17 @@ def _check_trainable(config: RunConfig, rows: int, device: torch.device) -> None
         )
 
 
-def fit(trainer: Trainer, folder: RunFolder) -> None:
+def fit(trainer: Trainer) -> None:
     """Train what is left. Raises InputError or Interrupted."""
     config, images, splits = trainer.config, trainer.images, trainer.splits
     log.info(
         "%s: %s on %s images of %s, %s pixels; %s held out to calibrate, %s to measure; %s, %s, %s",
-        folder.path, config.model.name, f"{len(splits.train):,}", images.name, f"{images.side}x{images.side}",
+        trainer.name, config.model.name, f"{len(splits.train):,}", images.name, f"{images.side}x{images.side}",
         f"{len(splits.calibration):,}", f"{len(splits.development):,}", trainer.device, trainer.precision,
         counted(torch.get_num_threads(), "thread"),
     )  # fmt: skip
     if trainer.finished:
-        log.info("%s: its training is complete; only what follows it is done again", folder.path)
+        log.info("%s: its training is complete; only what follows it is done again", trainer.name)
     trainer.fit()
 
 

@@ -45,8 +45,8 @@ class Appearance:
         """Measure up to 1,024 calibration images, and digest up to 8,192 training images."""
         measured = measure(images, evenly_spaced(splits.calibration, MEASURED))
         side = images.array_NHWC.shape[1]
-        cropped = side if side > images.side else 0
-        return cls(measured, digests(images, reference_rows(splits)), len(splits.train), cropped)
+        whole_side = side if side > images.side else 0
+        return cls(measured, digests(images, reference_rows(splits)), len(splits.train), whole_side)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """What is saved in model.safetensors."""

@@ -17,7 +17,7 @@ from hw8.scoring.tails import Tail, conformal, leave_one_out_neg_log_p, outlier_
 FIT = "fit."  # before the names of a fit's arrays in model.safetensors
 FOLDS = 5  # each image's distance is from a fit to four fifths; of two halves the fits would have half the images
 SEED = 8  # of the folds, which must be the same for every run
-CLIPPED_AT = 8.0  # scales, chosen by hand: of normal data nothing lies there, and one odd image of 1e6 stretches no fit
+CLIPPED_AT = 8.0  # in scales, chosen by hand: normal values lie within; so one value of 1e6 stretches no covariance
 # Of the choice of typical images: the share that is surely normal, and the steps, after which it hardly changes. Chosen
 # by hand, on calibration images with synthetic anomalies planted among them (docs/experiments.md).
 CORE, CONCENTRATIONS, REWEIGHTINGS = 0.75, 3, 2

@@ -111,8 +111,8 @@ class Scorer:
     def table(self, images: Readable, rows: np.ndarray, label: str | None = None) -> dict[str, np.ndarray]:
         """The evidence of these rows, in their order: float32 (len(rows),) or (len(rows), D) each.
 
-        Images are read in several threads at once. Several processes share the batches, and each returns the whole
-        table. `label` shows a progress bar of that name on standard error.
+        On a CPU several batches are read and computed at once, each in a thread. Several processes share the batches,
+        and each returns the whole table. `label` shows a progress bar of that name on standard error.
         """
         job, batches = processes(), list(in_batches(rows, self.batch_size))
         if self.device.type == "cpu":

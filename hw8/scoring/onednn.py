@@ -52,7 +52,7 @@ def with_onednn(model: Model, precision: str, device: torch.device) -> Model:
     """The same folded model, whose layers are replaced, in place, by operations of oneDNN where they exist.
 
     A model of which a weight or statistic is not finite stays as it is, since its scores must not be finite either, and
-    here the ReLU of what is not a number would be 0. (Where finite weights make values overflow, it is 0 all the same.)
+    here the ReLU of a NaN would be 0. (A NaN that comes of an overflow, from finite weights, becomes 0 nevertheless.)
     """
     if device.type != "cpu" or not has_onednn(precision):
         return model

@@ -18,7 +18,7 @@ MIN_EXCESS = 0.1
 # hundred of the homework's 100,000, at which a person can look.
 OUTLIER_SHARE = 1e-3
 ROUNDING = 1e-12  # by which a p-value may exceed its limit: both are fractions that floats hold nearly
-UPPER = 0.8  # the quantile that the fall is read off: a tenth of anomalies among the images raises the limit by half
+UPPER = 0.8  # quantile that the decay is estimated from; a tenth of anomalies among the images raises the limit by half
 
 
 @dataclasses.dataclass(frozen=True)

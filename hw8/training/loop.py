@@ -45,14 +45,14 @@ class Trainer:
     def __init__(
         self,
         config: RunConfig,
-        folder: RunFolder | None,
         images: Images,
         splits: Splits,
         state: TrainingState,
         precision: str,
         verbose: bool = True,
     ) -> None:
-        self.config, self.folder, self.images, self.splits, self.state = config, folder, images, splits, state
+        self.config, self.images, self.splits, self.state = config, images, splits, state
+        self.folder: RunFolder | None = None  # where the training is saved, if anywhere
         self.precision, self.verbose = precision, verbose
         self.device = next(state.model.parameters()).device
         self.per_epoch = batch_count(len(splits.train), config.train.batch_size)
@@ -116,7 +116,9 @@ class Trainer:
             writer.close()
 
     def steps(self) -> Iterator[tuple[int, float | None]]:
-        """Make the remaining steps of the epoch; after each, yield its images and, every 20 steps, their mean loss.
+        """Make the remaining steps of the epoch; after each, yield its number of images and a mean loss or None.
+
+        The loss is that of the steps since the last one that was given, every 20 steps.
 
         Raises InputError when a loss is not a finite number.
         """
@@ -124,17 +126,19 @@ class Trainer:
         batches = self._batches(epoch)[position:]
         try:
             for rows_B, next_rows_B in itertools.zip_longest(batches, batches[1:]):
-                self.stepper.next_rows_B = next_rows_B
-                self.step(rows_B)
+                self.step(rows_B, next_rows_B)
                 yield len(rows_B), self.fetch_losses() if self.state.progress.step % LOG_EVERY == 0 else None
         finally:
             self.stepper.wait()
 
-    def step(self, rows_B: np.ndarray) -> None:
-        """Make one optimisation step on these rows; its loss and gradient norm wait in `pending`."""
+    def step(self, rows_B: np.ndarray, next_rows_B: np.ndarray | None = None) -> None:
+        """Make one optimisation step on these rows, before that on the next ones if they are known.
+
+        Its loss and gradient norm wait in `pending`.
+        """
         progress = self.state.progress
         self.state.set_rates(self._lr(progress.step))
-        self.pending.append(self.stepper(rows_B))
+        self.pending.append(self.stepper(rows_B, next_rows_B))
         self.images_since_adapt += len(rows_B)
         progress.step += 1
 

@@ -203,9 +203,10 @@ def finished_runs(runs: Path = RUNS) -> list[Path]:
 
     `make baseline` makes its runs in a subfolder. Those of comparisons and benchmarks lie in others.
     """
-    summaries = [*runs.glob("*/summary.json")] or [*runs.glob("*/*/summary.json")]
-    summaries.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    return [path.parent for path in summaries if "held_out" in _read_summary(path)]
+    for pattern in ("*/summary.json", "*/*/summary.json"):
+        if finished := [path for path in runs.glob(pattern) if "held_out" in _read_summary(path)]:
+            return [path.parent for path in sorted(finished, key=lambda path: path.stat().st_mtime, reverse=True)]
+    return []
 
 
 def _chosen(config: RunConfig, out: Path | None) -> Path:

@@ -23,7 +23,7 @@ from hw8.training.optimizers import clip_gradients
 Inputs = tuple[Any, ...]  # of the model: a batch (N, C, side, side) and, of a model that augments it, what it drew
 # Images at once on a CPU, with convolutions and without: measured on two cores. With more, their values no longer fit
 # into the caches; with fewer, the cores wait for each other more often.
-MICROBATCH = {True: 128, False: 400}
+CONV_MICROBATCH, DENSE_MICROBATCH = 128, 400
 
 
 class Stepper:
@@ -40,27 +40,26 @@ class Stepper:
         self.graph: CudaGraph | None = None
         self.resident_NHWC: torch.Tensor | None = None
         self.executor = ThreadPoolExecutor(1)
-        self.next_rows_B: np.ndarray | None = None  # of the step after the one that is made, if it is known
         self.ahead: tuple[np.ndarray, Future[list[Inputs]]] | None = None  # the next step's rows and inputs
         if self.device.type == "cuda" and self.job.world_size == 1 and not config.train.compile:
             self.graph = CudaGraph(self._captured_step, self.device)
             self.resident_NHWC = resident_images(images, self.device)
 
-    def __call__(self, rows_B: np.ndarray) -> torch.Tensor:
+    def __call__(self, rows_B: np.ndarray, next_rows_B: np.ndarray | None = None) -> torch.Tensor:
         """Make one step on these rows, each process with its shard; return its loss and gradient norm (2,).
 
-        If cores are left, the batch of `next_rows_B` is augmented meanwhile, as it would be in the next step.
+        If cores are left, the batch of the next step, where it is known, is augmented meanwhile, as it would be then.
         """
         state, step = self.state, self.state.progress.step
         if not state.model.training:
             state.model.train()
         if self.graph is None:
             inputs = self._take_ahead(rows_B) or self._inputs(rows_B, step)
-            if self.next_rows_B is not None and self._augments_ahead():
+            if next_rows_B is not None and self._augments_ahead():
                 inputs = list(inputs)  # drawn before the other thread draws
                 threads = torch.get_num_threads()
-                future = self.executor.submit(self._make_ahead, self.next_rows_B, step + 1, threads)
-                self.ahead = self.next_rows_B, future
+                future = self.executor.submit(self._make_ahead, next_rows_B, step + 1, threads)
+                self.ahead = next_rows_B, future
             return self._optimise(inputs, len(rows_B))
         _seed_layers(self.config.seed, step, self.job.rank, self.device)
         [(_, mirrored_B)] = self._microbatches(rows_B, step)
@@ -76,7 +75,7 @@ class Stepper:
         """Wait for a batch that is augmented ahead and forget it, so that nothing draws random numbers any more."""
         if self.ahead is not None:
             self.ahead[1].exception()
-        self.ahead = self.next_rows_B = None
+        self.ahead = None
 
     def release(self) -> None:
         """Free the memory of a GPU that captured steps and resident images take."""
@@ -155,7 +154,8 @@ class Stepper:
         rank_places = np.array_split(np.arange(len(rows_B)), self.job.world_size)[self.job.rank]
         count = 1
         if self.device.type == "cpu" and self.state.model.allows_microbatches():
-            count = -(-len(rank_places) // (self.config.train.part_size or MICROBATCH[self.channels_last]))
+            usual = CONV_MICROBATCH if self.channels_last else DENSE_MICROBATCH
+            count = -(-len(rank_places) // (self.config.train.part_size or usual))
         places = np.array_split(rank_places, count)
         return [(rows_B[place_M], None if mirrored_B is None else mirrored_B[place_M]) for place_M in places]
 

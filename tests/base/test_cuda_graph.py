@@ -50,7 +50,7 @@ def _as_on_a_gpu(monkeypatch):
         lambda values, whole, device: torch.zeros(len(values), dtype=int if whole else float, device=device),
     )
     autocast = torch.autocast
-    monkeypatch.setattr(torch, "autocast", lambda kind, **settings: autocast("cpu", **settings))
+    monkeypatch.setattr(torch, "autocast", lambda kind, *given, **settings: autocast("cpu", *given, **settings))
 
 
 def without_values(preset: str) -> tuple[Stepper, torch.Tensor]:

@@ -39,9 +39,9 @@ def test_a_run_being_trained_is_not_resumed_by_a_second_process(quick, tmp_path,
     """From within the training itself: a lock belongs to one opening of the file, not to a process."""
     refusals = []
 
-    def intrude(trainer, folder):
+    def intrude(trainer):
         with pytest.raises(InputError, match="in use by process") as caught:
-            resume_run(folder.path)
+            resume_run(trainer.folder.path)
         refusals.append(str(caught.value))
         raise InputError("seen enough")
 

@@ -61,8 +61,10 @@ def test_what_is_read_after_a_training_is_looked_at_before_it(small, tmp_path, c
         ("file,label", "{}.png,0", "its header is 'file,label'; it must be ID,label[,kind]"),
         ("ID,label", "0,1", "ID 0 stands twice"),
         ("ID,label", "{},0", "every label is 0; ROC-AUC needs normal and anomalous images"),
+        ("ID,label,kind", "{0},{1},odd", "kind 'odd' is labelled both 0 and 1"),
     ):
-        (tmp_path / "testing_labels.csv").write_text("\n".join([header, *map(line.format, range(120)), ""]))
+        lines = [line.format(row, row % 2) for row in range(120)]
+        (tmp_path / "testing_labels.csv").write_text("\n".join([header, *lines, ""]))
         source.check_tables(training)
         assert words in caplog.text
     np.save(tmp_path / "testingset.npy", np.zeros((5, 8, 8, 1), np.uint8))

@@ -146,7 +146,7 @@ def test_a_score_of_one_number_is_explained_by_that_number(grey):
     np.testing.assert_array_equal(explanation.evidence["l1"], explanation.p_value_N)
     assert explanation.shares == {}
     (found,) = Explainer(detector._trained, 1.0).explain(np.zeros((1, 16, 16, 1), np.uint8), ["black"])
-    assert found.parts == {"l1": found.p_value}
+    assert found.p_values == {"l1": found.p_value}
     assert found.words in ("harder to reconstruct", "not unusual as a whole")
 
 

@@ -243,7 +243,8 @@ def test_a_full_disk_after_the_upload_says_that_it_was_sent(client, file, monkey
 
     monkeypatch.setattr(submitting, "ask", filling)
     with pytest.raises(
-        InputError, match="was submitted; but the ledger still has it as sending: .*could not be written .*`ledger`"
+        InputError,
+        match="was submitted; but the ledger still has it as sending: .*could not be written .*free space",
     ):
         client.send(file)
     monkeypatch.undo()

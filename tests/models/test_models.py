@@ -167,10 +167,10 @@ def test_resumed_it_ends_in_the_same_bytes(name, small, tmp_path, monkeypatch):
     whole = train_run(config, tmp_path / "whole")
     original = loop.Trainer.step
 
-    def crash(self, rows_B):
+    def crash(self, *rows):
         if self.state.progress.step == 6:
             raise RuntimeError("power cut")
-        original(self, rows_B)
+        original(self, *rows)
 
     monkeypatch.setattr(loop.Trainer, "step", crash)
     with pytest.raises(RuntimeError, match="power cut"):

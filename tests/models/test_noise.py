@@ -36,7 +36,7 @@ class TestCorruptions:
     @pytest.mark.parametrize("name", ["mask_pixels", "mask_blocks"])
     def test_masks_set_a_share_of_the_pixels_to_zero(self, name):
         torch.manual_seed(0)
-        masked = noises.CORRUPTIONS_BY_NAME[name](self.X, 0.25, torch.rand(64, *noises.noise_shape(name, 32, 3, 8)))
+        masked = noises.NOISES[name](self.X, 0.25, torch.rand(64, *noises.noise_shape(name, 32, 3, 8)))
         assert float((masked == 0).float().mean()) == pytest.approx(0.25, abs=0.02)
 
     def test_blocks_are_whole(self):

@@ -132,9 +132,9 @@ def test_bad_evidence_files_are_refused_before_anything_is_written(boss, tmp_pat
 def test_an_explanation_names_the_evidence(boss, small, tmp_path):
     kinds = pd.read_csv(small / "testing_labels.csv")["kind"].to_numpy()
     explanation = explain(boss.folder.path, None, str(np.flatnonzero(kinds == "cat")[0]))
-    assert set(explanation.parts) == {"amounts", "changes", "texture"}
+    assert set(explanation.p_values) == {"amounts", "changes", "texture"}
     assert 0 < explanation.p_value <= 1
-    assert set(explanation.shares) == set(explanation.parts)
+    assert set(explanation.shares) == set(explanation.p_values)
     assert sum(explanation.shares.values()) == pytest.approx(1)
     assert max(explanation.shares.values()) > 0.4
     assert any("% of the squared distance" in line for line in explanation.lines())

@@ -244,9 +244,9 @@ def test_the_newest_run_is_the_default(tmp_path):
     (tmp_path / "baseline" / "boss_quick").mkdir(parents=True)
     (tmp_path / "baseline" / "boss_quick" / "summary.json").write_text(FINISHED)
     assert newest_run(tmp_path).name == "new"
-    for name in ("new", "old", "damaged"):
+    for name in ("new", "old"):
         (tmp_path / name / "summary.json").unlink()
-    assert newest_run(tmp_path).name == "boss_quick", "of a subfolder where there is no other"
+    assert newest_run(tmp_path).name == "boss_quick", "of a subfolder where there is no other that finished"
     with pytest.raises(InputError, match=r"no finished run in .*train one first"):
         newest_run(tmp_path / "new")
 

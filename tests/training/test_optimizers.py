@@ -11,7 +11,7 @@ from hw8.config.presets import changed
 from hw8.data.arrays import Images
 from hw8.data.splits import split_rows
 from hw8.runs.train import build
-from hw8.training.optimizers import ITERATIONS, MOMENTUM, SCALE, AdamW, Muon, clip_gradients, orthogonalised
+from hw8.training.optimizers import ITERATIONS, MOMENTUM, SCALE, STACKED, AdamW, Muon, clip_gradients, orthogonalised
 from tests.golden import images as golden_images
 
 
@@ -42,6 +42,13 @@ def test_a_matrix_of_zeros_stays():
 def test_scale_does_not_matter():
     matrix = torch.randn(8, 27, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(*orthogonalised([1e-3 * matrix, matrix]), rtol=1e-3, atol=1e-4)
+
+
+def test_each_matrix_is_orthogonalised_by_itself_whatever_others_have_its_size():
+    shapes = [(8, 27), (16, 27), (8, 50), (27, 16), (8, 27), (STACKED + 1, 200), (STACKED + 1, 200)]
+    matrices = [torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) for seed, shape in enumerate(shapes)]
+    for matrix, together in zip(matrices, orthogonalised(matrices), strict=True):
+        torch.testing.assert_close(together, orthogonalised([matrix])[0])
 
 
 def stepped(weight: torch.Tensor, grads: list[torch.Tensor], lr: float, decay: float) -> torch.Tensor:

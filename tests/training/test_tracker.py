@@ -167,8 +167,8 @@ def test_a_run_stopped_in_its_first_epoch_goes_on_under_its_identity_or_without(
 ):
     original = loop.Trainer.step
 
-    def stepped(self, rows_B):
-        original(self, rows_B)
+    def stepped(self, *rows):
+        original(self, *rows)
         if self.state.progress.step == 2:
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -241,8 +241,8 @@ def test_a_client_that_is_not_installed_is_one_line(quick, tmp_path, monkeypatch
 def test_mlflow_keeps_curves_settings_and_pictures_of_a_run_that_was_stopped(quick, tmp_path, monkeypatch, mlflow_here):
     original = loop.Trainer.step
 
-    def stepped(self, rows_B):
-        original(self, rows_B)
+    def stepped(self, *rows):
+        original(self, *rows)
         if self.state.progress.step == 7:
             os.kill(os.getpid(), signal.SIGINT)
 

@@ -37,8 +37,8 @@ def stop_at(monkeypatch):
     def arm(step: int, number: int) -> None:
         original = loop.Trainer.step
 
-        def stepped(self, rows_B):
-            original(self, rows_B)
+        def stepped(self, *rows):
+            original(self, *rows)
             if self.state.progress.step == step:
                 os.kill(os.getpid(), number)
 
@@ -131,8 +131,8 @@ def test_a_run_records_its_threads_and_resumes_with_them(quick, tmp_path, stop_a
     used = []
     original = loop.Trainer.step
 
-    def step(self, rows_B):
-        original(self, rows_B)
+    def step(self, *rows):
+        original(self, *rows)
         used.append(torch.get_num_threads())
 
     def adapt(self, images):
@@ -209,10 +209,10 @@ def test_a_crash_between_saves_repeats_only_lost_steps(quick, whole, tmp_path, m
     """As after kill -9: nothing is saved at the moment of the crash."""
     original = loop.Trainer.step
 
-    def crash(self, rows_B):
+    def crash(self, *rows):
         if self.state.progress.step == 8:
             raise RuntimeError("power cut")
-        original(self, rows_B)
+        original(self, *rows)
 
     monkeypatch.setattr(loop.Trainer, "step", crash)
     with pytest.raises(RuntimeError, match="power cut"):
@@ -224,7 +224,7 @@ def test_a_crash_between_saves_repeats_only_lost_steps(quick, whole, tmp_path, m
 
 def test_resuming_before_the_first_save_starts_again(quick, whole, tmp_path, monkeypatch):
     original = loop.Trainer.step
-    monkeypatch.setattr(loop.Trainer, "step", lambda self, rows_B: 1 / 0)
+    monkeypatch.setattr(loop.Trainer, "step", lambda self, *rows: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         train_run(quick, tmp_path / "cut")
     monkeypatch.setattr(loop.Trainer, "step", original)
@@ -329,11 +329,11 @@ def test_bad_settings_leave_no_folder(quick, tmp_path):
 def test_nan_stops_the_run_and_is_not_saved(quick, tmp_path, monkeypatch):
     original = loop.Trainer.step
 
-    def poison(self, rows_B):
+    def poison(self, *rows):
         if self.state.progress.step == 7:
             with torch.no_grad():
                 next(self.state.model.parameters()).fill_(float("nan"))
-        original(self, rows_B)
+        original(self, *rows)
 
     monkeypatch.setattr(loop.Trainer, "step", poison)
     with pytest.raises(InputError, match=r"no longer a finite number at step \d+.*lower `lr`"):
