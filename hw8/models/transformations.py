@@ -138,7 +138,8 @@ def boxes(count: int, height: int, width: int, device: torch.device, low: float,
 def pulls(count: int, device: torch.device, low: float = 0.14, high: float = 0.32) -> tuple[Tensor, Tensor, Tensor]:
     """What `bump` needs for one random pull per image: its point (N, 1, 1, 2), direction and length, (N, 1, 1) each.
 
-    The direction is in radians, the length `low` to `high` in coordinates from -1 to 1 (by default 7% to 16% of the side).
+    The direction is in radians; the length is `low` to `high` in coordinates from -1 to 1 (by default 7% to 16% of the
+    side).
     """
     centre = torch.rand(count, 1, 1, 2, device=device) - 0.5
     angle = 2 * math.pi * torch.rand(count, 1, 1, device=device)
