@@ -46,7 +46,7 @@ def _locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        hint = "wait for it, stop it, or choose another folder with `out`"
+        hint = "wait for it, stop it, or choose another folder"
         raise InputError(f"{folder}: in use by {_described(owner)}; {hint}") from None
     except (OSError, NotImplementedError) as error:  # some network disks have no locks
         reason = getattr(error, "strerror", None) or "its disk has no locks"
