@@ -103,10 +103,10 @@ def _newton_schulz_products(squares: list[Tensor]) -> list[Tensor]:
     x -> p x turns x x' into p x x' p: iterating on these small matrices, x is needed only at the start and the end.
     Those of one size are multiplied together, since to start a small product takes longer than the product itself.
     """
-    groups: dict[tuple[int, int], list[int]] = {}
+    groups: dict[tuple[int, int | None], list[int]] = {}  # by size, and of large matrices each by itself
     for place, square in enumerate(squares):
-        apart = place + 1 if square.device.type == "cpu" and len(square) > STACKED else 0
-        groups.setdefault((len(square), apart), []).append(place)
+        is_large = square.device.type == "cpu" and len(square) > STACKED
+        groups.setdefault((len(square), place if is_large else None), []).append(place)
     products: dict[int, Tensor] = {}
     for places in groups.values():
         products |= zip(places, _newton_schulz_product(torch.stack([squares[place] for place in places])), strict=True)
